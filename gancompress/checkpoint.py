@@ -1,0 +1,210 @@
+"""Files that are whole or absent: atomic writing, and reading that never executes code."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import pickle
+import struct
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise_tensors
+from torch import Tensor
+
+from gancompress.errors import CheckpointError
+
+TEMPORARY_PREFIX = ".tmp-"  # what a killed command may leave behind; see `remove_leftovers`
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+_STATE_END = b"gancompress-sha256"  # closes a state file, followed by 32 bytes of hash
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yields a temporary path beside `path` that becomes `path` when the block succeeds.
+
+    The temporary name ends in `path`'s own name, for writers that choose a format by suffix. When
+    the block fails it is removed, and what `path` held before is untouched.
+
+    Raises: CheckpointError if the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    unique = f"{os.getpid()}-{threading.get_ident()}"
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{unique}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise _write_error(path, temporary, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file's bytes, or a folder's names, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_error(path: Path, temporary: Path, error: OSError) -> Exception:
+    """A CheckpointError if the disk or the folder is at fault, otherwise `error` itself."""
+    if error.errno in _NO_SPACE:
+        return CheckpointError(
+            f"{path}: no space left on disk; free some and give the same command again"
+        )
+    ours = {str(p) for p in (temporary, path, *path.parents)}  # not a file that the block reads
+    if error.errno in _REFUSED and str(error.filename) in ours:
+        reason = os.strerror(error.errno).lower()
+        return CheckpointError(f"{path}: cannot be written ({reason}); choose another folder")
+    return error
+
+
+def remove_leftovers(folder: Path | str) -> None:
+    """Deletes temporary files of killed commands; only for who alone writes to `folder`."""
+    for leftover in Path(folder).glob(f"{TEMPORARY_PREFIX}*"):
+        leftover.unlink()
+
+
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Writes `content` as a whole or not at all. Raises: CheckpointError as `atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Writes UTF-8 text as a whole or not at all. Raises: CheckpointError as `atomic_path`."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path | str, obj: Any) -> None:
+    """Writes `obj` as indented JSON, keys in their order. Raises: CheckpointError."""
+    write_text(path, json.dumps(obj, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """The content of a JSON file. Raises: CheckpointError if it is missing or truncated."""
+    try:
+        return json.loads(_read(path))
+    except ValueError:  # JSON and UTF-8 errors alike
+        raise CheckpointError(
+            f"{path}: not JSON, perhaps truncated; delete it and make it again"
+        ) from None
+
+
+def _read(path: Path | str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _read_error(path, error) from None
+
+
+def _read_error(path: Path | str, error: OSError) -> CheckpointError:
+    if isinstance(error, FileNotFoundError):
+        return CheckpointError(f"{path}: no such file; give a file that exists")
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return CheckpointError(f"{path}: cannot be read ({reason}); a readable file is needed")
+
+
+def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, str]) -> None:
+    """Writes tensors and texts as safetensors; equal content gives equal bytes.
+
+    Views and tensors on other devices are written as what they show. Raises: CheckpointError.
+    """
+    owned = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    write_bytes(path, _with_sorted_meta(serialise_tensors(owned, dict(meta))))
+
+
+def _with_sorted_meta(content: bytes) -> bytes:
+    """The same safetensors file with its texts in sorted order (the library's order is random).
+
+    Layout: 8 bytes little-endian header size, JSON header padded to 8 bytes, data; the offsets in
+    the header count from the start of the data.
+    """
+    (size,) = struct.unpack_from("<Q", content)
+    header = json.loads(content[8 : 8 + size])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + content[8 + size :]
+
+
+def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors (on the CPU) and texts of a safetensors file, in the order of their names.
+
+    Raises: CheckpointError if the file is missing, truncated or of another kind.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as reader:
+            meta = dict(sorted((reader.metadata() or {}).items()))
+            tensors = {name: reader.get_tensor(name) for name in sorted(reader.keys())}
+    except SafetensorError:
+        raise CheckpointError(
+            f"{path}: truncated, changed or not a safetensors file; make it again"
+        ) from None
+    except OSError as error:
+        raise _read_error(path, error) from None
+    return tensors, meta
+
+
+def save_state(path: Path | str, obj: Any) -> None:
+    """Writes tensors, numbers, texts and containers of them, closed by a SHA-256.
+
+    `torch.load(path, weights_only=True)` reads it too. Raises: CheckpointError.
+    """
+    buffer = io.BytesIO()  # a path would put the temporary name into the file
+    torch.save(obj, buffer)
+    content = buffer.getbuffer()
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.write(content)
+        file.write(_STATE_END + hashlib.sha256(content).digest())
+
+
+def load_state(path: Path | str) -> Any:
+    """What `save_state` wrote, on the CPU; objects of any other type are refused, not built.
+
+    Raises: CheckpointError if the file is missing, truncated, changed or of another kind.
+    """
+    whole = _read(path)
+    end = len(_STATE_END) + hashlib.sha256().digest_size
+    content, mark = memoryview(whole)[:-end], whole[-end:]
+    if mark != _STATE_END + hashlib.sha256(content).digest():
+        raise CheckpointError(
+            f"{path}: truncated, changed or not a training state; delete it to start this stage "
+            "again from its beginning"
+        )
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError):
+        raise CheckpointError(
+            f"{path}: holds objects other than tensors and plain data, which are never loaded; "
+            "delete it"
+        ) from None
+
+
+def file_hash(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal. Raises: CheckpointError if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _read_error(path, error) from None

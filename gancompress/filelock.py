@@ -1,0 +1,65 @@
+"""A lock that the operating system gives back when its holder dies."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import weakref
+from pathlib import Path
+
+from gancompress.errors import CheckpointError
+
+
+class FileLock:
+    """One process at a time; the file holds the number of the process, for messages.
+
+    A POSIX record lock: unlike `flock`, data loading processes do not inherit it, so that it ends
+    with its holder even when those live on for a moment. Two locks of the same file within one
+    process do not exclude each other.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._close: weakref.finalize[..., FileLock] | None = None
+
+    @property
+    def is_held(self) -> bool:
+        return self._close is not None
+
+    def acquire(self) -> str | None:
+        """Takes the lock, or returns the process that holds it ("unknown" where unreadable).
+
+        Raises: CheckpointError if the lock file cannot be made.
+        """
+        if self._close is not None:
+            return None
+        handle = self._open()
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(handle, 20).decode(errors="replace").strip()
+            os.close(handle)
+            if error.errno not in (errno.EACCES, errno.EAGAIN):  # not: locked by another process
+                raise
+            return holder or "unknown"
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        self._close = weakref.finalize(self, os.close, handle)  # a dropped lock is given back too
+        return None
+
+    def _open(self) -> int:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise CheckpointError(
+                f"{self.path}: cannot be written ({reason}); choose another folder"
+            ) from None
+
+    def release(self) -> None:
+        """Gives the lock back, if it is held."""
+        if self._close is not None:
+            self._close()
+            self._close = None
