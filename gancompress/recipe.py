@@ -1,0 +1,279 @@
+"""The recipe: everything that one compression is made of, checked, with its defaults.
+
+Plain data; reading files and overrides is `gancompress.recipefile`. Recipes stop at the entry
+points: networks, tasks and loops take plain arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from gancompress.recipekinds import STRICT, Data, Family, Integer, Real, Task, Weight, refuse
+
+LossName = Literal["l1", "features", "gan", "ssim"]
+LOSSES: dict[LossName, str] = {
+    "l1": "L1 between the student's image and the target image",
+    "features": "mean squared error of the trunk's features to the teacher's",
+    "gan": "adversarial loss against the task's critic",
+    "ssim": "1 - SSIM between the student's image and the target image",
+}
+
+Operator = Literal["dense", "separable"]
+Preset = Literal["channels-48", "channels-32", "channels-64-cyclegan", "channels-64-pix2pix"]
+Format = Literal["safetensors", "pt2", "onnx"]
+
+Steps = Annotated[Integer, Field(ge=1, description="optimiser steps of the generator")]
+BatchSize = Annotated[Integer, Field(ge=1, description="images in a batch")]
+LearningRate = Annotated[Real, Field(gt=0, description="Adam step size of the generator")]
+CriticRate = Annotated[
+    Real | None, Field(gt=0, description="Adam step size of the critic; default: the generator's")
+]
+Beta1 = Annotated[Real, Field(ge=0, lt=1, description="Adam decay of the first moment")]
+Beta2 = Annotated[Real, Field(ge=0, lt=1, description="Adam decay of the second moment")]
+DecayFrom = Annotated[
+    Real, Field(ge=0, le=1, description="share of the steps after which lr falls linearly to 0")
+]
+Ema = Annotated[
+    Real, Field(ge=0, lt=1, description="decay of the weights' running average; 0 keeps none")
+]
+Width = Annotated[Integer, Field(ge=1)]
+WidthList = Annotated[tuple[Width, ...], Field(min_length=1)]
+Widths = Annotated[
+    Annotated[WidthList, Tag("every slot")]
+    | Annotated[dict[str, WidthList], Tag("slot by slot"), Field(min_length=1)],
+    Discriminator(lambda given: "slot by slot" if isinstance(given, dict) else "every slot"),
+]
+
+
+class TeacherSection(BaseModel):
+    """How the network to compress is trained."""
+
+    model_config = STRICT
+
+    width: Width = Field(64, description="width in every slot, in the family's base unit")
+    op: Operator = Field("dense", description="operator in every slot")
+    steps: Steps
+    batch_size: BatchSize = 16
+    lr: LearningRate = 2e-4
+    lr_critic: CriticRate = None
+    beta1: Beta1 = 0.5
+    beta2: Beta2 = 0.999
+    decay_from: DecayFrom = 0.5
+    ema: Ema = 0.0
+
+
+class SpaceSection(BaseModel):
+    """Which generators the supernet holds; exactly one of preset and widths."""
+
+    model_config = STRICT
+
+    preset: Preset | None = Field(None, description="a published choice list, by name")
+    widths: Widths | None = Field(
+        None, description="allowed widths of every slot, or of each slot by name"
+    )
+    ops: tuple[Operator, ...] = Field(
+        ("separable",), min_length=1, description="allowed operators; several are searched over"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        problems = []
+        if self.preset is not None and self.widths is not None:
+            problems.append("preset: given beside widths; exactly one is allowed, set one to null")
+        if self.preset is None and self.widths is None:
+            problems.append("preset: missing, and widths too; exactly one is needed")
+        slots = self.widths if isinstance(self.widths, dict) else {"": self.widths or ()}
+        for slot, widths in slots.items():
+            if len(set(widths)) < len(widths):
+                key = f"widths.{slot}".rstrip(".")
+                problems.append(f"{key}: found {list(widths)}; different values are allowed")
+        if len(set(self.ops)) < len(self.ops):
+            problems.append(f"ops: found {list(self.ops)}; different values are allowed")
+        refuse(problems)
+        return self
+
+
+class SupernetSection(BaseModel):
+    """How all generators of the space are trained at once."""
+
+    model_config = STRICT
+
+    steps: Steps
+    batch_size: BatchSize = 16
+    lr: LearningRate = 2e-4
+    lr_critic: CriticRate = None
+    beta1: Beta1 = 0.5
+    beta2: Beta2 = 0.999
+    decay_from: DecayFrom = 0.5
+    ema: Ema = 0.0
+    init: Literal["teacher", "random"] = Field("teacher", description="where weights come from")
+    archs: Literal["uniform", "sandwich", "weighted"] = Field(
+        "uniform", description="which archs a step trains"
+    )
+    target: Literal["truth", "teacher", "both"] = Field(
+        "truth", description="the image that the student's is compared with"
+    )
+    losses: dict[LossName, Weight] = Field(
+        {"l1": 100.0, "features": 1.0, "gan": 1.0}, description="weight of each loss, by name"
+    )
+
+    @field_validator("losses")
+    @classmethod
+    def _something_to_learn(cls, losses: dict[LossName, float]) -> dict[LossName, float]:
+        if not any(losses.values()):
+            raise ValueError(f": found {losses or 'none'}; at least one weight above 0 is needed")
+        return losses
+
+
+class MetricsSection(BaseModel):
+    """What judges images."""
+
+    model_config = STRICT
+
+    features: Literal["inception", "effnet-lite0"] = Field(
+        "inception", description="feature network: FID's Inception, or EfficientNet-Lite0"
+    )
+    inception_weights: str | None = Field(None, description="file of the FID Inception's weights")
+    batch_size: Integer = Field(32, ge=1, description="images in a batch of the feature network")
+    images: Integer = Field(
+        0, ge=0, description="images that the final figures are measured on; 0: all of split test"
+    )
+
+
+class SearchSection(BaseModel):
+    """Which generator of the space is chosen; exactly one of budget_macs and reduction."""
+
+    model_config = STRICT
+
+    budget_macs: Integer | None = Field(None, ge=1, description="most MACs of the winner")
+    reduction: Real | None = Field(None, gt=0, description="budget as the teacher's MACs / this")
+    more_reductions: tuple[Annotated[Real, Field(gt=0)], ...] = Field(
+        (), description="further rows of the final table, one winner each"
+    )
+    convention: Annotated[
+        Literal["true", "published"], BeforeValidator(lambda v: "true" if v is True else v)
+    ] = Field("true", description="how MACs are counted")  # unquoted, YAML reads true as a truth
+    algorithm: Literal["evolution", "random"] = Field("evolution", description="the sampler")
+    candidates: Integer = Field(200, ge=1, description="archs that are judged")
+    population: Integer = Field(20, ge=2, description="archs of one generation")
+    mutation: Real = Field(0.3, ge=0, le=1, description="chance that a slot is redrawn")
+    images: Integer = Field(
+        0, ge=0, description="images a candidate is judged on; 0: all of split search"
+    )
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        given = [key for key in ("budget_macs", "reduction") if getattr(self, key) is not None]
+        if len(given) == 2:
+            refuse(["reduction: given beside budget_macs; exactly one is allowed, set one to null"])
+        if not given:
+            refuse(["reduction: missing, and budget_macs too; exactly one is needed"])
+        return self
+
+
+class ExportSection(BaseModel):
+    """What is written at the end."""
+
+    model_config = STRICT
+
+    formats: tuple[Format, ...] = Field(
+        ("safetensors", "pt2", "onnx"), min_length=1, description="file formats of the winner"
+    )
+    images: Integer = Field(6, ge=1, description="rows of the picture grid")
+    latency_repeats: Integer = Field(30, ge=1, description="timed runs; the median is reported")
+
+
+class Recipe(BaseModel):
+    """Everything that one compression is made of."""
+
+    model_config = STRICT
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="default: the file's stem"
+    )
+    run: str | None = Field(None, description="folder of the results; default: runs/NAME")
+    seed: Integer = Field(0, ge=0, lt=2**63, description="seed of everything random")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
+    threads: Integer = Field(0, ge=0, description="CPU threads; 0 leaves torch's choice")
+    precision: Literal["float32", "bf16", "fp16"] = Field(
+        "float32", description="autocast in training"
+    )
+    workers: Integer = Field(0, ge=0, description="processes that load data")
+    save_seconds: Real = Field(60.0, ge=0, description="training state is saved this often")
+    tensorboard: bool = Field(False, description="write TensorBoard events of training too")
+    data: Data = Field(description="the images")
+    family: Family = Field(description="the generator's architecture")
+    task: Task = Field(description="what kind of GAN is trained")
+    teacher: TeacherSection = Field(description="the network to compress")
+    space: SpaceSection = Field(description="the generators that the supernet holds")
+    supernet: SupernetSection = Field(description="training of the supernet")
+    metrics: MetricsSection = Field(
+        MetricsSection.model_validate({}), description="what judges images"
+    )
+    search: SearchSection = Field(description="choice of the winner")
+    export: ExportSection = Field(
+        ExportSection.model_validate({}), description="what is written at the end"
+    )
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder of the results."""
+        return Path(self.run) if self.run is not None else Path("runs") / self.name
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        multiple = self.family.size_multiple
+        if any(side % multiple for side in self.data.image_size):
+            key = "crop_size" if self.data.name == "pairs" else "size"
+            refuse(
+                [
+                    f"data.{key}: found {list(self.data.image_size)}; "
+                    f"multiples of {multiple} are allowed with family {self.family.name}"
+                ]
+            )
+        return self
+
+
+# The sections that decide each stage's result, beside those of the stages before it. Not among
+# them: name, run, device, threads, workers, tensorboard, so that a run can move to another machine.
+STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
+    "teacher": ("seed", "precision", "data", "family", "task", "teacher"),
+    "supernet": ("space", "supernet"),
+    "search": ("metrics", "search"),
+    "export": ("export",),
+}
+_WITHOUT_EFFECT = {"data": {"cache_mb"}}
+
+
+def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
+    """The parts of `recipe`, as plain JSON values, that decide the result of `stage`."""
+    stages = list(STAGE_SECTIONS)
+    names = [n for s in stages[: stages.index(stage) + 1] for n in STAGE_SECTIONS[s]]
+    plain = recipe.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
+    return {name: plain[name] for name in names}
+
+
+def section_hash(sections: dict[str, Any]) -> str:
+    """SHA-256 of plain JSON values, whatever the order of their keys."""
+    text = json.dumps(sections, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of a recipe file, for editors; `name` may be left out there."""
+    schema = Recipe.model_json_schema()
+    schema["required"] = [key for key in schema["required"] if key != "name"]
+    return schema

@@ -1,0 +1,77 @@
+"""YAML as recipes use it: version 1.2's numbers, and no key twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+from gancompress.errors import RecipeError
+
+_TAG = "tag:yaml.org,2002:"
+# YAML 1.2's core schema. Version 1.1, which PyYAML speaks, reads 1e6 as text, 12:30 as 750, no as
+# false and 24_24_40 as a number; we keep of it 200_000 (groups of three) and the merge key <<.
+_RESOLVERS = (
+    ("null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
+    ("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
+    ("int", re.compile(r"^[-+]?(?:0|[1-9]\d*|[1-9]\d{0,2}(?:_\d{3})+)$"), list("-+0123456789")),
+    (
+        "float",
+        re.compile(r"^[-+]?(?:(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?|\.inf|\.nan)$"),
+        list("-+.0123456789"),
+    ),
+    ("merge", re.compile(r"^<<$"), ["<"]),
+)
+
+
+class _RecipeLoader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != _TAG + "merge":
+                if key.value in seen:
+                    problem = f'key "{key.value}" is given twice'
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> float | int:
+        """A float; where it is a whole number written with an exponent, an int (`1e6` MACs)."""
+        value: float = self.construct_yaml_float(node)
+        whole = "e" in node.value.lower() and value.is_integer()
+        return int(value) if whole else value
+
+
+class RecipeDumper(yaml.SafeDumper):
+    """Writes what the loader reads back as the same values; lists on one line."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+    def represent_on_one_line(self, values: list[Any]) -> yaml.Node:
+        return self.represent_sequence(_TAG + "seq", values, flow_style=True)
+
+
+for _name, _pattern, _first in _RESOLVERS:
+    _RecipeLoader.add_implicit_resolver(_TAG + _name, _pattern, _first)
+    RecipeDumper.add_implicit_resolver(_TAG + _name, _pattern, _first)
+_RecipeLoader.add_constructor(_TAG + "float", _RecipeLoader.construct_number)
+RecipeDumper.add_representer(list, RecipeDumper.represent_on_one_line)
+
+
+def parse(text: str, where: str) -> Any:
+    """The plain value of a YAML text. Raises: RecipeError naming `where` and the line."""
+    try:
+        return yaml.load(text, Loader=_RecipeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problem = error.problem or error.context or "not YAML"
+        raise RecipeError(f"{where}: line {line}: {problem}; valid YAML is needed") from None
+    except yaml.YAMLError as error:
+        reason = str(error).splitlines()[0]
+        raise RecipeError(f"{where}: {reason}; valid YAML is needed") from None
+    except (ValueError, RecursionError):  # a timestamp-like or nested beyond reading
+        raise RecipeError(f"{where}: a value that cannot be read; valid YAML is needed") from None

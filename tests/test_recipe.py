@@ -1,0 +1,245 @@
+"""The recipe's models: defaults, bounds, what decides which stage."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from gancompress.recipe import (
+    LOSSES,
+    STAGE_SECTIONS,
+    LossName,
+    Recipe,
+    json_schema,
+    section_hash,
+    stage_sections,
+)
+
+SMALLEST: dict[str, Any] = {
+    "name": "x",
+    "data": {"name": "maps"},
+    "family": {"name": "resnet"},
+    "task": {"name": "pix2pix"},
+    "teacher": {"steps": 5},
+    "space": {"widths": [16, 8]},
+    "supernet": {"steps": 7},
+    "search": {"reduction": 8},
+}
+PAIRS = {"name": "pairs", "folder": "here"}
+
+
+def recipe(**changes: Any) -> Recipe:
+    """The smallest recipe, with `section__key=value` or `section=value` changed."""
+    raw = copy.deepcopy(SMALLEST)
+    for name, value in changes.items():
+        section, _, key = name.partition("__")
+        if key:
+            raw.setdefault(section, {})[key] = value
+        else:
+            raw[section] = value
+    return Recipe.model_validate(raw)
+
+
+def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    yield model
+    for field in model.model_fields.values():
+        for part in get_args(field.annotation) or (field.annotation,):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from models(part)
+
+
+def test_the_smallest_recipe_has_the_defaults_of_the_literature() -> None:
+    made = recipe()
+    assert (made.teacher.lr, made.teacher.beta1, made.teacher.beta2) == (2e-4, 0.5, 0.999)
+    assert (made.task.gan, made.task.lambda_l1, made.teacher.width) == ("hinge", 100.0, 64)
+    assert made.supernet.losses == {"l1": 100.0, "features": 1.0, "gan": 1.0}
+    assert made.space.ops == ("separable",)
+    assert made.metrics.features == "inception"
+    assert made.export.formats == ("safetensors", "pt2", "onnx")
+    assert made.run_dir == Path("runs/x")
+    assert recipe(run="elsewhere").run_dir == Path("elsewhere")
+
+
+def test_every_key_of_every_section_says_what_it_means() -> None:
+    silent = [
+        f"{model.__name__}.{key}"
+        for model in models(Recipe)
+        for key, field in model.model_fields.items()
+        if not field.description
+    ]
+    assert silent == []
+    assert len(list(models(Recipe))) == 11
+
+
+def test_recipes_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        recipe().seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data__size": 66},
+        {"data__size": 28},
+        {"data__size": 260},
+        {"data__min_land": 1.1},
+        {"family__blocks": 0},
+        {"family__blocks": 33},
+        {"family__dropout": 0.95},
+        {"teacher__steps": 0},
+        {"teacher__steps": True},
+        {"teacher__steps": "5"},
+        {"teacher__lr": 0},
+        {"teacher__lr": float("inf")},
+        {"teacher__beta2": 1},
+        {"teacher__ema": 1.0},
+        {"supernet__losses": {}},
+        {"supernet__losses": {"l1": 0}},
+        {"supernet__losses": {"l1": -1}},
+        {"supernet__losses": {"vgg": 1}},
+        {"space": {}},
+        {"space": {"preset": "channels-48", "widths": [8]}},
+        {"space__widths": []},
+        {"space__widths": {}},
+        {"space__widths": [8, 8]},
+        {"space__widths": {"stem": [8, 8]}},
+        {"space__widths": [0]},
+        {"space__ops": []},
+        {"space__ops": ["dense", "dense"]},
+        {"search": {}},
+        {"search__budget_macs": 5},
+        {"search__more_reductions": [0]},
+        {"search__population": 1},
+        {"export__formats": []},
+        {"seed": -1},
+        {"name": "../x"},
+        {"name": ""},
+        {"data": {"name": "pairs"}},
+        {"data": {"name": "pairs", "folder": "a", "input_folder": "b"}},
+        {"data": {"name": "pairs", "layout": "two-folders", "input_folder": "b"}},
+        {"data": PAIRS | {"load_size": 200}},
+        {"data": PAIRS | {"crop_size": [256, 300]}},
+        {"data": PAIRS | {"crop_size": 250}},
+        {"data": PAIRS | {"crop_size": [4, 4, 4]}},
+        {"data": PAIRS | {"search_fraction": 0.5, "test_fraction": 0.5}},
+        {"data": PAIRS | {"input_channels": 0}},
+        {"extra": 1},
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        recipe(**change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data__size": 32},
+        {"data__size": 256},
+        {"family__blocks": 32},
+        {"teacher__lr": 1},
+        {"supernet__losses": {"ssim": 1}},
+        {"space": {"preset": "channels-64-pix2pix"}},
+        {"space__widths": {"stem": [8, 16], "head": [8]}},
+        {"space__ops": ["dense", "separable"]},
+        {"search": {"budget_macs": 5, "reduction": None}},
+        {"search__convention": True},
+        {"search__more_reductions": [13, 38.5]},
+        {"data": PAIRS | {"load_size": 256, "crop_size": [256, 128]}},
+        {"data": {"name": "pairs", "layout": "two-folders", "input_folder": "a"}
+         | {"target_folder": "b", "input_channels": 1}},
+        {"data": PAIRS | {"folder": 2024}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_makes_sense_is_taken(change: dict[str, Any]) -> None:
+    recipe(**change)
+
+
+def test_one_number_is_a_square_size() -> None:
+    data = recipe(data=PAIRS | {"load_size": 300, "crop_size": [128, 256]}).data
+    assert data.name == "pairs"
+    assert data.load_size == (300, 300)
+    assert data.image_size == (128, 256)
+    assert data.channels == (3, 3)
+    assert recipe(data__size=96).data.image_size == (96, 96)
+
+
+def test_the_losses_that_are_described_are_those_that_are_allowed() -> None:
+    assert tuple(LOSSES) == get_args(LossName)
+
+
+@pytest.mark.parametrize("stage", STAGE_SECTIONS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "y"},
+        {"run": "there"},
+        {"device": "cpu"},
+        {"threads": 2},
+        {"workers": 3},
+        {"tensorboard": True},
+        {"data": PAIRS | {"cache_mb": 5}},
+    ],
+    ids=str,
+)
+def test_no_stage_depends_on_where_and_how_it_runs(stage: str, change: dict[str, Any]) -> None:
+    plain = recipe(**({"data": PAIRS} if "data" in change else {}))
+    assert stage_sections(recipe(**change), stage) == stage_sections(plain, stage)
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        ({"seed": 1}, "teacher"),
+        ({"precision": "bf16"}, "teacher"),
+        ({"data__size": 96}, "teacher"),
+        ({"family__blocks": 3}, "teacher"),
+        ({"task__gan": "lsgan"}, "teacher"),
+        ({"teacher__lr": 1e-3}, "teacher"),
+        ({"space__widths": [16]}, "supernet"),
+        ({"supernet__steps": 8}, "supernet"),
+        ({"metrics__features": "effnet-lite0"}, "search"),
+        ({"search__reduction": 9}, "search"),
+        ({"export__images": 1}, "export"),
+    ],
+    ids=str,
+)
+def test_a_section_decides_its_stage_and_the_later_ones(change: dict[str, Any], first: str) -> None:
+    stages = list(STAGE_SECTIONS)
+    differs = [
+        section_hash(stage_sections(recipe(**change), stage))
+        != section_hash(stage_sections(recipe(), stage))
+        for stage in stages
+    ]
+    assert differs == [i >= stages.index(first) for i in range(len(stages))]
+
+
+def test_every_section_decides_a_stage_or_none() -> None:
+    named = {name for names in STAGE_SECTIONS.values() for name in names}
+    free = {"name", "run", "device", "threads", "workers", "tensorboard"}
+    assert set(Recipe.model_fields) - named == free
+
+
+def test_section_hash_ignores_the_order_of_keys_only() -> None:
+    assert section_hash({"a": 1, "b": [1, 2]}) == section_hash({"b": [1, 2], "a": 1})
+    assert section_hash({"a": [1, 2]}) != section_hash({"a": [2, 1]})
+    sections = stage_sections(recipe(), "export")
+    assert section_hash(json.loads(json.dumps(sections))) == section_hash(sections)
+
+
+def test_the_schema_for_editors_knows_kinds_and_bounds() -> None:
+    schema = json_schema()
+    assert "name" not in schema["required"]
+    assert schema["properties"]["data"]["discriminator"]["propertyName"] == "name"
+    maps = schema["$defs"]["MapsData"]["properties"]["size"]
+    assert (maps["minimum"], maps["maximum"], maps["multipleOf"]) == (32, 256, 4)
+    assert schema["$defs"]["TeacherSection"]["additionalProperties"] is False
+    json.dumps(schema)
