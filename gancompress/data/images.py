@@ -1,0 +1,166 @@
+"""Image files to uint8 arrays, strictly: a file is understood fully or refused by name."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from gancompress.errors import DataError
+
+Pixels = npt.NDArray[np.uint8]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy")
+
+# What Pillow's decoders raise on a damaged file.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+# Modes whose conversion to 8-bit RGB loses no meaning. Deep colour (three 16-bit channels) never
+# shows here: Pillow keeps the high bytes while decoding.
+_AS_RGB = ("P", "CMYK", "YCbCr", "RGBX")
+
+
+@contextmanager
+def unlimited_pixels() -> Iterator[None]:
+    """Lift Pillow's guard against decompression bombs, for files that are known to be large."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def open_image(path: Path, at_least: tuple[int, int] | None = None) -> Image.Image:
+    """The fully decoded image, turned upright by its EXIF orientation.
+
+    With `at_least` (width, height) a JPEG may come at 1/2, 1/4 or 1/8 of its size, no smaller than
+    that: its high frequencies are left out while decoding, close to a box filter and faster.
+    Raises: DataError naming the file if it is missing, empty, truncated, an animation or no image.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: the file is empty (0 bytes); replace it or take it away")
+        with Image.open(path) as image:
+            # Phones write a preview as the second frame of an MPO file: not an animation.
+            if image.format != "MPO" and getattr(image, "is_animated", False):
+                raise DataError(f"{path}: holds several images; only single images are allowed")
+            if at_least is not None:
+                image.draft(None, at_least)
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except Image.UnidentifiedImageError:
+        raise DataError(f"{path}: not an image that can be read; use PNG, JPEG or WebP") from None
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise DataError(
+            f"{path}: has more pixels than Pillow's limit of {limit}; make the image smaller"
+        ) from None
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from None
+
+
+def read_image(path: Path) -> Pixels:
+    """(H, W, C) uint8 with the channels the file has: 1 gray, 3 RGB, 4 RGBA, any in a .npy file.
+
+    16-bit gray is scaled (65535 -> 255); palette and CMYK images become RGB.
+    Raises: DataError naming the file where it is damaged or its meaning is not clear.
+    """
+    if path.suffix.lower() == ".npy":
+        return _read_npy(path)
+    image = open_image(path)
+    if image.mode in _SIXTEEN_BIT:
+        wide = np.asarray(image).astype(np.uint32)
+        return ((wide * 255 + 32767) // 65535).astype(np.uint8)[..., None]
+    if image.has_transparency_data:  # an alpha channel, or a transparent palette entry or colour
+        image = image.convert("RGBA")
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode in _AS_RGB:
+        image = image.convert("RGB")
+    if image.mode not in ("L", "RGB", "RGBA"):
+        raise DataError(
+            f"{path}: has pixels of mode {image.mode}, which has no clear 8-bit meaning; "
+            "convert it to 8-bit gray or RGB"
+        )
+    pixels = np.asarray(image)
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def with_channels(pixels: Pixels, channels: int, where: object) -> Pixels:
+    """(H, W, `channels`) from (H, W, C): gray spreads to RGB, RGB becomes luma, alpha is added.
+
+    An alpha channel is dropped only where it is opaque throughout. Luma is ITU-R 601.
+    Raises: DataError naming `where` if the file's channels cannot mean that many.
+    """
+    has = pixels.shape[2]
+    if has == channels:
+        return pixels
+    if has == 4 and channels in (1, 3):
+        if pixels[..., 3].min() < 255:
+            raise DataError(
+                f"{where}: has transparent pixels and {channels} channel(s) are asked for; "
+                "flatten it or set the channels to 4"
+            )
+        return with_channels(pixels[..., :3], channels, where)
+    if has in (1, 3) and channels == 4:
+        colour = with_channels(pixels, 3, where)
+        return np.concatenate([colour, np.full_like(colour[..., :1], 255)], axis=2)
+    if (has, channels) == (1, 3):
+        return pixels.repeat(3, axis=2)
+    if (has, channels) == (3, 1):
+        luma = pixels @ np.array([19595, 38470, 7471], np.uint32)  # parts of 65536
+        return ((luma + 32768) >> 16).astype(np.uint8)[..., None]
+    raise DataError(
+        f"{where}: has {has} channels and {channels} are asked for; "
+        "counts other than 1, 3 and 4 come from .npy files of exactly that many"
+    )
+
+
+def resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    """(height, width, C), bicubic and antialiased; channels other than RGB one by one."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    if pixels.shape[2] == 3:
+        whole = Image.fromarray(np.ascontiguousarray(pixels))
+        return np.asarray(whole.resize((width, height), Image.Resampling.BICUBIC))
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in pixels.transpose(2, 0, 1)]
+    small = [plane.resize((width, height), Image.Resampling.BICUBIC) for plane in planes]
+    return np.stack([np.asarray(plane) for plane in small], axis=2)
+
+
+def to_tensor(pixels: Pixels) -> Tensor:
+    """(N, C, H, W) float32 in [-1, 1] from (N, H, W, C) uint8; 0 is -1 and 255 is 1."""
+    # In numpy: torch would start its threads for this, which costs more than the work itself.
+    planes = pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C")  # (N, C, H, W)
+    planes /= 127.5
+    planes -= 1.0
+    return torch.from_numpy(planes)
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return DataError(f"{path}: cannot be read ({reason}); replace it or take it away")
+
+
+def _read_npy(path: Path) -> Pixels:
+    try:
+        pixels = np.load(path, allow_pickle=False)
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from None
+    if not isinstance(pixels, np.ndarray):
+        raise DataError(f"{path}: holds several arrays; save one uint8 array with numpy.save")
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or 0 in pixels.shape:
+        raise DataError(
+            f"{path}: holds {pixels.dtype} of shape {pixels.shape}; "
+            "uint8 of shape (height, width, channels) is needed"
+        )
+    return pixels if pixels.ndim == 3 else pixels[..., None]
