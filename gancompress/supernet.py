@@ -1,0 +1,183 @@
+"""The supernet: a bank of named tensors, and windows into it that make any subnet."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.arch import Arch, SearchSpace
+from gancompress.errors import ArchError
+
+Build = Callable[[Arch], nn.Module]
+
+SKELETONS_KEPT = 256  # a skeleton holds no tensors; about 100 kB of Python objects each
+
+
+def window(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """The view of `tensor` that a subnet with a tensor of `shape` uses.
+
+    The leading slice on the channel axes 0 and 1, the centred slice on kernel axes.
+    """
+    for axis, (have, want) in enumerate(zip(tensor.shape, shape, strict=True)):
+        if have != want:
+            tensor = tensor.narrow(axis, 0 if axis < 2 else (have - want) // 2, want)
+    return tensor
+
+
+def named_tensors(net: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Every parameter and buffer of `net`, named as in its state dict."""
+    yield from net.named_parameters()
+    yield from net.named_buffers()
+
+
+def skeleton_of(build: Build, arch: Arch) -> nn.Module:
+    """The plain network of `arch` on the meta device: names and shapes, no memory."""
+    with torch.device("meta"):
+        return build(arch)
+
+
+class Subnet(nn.Module):
+    """One arch of a supernet, callable like the plain network; holds no weights of its own."""
+
+    def __init__(self, supernet: Supernet, arch: Arch) -> None:
+        super().__init__()
+        self._supernet = (supernet,)  # a tuple, so that its parameters are not registered twice
+        self.arch = arch
+
+    @property
+    def skeleton(self) -> nn.Module:
+        return self._supernet[0].skeleton(self.arch)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        out: Tensor = self._supernet[0](self.arch, *inputs)
+        return out
+
+
+class Supernet(nn.Module):
+    """Every subnet of a search space, sharing one bank of weights.
+
+    The bank holds the element-wise largest shape of every name over the corners of the space.
+    A subnet is the plain narrow network, built on the meta device and run with windows into the
+    bank, so gradients land in the bank and nothing is ever copied.
+
+    build: arch -> network. The bank starts at zero; fill it with `fill`.
+    """
+
+    def __init__(self, build: Build, space: SearchSpace) -> None:
+        super().__init__()
+        self.space = space
+        self._build = build
+        self._skeletons: OrderedDict[Arch, nn.Module] = OrderedDict()
+        self._bank = nn.Module()
+        self._names: list[str] = []
+        for name, (shape, dtype, trained) in _largest(build, space).items():
+            tensor = torch.zeros(shape, dtype=dtype)
+            if trained:
+                self._bank.register_parameter(_mangled(name), nn.Parameter(tensor))
+            else:
+                self._bank.register_buffer(_mangled(name), tensor)
+            self._names.append(name)
+
+    @property
+    def bank(self) -> dict[str, Tensor]:
+        """The shared tensors by name; in-place changes are changes of the supernet."""
+        return {name: getattr(self._bank, _mangled(name)) for name in self._names}
+
+    def skeleton(self, arch: Arch) -> nn.Module:
+        """The weightless network of `arch`, the same object while it is cached; hooks work on it.
+
+        Raises: ArchError if the space does not hold `arch`.
+        """
+        net = self._skeletons.get(arch)
+        if net is None:
+            net = skeleton_of(self._build, self.space.check(arch))
+            self._skeletons[arch] = net
+            if len(self._skeletons) > SKELETONS_KEPT:
+                self._skeletons.popitem(last=False)
+        net.train(self.training)
+        return net
+
+    def borrow(self, arch: Arch) -> dict[str, Tensor]:
+        """Views into the bank for every parameter and buffer of `arch`."""
+        bank = self.bank
+        return {n: window(bank[n], t.shape) for n, t in named_tensors(self.skeleton(arch))}
+
+    def forward(self, arch: Arch, *inputs: Tensor) -> Tensor:
+        """What the subnet `arch` answers to `inputs`."""
+        skeleton = self.skeleton(arch)
+        out: Tensor = torch.func.functional_call(skeleton, self.borrow(arch), inputs)
+        return out
+
+    def subnet(self, arch: Arch) -> Subnet:
+        """`arch` of this supernet as a module, still sharing the bank."""
+        return Subnet(self, arch).train(self.training)
+
+    @torch.no_grad()
+    def extract(self, arch: Arch) -> nn.Module:
+        """The plain network of `arch` with its own copy of the weights; equal to the last bit."""
+        net = self._build(self.space.check(arch))
+        borrowed = self.borrow(arch)
+        for name, tensor in named_tensors(net):
+            tensor.copy_(borrowed[name])
+        return net.to(next(iter(borrowed.values())).device).train(self.training)
+
+    @torch.no_grad()
+    def fill(self, tensors: Mapping[str, Tensor]) -> None:
+        """Copies tensors into the bank by name; where sizes differ, the window both share."""
+        bank = self.bank
+        for name, tensor in tensors.items():
+            if name in bank:
+                shared = torch.Size(map(min, tensor.shape, bank[name].shape))
+                window(bank[name], shared).copy_(window(tensor, shared))
+
+
+def slot_axes(build: Build, arch: Arch, slot: str) -> dict[str, tuple[int, ...]]:
+    """Which axes of which tensors belong to a width slot, by the tensor's name.
+
+    Discovered: two skeletons that differ in that slot are built; the axes whose size moved are
+    the slot's.
+    Raises: ArchError if the slot is not a width above 1.
+    """
+    width = arch.width(slot)
+    if width < 2:
+        raise ArchError(f"arch: {slot}={width}; a width above 1 is needed to discover its axes")
+    narrow = dict(named_tensors(skeleton_of(build, arch.replace({slot: width - 1}))))
+    axes: dict[str, tuple[int, ...]] = {}
+    for name, tensor in named_tensors(skeleton_of(build, arch)):
+        moved = [i for i, n in enumerate(tensor.shape) if narrow[name].shape[i] != n]
+        if moved:
+            axes[name] = tuple(moved)
+    return axes
+
+
+def permute(
+    tensors: Mapping[str, Tensor], axes: Mapping[str, tuple[int, ...]], order: Tensor
+) -> dict[str, Tensor]:
+    """`tensors` with every axis of one slot put in `order`; the function they compute is the same.
+
+    axes: from `slot_axes`. order (C,) int64: new channel i is old channel order[i].
+    """
+    permuted = dict(tensors)
+    for name, moved in axes.items():
+        for axis in moved:
+            permuted[name] = permuted[name].index_select(axis, order)
+    return permuted
+
+
+def _mangled(name: str) -> str:
+    return name.replace(".", "/")  # a module's own tensors may not have dots in their names
+
+
+def _largest(build: Build, space: SearchSpace) -> dict[str, tuple[torch.Size, torch.dtype, bool]]:
+    """Name -> (largest shape over the corners, dtype, whether it is trained)."""
+    found: dict[str, tuple[torch.Size, torch.dtype, bool]] = {}
+    for corner in space.corners():
+        for name, tensor in named_tensors(skeleton_of(build, corner)):
+            shape = tensor.shape
+            if name in found:
+                shape = torch.Size(map(max, shape, found[name][0]))
+            found[name] = (shape, tensor.dtype, isinstance(tensor, nn.Parameter))
+    return found
