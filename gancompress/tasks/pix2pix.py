@@ -1,0 +1,72 @@
+"""Paired image translation (Isola et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.nets.critics import PatchCritic
+from gancompress.tasks.base import Batch, Phase, Step
+from gancompress.tasks.losses import GAN_LOSSES
+
+
+@dataclass(frozen=True)
+class Pix2Pix:
+    """lambda_gan * GAN + lambda_l1 * L1, the critic seeing the input beside the image.
+
+    Batches hold "input" and "target", (N, C, H, W) in [-1, 1].
+    """
+
+    in_channels: int = 3
+    out_channels: int = 3
+    gan: str = "hinge"
+    lambda_gan: float = 1.0
+    lambda_l1: float = 100.0
+    critic_width: int = 64
+    critic_layers: int = 3
+
+    @property
+    def target(self) -> str:
+        return "generator"
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        # The generator goes first, so that the critic learns from the images just made.
+        return Phase("generator", ("generator",)), Phase("critic", ("critic",))
+
+    def critics(self) -> dict[str, nn.Module]:
+        channels = self.in_channels + self.out_channels
+        return {"critic": PatchCritic(channels, self.critic_width, self.critic_layers)}
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        return (batch["input"],)
+
+    def truth(self, batch: Batch) -> Tensor | None:
+        return batch["target"]
+
+    def losses(
+        self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
+    ) -> dict[str, Tensor]:
+        if phase == "critic":
+            return {"critic": self.critic_loss(nets, batch, step.kept["fake"])}
+        fake = nets["generator"](*self.inputs(batch))
+        step.kept["fake"] = fake.detach()
+        return {
+            "gan": self.lambda_gan * self.adversarial(nets, batch, fake),
+            "l1": self.lambda_l1 * F.l1_loss(fake.float(), batch["target"]),
+        }
+
+    def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        logits = nets["critic"](torch.cat((batch["input"], fake), 1)).float()
+        return GAN_LOSSES[self.gan][1](logits)
+
+    def critic_loss(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        # One pass over both halves: the critic's norms see one image at a time.
+        images = torch.cat((batch["target"], fake.to(batch["target"].dtype)))
+        pairs = torch.cat((batch["input"].repeat(2, 1, 1, 1), images), 1)
+        real_logits, fake_logits = nets["critic"](pairs).float().chunk(2)
+        return GAN_LOSSES[self.gan][0](real_logits, fake_logits)

@@ -1,0 +1,138 @@
+"""Kinds of GAN: losses against hand-computed values."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gancompress.nets.critics import PatchCritic
+from gancompress.tasks import TASKS
+from gancompress.tasks.base import Phase, Step
+from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.pix2pix import Pix2Pix
+
+REAL = torch.tensor([2.0, 0.5, -1.0])
+FAKE = torch.tensor([-3.0, 0.0, 0.5])
+
+GAN_VALUES = {
+    # critic: half of mean max(0, 1 - real) = (0 + .5 + 2) / 3 and mean max(0, 1 + fake)
+    # = (0 + 1 + 1.5) / 3; generator: -mean fake
+    "hinge": ((2.5 / 3 + 2.5 / 3) / 2, 2.5 / 3),
+    # critic: half of mean (real - 1)^2 = (1 + .25 + 4) / 3 and mean fake^2 = 9.25 / 3;
+    # generator: mean (fake - 1)^2 = (16 + 1 + .25) / 3
+    "lsgan": ((5.25 / 3 + 9.25 / 3) / 2, 17.25 / 3),
+}
+
+
+class Scaled(nn.Module):
+    """x times a learnt number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * x
+
+
+class MeanCritic(nn.Module):
+    """The mean of every image, weighed per channel: pairs in, one logit out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([1.0, -2.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.mean((2, 3)) * self.weight).sum(1)  # (N,)
+
+
+def nets() -> dict[str, nn.Module]:
+    return {"generator": Scaled(), "critic": MeanCritic()}
+
+
+def batch(seed: int = 0) -> dict[str, Tensor]:
+    x = torch.rand(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return {"input": x[0], "target": x[1]}
+
+
+def step() -> Step:
+    return Step(0, np.random.default_rng(0))
+
+
+def test_gan_losses_equal_hand_values() -> None:
+    assert set(GAN_LOSSES) == set(GAN_VALUES) and len(GAN_LOSSES) == 2
+    for name, (critic, generator) in GAN_LOSSES.items():
+        expected = GAN_VALUES[name]
+        assert critic(REAL, FAKE).item() == pytest.approx(expected[0], rel=1e-6), name
+        assert generator(FAKE).item() == pytest.approx(expected[1], rel=1e-6), name
+
+
+@pytest.mark.parametrize("gan", ["hinge", "lsgan"])
+def test_pix2pix_losses_are_its_two_weighted_terms(gan: str) -> None:
+    task, both, data, now = Pix2Pix(1, 1, gan, 3.0, 7.0), nets(), batch(), step()
+    losses = task.losses(both, data, "generator", now)
+    fake = 0.5 * data["input"]
+    logits = data["input"].mean((1, 2, 3)) - 2 * fake.mean((1, 2, 3))
+    adversarial = -logits.mean() if gan == "hinge" else (logits - 1).pow(2).mean()
+    distance = (fake - data["target"]).abs().mean()
+    assert set(losses) == {"gan", "l1"}
+    torch.testing.assert_close(losses["gan"], 3 * adversarial)
+    torch.testing.assert_close(losses["l1"], 7 * distance)
+
+
+@pytest.mark.parametrize("gan", ["hinge", "lsgan"])
+def test_pix2pix_critic_learns_from_the_fake_of_this_step(gan: str) -> None:
+    task, both, data, now = Pix2Pix(1, 1, gan), nets(), batch(), step()
+    task.losses(both, data, "generator", now)
+    losses = task.losses(both, data, "critic", now)
+
+    def logits(image: Tensor) -> Tensor:
+        return data["input"].mean((1, 2, 3)) - 2 * image.mean((1, 2, 3))
+
+    real, fake = logits(data["target"]), logits(0.5 * data["input"])
+    if gan == "hinge":
+        expected = ((1 - real).clamp(min=0).mean() + (1 + fake).clamp(min=0).mean()) / 2
+    else:
+        expected = ((real - 1).pow(2).mean() + fake.pow(2).mean()) / 2
+    assert set(losses) == {"critic"}
+    torch.testing.assert_close(losses["critic"], expected)
+    losses["critic"].backward()
+    assert both["generator"].get_parameter("gain").grad is None
+    assert both["critic"].get_parameter("weight").grad is not None
+
+
+def test_pix2pix_critic_s_one_pass_equals_two() -> None:
+    task, data = Pix2Pix(1, 1, critic_width=3, critic_layers=1), batch()
+    both: Mapping[str, nn.Module] = task.critics()
+    fake = torch.tanh(data["target"] * 3)
+    critic = both["critic"]
+    real_logits = critic(torch.cat((data["input"], data["target"]), 1))
+    fake_logits = critic(torch.cat((data["input"], fake), 1))
+    expected = (torch.relu(1 - real_logits).mean() + torch.relu(1 + fake_logits).mean()) / 2
+    torch.testing.assert_close(task.critic_loss(both, data, fake), expected)
+
+
+def test_pix2pix_critic_takes_input_and_image_together() -> None:
+    critic = Pix2Pix(2, 3, critic_width=5, critic_layers=2).critics()["critic"]
+    assert isinstance(critic, PatchCritic)
+    assert critic.convs[0].in_channels == 5
+    assert [conv.out_channels for conv in critic.convs] == [5, 10, 20]
+
+
+def test_pix2pix_names_its_parts() -> None:
+    task, data = Pix2Pix(1, 1), batch()
+    assert task.target == "generator" and list(task.critics()) == ["critic"]
+    assert task.phases == (Phase("generator", ("generator",)), Phase("critic", ("critic",)))
+    assert task.inputs(data) == (data["input"],) and task.truth(data) is data["target"]
+
+
+def test_every_task_trains_its_target_first_and_owns_nothing() -> None:
+    assert set(TASKS) == {"pix2pix"}
+    for make in TASKS.values():
+        task = make()
+        trained = [name for phase in task.phases for name in phase.trains]
+        assert task.phases[0].trains[0] == task.target  # its critics see the image just made
+        assert sorted(trained) == sorted({task.target, *task.critics()})
+        assert make() == task

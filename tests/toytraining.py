@@ -1,0 +1,142 @@
+"""Trainings small enough for tests: synthetic pairs of 16 pixels, ResNet with one block."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.distill.draws import ARCH_DRAWS
+from gancompress.distill.losses import DISTILL_LOSSES
+from gancompress.distill.taps import adapters, tap_channels
+from gancompress.distill.task import Distillation
+from gancompress.loop import Optimisation, fit
+from gancompress.metricslog import MetricsLog
+from gancompress.nets.blocks import init_normal
+from gancompress.nets.resnet import ResNet
+from gancompress.supernet import Supernet, named_tensors, skeleton_of
+from gancompress.tasks.base import Batch, Step, Task
+from gancompress.tasks.pix2pix import Pix2Pix
+
+TASK = Pix2Pix(critic_width=2, critic_layers=1)
+LOSSES = {"l1": 10.0, "features": 1.0, "gan": 1.0, "ssim": 0.5}
+SPACE_WIDTHS = (4, 3, 2)
+
+
+def batch_at(step: int) -> dict[str, Tensor]:
+    x = torch.rand(2, 2, 3, 16, 16, generator=torch.Generator().manual_seed(step)) * 2 - 1
+    return {"input": x[0], "target": x[1]}
+
+
+def batches(start: int) -> Iterator[dict[str, Tensor]]:
+    while True:
+        yield batch_at(start)
+        start += 1
+
+
+def pix2pix_nets(dropout: float = 0.0, task: Pix2Pix = TASK) -> dict[str, nn.Module]:
+    """Generator of width 2 and critic, always the same weights."""
+    family = ResNet(blocks=1, dropout=dropout)
+    nets: dict[str, nn.Module] = {"generator": family.build(family.uniform(2)), **task.critics()}
+    for net in nets.values():
+        init_normal(net, torch.Generator().manual_seed(1), std=0.2)
+    return nets
+
+
+def distillation(
+    archs: str = "uniform", reference: str = "truth", losses: Mapping[str, float] | None = None
+) -> Distillation:
+    assert set(LOSSES) == set(DISTILL_LOSSES) and archs in ARCH_DRAWS
+    taps = ResNet(blocks=1).taps()
+    return Distillation(TASK, taps=taps, losses=losses or LOSSES, archs=archs, reference=reference)
+
+
+def distillation_nets() -> dict[str, nn.Module]:
+    """A supernet of widths 2..4, either operator, its dense teacher of width 5, and the rest."""
+    family = ResNet(blocks=1)
+    supernet = Supernet(family.build, family.space(SPACE_WIDTHS, ("dense", "separable")))
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for tensor in supernet.bank.values():
+            tensor.normal_(0, 0.2, generator=generator)
+    teacher = family.build(family.uniform(5))
+    init_normal(teacher, generator, std=0.2)
+    x = torch.empty(1, 3, 16, 16, device="meta")
+    channels = [
+        tap_channels(skeleton_of(family.build, arch), family.taps(), x)
+        for arch in (supernet.space.largest, family.uniform(5))
+    ]
+    critic = pix2pix_nets()["critic"]
+    adapt = adapters(*channels)
+    return {"generator": supernet, "critic": critic, "teacher": teacher, "adapters": adapt}
+
+
+def train(
+    task: Task,
+    nets: Mapping[str, nn.Module],
+    folder: Path,
+    *,
+    steps: int,
+    feed: Any = batches,
+    optimisation: Optimisation | None = None,
+    **settings: Any,
+) -> None:
+    """`fit` with its state and metrics in `folder`, saving after every step."""
+    how = optimisation or Optimisation(lr=2e-3, lr_critic=1e-3, ema=0.9)
+    defaults = {"precision": "float32", "log_every": 2, "save_seconds": 0.0, "seed": 7}
+    fit(
+        task,
+        nets,
+        feed,
+        steps=steps,
+        optimisation=how,
+        device=torch.device("cpu"),
+        state_path=folder / "state.pt",
+        log=MetricsLog(folder / "metrics.jsonl"),
+        title="test",
+        **(defaults | settings),
+    )
+
+
+def weights(nets: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Copies of all parameters and buffers."""
+    return {
+        f"{net}.{name}": tensor.detach().clone()
+        for net in nets
+        for name, tensor in named_tensors(nets[net])
+    }
+
+
+class Interrupting:
+    """Batches that deliver `sign` to this process just before the batch of `step`."""
+
+    def __init__(self, step: int, sign: signal.Signals = signal.SIGINT) -> None:
+        self.step, self.sign = step, sign
+
+    def __call__(self, start: int) -> Iterable[Batch]:
+        for step, batch in enumerate(batches(start), start):
+            if step == self.step:
+                signal.raise_signal(self.sign)
+            yield batch
+
+
+class Killed(Pix2Pix):
+    """Dies as by `kill -9` in the middle of step 4, between its two phases."""
+
+    def losses(
+        self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
+    ) -> dict[str, Tensor]:
+        if (step.index, phase) == (4, "critic"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().losses(nets, batch, phase, step)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    train(Killed(critic_width=2, critic_layers=1), pix2pix_nets(), Path(sys.argv[1]), steps=7)
