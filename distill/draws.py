@@ -1,0 +1,36 @@
+"""Which archs a training step of the supernet trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gancompress.arch import Arch, SearchSpace
+
+ENDS_SHARE = 0.25  # of the weighted draws: the largest and the smallest arch together
+
+
+def uniform(space: SearchSpace, rng: np.random.Generator) -> list[Arch]:
+    """One arch, uniform over the space (Cai et al. 2020; Li et al. 2020)."""
+    return [space.sample(rng)]
+
+
+def sandwich(space: SearchSpace, rng: np.random.Generator) -> list[Arch]:
+    """The largest, the smallest and a uniform one (Yu and Huang 2019)."""
+    return [space.largest, space.smallest, space.sample(rng)]
+
+
+def weighted(space: SearchSpace, rng: np.random.Generator) -> list[Arch]:
+    """One arch: uniform, but the ends of the space, rare among uniform draws, get a fixed share."""
+    share = rng.random()
+    if share < ENDS_SHARE:
+        return [space.largest if share < ENDS_SHARE / 2 else space.smallest]
+    return [space.sample(rng)]
+
+
+ARCH_DRAWS: dict[str, Callable[[SearchSpace, np.random.Generator], list[Arch]]] = {
+    "uniform": uniform,
+    "sandwich": sandwich,
+    "weighted": weighted,
+}

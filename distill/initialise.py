@@ -1,0 +1,80 @@
+"""A supernet's first weights, from its teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gancompress.arch import Arch
+from gancompress.supernet import Build, Supernet, permute, slot_axes
+
+
+def importance(tensors: Mapping[str, Tensor], axes: Mapping[str, tuple[int, ...]]) -> Tensor:
+    """How much each channel of one slot matters (C,): the L1 norm of all weights that touch it.
+
+    Every tensor counts as its share of the whole, so that large kernels do not drown the others
+    (channel sorting by L1 norm: Cai et al. 2020).
+    """
+    total: Tensor | None = None
+    for name, moved in axes.items():
+        tensor = tensors[name]
+        if tensor.dim() < 2:
+            continue  # biases before an instance norm say nothing
+        for axis in moved:
+            norm = tensor.abs().sum([i for i in range(tensor.dim()) if i != axis])
+            share = norm / norm.sum()
+            total = share if total is None else total + share
+    assert total is not None, "a width slot moves at least one weight"
+    return total
+
+
+def sort_channels(build: Build, arch: Arch, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of `arch` with each slot's channels in order of falling importance.
+
+    The network computes the same function as before.
+    """
+    ordered = dict(tensors)
+    for slot, value in arch.slots:
+        if isinstance(value, int) and value > 1:
+            axes = slot_axes(build, arch, slot)
+            order = importance(ordered, axes).argsort(descending=True, stable=True)
+            ordered = permute(ordered, axes, order)
+    return ordered
+
+
+def separable_from_dense(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The depthwise and pointwise kernels nearest to a dense one.
+
+    For each input channel i the best rank-1 factorisation of W[:, i], a matrix (out, k^2), gives
+    its depthwise kernel and its pointwise column (Eckart and Young 1936).
+    (out, in, k, k) -> (in, 1, k, k), (out, in, 1, 1).
+    """
+    out, channels, k, _ = weight.shape
+    matrices = weight.double().permute(1, 0, 2, 3).reshape(channels, out, k * k)
+    left, values, right = torch.linalg.svd(matrices, full_matrices=False)
+    # An SVD is unique up to a sign: the depthwise kernel's sum is made positive.
+    sign = torch.where(right[:, 0].sum(1) < 0, -1.0, 1.0)  # (in,)
+    depthwise = right[:, 0] * sign[:, None]  # (in, k^2), unit norm
+    pointwise = left[:, :, 0] * (values[:, :1] * sign[:, None])  # (in, out)
+    return (
+        depthwise.reshape(channels, 1, k, k).to(weight.dtype),
+        pointwise.T.reshape(out, channels, 1, 1).contiguous().to(weight.dtype),
+    )
+
+
+def fill_from_teacher(supernet: Supernet, tensors: Mapping[str, Tensor]) -> None:
+    """Copies a (sorted) teacher's weights into the bank: leading channels, separable by rank 1.
+
+    What the teacher has no counterpart for keeps the value that it has.
+    """
+    found = dict(tensors)
+    for name in supernet.bank:
+        if name.endswith(".depthwise.weight"):
+            stem = name.removesuffix(".depthwise.weight")
+            dense = tensors.get(f"{stem}.weight")
+            if dense is not None and name not in tensors:
+                depthwise, pointwise = separable_from_dense(dense)
+                found[name], found[f"{stem}.pointwise.weight"] = depthwise, pointwise
+    supernet.fill(found)

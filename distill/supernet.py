@@ -1,0 +1,115 @@
+"""Training of all generators of a search space at once, distilled from a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.arch import Arch
+from gancompress.distill.initialise import fill_from_teacher, sort_channels
+from gancompress.distill.taps import adapters, tap_channels
+from gancompress.distill.task import Distillation
+from gancompress.loop import Optimisation, fit
+from gancompress.nets.blocks import init_normal
+from gancompress.runs import MetricsLog
+from gancompress.supernet import Build, Supernet, skeleton_of
+from gancompress.tasks.base import Batch, ConditionalTask
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained teacher: its arch, and its networks' tensors by network and name."""
+
+    arch: Arch
+    tensors: Mapping[str, Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Distilling:
+    """The recipe's choices of how a supernet learns; see the recipe's section `supernet`."""
+
+    init: str
+    archs: str
+    reference: str
+    losses: Mapping[str, float]
+
+
+def train_supernet(
+    task: ConditionalTask,
+    supernet: Supernet,
+    build: Build,
+    teacher: Teacher,
+    batches: Callable[[int], Iterable[Batch]],
+    *,
+    taps: Sequence[str],
+    input_shape: tuple[int, int, int],
+    how: Distilling,
+    steps: int,
+    optimisation: Optimisation,
+    seed: int,
+    device: torch.device,
+    precision: str,
+    state_path: Path,
+    log: MetricsLog,
+    save_seconds: float = 60.0,
+) -> dict[str, nn.Module]:
+    """The supernet, the critics and the adapters, trained; the supernet is filled in place.
+
+    The teacher's channels are sorted by importance first, which changes nothing in what it
+    computes; the critics go on from the teacher's. `steps` 0 leaves the first weights.
+    See `gancompress.loop.fit` for resuming and for what is raised.
+    """
+    random = torch.Generator().manual_seed(seed)
+    tensors = sort_channels(build, teacher.arch, teacher.tensors[task.target])
+    _fill_random(supernet, build, random)
+    if how.init == "teacher":
+        fill_from_teacher(supernet, tensors)
+    taught = build(teacher.arch)
+    taught.load_state_dict(tensors)
+    example = torch.empty(1, *input_shape, device="meta")
+    widths = [
+        tap_channels(skeleton, taps, example)
+        for skeleton in (
+            supernet.skeleton(supernet.space.largest),
+            skeleton_of(build, teacher.arch),
+        )
+    ]
+    critics = task.critics()
+    for name, critic in critics.items():
+        critic.load_state_dict(teacher.tensors[name])
+    nets: dict[str, nn.Module] = {
+        task.target: supernet,
+        **critics,
+        "adapters": adapters(*widths),
+        "teacher": taught,
+    }
+    for net in nets.values():
+        net.to(device).train()
+    taught.eval()
+    fit(
+        Distillation(task, taps=taps, losses=how.losses, archs=how.archs, reference=how.reference),
+        nets,
+        batches,
+        steps=steps,
+        optimisation=optimisation,
+        seed=seed,
+        device=device,
+        precision=precision,
+        state_path=state_path,
+        log=log,
+        save_seconds=save_seconds,
+        title="supernet",
+    )
+    return {name: net.eval() for name, net in nets.items() if net is not taught}
+
+
+def _fill_random(supernet: Supernet, build: Build, random: torch.Generator) -> None:
+    """The usual random weights for the whole bank, one corner of the space after the other."""
+    for corner in supernet.space.corners():
+        net = build(corner)
+        init_normal(net, random)
+        supernet.fill({**dict(net.named_parameters()), **dict(net.named_buffers())})

@@ -1,0 +1,95 @@
+"""Distillation as a task: it wraps another task and a teacher, and adds terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.distill.draws import ARCH_DRAWS
+from gancompress.distill.losses import DISTILL_LOSSES, Comparison
+from gancompress.distill.taps import tapped
+from gancompress.supernet import Subnet, Supernet
+from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
+
+
+class Distillation:
+    """Trains a supernet's subnets, drawn per step, to answer as a teacher does.
+
+    Networks: the wrapped task's, with a `Supernet` as its target, and "teacher" (never trained)
+    and "adapters" (one per tap). `losses` are weights by name; `reference` is what the student's
+    image is compared with: "truth", "teacher" or "both".
+    """
+
+    def __init__(
+        self,
+        task: ConditionalTask,
+        *,
+        taps: Sequence[str],
+        losses: Mapping[str, float],
+        archs: str,
+        reference: str,
+    ) -> None:
+        self._task = task
+        self._taps = tuple(taps)
+        self._losses = {name: weight for name, weight in losses.items() if weight > 0}
+        self._draw = ARCH_DRAWS[archs]
+        self._reference = reference
+
+    @property
+    def target(self) -> str:
+        return self._task.target
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The task's phases; its critics rest when no adversarial loss is asked for."""
+        target, *others = self._task.phases
+        student = Phase(target.name, (*target.trains, "adapters"), target.every)
+        return (student, *(others if "gan" in self._losses else ()))
+
+    def losses(
+        self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
+    ) -> dict[str, Tensor]:
+        if phase != self.target:
+            return {phase: self._task.critic_loss(nets, batch, step.kept["fake"])}
+        supernet = nets[self.target]
+        assert isinstance(supernet, Supernet)
+        with torch.no_grad(), tapped(nets["teacher"], self._taps) as taught:
+            image = nets["teacher"](*self._task.inputs(batch))
+        references = self._references(batch, image)
+        terms: list[dict[str, Tensor]] = []
+        largest: Tensor | None = None
+        for arch in self._draw(supernet.space, step.rng):
+            narrow = largest is not None and arch != supernet.space.largest
+            shown = [*references, largest] if narrow and largest is not None else references
+            subnet = supernet.subnet(arch)
+            term, fake = self._compare(nets, batch, subnet, shown, taught)
+            terms.append(term)
+            if arch == supernet.space.largest:
+                largest = fake
+            step.kept["fake"] = fake
+        return {name: torch.stack([t[name] for t in terms]).mean() for name in self._losses}
+
+    def _references(self, batch: Batch, image: Tensor) -> list[Tensor]:
+        truth = self._task.truth(batch)
+        if truth is None or self._reference == "teacher":
+            return [image]
+        return [truth] if self._reference == "truth" else [truth, image]
+
+    def _compare(
+        self,
+        nets: Mapping[str, nn.Module],
+        batch: Batch,
+        subnet: Subnet,
+        references: Sequence[Tensor],
+        taught: Mapping[str, Tensor],
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The weighted terms of one subnet, and its image without gradient."""
+        with tapped(subnet.skeleton, self._taps) as taken:
+            fake = subnet(*self._task.inputs(batch))
+        adapters = nets["adapters"]
+        assert isinstance(adapters, nn.ModuleList)
+        pairs = [(a(taken[n]), taught[n]) for n, a in zip(self._taps, adapters, strict=True)]
+        at = Comparison(fake, references, pairs, lambda x: self._task.adversarial(nets, batch, x))
+        return {n: w * DISTILL_LOSSES[n](at) for n, w in self._losses.items()}, fake.detach()

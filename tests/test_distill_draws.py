@@ -1,0 +1,51 @@
+"""Which archs a step of the supernet's training draws."""
+
+import numpy as np
+import pytest
+
+from gancompress.arch import SearchSpace
+from gancompress.distill.draws import ARCH_DRAWS, ENDS_SHARE
+from gancompress.recipe import SupernetSection
+
+SPACE = SearchSpace.of("toy", {"a": (1, 2, 3, 4), "b": (1, 2, 3, 4), "op": ("dense", "separable")})
+DRAWS = 4000
+
+
+def test_draws_are_the_ones_that_a_recipe_may_name() -> None:
+    assert set(ARCH_DRAWS) == {"uniform", "sandwich", "weighted"}
+    for name in ARCH_DRAWS:
+        assert SupernetSection(steps=1, archs=name).archs == name  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["uniform", "sandwich", "weighted"])
+def test_draws_stay_inside_and_repeat_with_their_seed(name: str) -> None:
+    draw = ARCH_DRAWS[name]
+    one, other = np.random.default_rng(0), np.random.default_rng(0)
+    for _ in range(20):
+        archs = draw(SPACE, one)
+        assert archs == draw(SPACE, other) and all(arch in SPACE for arch in archs)
+
+
+def test_uniform_draws_every_arch_equally_often() -> None:
+    rng = np.random.default_rng(1)
+    drawn = [arch for _ in range(DRAWS) for arch in ARCH_DRAWS["uniform"](SPACE, rng)]
+    counts = np.array([drawn.count(arch) for arch in SPACE.all()])
+    assert counts.sum() == DRAWS
+    # chi-squared with 31 degrees of freedom is below 61.1 in 999 of 1000 cases
+    assert ((counts - DRAWS / 32) ** 2 / (DRAWS / 32)).sum() < 61.1
+
+
+def test_sandwich_draws_the_largest_the_smallest_and_a_random_one() -> None:
+    rng = np.random.default_rng(2)
+    drawn = [ARCH_DRAWS["sandwich"](SPACE, rng) for _ in range(200)]
+    assert {(a, b) for a, b, _ in drawn} == {(SPACE.largest, SPACE.smallest)}
+    assert len({arch for _, _, arch in drawn}) == SPACE.size
+
+
+def test_weighted_draws_the_ends_as_often_as_stated() -> None:
+    rng = np.random.default_rng(3)
+    drawn = [arch for _ in range(DRAWS) for arch in ARCH_DRAWS["weighted"](SPACE, rng)]
+    assert len(drawn) == DRAWS
+    expected = ENDS_SHARE / 2 + (1 - ENDS_SHARE) / SPACE.size
+    for end in (SPACE.largest, SPACE.smallest):
+        assert drawn.count(end) / DRAWS == pytest.approx(expected, abs=0.02)
