@@ -1,0 +1,181 @@
+"""Scoring a generator: its images on fixed inputs, against the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gancompress.data.dataset import Dataset, Split
+from gancompress.errors import MetricError
+from gancompress.loop import AUTOCAST
+from gancompress.metrics import METRICS, Metric
+from gancompress.metrics.distances import RealStats
+from gancompress.metrics.features import FeatureNet
+from gancompress.metrics.fixed import FixedBatches, is_finite
+from gancompress.metrics.realcache import cached_real_stats
+
+HELD_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One result, with what it must be printed with.
+
+    `metric` is the name in METRICS, `n` the number of images behind the value, `features` the
+    label of the feature network ("" for a pixel metric).
+    """
+
+    metric: str
+    label: str
+    value: float
+    n: int
+    features: str = ""
+
+    def __str__(self) -> str:
+        digits = f"{self.value:.0f}" if abs(self.value) >= 1000 else f"{self.value:.4g}"
+        return f"{self.label} {digits} (n={self.n})"
+
+
+class Evaluator:
+    """Scores generators on one split: same images, same real-side statistics for each.
+
+    Args:
+        features: feature network, or None for pixel metrics alone.
+        images: how many images of the split, evenly spread over it; 0 takes all.
+        cache_dir: folder where the real side's statistics are kept between runs, if any.
+        metrics: names of METRICS; those that need features are left out when there are none.
+        precision: of the generator: float32, bf16 or fp16 (autocast).
+        feature_precision: of the feature network; anything but float32 shows in the labels,
+            because it changes the figures.
+
+    Raises: MetricError if the split is empty or has one image for a metric on features, or if a
+        metric or a precision is not known.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: Split,
+        features: FeatureNet | None,
+        batch_size: int,
+        images: int = 0,
+        cache_dir: Path | None = None,
+        device: torch.device | str = "cpu",
+        *,
+        metrics: Sequence[str] = ("l1", "fd", "kid"),
+        precision: str = "float32",
+        feature_precision: str = "float32",
+        held_bytes: int = HELD_BYTES,
+    ) -> None:
+        self._device = torch.device(device)
+        self._precision, self._feature_precision = _known(precision), _known(feature_precision)
+        self._features = features
+        named = [_metric_named(name) for name in metrics]
+        self._metrics = [m for m in named if features is not None or not m.needs_features]
+        if features is not None:
+            features.to(self._device)
+        needed = 1 if features is None else 2
+        count = dataset.count(split)
+        available = min(count, images) if images else count
+        if available < needed:
+            raise MetricError(
+                f"evaluate: {available} image(s) of split {split!r}; at least {needed} are needed"
+            )
+        self._batches = FixedBatches(
+            dataset, split, images, batch_size, device=self._device, held_bytes=held_bytes
+        )
+        self._batch_size = batch_size
+        self._dataset, self._split, self._cache_dir = dataset, split, cache_dir
+
+    @property
+    def n(self) -> int:
+        """The number of images that a generator is scored on."""
+        return self._batches.n
+
+    @cached_property
+    def real(self) -> RealStats | None:
+        """The real side's statistics; computed, or read from the cache, at first use."""
+        if self._features is None:
+            return None
+        settings = (
+            self._dataset.content_hash(self._split),
+            self._features.identity,
+            f"{self.n} images in batches of {self._batch_size}",
+            f"{self._feature_precision} on {self._device.type}",
+        )
+        return cached_real_stats(
+            self._cache_dir, settings, self._features, self.n, self._real_features()
+        )
+
+    def score(self, generate: Callable[[Tensor], Tensor]) -> dict[str, Figure]:
+        """The figures of a generator, by metric.
+
+        Args:
+            generate: inputs (N, C, H, W) in [-1, 1] on the evaluator's device → images of the
+                targets' shape; called without gradients, batch by batch, always in one order.
+
+        Raises: MetricError if an image is not finite or not of its target's shape.
+        """
+        metrics = [make(self.real) for make in self._metrics]
+        with torch.no_grad():  # inference mode would taint tensors that a generator caches
+            for batch in self._batches:
+                with self._autocast(self._precision):
+                    output = generate(batch["input"])
+                scored = {"output": self._checked(output, batch["target"]), **batch}
+                if self._features is not None:
+                    scored["features"] = self._extract(scored["output"])
+                for metric in metrics:
+                    metric.update(scored)
+        return {metric.name: self._figure(metric) for metric in metrics}
+
+    def _real_features(self) -> Iterator[Tensor]:
+        return (self._extract(batch["target"]) for batch in self._batches)
+
+    def _extract(self, images: Tensor) -> Tensor:
+        assert self._features is not None
+        with torch.no_grad(), self._autocast(self._feature_precision):
+            return self._features(images)
+
+    def _autocast(self, precision: str) -> AbstractContextManager[object]:
+        dtype = AUTOCAST[precision]
+        return torch.autocast(self._device.type, dtype=dtype, enabled=dtype is not None)
+
+    def _checked(self, output: Tensor, target: Tensor) -> Tensor:
+        """`output` in float32."""
+        if output.shape != target.shape:
+            raise MetricError(
+                f"evaluate: the generator made images of shape {tuple(output.shape)}; "
+                f"those of split {self._split!r} are {tuple(target.shape)}"
+            )
+        if not is_finite(output):
+            raise MetricError(
+                "evaluate: the generator's images hold values that are not finite; "
+                "train it again at a lower learning rate or in float32 precision"
+            )
+        return output.float()
+
+    def _figure(self, metric: Metric) -> Figure:
+        value, n = metric.result(), metric.n
+        if not metric.needs_features or self._features is None:
+            return Figure(metric.name, metric.label, value, n)
+        suffix = "" if self._feature_precision == "float32" else f" ({self._feature_precision})"
+        features = self._features.label + suffix
+        return Figure(metric.name, metric.label + suffix, value, n, features)
+
+
+def _metric_named(name: str) -> type[Metric]:
+    if name not in METRICS:
+        raise MetricError(f"metrics: no metric {name!r}; one of {', '.join(METRICS)}")
+    return METRICS[name]
+
+
+def _known(precision: str) -> str:
+    if precision not in AUTOCAST:
+        raise MetricError(f"evaluate: no precision {precision!r}; one of {', '.join(AUTOCAST)}")
+    return precision

@@ -1,0 +1,180 @@
+"""What scoring one candidate costs outside the generator and the feature network.
+
+    python scripts/bench_fid.py                 # 500 images of 2048 values, 1 and 2 threads
+    python scripts/bench_fid.py --no-reference  # without pytorch-fid's 20 s and more
+
+Random features stand in for both networks' output. Ours is the whole of `Evaluator.score` (images
+held in memory, L1, Frechet and kernel distance, real side known); pytorch-fid's is one call of
+`calculate_frechet_distance` on ready means and covariances. Nothing else should run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gancompress.data.dataset import Batch, Split
+from gancompress.metrics.distances import RealStats
+from gancompress.metrics.evaluate import Evaluator
+from gancompress.metrics.frechet import Moments, frechet_distance
+
+DIM = 2048
+TARGET_S = 0.2
+
+
+class Images:
+    """8-bit images of noise in memory."""
+
+    channels = (3, 3)
+
+    def __init__(self, n: int, size: int) -> None:
+        rng = np.random.default_rng(0)
+        levels = torch.from_numpy(rng.integers(0, 256, (n, 3, size, size), np.uint8))
+        self._images = levels.float() / 127.5 - 1
+
+    def count(self, split: Split) -> int:
+        return len(self._images)
+
+    def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
+        images = self._images[list(indices)]
+        return {"input": images, "target": images}
+
+    def content_hash(self, split: Split) -> str:
+        return "noise"
+
+
+class Rows:
+    """A feature network that answers with rows made before, in turn: first the real ones."""
+
+    label, kid_label, dim, identity = "FID", "KID", DIM, "rows"
+
+    def __init__(self, real: Tensor, fake: Tensor) -> None:
+        self._rows = torch.cat([real, fake])
+        self._fakes, self._next = len(real), 0
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if self._next == len(self._rows):
+            self._next = self._fakes
+        rows = self._rows[self._next : self._next + len(images)]
+        self._next += len(images)
+        return rows
+
+    def to(self, device: torch.device | str) -> Rows:
+        return self
+
+
+def features(n: int, seed: int, shift: float) -> Tensor:
+    """Correlated, positive rows (n, DIM), as pooled activations are."""
+    mixing = np.random.default_rng(0).normal(size=(DIM, DIM)) / DIM**0.5
+    rows = np.random.default_rng(seed).normal(size=(n, DIM)) @ mixing
+    return torch.from_numpy(np.maximum(rows + shift, 0).astype(np.float32))
+
+
+def best_s(call: Callable[[], object], repeats: int = 9) -> tuple[float, float]:
+    """The shortest of several times of `call` in seconds, by the clock and of the processor.
+
+    The second hardly depends on what else runs. One call before does not count.
+    """
+    call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter(), time.process_time()
+        call()
+        times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    return min(clock for clock, _ in times), min(processor for _, processor in times)
+
+
+def measure(n: int, size: int, reference: bool) -> dict[str, float]:
+    """Times in seconds and values, with the thread count that this process was started with."""
+    real, fake = features(n, 1, 0.0), features(n, 2, 0.1)
+    judge = Evaluator(Images(n, size), "test", Rows(real, fake), 32)
+    stats = judge.real
+    assert isinstance(stats, RealStats)
+    figures = judge.score(lambda x: x)
+    score = best_s(lambda: judge.score(lambda x: x))
+    frechet = best_s(lambda: frechet_distance(stats.gaussian, Moments.of(fake)))
+    found = dict(zip(("score_s", "score_cpu_s"), score, strict=True))
+    found |= {"frechet_s": frechet[0], "value": figures["fd"].value}
+    if reference:
+        sides = [f(x.double().numpy()) for x in (real, fake) for f in (mean_of, covariance_of)]
+        start = time.perf_counter()
+        found["reference_value"] = by_pytorch_fid(*sides)
+        found["reference_s"] = time.perf_counter() - start
+    return found
+
+
+def mean_of(rows: np.ndarray) -> np.ndarray:
+    return np.asarray(rows.mean(0))
+
+
+def covariance_of(rows: np.ndarray) -> np.ndarray:
+    return np.cov(rows, rowvar=False)
+
+
+def by_pytorch_fid(*sides: np.ndarray) -> float:
+    """Its own function; nan where scipy 1.18 or later refuses its call of `sqrtm`."""
+    from pytorch_fid.fid_score import calculate_frechet_distance  # type: ignore[import-untyped]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return float(calculate_frechet_distance(*sides))
+        except TypeError:
+            return float("nan")
+
+
+def in_new_process(threads: int, arguments: Sequence[str]) -> dict[str, float]:
+    """`measure` where every numerical library was limited to `threads` before it was loaded."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    limits = dict.fromkeys(names, str(threads)) | {"OMP_WAIT_POLICY": "PASSIVE"}
+    command = [sys.executable, __file__, "--measure", *arguments]
+    done = subprocess.run(command, env=os.environ | limits, check=True, stdout=subprocess.PIPE)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--size", type=int, default=64, help="pixels of an image's side")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--no-reference", action="store_true")
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        print(json.dumps(measure(given.images, given.size, not given.no_reference)))
+        return
+    print(f"{given.images} images of {given.size} px, {DIM} features; target {TARGET_S} s")
+    print(
+        "threads  Evaluator.score  (CPU time)  of it Frechet  pytorch-fid     ours    theirs  "
+        "difference"
+    )
+    for threads in given.threads:
+        arguments = ["--images", str(given.images), "--size", str(given.size)]
+        found = in_new_process(
+            threads, arguments + ["--no-reference"] * (given.no_reference or threads > 1)
+        )
+        print(row(threads, found), flush=True)
+
+
+def row(threads: int, found: dict[str, float]) -> str:
+    theirs = found.get("reference_value", float("nan"))
+    return (
+        f"{threads:7d}  {found['score_s']:13.3f} s  {found['score_cpu_s']:8.3f} s  "
+        f"{found['frechet_s']:11.3f} s  "
+        f"{found.get('reference_s', float('nan')):9.1f} s  {found['value']:7.3f}  "
+        f"{theirs:8.3f}  {abs(found['value'] - theirs):10.1e}"
+    )
+
+
+if __name__ == "__main__":
+    main()
