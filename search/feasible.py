@@ -1,0 +1,190 @@
+"""Archs inside a budget: drawn, varied and listed without ever leaving it or looping endlessly."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from gancompress.arch import Arch, SearchSpace, Value
+from gancompress.errors import BudgetError
+
+Cost = Callable[[Arch], int]
+Slot = tuple[str, tuple[Value, ...]]
+T = TypeVar("T")
+
+LISTED_ARCHS = 10_000  # up to so many feasible archs are listed: some 20 000 costs, once, < 1 s
+REJECTION_TRIES = 100  # finds an arch with 99.4 % where the budget admits a share of 5 %
+WALK_SWEEPS = 8  # not to be told from uniform by 40 draws per arch (chi² / df 0.8 to 1.2, 0: 3751)
+NEW_TRIES = 50  # draws before the archs that are left are counted out
+
+
+def floor(space: SearchSpace, cost: Cost) -> tuple[Arch, int]:
+    """The cheapest arch of `space` and its cost.
+
+    Every combination of operators is tried with the smallest widths: exact where the cost never
+    falls when a width grows.
+    """
+    smallest = min(_smallest_archs(space), key=cost)
+    return smallest, cost(smallest)
+
+
+class FeasibleSampler:
+    """Draws and varies archs of `space` whose cost is at most `budget`.
+
+    `cost` must never fall when a width grows (operators may order as they like); nothing else is
+    assumed of it. Each method costs a bounded number of calls of `cost`.
+
+    Raises: BudgetError if no arch fits; `where` and `unit` word its message.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        cost: Cost,
+        budget: int,
+        *,
+        where: str = "search.budget_macs",
+        unit: str = "true MACs",
+        list_up_to: int = LISTED_ARCHS,
+    ) -> None:
+        self.space = space
+        self.cost = cost
+        self.budget = budget
+        self.smallest, self.floor = floor(space, cost)
+        if self.floor > budget:
+            raise BudgetError(
+                f"{where}: {_thousands(budget)} is below the smallest generator of this space, "
+                f"{_thousands(self.floor)} {unit}; raise the budget or admit smaller widths"
+            )
+        self._ops = [(s, v) for s, v in space.choices if not _is_width(v)]
+        self._widths = _width_slots(space)
+        self._starts = [arch for arch in _smallest_archs(space) if self.fits(arch)]
+        listed = list(itertools.islice(self.all(), list_up_to + 1))
+        self._listed = listed if len(listed) <= list_up_to else None
+
+    @property
+    def count(self) -> int | None:
+        """How many archs fit; None if more than `list_up_to`."""
+        return None if self._listed is None else len(self._listed)
+
+    def fits(self, arch: Arch) -> bool:
+        return self.cost(arch) <= self.budget
+
+    def all(self) -> Iterator[Arch]:
+        """Every arch that fits, once; never visits a branch in which none does."""
+        for start in self._starts:
+            yield from self._wider(start, 0)
+
+    def draw(self, rng: np.random.Generator) -> Arch:
+        """One arch that fits; a pure function of `rng`.
+
+        Uniform over the archs that fit where they are few enough to be listed, and where
+        rejection succeeds. Otherwise (huge spaces at a budget that less than about 2 % meet) the
+        end of a Gibbs walk, whose stationary distribution is uniform.
+        """
+        if self._listed is not None:
+            return _pick(self._listed, rng)
+        for _ in range(REJECTION_TRIES):
+            arch = self.space.sample(rng)
+            if self.fits(arch):
+                return arch
+        return self.walk(rng)
+
+    def draw_new(self, rng: np.random.Generator, seen: Collection[Arch]) -> Arch | None:
+        """As `draw`, but outside `seen` (better a set); None when every arch that fits is in it."""
+        for _ in range(NEW_TRIES):
+            arch = self.draw(rng)
+            if arch not in seen:
+                return arch
+        if self._listed is None:
+            return next((arch for arch in self.all() if arch not in seen), None)
+        left = [arch for arch in self._listed if arch not in seen]
+        return _pick(left, rng) if left else None
+
+    def walk(self, rng: np.random.Generator, sweeps: int = WALK_SWEEPS) -> Arch:
+        """One arch that fits, near uniform, at some 25 calls of `cost` per sweep of eight slots.
+
+        Starts from a random combination of operators that fits and widens its smallest arch slot
+        by slot in random order, each slot uniform over the values that leave the rest possible:
+        that alone favours wide early slots. Then each slot in turn, in random order, is redrawn
+        uniformly over the values that fit (Gibbs sampling of the uniform distribution).
+        """
+        arch = _pick(self._starts, rng)
+        for index in rng.permutation(len(self._widths)):
+            arch = self._redraw(arch, self._widths[index], rng)
+        slots = self._widths + self._ops
+        for _ in range(sweeps):
+            for index in rng.permutation(len(slots)):
+                arch = self._redraw(arch, slots[index], rng)
+        return arch
+
+    def mutate(self, arch: Arch, rng: np.random.Generator, probability: float) -> Arch:
+        """`arch` with each slot redrawn with the given probability, shrunk into the budget."""
+        return self.shrink(self.space.mutate(arch, rng, probability), rng)
+
+    def crossover(self, one: Arch, other: Arch, rng: np.random.Generator) -> Arch:
+        """Each slot from either parent with equal chance, shrunk into the budget."""
+        return self.shrink(self.space.crossover(one, other, rng), rng)
+
+    def shrink(self, arch: Arch, rng: np.random.Generator) -> Arch:
+        """`arch` itself if it fits, otherwise with random width slots lowered until it does.
+
+        One value at a time, so a slot with many values is not emptied at once. Operators change
+        only where they would not fit at the smallest widths.
+        """
+        if not any(all(start[s] == arch[s] for s, _ in self._ops) for start in self._starts):
+            start = _pick(self._starts, rng)
+            arch = arch.replace({slot: start[slot] for slot, _ in self._ops})
+        while not self.fits(arch):
+            slot, values = _pick([(s, v) for s, v in self._widths if arch[s] != v[0]], rng)
+            arch = arch.replace({slot: values[values.index(arch[slot]) - 1]})
+        return arch
+
+    def _wider(self, arch: Arch, index: int) -> Iterator[Arch]:
+        """Every arch that fits and equals `arch` in the width slots before `index`."""
+        if index == len(self._widths):
+            yield arch
+            return
+        slot = self._widths[index][0]
+        for value in self._fitting(arch, self._widths[index]):
+            yield from self._wider(arch.replace({slot: value}), index + 1)
+
+    def _fitting(self, arch: Arch, of: Slot) -> tuple[Value, ...]:
+        """The values of one slot with which `arch`, otherwise unchanged, fits."""
+        slot, values = of
+        if not _is_width(values):
+            return tuple(v for v in values if self.fits(arch.replace({slot: v})))
+        end = bisect_right(values, self.budget, key=lambda v: self.cost(arch.replace({slot: v})))
+        return values[:end]
+
+    def _redraw(self, arch: Arch, of: Slot, rng: np.random.Generator) -> Arch:
+        return arch.replace({of[0]: _pick(self._fitting(arch, of), rng)})
+
+
+def _smallest_archs(space: SearchSpace) -> Iterator[Arch]:
+    """The arch of smallest widths, once per combination of operators."""
+    slots = [slot for slot, _ in space.choices]
+    options = [(min(v),) if _is_width(v) else v for _, v in space.choices]
+    for values in itertools.product(*options):
+        yield Arch(space.family, tuple(zip(slots, values, strict=True)))
+
+
+def _width_slots(space: SearchSpace) -> list[Slot]:
+    """The width slots, each with its values in ascending order."""
+    return [(s, tuple(sorted(v))) for s, v in space.choices if _is_width(v)]
+
+
+def _is_width(values: tuple[Value, ...]) -> bool:
+    return isinstance(values[0], int)
+
+
+def _pick(options: Sequence[T], rng: np.random.Generator) -> T:
+    return options[int(rng.integers(len(options)))]
+
+
+def _thousands(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
