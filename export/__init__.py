@@ -1,0 +1,7 @@
+"""From a subnet to files that run elsewhere: formats, proof that they agree, speed, a report."""
+
+from __future__ import annotations
+
+from gancompress.export.weights import load
+
+__all__ = ["load"]

@@ -1,0 +1,149 @@
+"""What an exported file says about itself beside its weights, and the inputs that it admits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gancompress.arch import Arch
+from gancompress.errors import ArchError, ExportError
+
+Run = Callable[[Tensor], Tensor]
+
+VERSION = 1  # of `manifest`; raise it when a reader of the old one would misunderstand the new one
+RANGE = (-1.0, 1.0)  # of every image that goes in or comes out
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a generator's file carries beside weights and arch.
+
+    options rebuild the family: `FAMILIES[arch.family](**options)`. size is (height, width) in
+    pixels as trained; the generator takes any multiples of `size_multiple`, or `size` alone where
+    `is_static`. facts is free JSON: name, recipe, data, metrics, licence.
+    """
+
+    options: Mapping[str, Any]
+    in_channels: int
+    out_channels: int
+    size: tuple[int, int]
+    size_multiple: int
+    is_static: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def static(self) -> Card:
+        """The same card for a file whose height and width are fixed at `size`."""
+        return replace(self, is_static=True)
+
+
+@dataclass(frozen=True)
+class Written:
+    """One format's files as just written.
+
+    path: the one to load. is_static: whether height and width are fixed. note: what a reader
+    should know, or empty.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    is_static: bool
+    note: str = ""
+
+
+def manifest(arch: Arch, card: Card) -> dict[str, Any]:
+    """Arch and card as one JSON object: what `arch.json` holds and every other format embeds."""
+    size: dict[str, Any] = {"size": list(card.size), "size_multiple": card.size_multiple}
+    return {
+        "format": "gancompress",
+        "version": VERSION,
+        "arch": {"family": arch.family, "slots": arch.values},
+        "options": dict(card.options),
+        "input": {"channels": card.in_channels, "range": list(RANGE), "dtype": "float32"} | size,
+        "output": {"channels": card.out_channels, "range": list(RANGE), "dtype": "float32"},
+        "is_static": card.is_static,
+        "facts": dict(card.facts),
+    }
+
+
+def manifest_text(arch: Arch, card: Card) -> str:
+    """`manifest` on one line, for a file's metadata."""
+    return json.dumps(manifest(arch, card), ensure_ascii=False)
+
+
+def read_manifest(text: str, where: str) -> tuple[Arch, Card]:
+    """Inverse of `manifest_text`.
+
+    Raises: ExportError naming `where` if the text is no manifest, or one of another version.
+    """
+    try:
+        raw = json.loads(text)
+        version = raw["version"] if raw["format"] == "gancompress" else None
+    except (ValueError, KeyError, TypeError):
+        version = None
+    if version is None:
+        raise ExportError(f"{where}: no gancompress manifest; give a file that `export` wrote")
+    if version != VERSION:
+        raise ExportError(
+            f"{where}: written as version {version!r}; this gancompress reads version {VERSION}, "
+            "so export it again"
+        )
+    try:
+        arch = Arch.from_json(json.dumps(raw["arch"]), where)
+        height, width = (int(v) for v in raw["input"]["size"])
+        card = Card(
+            options=dict(raw["options"]),
+            in_channels=int(raw["input"]["channels"]),
+            out_channels=int(raw["output"]["channels"]),
+            size=(height, width),
+            size_multiple=int(raw["input"]["size_multiple"]),
+            is_static=bool(raw["is_static"]),
+            facts=dict(raw["facts"]),
+        )
+    except (ArchError, ValueError, KeyError, TypeError) as error:
+        raise ExportError(
+            f"{where}: a damaged manifest ({type(error).__name__}: {error}); export it again"
+        ) from None
+    return arch, card
+
+
+def check_input(x: Tensor, card: Card, where: str) -> None:
+    """Raises: ExportError naming `where` for an input that the file's generator does not take."""
+    multiple, (height, width) = card.size_multiple, card.size
+    sizes = (
+        f"height {height} and width {width}"
+        if card.is_static
+        else f"heights and widths that are multiples of {multiple}"
+    )
+    legal = (
+        x.dim() == 4
+        and x.dtype == torch.float32
+        and x.shape[1] == card.in_channels
+        and (
+            tuple(x.shape[2:]) == card.size
+            if card.is_static
+            else all(n > 0 and n % multiple == 0 for n in x.shape[2:])
+        )
+    )
+    if not legal:
+        kind = str(x.dtype).removeprefix("torch.")
+        raise ExportError(
+            f"{where}: an input of shape {tuple(x.shape)} and type {kind}; this file takes float32 "
+            f"(N, {card.in_channels}, H, W) with {sizes}"
+        )
+
+
+def guarded(run: Run, card: Card, where: str) -> Run:
+    """`run` that checks its input first and keeps no gradients."""
+
+    def checked(x: Tensor) -> Tensor:
+        check_input(x, card, where)
+        with torch.inference_mode():
+            return run(x)
+
+    return checked

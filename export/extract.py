@@ -1,0 +1,143 @@
+"""An export folder: every format written, proven, and put in place as a whole."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.arch import Arch
+from gancompress.errors import ExportError
+from gancompress.export.card import Card, Run
+from gancompress.export.formats import FORMATS, require
+from gancompress.export.program import first_line, static_note
+from gancompress.export.verify import verify
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One format as it now lies on the disk.
+
+    path: the file to load. bytes: of all its files. difference: the largest one to the supernet's
+    own output. note: what a reader should know, or empty.
+    """
+
+    name: str
+    path: Path
+    bytes: int
+    difference: float
+    note: str = ""
+
+
+def write_all(
+    net: nn.Module,
+    arch: Arch,
+    card: Card,
+    *,
+    formats: Sequence[str],
+    folder: Path | str,
+    example: Tensor,
+    reference: Run,
+    inputs: Sequence[Tensor],
+) -> list[Exported]:
+    """Writes `net` in every format, compares each file with `reference`, then replaces `folder`.
+
+    net: the extracted network; it is not changed. example (N, C, H, W): one input of the size that
+    `card` names. reference and inputs: see `verify`. When anything fails, `folder` is as before.
+    Raises: ExportError or CheckpointError.
+    """
+    entries = {name: require(name) for name in formats}
+    plain = copy.deepcopy(net).to("cpu", torch.float32).eval().requires_grad_(False)
+    fixed = "" if card.is_static else _fixed_size(plain, card, example.cpu())
+    kept = card.static() if fixed else card
+    folder, done = Path(folder), []
+    with staging(folder) as temporary:
+        for name, entry in entries.items():
+            written = entry.write(plain, arch, kept, temporary, example.cpu())
+            # A file that claims to take other sizes shows it on one.
+            more = [] if written.is_static else [_other_size(x, card) for x in inputs[:1]]
+            largest = verify(written.path, name, reference, [*inputs, *more])
+            size = sum(file.stat().st_size for file in written.files)
+            path = folder / written.path.name
+            done.append(Exported(name, path, size, largest, written.note or fixed))
+    return done
+
+
+def _other_size(x: Tensor, card: Card) -> Tensor:
+    """`x` repeated at its edges: higher by one multiple of the size, wider by two."""
+    rows, columns = (
+        torch.arange(n + k * card.size_multiple) % n for k, n in enumerate(x.shape[2:], 1)
+    )
+    return x[:, :, rows][:, :, :, columns]
+
+
+def _fixed_size(net: nn.Module, card: Card, example: Tensor) -> str:
+    """Why `net` takes one size alone, or empty if it takes others."""
+    try:
+        with torch.inference_mode():
+            net(_other_size(example, card))
+    except RuntimeError as error:
+        return static_note(card, first_line(error))
+    return ""
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `folder` that takes its place when the block succeeds.
+
+    Of what `folder` held before, model files go and others stay: a model of an earlier export
+    must not lie beside this one's. A command killed between the two renames is put right by the
+    next.
+    Raises: ExportError if the place cannot be written.
+    """
+    fresh = folder.with_name(f".{folder.name}.new")
+    if folder.exists() and not folder.is_dir():
+        raise ExportError(f"{folder}: a file of that name is in the way; choose another folder")
+    try:
+        _settle(folder)
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        yield fresh
+        try:
+            if folder.exists():
+                os.rename(folder, _earlier(folder))
+            os.rename(fresh, folder)
+            _settle(folder)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _earlier(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _settle(folder: Path) -> None:
+    """Ends a replacement, also one that was cut short: the earlier folder is merged or restored."""
+    earlier = _earlier(folder)
+    if not earlier.exists():
+        return
+    if not folder.exists():
+        os.rename(earlier, folder)
+        return
+    models = {file for entry in FORMATS.values() for file in entry.files}
+    for item in earlier.iterdir():
+        if item.name not in models and not (folder / item.name).exists():
+            os.rename(item, folder / item.name)
+    shutil.rmtree(earlier)
+
+
+def _unwritable(folder: Path, error: OSError) -> ExportError:
+    reason = (error.strerror or str(error)).lower()
+    return ExportError(f"{folder}: cannot be written ({reason}); choose another folder")

@@ -1,0 +1,156 @@
+"""The closing table: teacher against compressed generators, as aligned text that is markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gancompress.export.latency import Latency
+
+NONE = "-"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured quality: its full name (`L1`, `FD-EffNetLite0`), value, number of images."""
+
+    label: str
+    value: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One generator in the table. macs are of one image; file_bytes is its weights file."""
+
+    name: str
+    params: int
+    macs_true: int
+    macs_published: int
+    file_bytes: int | None = None
+    latency: Latency | None = None
+    figures: tuple[Figure, ...] = ()
+
+
+Column = tuple[str, Callable[[Row], str]]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A markdown table, padded so that it reads well as plain text; ends without a newline.
+
+    The first row is the teacher: ratios are to it. Latency is of one image, thread count stated;
+    every figure says of how many images it is.
+    """
+    columns = [*_sizes(rows), *_times(rows), *_figures(rows)]
+    titles = [title for title, _ in columns]
+    cells = [[cell(row) for _, cell in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+    rule = ["-" * max(widths[0], 3), *("-" * (max(w, 2) - 1) + ":" for w in widths[1:])]
+    lines = [_line(titles, widths), _line(rule, widths), *(_line(c, widths) for c in cells)]
+    return "\n".join([*lines, *_notes(rows)])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = zip(cells, widths, strict=True)
+    padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+    return f"| {' | '.join(padded)} |"
+
+
+def _sizes(rows: Sequence[Row]) -> list[Column]:
+    teacher = rows[0]
+    columns: list[Column] = [
+        ("generator", lambda r: r.name.replace("|", "/")),
+        ("params", lambda r: quantity(r.params)),
+        ("true MACs", lambda r: quantity(r.macs_true)),
+        ("fewer", lambda r: ratio(teacher.macs_true, r.macs_true)),
+        ("published MACs", lambda r: quantity(r.macs_published)),
+    ]
+    if any(r.file_bytes is not None for r in rows):
+        columns.append(("file", lambda r: _or_none(r.file_bytes, lambda n: f"{quantity(n)}B")))
+    return columns
+
+
+def _times(rows: Sequence[Row]) -> list[Column]:
+    timed = [r.latency for r in rows if r.latency]
+    if not timed:
+        return []
+    threads = {latency.threads for latency in timed}
+    shared = next(iter(threads)) if len(threads) == 1 else None
+    base = rows[0].latency
+
+    def milliseconds(row: Row) -> str:
+        if row.latency is None:
+            return NONE
+        own = "" if shared else f" ({_threads(row.latency.threads)})"
+        return f"{_short(row.latency.median_ms, 3)}{own}"
+
+    title = f"ms, {_threads(shared)}" if shared else "ms"
+    columns: list[Column] = [(title, milliseconds)]
+    if base is not None:
+        columns.append(
+            ("faster", lambda r: _or_none(r.latency, lambda x: ratio(base.median_ms, x.median_ms)))
+        )
+    return columns
+
+
+def _figures(rows: Sequence[Row]) -> list[Column]:
+    labels = dict.fromkeys(f.label for r in rows for f in r.figures)
+    return [_figure(label, rows) for label in labels]
+
+
+def _figure(label: str, rows: Sequence[Row]) -> Column:
+    counts = {f.images for r in rows for f in r.figures if f.label == label}
+    shared = next(iter(counts)) if len(counts) == 1 else None
+
+    def cell(row: Row) -> str:
+        for figure in row.figures:
+            if figure.label == label:
+                own = "" if shared else f" (n={figure.images})"
+                return f"{_short(figure.value)}{own}"
+        return NONE
+
+    return (f"{label} (n={shared})" if shared else label), cell
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """Under the table: how the times were taken."""
+    repeats = sorted({r.latency.repeats for r in rows if r.latency})
+    if not repeats:
+        return []
+    counts = " or ".join(map(str, repeats))
+    slow = ", ".join(f"{r.name} {_short(r.latency.p95_ms, 3)}" for r in rows if r.latency)
+    return ["", f"ms: one image, median of {counts} runs taken in turn; 95th percentile: {slow}"]
+
+
+def _threads(count: int | None) -> str:
+    return f"{count} thread{'' if count == 1 else 's'}"
+
+
+def quantity(n: float) -> str:
+    """A count with four digits and a decimal prefix: 11378179 -> `11.38 M`."""
+    for prefix, unit in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if n >= unit * 0.99995:  # where rounding to four digits reaches the unit
+            return f"{_digits(n / unit)} {prefix}"
+    return f"{n:g} "
+
+
+def ratio(whole: float, part: float) -> str:
+    """How many times `part` goes into `whole`: `25.6x`."""
+    return f"{_digits(whole / part, 3)}x" if part else NONE
+
+
+def _digits(value: float, digits: int = 4) -> str:
+    """`value` with so many significant digits, never in exponent form."""
+    whole = len(f"{value:.0f}")
+    return f"{value:.{max(0, digits - whole)}f}"
+
+
+def _short(value: float, digits: int = 4) -> str:
+    """`value` with so many significant digits, zeros at the end included."""
+    return f"{value:#.{digits}g}".removesuffix(".")
+
+
+def _or_none(value: T | None, text: Callable[[T], str]) -> str:
+    return NONE if value is None else text(value)

@@ -1,0 +1,59 @@
+"""The generator as `model.safetensors` + `arch.json`: everything that rebuilds it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from gancompress.arch import Arch
+from gancompress.checkpoint import load_tensors, read_json, save_tensors, write_json
+from gancompress.errors import ArchError, ExportError
+from gancompress.export.card import Card, Run, Written, guarded, manifest, read_manifest
+from gancompress.nets import FAMILIES
+
+WEIGHTS, ARCH = "model.safetensors", "arch.json"
+
+
+def write(net: nn.Module, arch: Arch, card: Card, folder: Path, example: Tensor) -> Written:
+    """Writes both files. Raises: CheckpointError if the folder cannot be written."""
+    weights, about = folder / WEIGHTS, folder / ARCH
+    # The arch is in both files, so that a pair put together from two exports is noticed.
+    save_tensors(weights, net.state_dict(), {"arch": arch.key})
+    write_json(about, manifest(arch, card))
+    return Written(weights, (weights, about), card.is_static)
+
+
+def load(folder: Path | str) -> nn.Module:
+    """The generator in an export folder, in evaluation mode, on the CPU.
+
+    (N, in_channels, H, W) -> (N, out_channels, H, W), both in [-1, 1]; trainable as it is.
+    Raises: ExportError or CheckpointError if the files are missing, damaged or do not belong
+    together.
+    """
+    return _rebuild(Path(folder))[0]
+
+
+def load_run(path: Path) -> Run:
+    """`load` for the folder of `path` (a file of the pair), checking its inputs."""
+    net, card = _rebuild(path.parent)
+    return guarded(net, card, str(path))
+
+
+def _rebuild(folder: Path) -> tuple[nn.Module, Card]:
+    about, weights = folder / ARCH, folder / WEIGHTS
+    arch, card = read_manifest(json.dumps(read_json(about)), str(about))
+    tensors, meta = load_tensors(weights)
+    if meta.get("arch") != arch.key:
+        raise ExportError(f"{weights}: not the weights of {about}; export the pair again")
+    if arch.family not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise ExportError(f"{about}: family {arch.family!r} is unknown; this version has {known}")
+    try:
+        net = FAMILIES[arch.family](**card.options).build(arch)
+        net.load_state_dict(tensors)
+    except (ArchError, RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ExportError(f"{about}: does not rebuild {weights} ({reason}); export again") from None
+    return net.eval(), card
