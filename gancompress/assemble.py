@@ -1,0 +1,139 @@
+"""From a recipe to the objects that it names: where recipes end and plain arguments begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+
+from gancompress.arch import Arch, SearchSpace
+from gancompress.cost import CostModel
+from gancompress.data import DATASETS, Dataset
+from gancompress.data.batches import step_loader
+from gancompress.errors import ArchError, RecipeError
+from gancompress.loop import Optimisation
+from gancompress.metrics.features import FeatureNet, load_features
+from gancompress.nets import FAMILIES, Family
+from gancompress.recipe import Recipe, SupernetSection, TeacherSection
+from gancompress.tasks import TASKS
+from gancompress.tasks.base import Batch, ConditionalTask
+
+
+def family_of(recipe: Recipe) -> Family:
+    inputs, outputs = recipe.data.channels
+    options = recipe.family.model_dump(exclude={"name"})
+    return FAMILIES[recipe.family.name](in_channels=inputs, out_channels=outputs, **options)
+
+
+def task_of(recipe: Recipe) -> ConditionalTask:
+    inputs, outputs = recipe.data.channels
+    options = recipe.task.model_dump(exclude={"name"})
+    return TASKS[recipe.task.name](in_channels=inputs, out_channels=outputs, **options)
+
+
+def dataset_of(recipe: Recipe) -> Dataset:
+    """The recipe's images, opened. Raises: DataError."""
+    return DATASETS[recipe.data.name](**recipe.data.model_dump(exclude={"name"}))
+
+
+def batches_of(
+    recipe: Recipe, dataset: Dataset, section: TeacherSection | SupernetSection
+) -> Callable[[int], Iterable[Batch]]:
+    """First step -> the training batches of a section from that step on."""
+
+    def from_step(start: int) -> Iterable[Batch]:
+        return step_loader(
+            dataset,
+            "train",
+            section.batch_size,
+            recipe.seed,
+            start,
+            section.steps,
+            recipe.workers,
+        )
+
+    return from_step
+
+
+def optimisation_of(section: TeacherSection | SupernetSection) -> Optimisation:
+    return Optimisation(
+        lr=section.lr,
+        lr_critic=section.lr_critic,
+        beta1=section.beta1,
+        beta2=section.beta2,
+        decay_from=section.decay_from,
+        ema=section.ema,
+    )
+
+
+def space_of(recipe: Recipe) -> SearchSpace:
+    """The generators of the recipe's supernet. Raises: ArchError if the family does not fit."""
+    family, space = family_of(recipe), recipe.space
+    widths = family.presets[space.preset] if space.preset is not None else space.widths
+    assert widths is not None, "the recipe has exactly one of preset and widths"
+    return family.space(widths, space.ops)
+
+
+def teacher_arch_of(recipe: Recipe) -> Arch:
+    return family_of(recipe).uniform(recipe.teacher.width, recipe.teacher.op)
+
+
+def cost_model_of(recipe: Recipe, space: SearchSpace) -> CostModel:
+    return CostModel(family_of(recipe).build, space, input_shape_of(recipe))
+
+
+def input_shape_of(recipe: Recipe) -> tuple[int, int, int]:
+    """(C, H, W) of what the generator takes."""
+    return recipe.data.channels[0], *recipe.data.image_size
+
+
+def features_of(recipe: Recipe) -> FeatureNet:
+    """The network whose features judge images. Raises: MetricError if its weights are not here."""
+    return load_features(recipe.metrics.features, {"inception": recipe.metrics.inception_weights})
+
+
+def device_of(recipe: Recipe) -> torch.device:
+    """The recipe's device; "auto" is a GPU where there is one.
+
+    Raises: RecipeError for a device that this machine lacks.
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    best = next(name for name, is_here in present.items() if is_here)
+    wanted = best if recipe.device == "auto" else recipe.device
+    if not present[wanted]:
+        raise RecipeError(
+            f"{recipe.name}: device: {wanted} is not on this machine; use auto or cpu"
+        )
+    return torch.device(wanted)
+
+
+def parse_arch(recipe: Recipe, text: str) -> Arch:
+    """The arch that a user names: largest, smallest, teacher, widths as `24_24_40_…`, JSON text or
+    a JSON file. With widths alone every operator is the space's last, the cheap one.
+
+    Raises: ArchError if it is none of these or if the family does not admit it.
+    """
+    space = space_of(recipe)
+    named = {
+        "largest": lambda: space.largest,
+        "smallest": lambda: space.smallest,
+        "teacher": lambda: teacher_arch_of(recipe),
+    }
+    if text in named:
+        return named[text]()
+    if text.replace("_", "").isdigit():
+        widths = [int(width) for width in text.split("_")]
+        return family_of(recipe).arch(widths, recipe.space.ops[-1])
+    if text.lstrip().startswith("{"):
+        return Arch.from_json(text, "--arch")
+    if Path(text).is_file():
+        return Arch.from_json(Path(text).read_text(encoding="utf-8"), text)
+    raise ArchError(
+        f"--arch {text}: not an arch; give {', '.join(named)}, widths like "
+        f"{space.largest.compact}, JSON text or a JSON file"
+    )

@@ -1,0 +1,175 @@
+"""The command line: `gancompress COMMAND RECIPE [key=value …]`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from gancompress import describe, pipeline
+from gancompress.errors import GanCompressError
+from gancompress.recipefile import load_recipe, resolved_yaml
+
+app = typer.Typer(
+    help=(
+        "Compress a trained conditional GAN: train or take a teacher, distil a once-for-all "
+        "supernet from it, search the best generator under a MACs budget, export it."
+    ),
+    epilog="Example: gancompress run quickstart",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RecipeArg = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a packaged one.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]…", help="Changes to the recipe: teacher.steps=500"),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be done.")
+]
+Redo = Annotated[
+    bool, typer.Option("--redo", help="Set this stage's earlier result aside and begin anew.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Refusals in one sentence and exit code 2; 130 after Ctrl-C; other errors keep their trace."""
+    try:
+        yield
+    except GanCompressError as error:
+        typer.echo(f"gancompress: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; give the same command again to go on from here", err=True)
+        raise typer.Exit(130) from None
+
+
+def _stages(
+    names: tuple[str, ...], recipe: str, overrides: list[str] | None, dry_run: bool, redo: bool
+) -> None:
+    with _exit_codes():
+        read = load_recipe(recipe, overrides or [])
+        if dry_run:
+            typer.echo(f"{resolved_yaml(read)}\n{describe.plan(read, names)}")
+            return
+        pipeline.preflight(read, names)
+        for name in names:
+            pipeline.run_stage(read, name, typer.echo, redo=redo)
+
+
+@app.command("train-teacher", epilog="Example: gancompress train-teacher quickstart")
+def train_teacher(
+    recipe: RecipeArg, overrides: Overrides = None, dry_run: DryRun = False, redo: Redo = False
+) -> None:
+    """Train the generator that is to be compressed. Given again, it goes on where it stopped."""
+    _stages(("teacher",), recipe, overrides, dry_run, redo)
+
+
+@app.command("train-supernet", epilog="Example: gancompress train-supernet quickstart")
+def train_supernet(
+    recipe: RecipeArg, overrides: Overrides = None, dry_run: DryRun = False, redo: Redo = False
+) -> None:
+    """Distil the teacher into all generators of the search space at once."""
+    _stages(("supernet",), recipe, overrides, dry_run, redo)
+
+
+@app.command("search", epilog="Example: gancompress search quickstart search.reduction=10")
+def search(
+    recipe: RecipeArg, overrides: Overrides = None, dry_run: DryRun = False, redo: Redo = False
+) -> None:
+    """Find the best generator of the supernet under the recipe's MACs budget."""
+    _stages(("search",), recipe, overrides, dry_run, redo)
+
+
+@app.command("export", epilog="Example: gancompress export quickstart")
+def export(
+    recipe: RecipeArg, overrides: Overrides = None, dry_run: DryRun = False, redo: Redo = False
+) -> None:
+    """Write the winner as model files, each proven equal; print the table, draw the picture."""
+    _stages(("export",), recipe, overrides, dry_run, redo)
+
+
+@app.command("run", epilog="Example: gancompress run quickstart run=/tmp/first")
+def run(
+    recipe: RecipeArg, overrides: Overrides = None, dry_run: DryRun = False, redo: Redo = False
+) -> None:
+    """All four stages, one after the other; finished ones are passed over."""
+    _stages(tuple(pipeline.STAGE_WORK), recipe, overrides, dry_run, redo)
+
+
+@app.command("list", epilog="Example: gancompress list")
+def list_() -> None:
+    """The recipes, families, tasks, data sets, operators, metrics and formats that there are."""
+    typer.echo(describe.listing())
+
+
+@app.command(
+    "profile", epilog="Example: gancompress profile edges2shoes --arch 24_24_40_56_24_56_16_40"
+)
+def profile(
+    recipe: RecipeArg,
+    overrides: Overrides = None,
+    arch: Annotated[
+        str,
+        typer.Option(
+            metavar="JSON|largest|smallest|teacher",
+            help="Which generator: one of these names, widths as 24_24_40_…, JSON or a JSON file.",
+        ),
+    ] = "teacher",
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Parameters, MACs and activation memory of a generator; needs no data and no weights."""
+    with _exit_codes():
+        read = load_recipe(recipe, overrides or [])
+        if dry_run:
+            typer.echo(resolved_yaml(read))
+            return
+        figures = describe.profile(read, arch)
+        typer.echo(json.dumps(figures, indent=2) if as_json else describe.profile_text(figures))
+
+
+@app.command("evaluate", epilog="Example: gancompress evaluate quickstart --arch smallest")
+def evaluate(
+    recipe: RecipeArg,
+    overrides: Overrides = None,
+    arch: Annotated[
+        list[str] | None,
+        typer.Option(help="A generator as `profile` takes it; may be repeated. Default: the "
+                     "teacher and, once searched, the winners."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, search or test.")] = "test",
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:  # fmt: skip
+    """Judge the teacher and generators of the supernet on real images, every figure with its n."""
+    with _exit_codes():
+        read = load_recipe(recipe, overrides or [])
+        if dry_run:
+            names = ", ".join(arch or ["teacher and winners"])
+            typer.echo(f"{resolved_yaml(read)}\nwould judge {names} on split {split}")
+            return
+        rows = describe.evaluate(read, arch or [], split)
+        text = json.dumps(describe.rows_json(rows), indent=2) if as_json else describe.table(rows)
+        typer.echo(text)
+
+
+def main() -> None:
+    """The `gancompress` command. Exit codes: 0 done, 2 refused in one sentence, 130 stopped."""
+    logging.getLogger("torch").setLevel(logging.ERROR)  # the exporter's chatter
+    app()
+
+
+if __name__ == "__main__":
+    main()

