@@ -24,7 +24,7 @@ def importance(tensors: Mapping[str, Tensor], axes: Mapping[str, tuple[int, ...]
             continue  # biases before an instance norm say nothing
         for axis in moved:
             norm = tensor.abs().sum([i for i in range(tensor.dim()) if i != axis])
-            share = norm / norm.sum()
+            share = norm / norm.sum().clamp_min(torch.finfo(norm.dtype).tiny)
             total = share if total is None else total + share
     assert total is not None, "a width slot moves at least one weight"
     return total
@@ -39,6 +39,8 @@ def sort_channels(build: Build, arch: Arch, tensors: Mapping[str, Tensor]) -> di
     for slot, value in arch.slots:
         if isinstance(value, int) and value > 1:
             axes = slot_axes(build, arch, slot)
+            if not axes:
+                continue  # a kernel size, not channels
             order = importance(ordered, axes).argsort(descending=True, stable=True)
             ordered = permute(ordered, axes, order)
     return ordered

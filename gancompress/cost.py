@@ -47,14 +47,19 @@ class Cost:
 
 
 def layer_costs(net: nn.Module, *inputs: Tensor) -> dict[str, Cost]:
-    """The cost of every leaf module of `net` by name, counted while it runs on `inputs`.
+    """The cost of every module of `net` by name, counted while it runs on `inputs`.
+
+    A module's own parameters count once, the work of a leaf every time that it runs.
 
     Meant for the meta device, where nothing is computed. Shapes of any layout, batch 1.
     """
-    costs: dict[str, Cost] = {}
+    costs = {
+        name: Cost(sum(p.numel() for p in module.parameters(recurse=False)))
+        for name, module in net.named_modules()
+    }
     hooks = [
         module.register_forward_hook(
-            lambda m, i, o, name=name: costs.__setitem__(name, _leaf_cost(m, i, o))
+            lambda m, i, o, name=name: costs.__setitem__(name, costs[name] + _leaf_cost(m, i, o))
         )
         for name, module in net.named_modules()
         if not list(module.children())
@@ -81,8 +86,7 @@ def _leaf_cost(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) ->
     elif isinstance(module, _BatchNorm | _InstanceNorm):
         normed = output.numel()
     held = output.numel() + sum(x.numel() for x in inputs)
-    params = sum(p.numel() for p in module.parameters())
-    return Cost(params, macs, published, published + normed, FLOAT_BYTES * held)
+    return Cost(0, macs, published, published + normed, FLOAT_BYTES * held)
 
 
 def network_cost(net: nn.Module, *inputs: Tensor) -> Cost:
@@ -114,7 +118,9 @@ class CostModel:
     def measure(self, arch: Arch) -> dict[str, Cost]:
         """The cost of every layer of one arch, by running it on the meta device."""
         with torch.device("meta"):
-            return layer_costs(self._build(arch), torch.empty(1, *self._input_shape))
+            net = self._build(arch)
+        # Outside of the block, whose checks of every call take longer than the calls.
+        return layer_costs(net, torch.empty(1, *self._input_shape, device="meta"))
 
     def __call__(self, arch: Arch) -> Cost:
         keys = [tuple(arch[slot] for slot in slots) for slots, _ in self._groups]
@@ -128,16 +134,19 @@ class CostModel:
         """Groups of layers that depend on the same slots: (slots, names of the layers)."""
         depends: dict[str, set[str]] = {}
         for corner in space.corners():
-            base = self.measure(corner)
-            for name in base:
-                depends.setdefault(name, set())
-            for slot, values in space.choices:
-                other = next((v for v in values if v != corner[slot]), None)
-                if other is None:
-                    continue
-                moved = self.measure(corner.replace({slot: other}))
-                for name in _changed(base, moved):
-                    depends.setdefault(name, set()).add(slot)
+            widths = {s: v for s, v in space.choices if isinstance(v[0], int)}
+            for end, other_end in ((max, min), (min, max)):
+                start = corner.replace({s: end(v) for s, v in widths.items()})
+                base = self.measure(start)
+                for name in base:
+                    depends.setdefault(name, set())
+                for slot, values in space.choices:
+                    others = [v for v in values if v != start[slot]]
+                    if not others:
+                        continue
+                    other = other_end(others) if slot in widths else others[0]
+                    for name in _changed(base, self.measure(start.replace({slot: other}))):
+                        depends.setdefault(name, set()).add(slot)
         groups: dict[tuple[str, ...], list[str]] = {}
         for name, slots in depends.items():
             ordered = tuple(slot for slot, _ in space.choices if slot in slots)

@@ -78,7 +78,7 @@ def fit(
     state = _State(trained, optimisers, averaged, scaler)
     start = state.load(state_path)
     log.truncate_after(start)
-    saved = time.monotonic()
+    saved, done = time.monotonic(), start
     bar = tqdm(total=steps, initial=start, desc=title, unit="step", dynamic_ncols=True)
     with _finish_step_on_signal() as stopping, bar:
         for index, batch in zip(range(start, steps), batches(start), strict=False):
@@ -95,21 +95,23 @@ def fit(
                 )  # fmt: skip
                 for name, loss in losses.items():
                     state.sums[name] = state.sums.get(name, 0) + loss
+                    state.turns[name] = state.turns.get(name, 0) + 1
             if averaged:
-                torch._foreach_lerp_(averaged, _target(task, nets), 1 - optimisation.ema)
+                with torch.no_grad():  # the target may be the network that trained last
+                    torch._foreach_lerp_(averaged, _target(task, nets), 1 - optimisation.ema)
             bar.update()
-            state.summed += 1
             done = index + 1
             if done % log_every == 0 or done == steps:
-                means = {name: float(x) / state.summed for name, x in state.sums.items()}
+                means = {name: float(x) / state.turns[name] for name, x in state.sums.items()}
                 log.write(done, **means)
                 bar.set_postfix({n: f"{v:.3g}" for n, v in means.items()}, refresh=False)
-                state.sums, state.summed = {}, 0
+                state.sums, state.turns = {}, {}
             if done < steps and (stopping.is_set() or time.monotonic() - saved > save_seconds):
                 state.save(state_path, done)
                 saved = time.monotonic()
             if stopping.is_set() and done < steps:
                 raise KeyboardInterrupt
+    assert done >= steps, f"batches ended after {done} of {steps} steps"
     if averaged:
         with torch.no_grad():
             torch._foreach_copy_(_target(task, nets), averaged)
@@ -145,7 +147,7 @@ def _turn(
         losses = task.losses(nets, batch, phase.name, step)
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
     if not torch.isfinite(total):
-        shown = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
+        shown = ", ".join(f"{name} {float(loss.detach()):.3g}" for name, loss in losses.items())
         raise DivergedError(
             f"step {step.index}, {phase.name}: the loss is not finite ({shown}); lower the "
             "learning rate or use precision=float32, then give the same command again"
@@ -179,7 +181,7 @@ class _State:
     averaged: list[Tensor]
     scaler: torch.amp.GradScaler
     sums: dict[str, Tensor] = field(default_factory=dict)  # of the losses since the last log row
-    summed: int = 0  # steps in them
+    turns: dict[str, int] = field(default_factory=dict)  # how many losses are in each
 
     def save(self, path: Path, step: int) -> None:
         state: dict[str, Any] = {
@@ -189,7 +191,7 @@ class _State:
             "averaged": self.averaged,
             "scaler": self.scaler.state_dict(),
             "sums": self.sums,
-            "summed": self.summed,
+            "turns": self.turns,
         }
         save_state(path, state)
 
@@ -206,7 +208,7 @@ class _State:
             for have, saved in zip(self.averaged, state["averaged"], strict=True):
                 have.copy_(saved)
             self.scaler.load_state_dict(state["scaler"])
-            self.sums, self.summed = state["sums"], int(state["summed"])
+            self.sums, self.turns = state["sums"], state["turns"]
             return int(state["step"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(

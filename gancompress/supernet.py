@@ -147,7 +147,8 @@ def slot_axes(build: Build, arch: Arch, slot: str) -> dict[str, tuple[int, ...]]
     narrow = dict(named_tensors(skeleton_of(build, arch.replace({slot: width - 1}))))
     axes: dict[str, tuple[int, ...]] = {}
     for name, tensor in named_tensors(skeleton_of(build, arch)):
-        moved = [i for i, n in enumerate(tensor.shape) if narrow[name].shape[i] != n]
+        before = narrow[name].shape if name in narrow else tensor.shape
+        moved = [i for i in range(min(2, tensor.dim())) if before[i] != tensor.shape[i]]
         if moved:
             axes[name] = tuple(moved)
     return axes

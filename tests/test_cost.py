@@ -1,6 +1,6 @@
 """Costs against published figures, a closed form, torch's own counter and direct measurement."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -188,27 +188,33 @@ def test_a_layer_that_runs_twice_counts_twice_but_its_parameters_once() -> None:
     assert cost.params == sum(p.numel() for p in net.parameters()) == 12 + 7
 
 
-class Narrowest(nn.Module):
-    """The middle is as wide as the narrower neighbour, as in SPADE's residual blocks."""
+class Middle(nn.Module):
+    """The middle is as wide as the narrower (or wider) neighbour, as in SPADE's blocks."""
 
-    def __init__(self, arch: Arch) -> None:
+    def __init__(self, arch: Arch, pick: Callable[[int, int], int]) -> None:
         super().__init__()
         a, b = arch.width("a"), arch.width("b")
-        self.first = nn.Conv2d(3, min(a, b), 3)
-        self.middle = nn.Conv2d(min(a, b), min(a, b), 3)
+        middle = pick(a, b)
+        self.first, self.second = nn.Conv2d(3, middle, 3), nn.Conv2d(middle, middle, 3)
         self.side_a, self.side_b = nn.Conv2d(3, a, 1), nn.Conv2d(3, b, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.middle(self.first(x))
+        out: Tensor = self.second(self.first(x))
         return out.sum() + self.side_a(x).sum() + self.side_b(x).sum()
 
 
-def test_cost_model_is_exact_where_a_layer_depends_on_a_slot_at_small_widths_alone() -> None:
-    space = SearchSpace.of("narrowest", {"a": (8, 6, 2), "b": (5, 3)})
-    model = CostModel(Narrowest, space, (3, 8, 8))
+@pytest.mark.parametrize("pick", [min, max])
+def test_cost_model_is_exact_where_a_slot_matters_at_some_widths_alone(
+    pick: Callable[[int, int], int],
+) -> None:
+    def build(arch: Arch) -> nn.Module:
+        return Middle(arch, pick)
+
+    space = SearchSpace.of("middle", {"a": (8, 6, 2), "b": (5, 3)})
+    model = CostModel(build, space, (3, 8, 8))
     archs = list(space.all())
     for arch in [*archs, *reversed(archs)]:
-        net = skeleton_of(Narrowest, arch)
+        net = skeleton_of(build, arch)
         assert model(arch) == network_cost(net, torch.empty(1, 3, 8, 8, device="meta")), arch.key
 
 

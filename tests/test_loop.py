@@ -215,6 +215,20 @@ def test_nan_in_a_batch_stops_and_keeps_the_state_from_before(tmp_path: Path) ->
     assert_same(toy.weights(nets), toy.weights(expected))
 
 
+def test_rows_after_the_saved_state_are_written_anew(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    toy.train(toy.TASK, toy.pix2pix_nets(), whole, steps=STEPS)
+    with pytest.raises(KeyboardInterrupt):
+        toy.train(toy.TASK, toy.pix2pix_nets(), parts, steps=STEPS, feed=toy.Interrupting(1))
+    with pytest.raises(DivergedError):
+        feed = spoiled(5)
+        toy.train(toy.TASK, toy.pix2pix_nets(), parts, steps=STEPS, feed=feed, save_seconds=1e9)
+    assert [row["step"] for row in rows(parts)] == [2, 4]
+    assert load_state(parts / "state.pt")["step"] == 2
+    toy.train(toy.TASK, toy.pix2pix_nets(), parts, steps=STEPS)
+    assert rows(parts) == rows(whole)
+
+
 class Alone:
     """One network, one phase; `power` 0.5 has an infinite slope where its base is 0."""
 

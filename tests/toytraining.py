@@ -89,12 +89,13 @@ def train(
 ) -> None:
     """`fit` with its state and metrics in `folder`, saving after every step."""
     how = optimisation or Optimisation(lr=2e-3, lr_critic=1e-3, ema=0.9)
-    defaults = {"precision": "float32", "log_every": 2, "save_seconds": 0.0, "seed": 7}
+    defaults: dict[str, Any] = {"precision": "float32", "log_every": 2, "save_seconds": 0.0}
     fit(
         task,
         nets,
         feed,
         steps=steps,
+        seed=7,
         optimisation=how,
         device=torch.device("cpu"),
         state_path=folder / "state.pt",

@@ -147,6 +147,9 @@ class ResNet:
                 f"space: {len(lists)} lists of widths; {self.name} with {self.blocks} blocks has "
                 f"{len(self.width_slots)} slots"
             )
+        for op in ops:
+            if op not in OPERATORS:
+                raise ArchError(f"space: operator {op!r}; one of {', '.join(OPERATORS)}")
         choices: dict[str, Sequence[Value]] = dict(zip(self.width_slots, lists, strict=True))
         return SearchSpace.of(self.name, choices | dict.fromkeys(self.op_slots, tuple(ops)))
 
