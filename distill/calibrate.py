@@ -1,0 +1,138 @@
+"""First weights by least squares: every convolution of the bank fitted to the teacher's answers.
+
+Slices of the teacher's kernels fit no subnet well but the widest: a narrow one lacks part of each
+convolution's input, and the rest does not make up for it. Here each convolution, in the order in
+which they run, is set so that several subnets at once, each on its own inputs, come closest to what
+the teacher's convolution answers to the same images. Subnets share windows of one kernel, so their
+normal equations add up, padded with zeros: one linear system per group of output channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.arch import Arch
+from gancompress.distill.taps import tapped
+from gancompress.supernet import Supernet
+
+RIDGE = 1e-3  # of the mean of the system's diagonal: what the images do not show stays as it is
+POSITIONS = 6000  # pixels that a convolution is fitted on; ten for every unknown of most
+
+Conv = nn.Conv2d | nn.ConvTranspose2d
+
+
+@torch.no_grad()
+def calibrate(
+    supernet: Supernet, teacher: nn.Module, archs: Sequence[Arch], images: Tensor
+) -> None:
+    """Fits the bank's convolutions so that `archs` follow the teacher on `images` (N, C, H, W).
+
+    Depthwise convolutions stay as they are; the pointwise one behind is fitted to the teacher's
+    dense one. Convolutions without a counterpart in the teacher stay too.
+    """
+    skeleton = supernet.skeleton(archs[0])
+    names = [n for n, m in skeleton.named_modules() if isinstance(m, Conv) and m.groups == 1]
+    known = {name for name, _ in teacher.named_modules()}
+    pairs = {name: name.removesuffix(".pointwise") for name in names}
+    pairs = {name: counterpart for name, counterpart in pairs.items() if counterpart in known}
+    with tapped(teacher, list(pairs.values())) as answers:
+        teacher(images)
+    random = torch.Generator().manual_seed(0)
+    for name, counterpart in pairs.items():
+        wanted = answers[counterpart].permute(0, 2, 3, 1).flatten(0, 2)  # (N*H*W, C)
+        chosen = torch.randperm(len(wanted), generator=random)[:POSITIONS].to(wanted.device)
+        _fit(supernet, name, archs, images, wanted[chosen].double(), chosen)
+
+
+def _fit(
+    supernet: Supernet,
+    name: str,
+    archs: Sequence[Arch],
+    images: Tensor,
+    wanted: Tensor,
+    chosen: Tensor,
+) -> None:
+    """Sets one convolution of the bank; `wanted` (P, C) is the teacher's answer at `chosen`."""
+    bank = supernet.bank
+    weight, bias = bank[f"{name}.weight"], bank.get(f"{name}.bias")
+    first = supernet.skeleton(archs[0]).get_submodule(name)
+    assert isinstance(first, Conv)
+    turned = isinstance(first, nn.ConvTranspose2d)
+    kernel = weight.flip(2, 3).transpose(0, 1) if turned else weight  # (out, in, k, k)
+    outputs, unknowns = kernel.shape[0], kernel[0].numel() + 1  # and the bias
+    outputs = min(outputs, wanted.shape[1])
+    systems: list[tuple[int, Tensor, Tensor]] = []
+    for arch in archs:
+        conv = supernet.skeleton(arch).get_submodule(name)
+        assert isinstance(conv, Conv)
+        design = design_matrix(conv, _input_of(supernet, arch, name, images))[chosen].double()
+        design = torch.cat((design, design.new_ones(len(design), 1)), 1)
+        used = torch.arange(design.shape[1], device=design.device)
+        used[-1] = unknowns - 1
+        gram, moment = design.new_zeros(unknowns, unknowns), design.new_zeros(unknowns, outputs)
+        gram[used[:, None], used] = design.T @ design
+        moment[used] = design.T @ wanted[:, :outputs]
+        systems.append((min(conv.out_channels, outputs), gram, moment))
+    present = kernel.new_zeros(len(kernel), 1) if bias is None else bias[:, None]
+    solution = torch.cat((kernel.flatten(1), present), 1).double()
+    low = 0
+    for high in sorted({width for width, _, _ in systems}):
+        gram = torch.stack([g for width, g, _ in systems if width >= high]).sum(0)
+        moment = torch.stack([m for width, _, m in systems if width >= high]).sum(0)
+        ridge = RIDGE * gram.diagonal().mean()
+        gram.diagonal().add_(ridge)
+        moment = moment[:, low:high] + ridge * solution[low:high].T
+        solution[low:high] = torch.linalg.solve(gram, moment).T
+        low = high
+    fitted = solution[:, :-1].reshape(kernel.shape).to(kernel.dtype)
+    weight.copy_(fitted.transpose(0, 1).flip(2, 3) if turned else fitted)
+    if bias is not None:
+        bias.copy_(solution[:, -1])
+
+
+class _Seen(Exception):
+    """Ends a forward pass once what was asked for has been seen."""
+
+
+def _input_of(supernet: Supernet, arch: Arch, name: str, images: Tensor) -> Tensor:
+    """What the convolution `name` of a subnet is given when the subnet runs on `images`."""
+    seen: list[Tensor] = []
+
+    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(inputs[0])
+        raise _Seen
+
+    hook = supernet.skeleton(arch).get_submodule(name).register_forward_pre_hook(look)
+    try:
+        supernet(arch, images)
+    except _Seen:
+        pass
+    finally:
+        hook.remove()
+    return seen[0]
+
+
+def design_matrix(conv: Conv, x: Tensor) -> Tensor:
+    """The matrix that a convolution multiplies its kernel with: (N*H'*W', in * k * k).
+
+    Its product with the kernel as (in * k * k, out) is the convolution of `x`, row by row. A
+    transposed convolution is an ordinary one, with the kernel turned, of its input spread out with
+    zeros between.
+    """
+    kernel = (conv.kernel_size[0], conv.kernel_size[1])
+    padding = int(conv.padding[0])
+    stride = conv.stride[0]
+    if isinstance(conv, nn.ConvTranspose2d):
+        n, c, h, w = x.shape
+        spread = x.new_zeros(n, c, (h - 1) * stride + 1, (w - 1) * stride + 1)
+        spread[:, :, ::stride, ::stride] = x
+        before = kernel[0] - 1 - padding
+        after = before + conv.output_padding[0]
+        x, padding, stride = F.pad(spread, (before, after, before, after)), 0, 1
+    elif padding and conv.padding_mode != "zeros":
+        x, padding = F.pad(x, (padding,) * 4, mode=conv.padding_mode), 0
+    return F.unfold(x, kernel, padding=padding, stride=stride).transpose(1, 2).flatten(0, 1)
