@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch
+from gancompress.distill.calibrate import calibrate
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
@@ -63,28 +64,21 @@ def train_supernet(
     computes; the critics go on from the teacher's. `steps` 0 leaves the first weights.
     See `gancompress.loop.fit` for resuming and for what is raised.
     """
-    random = torch.Generator().manual_seed(seed)
     tensors = sort_channels(build, teacher.arch, teacher.tensors[task.target])
-    _fill_random(supernet, build, random)
-    if how.init == "teacher":
-        fill_from_teacher(supernet, tensors)
-    taught = build(teacher.arch)
+    taught = build(teacher.arch).eval()
     taught.load_state_dict(tensors)
-    example = torch.empty(1, *input_shape, device="meta")
-    widths = [
-        tap_channels(skeleton, taps, example)
-        for skeleton in (
-            supernet.skeleton(supernet.space.largest),
-            skeleton_of(build, teacher.arch),
-        )
-    ]
+    _fill_random(supernet, build, torch.Generator().manual_seed(seed))
+    if how.init != "random":
+        fill_from_teacher(supernet, tensors)
+    if how.init == "fitted" and not state_path.exists():
+        _fit_levels(supernet, taught, task.inputs(next(iter(batches(0)))))
     critics = task.critics()
     for name, critic in critics.items():
         critic.load_state_dict(teacher.tensors[name])
     nets: dict[str, nn.Module] = {
         task.target: supernet,
         **critics,
-        "adapters": adapters(*widths),
+        "adapters": _adapters(supernet, skeleton_of(build, teacher.arch), taps, input_shape),
         "teacher": taught,
     }
     for net in nets.values():
@@ -105,6 +99,22 @@ def train_supernet(
         title="supernet",
     )
     return {name: net.eval() for name, net in nets.items() if net is not taught}
+
+
+def _adapters(
+    supernet: Supernet, taught: nn.Module, taps: Sequence[str], input_shape: tuple[int, int, int]
+) -> nn.ModuleList:
+    """Maps from the widest student's features to the teacher's; `taught` is its skeleton."""
+    example = torch.empty(1, *input_shape, device="meta")
+    widest = supernet.skeleton(supernet.space.largest)
+    return adapters(tap_channels(widest, taps, example), tap_channels(taught, taps, example))
+
+
+def _fit_levels(supernet: Supernet, taught: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Fits the bank to the teacher on one batch, for every level of width from most to least."""
+    levels = max(len(values) for _, values in supernet.space.choices)
+    archs = [supernet.space.level(i / max(1, levels - 1)) for i in range(levels)]
+    calibrate(supernet.eval(), taught, archs, inputs[0])
 
 
 def _fill_random(supernet: Supernet, build: Build, random: torch.Generator) -> None:

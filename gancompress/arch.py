@@ -154,6 +154,15 @@ class SearchSpace:
         """Every width at its maximum; operator slots at their first value."""
         return self._extreme(largest=True, categories={})
 
+    def level(self, depth: float) -> Arch:
+        """Every width this far down its sorted choices, 0 the largest to 1 the smallest; operators
+        at their last value (the cheap one)."""
+        values: dict[str, Value] = {}
+        for slot, allowed in self.choices:
+            widths = sorted((v for v in allowed if isinstance(v, int)), reverse=True)
+            values[slot] = widths[round(depth * (len(widths) - 1))] if widths else allowed[-1]
+        return self._arch(values)
+
     @property
     def smallest(self) -> Arch:
         """Every width at its minimum; operator slots at their last value (the cheap one)."""

@@ -41,7 +41,7 @@ def listing() -> str:
     lines = ["recipes", *(f"  {name:<{wide}}  {text}" for name, text in recipes.items())]
     kinds: dict[str, Sequence[str]] = {
         "families": list(FAMILIES),
-        "space presets": [name for family in FAMILIES.values() for name in family.presets],
+        "space presets": [name for make in FAMILIES.values() for name in make().presets],
         "tasks": list(TASKS),
         "data sets": list(DATASETS),
         "operators": list(OPERATORS),

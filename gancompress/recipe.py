@@ -119,7 +119,10 @@ class SupernetSection(BaseModel):
     beta2: Beta2 = 0.999
     decay_from: DecayFrom = 0.5
     ema: Ema = 0.0
-    init: Literal["teacher", "random"] = Field("teacher", description="where weights come from")
+    init: Literal["teacher", "fitted", "random"] = Field(
+        "teacher",
+        description="first weights: the teacher's; those, fitted so that narrow ones follow it too",
+    )
     archs: Literal["uniform", "sandwich", "weighted"] = Field(
         "uniform", description="which archs a step trains"
     )

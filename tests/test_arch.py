@@ -186,3 +186,11 @@ def test_published_presets_have_their_published_sizes() -> None:
     assert set(PRESETS) == set(PUBLISHED_SIZES) and len(PRESETS) == 4
     for name, size in PUBLISHED_SIZES.items():
         assert FAMILIES["resnet"]().space(PRESETS[name], ["separable"]).size == size
+
+
+def test_level_walks_from_largest_to_smallest() -> None:
+    space = SearchSpace.of("f", {"a": [8, 2, 4], "b": [6, 3], "op": ["dense", "separable"]})
+    found = [space.level(depth).values for depth in (0.0, 0.5, 1.0)]
+    assert [f["a"] for f in found] == [8, 4, 2]
+    assert found[0]["b"] == 6 and found[2] == space.smallest.values
+    assert {f["op"] for f in found} == {"separable"}

@@ -176,7 +176,7 @@ def test_resnet_space_takes_one_list_a_list_per_slot_or_a_map() -> None:
     [
         ({"stem": (2,)}, r"space.widths: unknown slots \['stem'\]; resnet has \['stem.width', "),
         ({"stem.width": (2,)}, r"space.widths: missing slots \['down.0.width', "),
-        ([(2,), (3,)], "space: 2 lists of widths; resnet with 9 blocks has 8 slots"),
+        ([(2,), (3,)], "space: 2 lists of widths; this resnet has 8 slots"),
     ],
 )
 def test_resnet_space_refuses_other_slots(widths: object, text: str) -> None:
@@ -185,7 +185,7 @@ def test_resnet_space_refuses_other_slots(widths: object, text: str) -> None:
 
 
 def test_resnet_arch_refuses_another_number_of_widths() -> None:
-    with pytest.raises(ArchError, match="arch: 2 widths; resnet with 9 blocks takes 8: stem.width"):
+    with pytest.raises(ArchError, match="arch: 2 widths; this resnet takes 8: stem.width"):
         RESNET.arch([1, 2], "dense")
 
 

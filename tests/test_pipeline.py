@@ -119,7 +119,8 @@ def command(recipe_args: list[str]) -> list[str]:
 def test_stopped_run_ends_with_the_bytes_of_an_unstopped_one(
     pairs: Path, tmp_path: Path, sign: signal.Signals
 ) -> None:
-    longer = ("teacher.steps=40", "supernet.steps=40", "save_seconds=0", "supernet.ema=0.9")
+    longer = ("teacher.steps=40", "supernet.steps=40", "save_seconds=0", "supernet.ema=0.9",
+              "supernet.init=fitted")  # fmt: skip
     whole = toy(pairs, tmp_path / "whole", *longer)
     run_all(whole)
     options = [*of_pairs(pairs), *TOY, *SMALL, *longer, f"run={tmp_path / 'cut'}"]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch, SearchSpace, Value
+from gancompress.arch import Arch, SearchSpace
 from gancompress.errors import ArchError
 from gancompress.nets.blocks import OPERATORS, ResidualBlock, Stage, dense_conv
+from gancompress.nets.family import Widths, arch_of, space_of
 
 
 class ResNetGenerator(nn.Module):
@@ -104,54 +105,16 @@ class ResNet:
         return tuple(f"body.{g}.op" for g in range(self.groups))
 
     def arch(self, widths: Sequence[int], op: str) -> Arch:
-        """The arch with these widths, slot by slot, and one operator in every group.
-
-        Raises: ArchError if the number of widths is not that of the slots.
-        """
-        if len(widths) != len(self.width_slots):
-            raise ArchError(
-                f"arch: {len(widths)} widths; {self.name} with {self.blocks} blocks takes "
-                f"{len(self.width_slots)}: {', '.join(self.width_slots)}"
-            )
-        values: dict[str, Value] = dict(zip(self.width_slots, widths, strict=True))
-        return Arch.of(self.name, values | dict.fromkeys(self.op_slots, op))
+        """See `arch_of`."""
+        return arch_of(self, widths, op)
 
     def uniform(self, width: int, op: str = "dense") -> Arch:
         """The arch with the same base width in every slot."""
-        return self.arch([width] * len(self.width_slots), op)
+        return arch_of(self, [width] * len(self.width_slots), op)
 
-    def space(
-        self,
-        widths: Sequence[int] | Sequence[Sequence[int]] | Mapping[str, Sequence[int]],
-        ops: Sequence[str],
-    ) -> SearchSpace:
-        """The search space with these width choices (for all slots, or slot by slot) and operators.
-
-        Raises: ArchError for an unknown slot or operator, or a missing slot.
-        """
-        if isinstance(widths, Mapping):
-            unknown = [s for s in widths if s not in self.width_slots]
-            missing = [s for s in self.width_slots if s not in widths]
-            if unknown or missing:
-                raise ArchError(
-                    f"space.widths: {'unknown' if unknown else 'missing'} slots "
-                    f"{unknown or missing}; {self.name} has {list(self.width_slots)}"
-                )
-            lists = [widths[s] for s in self.width_slots]
-        elif widths and isinstance(widths[0], int):
-            lists = [widths] * len(self.width_slots)  # type: ignore[list-item]
-        else:
-            lists = list(widths)  # type: ignore[arg-type]
-        if len(lists) != len(self.width_slots):
-            raise ArchError(
-                f"space: {len(lists)} lists of widths; {self.name} with {self.blocks} blocks has "
-                f"{len(self.width_slots)} slots"
-            )
-        for op in ops:
-            if op not in OPERATORS:
-                raise ArchError(f"space: operator {op!r}; one of {', '.join(OPERATORS)}")
-        choices: dict[str, Sequence[Value]] = dict(zip(self.width_slots, lists, strict=True))
-        return SearchSpace.of(self.name, choices | dict.fromkeys(self.op_slots, tuple(ops)))
+    def space(self, widths: Widths, ops: Sequence[str]) -> SearchSpace:
+        """See `space_of`."""
+        return space_of(self, widths, ops)
 
     def taps(self) -> tuple[str, ...]:
         """The modules whose outputs are distilled: down.1 and the last block of every group."""
