@@ -1,5 +1,17 @@
-"""`python -m gancompress` is the `gancompress` command."""
+"""`gancompress`, and `python -m gancompress`."""
 
-from gancompress.cli import main
+from __future__ import annotations
 
-main()
+from gancompress.process import settle
+
+
+def main() -> None:
+    """The `gancompress` command. Exit codes: 0 done, 2 refused in one sentence, 130 stopped."""
+    settle()
+    from gancompress.cli import app  # only now, because it imports torch
+
+    app()
+
+
+if __name__ == "__main__":
+    main()

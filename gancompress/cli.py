@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -163,13 +162,3 @@ def evaluate(
         rows = describe.evaluate(read, arch or [], split)
         text = json.dumps(describe.rows_json(rows), indent=2) if as_json else describe.table(rows)
         typer.echo(text)
-
-
-def main() -> None:
-    """The `gancompress` command. Exit codes: 0 done, 2 refused in one sentence, 130 stopped."""
-    logging.getLogger("torch").setLevel(logging.ERROR)  # the exporter's chatter
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -9,5 +9,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 prepare quickstart,onnx
 
 cd "$root"
-export OMP_WAIT_POLICY=PASSIVE  # spinning threads crawl where another program has a core
 exec .venv/bin/gancompress run quickstart "$@"
