@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gancompress.export.latency import Latency
@@ -23,14 +23,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """One generator in the table. macs are of one image; file_bytes is its weights file."""
+    """One generator in the table.
+
+    macs are of one image; file_bytes is its weights file; latencies by the name of the runtime.
+    """
 
     name: str
     params: int
     macs_true: int
     macs_published: int
     file_bytes: int | None = None
-    latency: Latency | None = None
+    latencies: Mapping[str, Latency] = field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
 
 
@@ -73,26 +76,30 @@ def _sizes(rows: Sequence[Row]) -> list[Column]:
 
 
 def _times(rows: Sequence[Row]) -> list[Column]:
-    timed = [r.latency for r in rows if r.latency]
-    if not timed:
-        return []
-    threads = {latency.threads for latency in timed}
+    runtimes = dict.fromkeys(runtime for row in rows for runtime in row.latencies)
+    return [column for runtime in runtimes for column in _times_of(runtime, rows)]
+
+
+def _times_of(runtime: str, rows: Sequence[Row]) -> list[Column]:
+    """Milliseconds in one runtime, and how many times faster than the teacher in the same one."""
+    threads = {r.latencies[runtime].threads for r in rows if runtime in r.latencies}
     shared = next(iter(threads)) if len(threads) == 1 else None
-    base = rows[0].latency
+    base = rows[0].latencies.get(runtime)
 
     def milliseconds(row: Row) -> str:
-        if row.latency is None:
+        latency = row.latencies.get(runtime)
+        if latency is None:
             return NONE
-        own = "" if shared else f" ({_threads(row.latency.threads)})"
-        return f"{_short(row.latency.median_ms, 3)}{own}"
+        own = "" if shared else f" ({_threads(latency.threads)})"
+        return f"{_short(latency.median_ms, 3)}{own}"
 
-    title = f"ms, {_threads(shared)}" if shared else "ms"
+    def faster(row: Row) -> str:
+        latency = row.latencies.get(runtime)
+        return NONE if base is None or latency is None else ratio(base.median_ms, latency.median_ms)
+
+    title = f"{runtime} ms, {_threads(shared)}" if shared else f"{runtime} ms"
     columns: list[Column] = [(title, milliseconds)]
-    if base is not None:
-        columns.append(
-            ("faster", lambda r: _or_none(r.latency, lambda x: ratio(base.median_ms, x.median_ms)))
-        )
-    return columns
+    return [*columns, ("faster", faster)] if base is not None else columns
 
 
 def _figures(rows: Sequence[Row]) -> list[Column]:
@@ -116,12 +123,11 @@ def _figure(label: str, rows: Sequence[Row]) -> Column:
 
 def _notes(rows: Sequence[Row]) -> list[str]:
     """Under the table: how the times were taken."""
-    repeats = sorted({r.latency.repeats for r in rows if r.latency})
+    repeats = sorted({latency.repeats for r in rows for latency in r.latencies.values()})
     if not repeats:
         return []
     counts = " or ".join(map(str, repeats))
-    slow = ", ".join(f"{r.name} {_short(r.latency.p95_ms, 3)}" for r in rows if r.latency)
-    return ["", f"ms: one image, median of {counts} runs taken in turn; 95th percentile: {slow}"]
+    return ["", f"ms: one image, median of {counts} runs taken in turn"]
 
 
 def _threads(count: int | None) -> str:

@@ -20,7 +20,7 @@ from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.errors import RecipeError
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.report import Row, quantity, table
-from gancompress.exporting import judged_rows
+from gancompress.exporting import judged_rows, measure
 from gancompress.metrics import METRICS
 from gancompress.metrics.features import FEATURES
 from gancompress.nets import FAMILIES
@@ -129,7 +129,7 @@ def evaluate(recipe: Recipe, arch_texts: Sequence[str], split: str) -> list[Row]
         nets |= {name: (supernet.extract(arch), arch) for name, arch in wanted.items()}
     judge = evaluator_of(recipe, known[split], run, recipe.metrics.images)
     example = assemble.dataset_of(recipe).batch(known[split], [0], None)["input"]
-    return judged_rows(recipe, nets, judge, example)
+    return judged_rows(recipe, nets, judge, measure(recipe, nets, example, with_onnx=False))
 
 
 def rows_json(rows: Sequence[Row]) -> list[dict[str, Any]]:

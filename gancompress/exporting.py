@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import safetensors.torch
 import torch
@@ -22,8 +25,8 @@ from gancompress.artefacts import (
 from gancompress.checkpoint import write_json, write_text
 from gancompress.export.card import Card
 from gancompress.export.extract import Exported, write_all
-from gancompress.export.formats import missing, require
-from gancompress.export.latency import paired_latency
+from gancompress.export.formats import FORMATS, missing, require
+from gancompress.export.latency import Latency, paired_latency
 from gancompress.export.picture import grid
 from gancompress.export.report import Figure, Row, table
 from gancompress.metrics.evaluate import Evaluator
@@ -48,7 +51,9 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
         say(f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g}{note}")
     nets = {"teacher": (teacher, assemble.teacher_arch_of(recipe))}
     nets |= {w.row: (supernet.extract(w.arch), w.arch) for w in winners}
-    rows = judged_rows(recipe, nets, judge, batch["input"][:1])
+    with_onnx = "onnx" in formats
+    latencies = measure(recipe, nets, batch["input"][:1], with_onnx=with_onnx)
+    rows = judged_rows(recipe, nets, judge, latencies)
     text = table(rows)
     write_text(stage.path / "table.md", text + "\n")
     columns = {
@@ -79,19 +84,12 @@ def _installed(formats: Sequence[str], say: Callable[[str], None]) -> list[str]:
     return here
 
 
-def judged_rows(
-    recipe: Recipe,
-    nets: Mapping[str, tuple[nn.Module, Arch]],
-    judge: Evaluator,
-    example: Tensor,
-) -> list[Row]:
-    """A row of the table for every generator: its costs, its time on `example`, its figures."""
-    device = assemble.device_of(recipe)
-    image = example.to(device)
-    latencies = paired_latency(
-        {name: partial(net, image) for name, (net, _) in nets.items()},
-        recipe.export.latency_repeats,
-    )
+Nets = Mapping[str, tuple[nn.Module, Arch]]
+Latencies = Mapping[str, Mapping[str, Latency]]  # by generator and runtime
+
+
+def judged_rows(recipe: Recipe, nets: Nets, judge: Evaluator, latencies: Latencies) -> list[Row]:
+    """A row of the table for every generator: its costs, its times, its figures."""
     rows = []
     for name, (net, arch) in nets.items():
         cost = cost_of(recipe, arch)
@@ -103,11 +101,39 @@ def judged_rows(
                 macs_true=cost.macs_true,
                 macs_published=cost.macs_published,
                 file_bytes=len(safetensors.torch.save(net.state_dict())),
-                latency=latencies[name],
+                latencies=latencies.get(name, {}),
                 figures=tuple(Figure(f.label, f.value, f.n) for f in figures),
             )
         )
     return rows
+
+
+def measure(recipe: Recipe, nets: Nets, example: Tensor, *, with_onnx: bool) -> Latencies:
+    """Times of one image, `example` (1, C, H, W), in torch and, if wanted, in ONNX Runtime.
+
+    All are timed in turn, on `export.latency_threads` threads.
+    """
+    device, before = assemble.device_of(recipe), torch.get_num_threads()
+    image = example.to(device)
+    torch.set_num_threads(recipe.export.latency_threads)
+    try:
+        runs: dict[tuple[str, str], Callable[[], object]] = {
+            (name, "torch"): partial(net, image) for name, (net, _) in nets.items()
+        }
+        with TemporaryDirectory() as folder:
+            for name, (net, arch) in nets.items() if with_onnx else ():
+                card = _card(recipe)
+                plain = copy.deepcopy(net).cpu()
+                written = FORMATS["onnx"].write(plain, arch, card, Path(folder), example)
+                runs[name, "onnxruntime"] = partial(FORMATS["onnx"].load(written.path), example)
+            numbered = {str(i): run for i, run in enumerate(runs.values())}
+            timed = paired_latency(numbered, recipe.export.latency_repeats)
+    finally:
+        torch.set_num_threads(before)
+    found: dict[str, dict[str, Latency]] = {name: {} for name in nets}
+    for (name, runtime), latency in zip(runs, timed.values(), strict=True):
+        found[name][runtime] = latency
+    return found
 
 
 def _write(
@@ -120,21 +146,11 @@ def _write(
 ) -> list[Exported]:
     """The winner in every format, each compared with the supernet's own output."""
     supernet.to("cpu")
-    channels, size = recipe.data.channels, recipe.data.image_size
-    family = assemble.family_of(recipe)
-    card = Card(
-        options=family.options,
-        in_channels=channels[0],
-        out_channels=channels[1],
-        size=size,
-        size_multiple=family.size_multiple,
-        facts={"recipe": recipe.name, "data": recipe.data.name},
-    )
     try:
         return write_all(
             supernet.extract(arch),
             arch,
-            card,
+            _card(recipe),
             formats=formats,
             folder=stage.path / "model",
             example=inputs[:1],
@@ -143,6 +159,18 @@ def _write(
         )
     finally:
         supernet.to(assemble.device_of(recipe))
+
+
+def _card(recipe: Recipe) -> Card:
+    family, channels = assemble.family_of(recipe), recipe.data.channels
+    return Card(
+        options=family.options,
+        in_channels=channels[0],
+        out_channels=channels[1],
+        size=recipe.data.image_size,
+        size_multiple=family.size_multiple,
+        facts={"recipe": recipe.name, "data": recipe.data.name},
+    )
 
 
 def _images(recipe: Recipe, net: nn.Module, inputs: Tensor) -> Tensor:

@@ -196,6 +196,7 @@ class ExportSection(BaseModel):
         ("safetensors", "pt2", "onnx"), min_length=1, description="file formats of the winner"
     )
     images: Integer = Field(6, ge=1, description="rows of the picture grid")
+    latency_threads: Integer = Field(1, ge=1, description="CPU threads of the timed runs")
     latency_repeats: Integer = Field(30, ge=1, description="timed runs; the median is reported")
 
 
