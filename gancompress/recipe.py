@@ -120,14 +120,14 @@ class SupernetSection(BaseModel):
     decay_from: DecayFrom = 0.5
     ema: Ema = 0.0
     init: Literal["teacher", "fitted", "random"] = Field(
-        "teacher",
+        "fitted",
         description="first weights: the teacher's; those, fitted so that narrow ones follow it too",
     )
     archs: Literal["uniform", "sandwich", "weighted"] = Field(
         "uniform", description="which archs a step trains"
     )
     target: Literal["truth", "teacher", "both"] = Field(
-        "truth", description="the image that the student's is compared with"
+        "both", description="the image that the student's is compared with"
     )
     losses: dict[LossName, Weight] = Field(
         {"l1": 100.0, "features": 1.0, "gan": 1.0}, description="weight of each loss, by name"

@@ -224,7 +224,7 @@ def test_a_section_decides_its_stage_and_the_later_ones(change: dict[str, Any], 
 
 def test_every_section_decides_a_stage_or_none() -> None:
     named = {name for names in STAGE_SECTIONS.values() for name in names}
-    free = {"name", "run", "device", "threads", "workers", "tensorboard"}
+    free = {"name", "run", "device", "threads", "workers", "save_seconds", "tensorboard"}
     assert set(Recipe.model_fields) - named == free
 
 

@@ -121,7 +121,7 @@ def test_a_key_named_like_its_kind_is_no_riddle(good: Path) -> None:
     assert lines_of(good, change) == [
         f"override {change}: data.size: found 28; at least 32 is allowed",
         f"override {change}: data.maps: unknown key; "
-        "name, size, input, min_land, flip, folder are allowed",
+        "name, size, source, min_land, flip, folder are allowed",
     ]
 
 
