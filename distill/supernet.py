@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +13,8 @@ from gancompress.distill.calibrate import calibrate
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
-from gancompress.loop import Optimisation, fit
+from gancompress.loop import Training, fit
 from gancompress.nets.blocks import init_normal
-from gancompress.runs import MetricsLog
 from gancompress.supernet import Build, Supernet, skeleton_of
 from gancompress.tasks.base import Batch, ConditionalTask
 
@@ -45,32 +43,25 @@ def train_supernet(
     build: Build,
     teacher: Teacher,
     batches: Callable[[int], Iterable[Batch]],
+    how: Training,
     *,
+    distilling: Distilling,
     taps: Sequence[str],
     input_shape: tuple[int, int, int],
-    how: Distilling,
-    steps: int,
-    optimisation: Optimisation,
-    seed: int,
-    device: torch.device,
-    precision: str,
-    state_path: Path,
-    log: MetricsLog,
-    save_seconds: float = 60.0,
 ) -> dict[str, nn.Module]:
     """The supernet, the critics and the adapters, trained; the supernet is filled in place.
 
     The teacher's channels are sorted by importance first, which changes nothing in what it
-    computes; the critics go on from the teacher's. `steps` 0 leaves the first weights.
-    See `gancompress.loop.fit` for resuming and for what is raised.
+    computes; the critics go on from the teacher's. See `gancompress.loop.fit` for resuming and
+    for what is raised.
     """
     tensors = sort_channels(build, teacher.arch, teacher.tensors[task.target])
     taught = build(teacher.arch).eval()
     taught.load_state_dict(tensors)
-    _fill_random(supernet, build, torch.Generator().manual_seed(seed))
-    if how.init != "random":
+    _fill_random(supernet, build, torch.Generator().manual_seed(how.seed))
+    if distilling.init != "random":
         fill_from_teacher(supernet, tensors)
-    if how.init == "fitted" and not state_path.exists():
+    if distilling.init == "fitted" and not how.state_path.exists():
         _fit_levels(supernet, taught, task.inputs(next(iter(batches(0)))))
     critics = task.critics()
     for name, critic in critics.items():
@@ -82,22 +73,16 @@ def train_supernet(
         "teacher": taught,
     }
     for net in nets.values():
-        net.to(device).train()
+        net.to(how.device).train()
     taught.eval()
-    fit(
-        Distillation(task, taps=taps, losses=how.losses, archs=how.archs, reference=how.reference),
-        nets,
-        batches,
-        steps=steps,
-        optimisation=optimisation,
-        seed=seed,
-        device=device,
-        precision=precision,
-        state_path=state_path,
-        log=log,
-        save_seconds=save_seconds,
-        title="supernet",
+    student = Distillation(
+        task,
+        taps=taps,
+        losses=distilling.losses,
+        archs=distilling.archs,
+        reference=distilling.reference,
     )
+    fit(student, nets, batches, how, title="supernet")
     return {name: net.eval() for name, net in nets.items() if net is not taught}
 
 

@@ -48,41 +48,48 @@ def step_rng(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng([seed, STREAM_STEP, step])
 
 
+@dataclass(frozen=True)
+class Training:
+    """How long, how, where and with what kept on disk a training runs."""
+
+    steps: int
+    optimisation: Optimisation
+    seed: int
+    device: torch.device
+    precision: str  # a key of AUTOCAST
+    state_path: Path  # what a resumed training goes on from
+    log: MetricsLog
+    log_every: int = 50  # steps
+    save_seconds: float = 60.0
+
+
 def fit(
     task: Task,
     nets: Mapping[str, nn.Module],
     batches: Callable[[int], Iterable[Batch]],
-    *,
-    steps: int,
-    optimisation: Optimisation,
-    seed: int,
-    device: torch.device,
-    precision: str,
-    state_path: Path,
-    log: MetricsLog,
+    how: Training,
     title: str,
-    log_every: int = 50,
-    save_seconds: float = 60.0,
 ) -> None:
-    """Trains `nets` in place for `steps` steps, going on from `state_path` if it is there.
+    """Trains `nets` in place, going on from `how.state_path` if it is there.
 
     batches: first step -> the batches from that step on. On the same machine and thread count the
     weights are the same, to the last bit on CPU, however often training was stopped.
     Raises: DivergedError on values that are not finite; KeyboardInterrupt after Ctrl-C or SIGTERM,
     once the step is finished and saved.
     """
+    optimisation, steps, device = how.optimisation, how.steps, how.device
     optimisers = {phase.name: _adam(phase, nets, optimisation) for phase in task.phases}
     averaged = [p.detach().clone() for p in _target(task, nets)] if optimisation.ema else []
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    scaler = torch.amp.GradScaler(device.type, enabled=how.precision == "fp16")
     trained = {name: nets[name] for phase in task.phases for name in phase.trains}
     state = _State(trained, optimisers, averaged, scaler)
-    start = state.load(state_path)
-    log.truncate_after(start)
+    start = state.load(how.state_path)
+    how.log.truncate_after(start)
     saved, done = time.monotonic(), start
     bar = tqdm(total=steps, initial=start, desc=title, unit="step", dynamic_ncols=True)
     with _finish_step_on_signal() as stopping, bar:
         for index, batch in zip(range(start, steps), batches(start), strict=False):
-            rng = step_rng(seed, index)
+            rng = step_rng(how.seed, index)
             torch.manual_seed(int(rng.integers(2**62)))  # dropout
             step = Step(index, rng)
             batch = {k: v.to(device, memory_format=torch.channels_last) for k, v in batch.items()}
@@ -91,7 +98,7 @@ def fit(
                     continue
                 losses = _turn(
                     task, nets, batch, phase, step, optimisers[phase.name], scaler,
-                    rate=optimisation.rate(phase.name, index, steps), precision=precision,
+                    rate=optimisation.rate(phase.name, index, steps), precision=how.precision,
                 )  # fmt: skip
                 for name, loss in losses.items():
                     state.sums[name] = state.sums.get(name, 0) + loss
@@ -101,13 +108,13 @@ def fit(
                     torch._foreach_lerp_(averaged, _target(task, nets), 1 - optimisation.ema)
             bar.update()
             done = index + 1
-            if done % log_every == 0 or done == steps:
+            if done % how.log_every == 0 or done == steps:
                 means = {name: float(x) / state.turns[name] for name, x in state.sums.items()}
-                log.write(done, **means)
+                how.log.write(done, **means)
                 bar.set_postfix({n: f"{v:.3g}" for n, v in means.items()}, refresh=False)
                 state.sums, state.turns = {}, {}
-            if done < steps and (stopping.is_set() or time.monotonic() - saved > save_seconds):
-                state.save(state_path, done)
+            if done < steps and (stopping.is_set() or time.monotonic() - saved > how.save_seconds):
+                state.save(how.state_path, done)
                 saved = time.monotonic()
             if stopping.is_set() and done < steps:
                 raise KeyboardInterrupt

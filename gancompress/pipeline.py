@@ -17,8 +17,9 @@ from gancompress.distill.supernet import Distilling, train_supernet
 from gancompress.distill.teacher import train_teacher
 from gancompress.errors import BudgetError
 from gancompress.exporting import export_stage
+from gancompress.loop import Training
 from gancompress.metrics.evaluate import Evaluator
-from gancompress.recipe import Recipe, stage_sections
+from gancompress.recipe import Recipe, SupernetSection, TeacherSection, stage_sections
 from gancompress.recipefile import resolved_yaml
 from gancompress.runs import Run, StageDir
 from gancompress.search.feasible import floor
@@ -88,14 +89,7 @@ def teacher_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
         assemble.task_of(recipe),
         assemble.family_of(recipe).build(arch),
         assemble.batches_of(recipe, dataset, recipe.teacher),
-        steps=recipe.teacher.steps,
-        optimisation=assemble.optimisation_of(recipe.teacher),
-        seed=recipe.seed,
-        device=assemble.device_of(recipe),
-        precision=recipe.precision,
-        state_path=stage.state,
-        log=open_log(stage, recipe.tensorboard),
-        save_seconds=recipe.save_seconds,
+        _training(recipe, recipe.teacher, stage),
     )
     save_tensors(stage.path / "model.safetensors", pack(nets), {"arch": arch.to_json()})
     stage.finish("model.safetensors")
@@ -110,14 +104,24 @@ def supernet_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
         family.build,
         load_teacher(recipe, run),
         assemble.batches_of(recipe, dataset, section),
-        taps=family.taps(),
-        input_shape=assemble.input_shape_of(recipe),
-        how=Distilling(
+        _training(recipe, section, stage),
+        distilling=Distilling(
             section.init,
             section.archs,
             section.target,
-            {str(k): v for k, v in section.losses.items()},
+            {str(name): weight for name, weight in section.losses.items()},
         ),
+        taps=family.taps(),
+        input_shape=assemble.input_shape_of(recipe),
+    )
+    save_tensors(stage.path / "bank.safetensors", pack(nets), {})
+    stage.finish("bank.safetensors")
+
+
+def _training(
+    recipe: Recipe, section: TeacherSection | SupernetSection, stage: StageDir
+) -> Training:
+    return Training(
         steps=section.steps,
         optimisation=assemble.optimisation_of(section),
         seed=recipe.seed,
@@ -127,8 +131,6 @@ def supernet_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
         log=open_log(stage, recipe.tensorboard),
         save_seconds=recipe.save_seconds,
     )
-    save_tensors(stage.path / "bank.safetensors", pack(nets), {})
-    stage.finish("bank.safetensors")
 
 
 def search_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:

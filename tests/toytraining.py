@@ -16,7 +16,7 @@ from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
-from gancompress.loop import Optimisation, fit
+from gancompress.loop import Optimisation, Training, fit
 from gancompress.metricslog import MetricsLog
 from gancompress.nets.blocks import init_normal
 from gancompress.nets.resnet import ResNet
@@ -90,19 +90,16 @@ def train(
     """`fit` with its state and metrics in `folder`, saving after every step."""
     how = optimisation or Optimisation(lr=2e-3, lr_critic=1e-3, ema=0.9)
     defaults: dict[str, Any] = {"precision": "float32", "log_every": 2, "save_seconds": 0.0}
-    fit(
-        task,
-        nets,
-        feed,
+    training = Training(
         steps=steps,
         seed=7,
         optimisation=how,
         device=torch.device("cpu"),
         state_path=folder / "state.pt",
         log=MetricsLog(folder / "metrics.jsonl"),
-        title="test",
         **(defaults | settings),
     )
+    fit(task, nets, feed, training, title="test")
 
 
 def weights(nets: Mapping[str, nn.Module]) -> dict[str, Tensor]:
