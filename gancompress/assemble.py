@@ -15,7 +15,7 @@ from gancompress.errors import ArchError, RecipeError
 from gancompress.loop import Optimisation
 from gancompress.metrics.features import FeatureNet, load_features
 from gancompress.nets import FAMILIES, Family
-from gancompress.recipe import Recipe, SupernetSection, TeacherSection
+from gancompress.recipe import Recipe, TrainingSection
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Batch, ConditionalTask
 
@@ -38,7 +38,7 @@ def dataset_of(recipe: Recipe) -> Dataset:
 
 
 def batches_of(
-    recipe: Recipe, dataset: Dataset, section: TeacherSection | SupernetSection
+    recipe: Recipe, dataset: Dataset, section: TrainingSection
 ) -> Callable[[int], Iterable[Batch]]:
     """First step -> the training batches of a section from that step on."""
 
@@ -56,7 +56,7 @@ def batches_of(
     return from_step
 
 
-def optimisation_of(section: TeacherSection | SupernetSection) -> Optimisation:
+def optimisation_of(section: TrainingSection) -> Optimisation:
     return Optimisation(
         lr=section.lr,
         lr_critic=section.lr_critic,

@@ -62,7 +62,7 @@ def _stages(
         if dry_run:
             typer.echo(f"{resolved_yaml(read)}\n{describe.plan(read, names)}")
             return
-        pipeline.preflight(read, names)
+        pipeline.preflight(read, names, redo=redo)
         for name in names:
             pipeline.run_stage(read, name, typer.echo, redo=redo)
 

@@ -19,7 +19,7 @@ from gancompress.errors import BudgetError
 from gancompress.exporting import export_stage
 from gancompress.loop import Training
 from gancompress.metrics.evaluate import Evaluator
-from gancompress.recipe import Recipe, SupernetSection, TeacherSection, stage_sections
+from gancompress.recipe import Recipe, TrainingSection, stage_sections
 from gancompress.recipefile import resolved_yaml
 from gancompress.runs import Run, StageDir
 from gancompress.search.feasible import floor
@@ -56,13 +56,13 @@ def run_stage(recipe: Recipe, name: str, say: Say = print, *, redo: bool = False
             say(f"{name}: {stage.artefact()}")
 
 
-def preflight(recipe: Recipe, stages: Sequence[str]) -> None:
+def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> None:
     """Finds what would stop a stage, before hours of training: device, images, budgets, packages.
 
     Raises: GanCompressError of the kind that fits what is wrong.
     """
     run = Run(recipe.run_dir)
-    todo = [name for name in stages if not run.stage(name).is_finished()]
+    todo = [name for name in stages if redo or not run.stage(name).is_finished()]
     if not todo:
         return
     assemble.device_of(recipe)
@@ -118,9 +118,7 @@ def supernet_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
     stage.finish("bank.safetensors")
 
 
-def _training(
-    recipe: Recipe, section: TeacherSection | SupernetSection, stage: StageDir
-) -> Training:
+def _training(recipe: Recipe, section: TrainingSection, stage: StageDir) -> Training:
     return Training(
         steps=section.steps,
         optimisation=assemble.optimisation_of(section),
@@ -174,7 +172,7 @@ def search_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
 
 def _search_context(recipe: Recipe, run: Run, judge: Evaluator) -> str:
     """What a candidate's figures depend on beside its arch."""
-    settings = [run.stage("supernet").hash(), recipe.data.model_dump_json(), judge.n]
+    settings = [run.stage("supernet").hash(), judge.content_hash, judge.n]
     return hashlib.sha256(json.dumps([*settings, recipe.metrics.features]).encode()).hexdigest()
 
 

@@ -7,7 +7,7 @@ import os
 import platform
 
 # Of glibc's malloc.h. By default every tensor above 128 kB or so goes back to the system when it is
-# freed, and the next one pays for fresh pages: a seventh of the training time on a CPU.
+# freed, and the next one pays for fresh pages: an eighth of the training time on a CPU.
 _MALLOPT = {
     -1: 2**31 - 1,  # M_TRIM_THRESHOLD: keep freed memory
     -2: 2**26,  # M_TOP_PAD: ask for 64 MB at a time

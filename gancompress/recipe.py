@@ -58,13 +58,11 @@ Widths = Annotated[
 ]
 
 
-class TeacherSection(BaseModel):
-    """How the network to compress is trained."""
+class TrainingSection(BaseModel):
+    """How long and how fast networks learn."""
 
     model_config = STRICT
 
-    width: Width = Field(64, description="width in every slot, in the family's base unit")
-    op: Operator = Field("dense", description="operator in every slot")
     steps: Steps
     batch_size: BatchSize = 16
     lr: LearningRate = 2e-4
@@ -73,6 +71,13 @@ class TeacherSection(BaseModel):
     beta2: Beta2 = 0.999
     decay_from: DecayFrom = 0.5
     ema: Ema = 0.0
+
+
+class TeacherSection(TrainingSection):
+    """How the network to compress is trained."""
+
+    width: Width = Field(64, description="width in every slot, in the family's base unit")
+    op: Operator = Field("dense", description="operator in every slot")
 
 
 class SpaceSection(BaseModel):
@@ -106,19 +111,9 @@ class SpaceSection(BaseModel):
         return self
 
 
-class SupernetSection(BaseModel):
+class SupernetSection(TrainingSection):
     """How all generators of the space are trained at once."""
 
-    model_config = STRICT
-
-    steps: Steps
-    batch_size: BatchSize = 16
-    lr: LearningRate = 2e-4
-    lr_critic: CriticRate = None
-    beta1: Beta1 = 0.5
-    beta2: Beta2 = 0.999
-    decay_from: DecayFrom = 0.5
-    ema: Ema = 0.0
     init: Literal["teacher", "fitted", "random"] = Field(
         "fitted",
         description="first weights: the teacher's; those, fitted so that narrow ones follow it too",

@@ -69,7 +69,10 @@ def test_equal_tensors_give_equal_bytes_in_every_process(tmp_path: Path) -> None
 def test_states_come_back_equal_and_torch_reads_them_too(tmp_path: Path) -> None:
     state = {"step": 3, "adam": {0: torch.rand(3)}, "list": [1.5, "text", None, True]}
     save_state(tmp_path / "state.pt", state)
-    for read in (load_state(tmp_path / "state.pt"), torch.load(tmp_path / "state.pt")):
+    for read in (
+        load_state(tmp_path / "state.pt"),
+        torch.load(tmp_path / "state.pt", weights_only=True),
+    ):
         assert torch.equal(read["adam"].pop(0), state["adam"][0])
         assert read == {"step": 3, "adam": {}, "list": [1.5, "text", None, True]}
 

@@ -160,7 +160,7 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
     ids=str,
 )  # fmt: skip
 def test_what_makes_sense_is_taken(change: dict[str, Any]) -> None:
-    recipe(**change)
+    assert recipe(**change).name == recipe().name
 
 
 def test_one_number_is_a_square_size() -> None:

@@ -98,13 +98,18 @@ class Evaluator:
         """The number of images that a generator is scored on."""
         return self._batches.n
 
+    @property
+    def content_hash(self) -> str:
+        """Changes with any image of the split that generators are scored on."""
+        return self._dataset.content_hash(self._split)
+
     @cached_property
     def real(self) -> RealStats | None:
         """The real side's statistics; computed, or read from the cache, at first use."""
         if self._features is None:
             return None
         settings = (
-            self._dataset.content_hash(self._split),
+            self.content_hash,
             self._features.identity,
             f"{self.n} images in batches of {self._batch_size}",
             f"{self._feature_precision} on {self._device.type}",
