@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from gancompress.nets.norms import InstanceNorm
@@ -34,3 +35,49 @@ def test_instance_norm_keeps_bfloat16_close_to_float32_under_autocast():
         ours = InstanceNorm(4)(x.bfloat16().requires_grad_())
     assert ours.dtype == torch.bfloat16
     torch.testing.assert_close(ours.float(), F.instance_norm(x), atol=0.06, rtol=0.02)
+
+
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_affine_instance_norm_equals_torchs_in_training_and_evaluation(images, layout):
+    theirs, ours = nn.InstanceNorm2d(4, affine=True), InstanceNorm(4, affine=True)
+    nn.init.uniform_(theirs.weight, 0.5, 2)
+    nn.init.normal_(theirs.bias)
+    ours.load_state_dict(theirs.state_dict())
+    x = 2 + torch.randn(images, 4, 5, 6, generator=torch.Generator().manual_seed(2))
+    x = x.to(memory_format=layout)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x))
+    for leaf in (x, x.clone().requires_grad_()):  # first with gradients of the weights alone
+        found = []
+        for norm in (ours, theirs):
+            ends = [end for end in (leaf, *norm.parameters()) if end.requires_grad]
+            y = norm(leaf)
+            found.append((y, *torch.autograd.grad(y.pow(3).sum(), ends)))
+        torch.testing.assert_close(*found, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("affine", [False, True])
+def test_instance_norm_keeps_the_dtype_under_autocast(images, recorded, affine):
+    x = torch.randn(images, 4, 5, 6).bfloat16().requires_grad_(recorded)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert InstanceNorm(4, affine=affine)(x).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_instance_norm_of_one_pixel_is_the_bias(images, recorded):
+    """Low bands of small images have one pixel, in training and in evaluation."""
+    norm = InstanceNorm(4, affine=True)
+    nn.init.normal_(norm.bias)
+    y = norm(torch.randn(images, 4, 1, 1, requires_grad=recorded))
+    torch.testing.assert_close(y, norm.bias[:, None, None].expand_as(y))
+
+
+def test_instance_norm_on_the_meta_device_has_the_shape_and_dtype():
+    with torch.device("meta"):
+        x = torch.empty(2, 4, 5, 6)
+        assert InstanceNorm(4, affine=True)(x).shape == x.shape
+        assert InstanceNorm(4)(x.requires_grad_()).device.type == "meta"

@@ -1,0 +1,40 @@
+"""Where a network's tensors lie in the tensors of an undivided network of the same widths.
+
+A convolution whose channels are split into bands holds one small kernel per path; each is a block
+of the one dense kernel. Modules that say so let a supernet keep that one kernel for all splits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Window:
+    """Part of the tensor `name`: from `starts` on, on the leading axes; 0 on those not named."""
+
+    name: str
+    starts: tuple[int, ...] = ()
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """A module whose tensors are parts of larger ones."""
+
+    def windows(self) -> Mapping[str, Window]:
+        """The window of each tensor that is a part, names relative to this module."""
+
+
+def windows_of(net: nn.Module) -> dict[str, Window]:
+    """The windows of all tensors of `net` that are parts, by full name."""
+    found: dict[str, Window] = {}
+    for prefix, module in net.named_modules():
+        if isinstance(module, Windowed):
+            at = f"{prefix}." if prefix else ""
+            for name, window in module.windows().items():
+                found[at + name] = Window(at + window.name, window.starts)
+    return found
