@@ -36,6 +36,7 @@ class Images:
     """8-bit images of noise in memory."""
 
     channels = (3, 3)
+    paired = True
 
     def __init__(self, n: int, size: int) -> None:
         rng = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,43 @@ def save_coded_maps(folder: Path, width: int) -> None:
         Image.fromarray(coded.astype(np.uint8)).save(folder / f"{name}.jpg", format="BMP")
 
 
+def save_coded_worlds(folder: Path, width: int) -> None:
+    """All three maps, whose pixels tell map, row and column, as BMP; `map_places` reads them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, columns = np.indices((width // 2, width))
+    for number, name in enumerate(("etopo1", "shadedrelief", "bmng")):
+        code = number << 22 | rows << 11 | columns
+        coded = np.stack([code >> 16, code >> 8 & 255, code & 255], axis=2)
+        Image.fromarray(coded.astype(np.uint8)).save(folder / f"{name}.jpg", format="BMP")
+
+
+def coded_image(domain: int, number: int, height: int = 8, width: int = 8) -> Pixels:
+    """(height, width, 3): the domain, the number, and columns that rise to the right."""
+    columns = np.arange(width) * 8
+    planes = [np.full((height, width), domain), np.full((height, width), number)]
+    return np.stack([*planes, np.tile(columns, (height, 1))], axis=2).astype(np.uint8)
+
+
+def save_domains(folder: Path, counts: Mapping[str, int], first: int = 0, **size: int) -> None:
+    """A sub-folder of `coded_image` for each domain, numbered on from `first`."""
+    number = first
+    for domain, (name, count) in enumerate(counts.items()):
+        for _ in range(count):
+            save(folder / name / f"{number:03}.png", coded_image(domain, number, **size))
+            number += 1
+
+
+def save_attributes(
+    folder: Path, path: Path, names: Sequence[str], labels: Sequence[Sequence[int]]
+) -> None:
+    """Images whose number is their row in `labels`, and their list in CelebA's form."""
+    lines = [str(len(labels)), " ".join(names)]
+    for number, label in enumerate(labels):
+        save(folder / f"{number:03}.png", coded_image(0, number))
+        lines.append(f"{number:03}.png  " + " ".join(f"{2 * truth - 1:2}" for truth in label))
+    path.write_text("\n".join(lines) + "\n")
+
+
 def to_bytes(images: Tensor) -> Pixels:
     """(N, H, W, C) uint8 from (N, C, H, W) in [-1, 1]."""
     return np.rint((images.permute(0, 2, 3, 1).numpy() + 1) * 127.5).astype(np.uint8)
@@ -49,3 +87,10 @@ def places(images: Tensor) -> npt.NDArray[np.intp]:
     """(N, H, W) rows or columns that `save_coded_maps` wrote into the pixels."""
     coded = to_bytes(images).astype(np.intp)
     return coded[..., 0] * 256 + coded[..., 1]
+
+
+def map_places(images: Tensor) -> npt.NDArray[np.intp]:
+    """(N, H, W, 3) map, row and column that `save_coded_worlds` wrote into the pixels."""
+    high, middle, low = np.moveaxis(to_bytes(images).astype(np.intp), 3, 0)
+    code = high << 16 | middle << 8 | low
+    return np.stack([code >> 22, code >> 11 & 2047, code & 2047], axis=3)

@@ -21,6 +21,7 @@ class _Numbers:
     """`size` pairs; the input is the pair's number and the target a random number."""
 
     channels = (1, 1)
+    paired = True
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -51,7 +52,7 @@ def _same(one: Batch, two: Batch) -> bool:
 
 
 def test_registry_has_the_data_sets_by_name() -> None:
-    assert sorted(DATASETS) == ["maps", "pairs"]
+    assert sorted(DATASETS) == ["domains", "map-domains", "maps", "pairs"]
 
 
 def test_batch_is_a_function_of_its_arguments() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from toymetrics import Toy, ToyFeatures, darken, evaluator
 
+from gancompress.data.dataset import Batch, Split
 from gancompress.errors import MetricError
 from gancompress.metrics import METRICS
 from gancompress.metrics.distances import KERNEL_IMAGES, RealStats
@@ -100,6 +103,39 @@ def test_without_features_only_pixel_metrics_are_told() -> None:
     judge = Evaluator(Toy(), "test", None, 7, metrics=("l1", "psnr", "fd"))
     assert list(judge.score(darken)) == ["l1", "psnr"]
     assert judge.real is None
+
+
+class Unpaired(Toy):
+    """Targets that answer no input, and inputs with label planes of 0 and 1 behind the image."""
+
+    channels = (5, 3)
+    paired = False
+
+    def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
+        batch = super().batch(split, indices, rng)
+        shape = batch["target"][:, :2].shape
+        planes = torch.tensor([0.0, 1.0])[:, None, None].expand(shape)
+        labels = torch.tensor([1.0, 0.0])[:, None, None].expand(len(planes), 2, 1, 1)
+        return {**batch, "input": torch.cat((batch["input"], planes), 1), "labels": labels}
+
+
+def test_unpaired_images_are_not_compared_pixel_by_pixel() -> None:
+    plain = evaluator(Toy()).score(darken)
+    seen: list[Tensor] = []
+
+    def generate(x: Tensor) -> Tensor:
+        seen.append(x)
+        return darken(x[:, :3])
+
+    judge = evaluator(Unpaired(), metrics=list(METRICS))
+    found = judge.score(generate)
+    assert found == {name: figure for name, figure in plain.items() if name != "l1"}
+    assert judge.score(generate) == found  # from what was held
+    first, again = torch.cat(seen[:5]), torch.cat(seen[5:])
+    assert torch.equal(first, again)
+    assert torch.equal(first, Unpaired().batch("test", range(30), None)["input"])
+    with pytest.raises(MetricError, match="none of l1 can judge split 'test'; metrics on features"):
+        Evaluator(Unpaired(), "test", None, 7, metrics=("l1",))
 
 
 def test_kernel_distance_looks_at_a_bounded_number_of_images() -> None:

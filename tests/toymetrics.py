@@ -22,6 +22,7 @@ class Toy:
     """Pairs of 8-bit images in memory; counts how often it is read."""
 
     channels = (3, 3)
+    paired = True
 
     def __init__(self, n: int = 30, seed: int = 0, offset: float = 0.0) -> None:
         rng = np.random.default_rng(seed)

@@ -11,13 +11,18 @@ from torch import Tensor
 Split = Literal["train", "search", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-Batch = dict[str, Tensor]  # "input" and "target": (N, C, H, W) in [-1, 1]
+Batch = dict[str, Tensor]  # "input" and "target": (N, C, H, W) in [-1, 1]; perhaps "labels"
 
 
 class Dataset(Protocol):
-    """Pairs of images in three splits: one to learn from, one to choose on, one to report on."""
+    """Pairs of images in three splits: one to learn from, one to choose on, one to report on.
+
+    Sets of several domains add a plane of 0 or 1 to the input's image for each domain, the label
+    that is asked for, and "labels" to the batch, the input's own: see `labels.labelled_batch`.
+    """
 
     channels: tuple[int, int]  # of the input, of the target
+    paired: bool  # whether "target" is the true answer to "input", not just one of its kind
 
     def count(self, split: Split) -> int:
         """Number of pairs in the split."""

@@ -1,8 +1,10 @@
-"""Which image files make a pair, and which split a pair belongs to."""
+"""Which image files make a pair or a domain, and which split each belongs to."""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from gancompress.data.dataset import Split
@@ -21,7 +23,8 @@ def single_files(folder: Path) -> Listing:
     Raises: DataError where there is no folder or no image in it.
     """
     return {
-        name: [(path,) for path in _images(place)] for name, place in _split_folders(folder).items()
+        name: [(path,) for path in image_files(place)]
+        for name, place in _split_folders(folder).items()
     }
 
 
@@ -39,8 +42,50 @@ def matched_pairs(input_folder: Path, target_folder: Path) -> Listing:
     return {name: _matched(inputs[name], targets[name]) for name in inputs}
 
 
+def domain_files(folder: Path, domains: Sequence[str] = ()) -> dict[str, Listing]:
+    """The files of each domain, every one by itself, from sub-folders named after the domains.
+
+    They lie in `folder` or in each of its split folders. `domains` chooses among them and gives
+    their order; () takes all, in order of name.
+    Raises: DataError for fewer than two domains, or one that is missing or empty anywhere.
+    """
+    places = _split_folders(folder)
+    present = {place: _sub_folders(place) for place in places.values()}
+    names = list(dict.fromkeys(domains)) or sorted(set().union(*present.values()))
+    if len(names) < 2:
+        raise DataError(
+            f"{folder}: has {len(names)} domain(s); at least two folders of images are needed, "
+            "one for each domain"
+        )
+    for place, name in ((place, name) for name in names for place in places.values()):
+        if name not in present[place]:
+            raise DataError(
+                f"{place}: no folder of the domain {name!r}, which every split needs; "
+                f"{nearest(name, present[place])}"
+            )
+    return {
+        name: {
+            split: [(path,) for path in image_files(place / name)]
+            for split, place in places.items()
+        }
+        for name in names
+    }
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Advice on a name that is not known."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(known) or 'none'}"
+
+
 def split_pairs(
-    listing: Listing, search_fraction: float, test_fraction: float, seed: int
+    listing: Listing,
+    search_fraction: float,
+    test_fraction: float,
+    seed: int,
+    *,
+    where: str = "pairs",
+    unit: str = "pairs",
 ) -> dict[Split, list[Pair]]:
     """The pairs of each split, none of them empty.
 
@@ -48,7 +93,7 @@ def split_pairs(
     split, as pix2pix's data sets have it. A split without folder takes its fraction of train/, or
     of all files, at least one pair: those whose stem and seed hash lowest, so that a file tends to
     keep its split while a set grows.
-    Raises: DataError if a split would be empty.
+    Raises: DataError naming `where` if a split would be empty.
     """
     folders = dict(listing)
     test = folders.pop("test", None) or folders.pop("val", None)
@@ -65,7 +110,7 @@ def split_pairs(
     for split, pairs in splits.items():
         if not pairs:
             raise DataError(
-                f"pairs: the {split} split is empty, {total} pairs are left to share out; "
+                f"{where}: the {split} split is empty, {total} {unit} are left to share out; "
                 "add images or lower search_fraction and test_fraction"
             )
     return {split: sorted(pairs) for split, pairs in splits.items()}
@@ -91,20 +136,33 @@ def _split_folders(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _images(folder: Path) -> list[Path]:
-    """Image files of `folder` in order of name; hidden and other files are passed over."""
-    try:
-        files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."]
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror}); allow reading") from None
+def _sub_folders(folder: Path) -> list[str]:
+    """Names of the folders inside, in order; hidden ones are passed over."""
+    return sorted(path.name for path in _entries(folder) if path.is_dir())
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Image files of `folder` in order of name; hidden and other files are passed over.
+
+    Raises: DataError where there is none.
+    """
+    files = [path for path in _entries(folder) if path.suffix.lower() in SUFFIXES]
     if not files:
         raise DataError(f"{folder}: no images in it; files ending in {' '.join(SUFFIXES)} count")
     return sorted(files)
 
 
+def _entries(folder: Path) -> list[Path]:
+    """What is in the folder and not hidden."""
+    try:
+        return [path for path in folder.iterdir() if path.name[0] != "."]
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror}); allow reading") from None
+
+
 def _by_stem(folder: Path) -> dict[str, Path]:
     stems: dict[str, Path] = {}
-    for path in _images(folder):
+    for path in image_files(folder):
         if path.stem in stems:
             raise DataError(f"{path}: {stems[path.stem].name} has the same stem; keep one of them")
         stems[path.stem] = path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from gancompress.errors import DataError
 
@@ -144,6 +146,22 @@ def to_tensor(pixels: Pixels) -> Tensor:
     planes /= 127.5
     planes -= 1.0
     return torch.from_numpy(planes)
+
+
+def file_digest(path: Path) -> str:
+    """Hexadecimal SHA-256 of the file's bytes. Raises: DataError naming a file that is gone."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); put it back") from None
+
+
+def fits_in_memory(decoded_bytes: int, limit_bytes: float) -> bool:
+    """Whether a decoded set may be kept, by this and every other loading process."""
+    worker = get_worker_info()
+    copies = worker.num_workers if worker is not None else 1
+    return decoded_bytes * copies <= limit_bytes
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

@@ -8,11 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from torch.utils.data import get_worker_info
 
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, Pair, matched_pairs, single_files, split_pairs
-from gancompress.data.images import Pixels, read_image, resized, to_tensor, with_channels
+from gancompress.data.images import (
+    Pixels,
+    file_digest,
+    fits_in_memory,
+    read_image,
+    resized,
+    to_tensor,
+    with_channels,
+)
 from gancompress.errors import DataError
 
 Size = int | Sequence[int]  # a side, or (height, width)
@@ -33,6 +40,8 @@ class PairFolders:
     Raises: DataError for a folder that is missing or empty, or a file without its partner; for
     damaged or unclear images later, when they are read (`check` reads them all).
     """
+
+    paired = True
 
     def __init__(
         self,
@@ -90,7 +99,7 @@ class PairFolders:
             settings = [self.channels, self.load_size, self.crop_size, self.flip, self.swap]
             digest = hashlib.sha256(json.dumps(settings).encode())
             for path in (path for pair in self._pairs[split] for path in pair):
-                digest.update(f"\n{path.name}\n{_file_digest(path)}".encode())
+                digest.update(f"\n{path.name}\n{file_digest(path)}".encode())
             self._digests[split] = digest.hexdigest()
         return self._digests[split]
 
@@ -110,12 +119,10 @@ class PairFolders:
         return images
 
     def _fits_in_memory(self) -> bool:
-        """Whether the whole decoded set may be kept, by this and every other loading process."""
+        """Whether the whole decoded set may be kept."""
         count = sum(len(pairs) for pairs in self._pairs.values())
         area = self.load_size[0] * self.load_size[1]
-        worker = get_worker_info()
-        copies = worker.num_workers if worker is not None else 1
-        return count * area * sum(self.channels) * copies <= self._cache_bytes
+        return fits_in_memory(count * area * sum(self.channels), self._cache_bytes)
 
     def _decoded(self, pair: Pair) -> tuple[Pixels, Pixels]:
         """Input and target as they are in the files, (H, W, C) uint8 each."""
@@ -180,11 +187,3 @@ def _pair_of(size: Size) -> tuple[int, int]:
     if len(both) != 2 or min(both) < 1:
         raise DataError(f"pairs: size {size}; a side or [height, width] in pixels is needed")
     return both[0], both[1]
-
-
-def _file_digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); put it back") from None

@@ -49,13 +49,14 @@ class Evaluator:
         features: feature network, or None for pixel metrics alone.
         images: how many images of the split, evenly spread over it; 0 takes all.
         cache_dir: folder where the real side's statistics are kept between runs, if any.
-        metrics: names of METRICS; those that need features are left out when there are none.
+        metrics: names of METRICS; those that need features are left out when there are none, and
+            those that compare with the target pixel by pixel when the data set is not paired.
         precision: of the generator: float32, bf16 or fp16 (autocast).
         feature_precision: of the feature network; anything but float32 shows in the labels,
             because it changes the figures.
 
-    Raises: MetricError if the split is empty or has one image for a metric on features, or if a
-        metric or a precision is not known.
+    Raises: MetricError if the split is empty or has one image for a metric on features, if a
+        metric or a precision is not known, or if no metric is left.
     """
 
     def __init__(
@@ -77,7 +78,14 @@ class Evaluator:
         self._precision, self._feature_precision = _known(precision), _known(feature_precision)
         self._features = features
         named = [_metric_named(name) for name in metrics]
-        self._metrics = [m for m in named if features is not None or not m.needs_features]
+        self._metrics = [
+            m for m in named if (features is not None if m.needs_features else dataset.paired)
+        ]
+        if not self._metrics:
+            raise MetricError(
+                f"evaluate: none of {', '.join(metrics) or 'no metrics'} can judge split "
+                f"{split!r}; metrics on features need a feature network, the others paired images"
+            )
         if features is not None:
             features.to(self._device)
         needed = 1 if features is None else 2

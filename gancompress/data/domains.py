@@ -1,0 +1,198 @@
+"""A user's own images of several domains, unpaired: a folder for each, or a file of attributes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gancompress.data.attributes import attribute_labels
+from gancompress.data.dataset import SPLITS, Batch, Split
+from gancompress.data.folders import Listing, domain_files, split_pairs
+from gancompress.data.images import (
+    Pixels,
+    file_digest,
+    fits_in_memory,
+    read_image,
+    resized,
+    with_channels,
+)
+from gancompress.data.labels import Labels, Partners, Rows, fixed_partners, labelled_batch
+from gancompress.errors import DataError
+
+
+class DomainImages:
+    """Images with labels, each to be translated to the label of another one.
+
+    `layout` "folders": `folder` has a sub-folder of images for each domain, or train/, test/ (or
+    val/) and perhaps search/ which each have those; `domains` chooses and orders them, () takes
+    all in order of name. "attributes": `folder` has images whose labels for the names in
+    `attributes` stand in `attribute_file`, see `attributes`. What is not split by folders is split
+    by `split_seed`, domain by domain in the first layout; see `folders.split_pairs`.
+
+    From each image the square of `crop` pixels in its middle (0: the largest) is resized to
+    `size`. With a generator source and target are mirrored half of the time each, with `flip`.
+    Sets of at most `cache_mb` (decoded; 0 = none) are decoded once and kept, larger ones stream.
+
+    A source's target label is that of another image of the split whose label differs, and "target"
+    is that image. With a generator it is drawn among all of those. Choi et al. 2018 permute the
+    batch's own labels, so that labels come as often as in the data, which holds here too; but a
+    small batch has few to permute, and what is asked to stay as it is teaches no translation. In
+    evaluation the partners are fixed and switch all domains equally often.
+
+    Raises: DataError for what is missing or does not fit, and for a label that all or no images of
+    a split have; for damaged images later, when they are read (`check` reads them all).
+    """
+
+    paired = False
+
+    def __init__(
+        self,
+        *,
+        layout: str = "folders",
+        folder: str | Path | None = None,
+        domains: Sequence[str] = (),
+        attribute_file: str | Path | None = None,
+        attributes: Sequence[str] = (),
+        crop: int = 0,
+        size: int = 128,
+        flip: bool = True,
+        search_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        cache_mb: float = 2000,
+    ) -> None:
+        shares = (search_fraction, test_fraction, split_seed)
+        if layout == "folders" and folder is not None and not (attribute_file or attributes):
+            self.domains, items = _in_folders(Path(folder), domains, shares)
+        elif layout == "attributes" and folder and attribute_file and attributes and not domains:
+            self.domains = tuple(attributes)
+            items = _with_attributes(Path(folder), Path(attribute_file), attributes, shares)
+        else:
+            raise DataError(
+                f"domains: layout {layout!r} with the settings given; allowed are folders with "
+                "folder, and attributes with folder, attribute_file and attributes"
+            )
+        self.channels = (3 + len(self.domains), 3)
+        self.crop, self.size, self.flip = crop, size, flip
+        self._files = {split: files for split, (files, _) in items.items()}
+        self._labels = {split: labels for split, (_, labels) in items.items()}
+        self._partners = {split: Partners(labels) for split, labels in self._labels.items()}
+        self._fixed = {split: fixed_partners(labels) for split, labels in self._labels.items()}
+        self._cache_bytes = cache_mb * 1e6
+        self._cache: dict[Path, Pixels] = {}
+        self._digests: dict[Split, str] = {}
+
+    def count(self, split: Split) -> int:
+        """Number of images of the split, each being a source once."""
+        return len(self._files[split])
+
+    def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
+        """`{"input", "labels", "target"}` of `labels.labelled_batch`; see `Dataset.batch`.
+
+        Raises: DataError naming the first file that cannot be used.
+        """
+        rows, labels = np.asarray(indices, np.intp), self._labels[split]
+        partners = self._fixed[split][rows]
+        mirrored = np.zeros((2, len(rows)), bool)
+        if rng is not None:
+            partners = self._partners[split].drawn(rows, rng)
+            mirrored = (rng.random((2, len(rows))) < 0.5) & self.flip
+        sources = self._images(split, rows, mirrored[0])
+        targets = self._images(split, partners, mirrored[1])
+        return labelled_batch(sources, targets, labels[rows], labels[partners])
+
+    def content_hash(self, split: Split) -> str:
+        """Digest of the split's names, file bytes, labels and settings; reads the files once."""
+        if split not in self._digests:
+            settings = [self.domains, self.crop, self.size, self.flip]
+            digest = hashlib.sha256(json.dumps(settings).encode())
+            for path, label in zip(self._files[split], self._labels[split], strict=True):
+                truths = "".join(str(int(truth)) for truth in label)
+                digest.update(f"\n{path.name}\n{truths}\n{file_digest(path)}".encode())
+            self._digests[split] = digest.hexdigest()
+        return self._digests[split]
+
+    def check(self) -> None:
+        """Decode every image once. Raises: DataError naming the first file that is unusable."""
+        for path in (path for split in SPLITS for path in self._files[split]):
+            self._decoded(path)
+
+    def _images(self, split: Split, rows: Rows, mirrored: npt.NDArray[np.bool_]) -> Pixels:
+        """(N, size, size, 3)."""
+        images = [self._image(self._files[split][row]) for row in rows.tolist()]
+        return np.stack([i[:, ::-1] if m else i for i, m in zip(images, mirrored, strict=True)])
+
+    def _image(self, path: Path) -> Pixels:
+        """(size, size, 3)."""
+        if path in self._cache:
+            return self._cache[path]
+        image = resized(self._decoded(path), self.size, self.size)
+        count = sum(len(files) for files in self._files.values())
+        if fits_in_memory(count * self.size * self.size * 3, self._cache_bytes):
+            self._cache[path] = image
+        return image
+
+    def _decoded(self, path: Path) -> Pixels:
+        """The square in the middle of the file's image, (side, side, 3)."""
+        pixels = with_channels(read_image(path), 3, path)
+        height, width = pixels.shape[:2]
+        side = self.crop or min(height, width)
+        if side > min(height, width):
+            raise DataError(
+                f"{path}: is {width}x{height}, smaller than the crop of {side}; "
+                "make crop smaller or 0"
+            )
+        y, x = (height - side) // 2, (width - side) // 2
+        return pixels[y : y + side, x : x + side]
+
+
+Shares = tuple[float, float, int]  # search_fraction, test_fraction, split_seed
+Items = dict[Split, tuple[list[Path], Labels]]
+
+
+def _in_folders(
+    folder: Path, wanted: Sequence[str], shares: Shares
+) -> tuple[tuple[str, ...], Items]:
+    listings = domain_files(folder, wanted)
+    by_domain = {
+        name: split_pairs(listing, *shares, where=f"{folder}: domain {name}", unit="images")
+        for name, listing in listings.items()
+    }
+    one_hot = np.eye(len(by_domain), dtype=bool)
+    items: Items = {}
+    for split in SPLITS:
+        files = [splits[split] for splits in by_domain.values()]
+        labels = one_hot.repeat([len(some) for some in files], axis=0)
+        items[split] = [path for some in files for (path,) in some], labels
+    return tuple(by_domain), items
+
+
+def _with_attributes(
+    folder: Path, attribute_file: Path, wanted: Sequence[str], shares: Shares
+) -> Items:
+    label_of = attribute_labels(folder, attribute_file, wanted)
+    _check_both_occur(np.array(list(label_of.values())), wanted, f"{attribute_file}")
+    listing: Listing = {"": [(path,) for path in label_of]}
+    splits = split_pairs(listing, *shares, where=f"{folder}", unit="images")
+    items: Items = {}
+    for split, pairs in splits.items():
+        labels = np.array([label_of[path] for (path,) in pairs])
+        _check_both_occur(labels, wanted, f"{folder}: split {split}")
+        items[split] = [path for (path,) in pairs], labels
+    return items
+
+
+def _check_both_occur(labels: Labels, names: Sequence[str], where: str) -> None:
+    """Raises: DataError unless every domain has images in it and others outside."""
+    for name, truths in zip(names, labels.T, strict=True):
+        if truths.all() or not truths.any():
+            found = "all" if truths.all() else "none"
+            raise DataError(
+                f"{where}: {found} of the {len(labels)} images have {name!r}; "
+                "some must have it and some must not: add images or choose another attribute"
+            )

@@ -1,0 +1,59 @@
+"""Arrays in IDX files, the form of MNIST and of the sets made after it."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gancompress.errors import DataError
+
+_UINT8 = 0x08  # the type code of unsigned bytes, the only one that images and labels have
+
+
+def read_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """The array of unsigned bytes that an IDX file holds, compressed where it ends in .gz.
+
+    Two bytes of 0, one for the type, one for the number of axes; the length of each axis in four
+    bytes, most significant first; then the values, last axis fastest (LeCun et al. 1998).
+    Raises: DataError naming the file if it is missing, damaged, of another type, or of a length
+    other than its axes say.
+    """
+    content = _content(path)
+    if len(content) < 4 or content[:2] != b"\0\0":
+        raise DataError(f"{path}: begins with {content[:4].hex(' ') or 'nothing'}; no IDX file")
+    kind, axes = content[2], content[3]
+    if kind != _UINT8:
+        raise DataError(f"{path}: values of type 0x{kind:02x}; only 0x08, unsigned bytes, is read")
+    start = 4 + 4 * axes
+    if not axes or len(content) < start:
+        raise DataError(f"{path}: {axes} axes in {len(content)} bytes; the file is cut off")
+    shape = struct.unpack_from(f">{axes}I", content, 4)
+    if len(content) - start != math.prod(shape):
+        sides = " x ".join(map(str, shape))
+        raise DataError(
+            f"{path}: {len(content) - start} values for {sides} = {math.prod(shape)}; the file "
+            "is damaged, fetch it anew"
+        )
+    # A copy, as arrays over bytes cannot be written to.
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; an IDX file is needed") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; a readable IDX file is needed") from None
+    if path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be unpacked ({error}); fetch it anew") from None
