@@ -43,9 +43,14 @@ class Distillation:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The task's phases; its critics rest when no adversarial loss is asked for."""
+        """The student's turn and the critics', each at every step.
+
+        A task may give its critics more turns than its generator (WGAN-GP); a student has its
+        teacher's image to follow and does not wait. Critics rest when no adversarial loss is asked
+        for.
+        """
         target, *others = self._task.phases
-        student = Phase(target.name, (*target.trains, "adapters"), target.every)
+        student = Phase(target.name, (*target.trains, "adapters"))
         return (student, *(others if "gan" in self._losses else ()))
 
     def losses(

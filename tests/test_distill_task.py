@@ -19,6 +19,7 @@ from gancompress.metricslog import MetricsLog
 from gancompress.nets.resnet import ResNet
 from gancompress.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Step
+from gancompress.tasks.stargan import StarGAN
 
 FAMILY = ResNet(blocks=1)
 BATCH = toy.batch_at(0)
@@ -161,6 +162,31 @@ def test_losses_of_weight_zero_are_left_out_and_without_gan_the_critic_rests() -
     assert task.phases[0].trains == ("generator", "adapters")
 
 
+def test_student_and_critics_take_a_turn_at_every_step_whatever_the_task_waits_for() -> None:
+    def every(losses: dict[str, float]) -> list[tuple[str, int]]:
+        task = Distillation(
+            StarGAN(critic_steps=3), taps=(), losses=losses, archs="uniform", reference="truth"
+        )
+        return [(phase.name, phase.every) for phase in task.phases]
+
+    assert every({"l1": 1.0, "gan": 1.0}) == [("generator", 1), ("critic", 1)]
+    assert every({"l1": 1.0, "gan": 0.0}) == [("generator", 1)]
+
+
+@pytest.mark.parametrize("reference", ["truth", "teacher", "both"])
+def test_without_truth_the_student_learns_from_the_teacher_s_image_alone(reference: str) -> None:
+    nets = toy.distillation_nets()
+    unpaired = Distillation(
+        StarGAN(3, 3), taps=(), losses={"l1": 1.0}, archs="uniform", reference=reference
+    )
+    nets["adapters"] = nn.ModuleList()
+    found = unpaired.losses(nets, BATCH, "generator", Step(STEP, step_rng(0, STEP)))["l1"]
+    (arch,) = ARCH_DRAWS["uniform"](supernet_of(nets).space, step_rng(0, STEP))
+    fake = supernet_of(nets).extract(arch)(BATCH["input"])
+    expected = F.l1_loss(fake, nets["teacher"](BATCH["input"]))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_distillation_without_a_critic_trains_student_and_adapters_alone(tmp_path: Path) -> None:
     losses = {"l1": 1.0, "features": 1.0}
     nets = toy.distillation_nets()
@@ -178,7 +204,7 @@ def test_a_supernet_filled_from_its_teacher_begins_with_no_feature_loss() -> Non
     ordered = sort_channels(FAMILY.build, arch, weights)
     nets["teacher"].load_state_dict(ordered)
     supernet = Supernet(FAMILY.build, FAMILY.space((5,), ("dense",)))
-    fill_from_teacher(supernet, ordered)
+    fill_from_teacher(supernet, nets["teacher"])
     adapt = toy.adapters([20, 20], [20, 20])
     task = toy.distillation("uniform", "teacher", {"features": 1.0, "l1": 1.0})
     losses = task.losses(

@@ -71,7 +71,8 @@ def test_gan_losses_equal_hand_values() -> None:
 
 @pytest.mark.parametrize("gan", ["hinge", "lsgan"])
 def test_pix2pix_losses_are_its_two_weighted_terms(gan: str) -> None:
-    task, both, data, now = Pix2Pix(1, 1, gan, 3.0, 7.0), nets(), batch(), step()
+    task = Pix2Pix(1, 1, gan=gan, lambda_gan=3.0, lambda_l1=7.0)
+    both, data, now = nets(), batch(), step()
     losses = task.losses(both, data, "generator", now)
     fake = 0.5 * data["input"]
     logits = data["input"].mean((1, 2, 3)) - 2 * fake.mean((1, 2, 3))
@@ -84,7 +85,7 @@ def test_pix2pix_losses_are_its_two_weighted_terms(gan: str) -> None:
 
 @pytest.mark.parametrize("gan", ["hinge", "lsgan"])
 def test_pix2pix_critic_learns_from_the_fake_of_this_step(gan: str) -> None:
-    task, both, data, now = Pix2Pix(1, 1, gan), nets(), batch(), step()
+    task, both, data, now = Pix2Pix(1, 1, gan=gan), nets(), batch(), step()
     task.losses(both, data, "generator", now)
     losses = task.losses(both, data, "critic", now)
 
@@ -129,10 +130,16 @@ def test_pix2pix_names_its_parts() -> None:
 
 
 def test_every_task_trains_its_target_first_and_owns_nothing() -> None:
-    assert set(TASKS) == {"pix2pix"}
+    assert set(TASKS) == {"pix2pix", "stargan"}
     for make in TASKS.values():
         task = make()
         trained = [name for phase in task.phases for name in phase.trains]
         assert task.phases[0].trains[0] == task.target  # its critics see the image just made
-        assert sorted(trained) == sorted({task.target, *task.critics()})
+        with torch.device("meta"):
+            critics = task.critics()
+            shapes = task.critic_inputs()
+            assert critics.keys() == shapes.keys()
+            for name, critic in critics.items():
+                critic(torch.empty(shapes[name]))
+        assert sorted(trained) == sorted({task.target, *critics})
         assert make() == task

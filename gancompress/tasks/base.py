@@ -52,6 +52,9 @@ class ConditionalTask(Task, Protocol):
     def critics(self) -> dict[str, nn.Module]:
         """New discriminators by name, weights as torch initialises them."""
 
+    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
+        """The shape of what each critic takes, by its name: one image."""
+
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         """What the generator takes from a batch."""
 

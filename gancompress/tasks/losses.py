@@ -1,9 +1,10 @@
-"""Adversarial losses."""
+"""Adversarial losses, and what goes with them: the gradient penalty, classification."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,4 +31,35 @@ def lsgan_generator(fake: Tensor) -> Tensor:
 GAN_LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "hinge": (hinge_critic, hinge_generator),
     "lsgan": (lsgan_critic, lsgan_generator),
+}
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+    """How far the critic's slope is from 1 between real and fake images (Gulrajani et al. 2017).
+
+    mean (|dD/dx| - 1)^2 at one random point between the two of each pair, the norm over all of an
+    image's values; in float32 under autocast too. critic: images (N, C, H, W) -> logits of any
+    shape, summed per image. Draws from torch's random numbers, which `fit` seeds for every step.
+    """
+    share = torch.rand(len(real), 1, 1, 1, device=real.device)
+    between = torch.lerp(fake.detach().float(), real.detach().float(), share).requires_grad_()
+    with torch.autocast(real.device.type, enabled=False):
+        (slopes,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    return (slopes.flatten(1).norm(dim=1) - 1.0).square().mean()
+
+
+def exclusive_labels(logits: Tensor, labels: Tensor) -> Tensor:
+    """Softmax cross entropy: exactly one of an image's labels is 1."""
+    return F.cross_entropy(logits, labels)
+
+
+def independent_labels(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross entropy, summed over the labels, mean over the images (Choi et al. 2018)."""
+    return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(logits)
+
+
+# what an image's labels are to each other -> loss of class logits, both (N, D), labels 0 or 1
+LABEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "exclusive": exclusive_labels,
+    "independent": independent_labels,
 }

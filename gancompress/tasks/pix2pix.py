@@ -23,6 +23,7 @@ class Pix2Pix:
 
     in_channels: int = 3
     out_channels: int = 3
+    size: tuple[int, int] = (256, 256)  # height and width
     gan: str = "hinge"
     lambda_gan: float = 1.0
     lambda_l1: float = 100.0
@@ -41,6 +42,9 @@ class Pix2Pix:
     def critics(self) -> dict[str, nn.Module]:
         channels = self.in_channels + self.out_channels
         return {"critic": PatchCritic(channels, self.critic_width, self.critic_layers)}
+
+    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
+        return {"critic": (1, self.in_channels + self.out_channels, *self.size)}
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         return (batch["input"],)

@@ -1,0 +1,118 @@
+"""Translation between several domains by one generator (Choi et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.nets.critics import StarGANCritic
+from gancompress.nets.features import Bands
+from gancompress.tasks.base import Batch, Phase, Step
+from gancompress.tasks.losses import LABEL_LOSSES, gradient_penalty
+
+
+@dataclass(frozen=True)
+class StarGAN:
+    """WGAN-GP, classification of the labels by the same critic, and reconstruction of the source.
+
+    Batches hold "input" (N, 3+D, H, W), a source image in [-1, 1] and a constant plane of 0 or 1
+    for each of the D target labels, and "labels" (N, D, 1, 1), the source's own. Every step trains
+    the critic, every `critic_steps`-th the generator before it: steps count the critic's.
+    """
+
+    in_channels: int = 8
+    out_channels: int = 3
+    size: tuple[int, int] = (128, 128)  # height and width
+    labels: str = "exclusive"  # a key of LABEL_LOSSES
+    lambda_cls: float = 1.0
+    lambda_rec: float = 10.0
+    lambda_gp: float = 10.0
+    critic_steps: int = 5
+    critic_width: int = 64
+    critic_layers: int = 6
+    critic_bands: tuple[float, float] = (0.0, 0.0)  # alpha, beta of Tobar and Torres 2020
+
+    @property
+    def target(self) -> str:
+        return "generator"
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return Phase("generator", ("generator",), self.critic_steps), Phase("critic", ("critic",))
+
+    def critics(self) -> dict[str, nn.Module]:
+        critic = StarGANCritic(
+            self.out_channels,
+            self.in_channels - self.out_channels,
+            self.size,
+            width=self.critic_width,
+            layers=self.critic_layers,
+            bands=Bands(*self.critic_bands),
+        )
+        return {"critic": critic}
+
+    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
+        return {"critic": (1, self.out_channels, *self.size)}
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        return (batch["input"],)
+
+    def truth(self, batch: Batch) -> Tensor | None:
+        return None
+
+    def losses(
+        self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
+    ) -> dict[str, Tensor]:
+        generator = nets[self.target]
+        if phase == "critic":
+            if "fake" not in step.kept:  # a step without the generator's turn
+                with torch.no_grad():
+                    step.kept["fake"] = generator(*self.inputs(batch))
+            return self._critic_terms(nets, batch, step.kept["fake"])
+        fake = generator(*self.inputs(batch))
+        step.kept["fake"] = fake.detach()
+        source = self._source(batch)
+        planes = batch["labels"].expand(-1, -1, *source.shape[2:])  # (N, D, H, W)
+        again = generator(torch.cat((fake, planes), 1))
+        reconstruction = self.lambda_rec * F.l1_loss(again.float(), source)
+        return {**self._generator_terms(nets, batch, fake), "rec": reconstruction}
+
+    def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        return torch.stack(list(self._generator_terms(nets, batch, fake).values())).sum()
+
+    def critic_loss(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        return torch.stack(list(self._critic_terms(nets, batch, fake).values())).sum()
+
+    def _generator_terms(
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor
+    ) -> dict[str, Tensor]:
+        """Choi et al. 2018, eq. 6 without its last term: realism, and the labels asked for."""
+        logits, classes = nets["critic"](fake)
+        asked = batch["input"][:, self.out_channels :, 0, 0]  # (N, D)
+        classification = self.lambda_cls * self._classification(classes, asked)
+        return {"gan": -logits.float().mean(), "cls": classification}
+
+    def _critic_terms(
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor
+    ) -> dict[str, Tensor]:
+        """Choi et al. 2018, eq. 5 with eq. 8; only real images teach it the labels."""
+        critic, real = nets["critic"], self._source(batch)
+        logits, classes = critic(torch.cat((real, fake.to(real.dtype))))
+        real_logits, fake_logits = logits.float().chunk(2)
+        known = self._classification(classes[: len(real)], batch["labels"].flatten(1))
+        penalty = gradient_penalty(lambda images: critic(images)[0], real, fake)
+        return {
+            "wasserstein": fake_logits.mean() - real_logits.mean(),
+            "critic_cls": self.lambda_cls * known,
+            "gp": self.lambda_gp * penalty,
+        }
+
+    def _classification(self, classes: Tensor, labels: Tensor) -> Tensor:
+        return LABEL_LOSSES[self.labels](classes.float().flatten(1), labels)
+
+    def _source(self, batch: Batch) -> Tensor:
+        return batch["input"][:, : self.out_channels]
