@@ -32,13 +32,19 @@ def calibrate(
     """Fits the bank's convolutions so that `archs` follow the teacher on `images` (N, C, H, W).
 
     Depthwise convolutions stay as they are; the pointwise one behind is fitted to the teacher's
-    dense one. Convolutions without a counterpart in the teacher stay too.
+    dense one. Convolutions without a counterpart in the teacher stay too, among them a pointwise
+    one *before* a transposed depthwise one, and those of split features.
     """
     skeleton = supernet.skeleton(archs[0])
     names = [n for n, m in skeleton.named_modules() if isinstance(m, Conv) and m.groups == 1]
-    known = {name for name, _ in teacher.named_modules()}
+    known = dict(teacher.named_modules())
     pairs = {name: name.removesuffix(".pointwise") for name in names}
-    pairs = {name: counterpart for name, counterpart in pairs.items() if counterpart in known}
+    pairs = {
+        name: counterpart
+        for name, counterpart in pairs.items()
+        if counterpart in known
+        and _is_turned(known[counterpart]) == _is_turned(skeleton.get_submodule(name))
+    }
     with tapped(teacher, list(pairs.values())) as answers:
         teacher(images)
     random = torch.Generator().manual_seed(0)
@@ -61,7 +67,7 @@ def _fit(
     weight, bias = bank[f"{name}.weight"], bank.get(f"{name}.bias")
     first = supernet.skeleton(archs[0]).get_submodule(name)
     assert isinstance(first, Conv)
-    turned = isinstance(first, nn.ConvTranspose2d)
+    turned = _is_turned(first)
     kernel = weight.flip(2, 3).transpose(0, 1) if turned else weight  # (out, in, k, k)
     outputs, unknowns = kernel.shape[0], kernel[0].numel() + 1  # and the bias
     outputs = min(outputs, wanted.shape[1])
@@ -92,6 +98,10 @@ def _fit(
     weight.copy_(fitted.transpose(0, 1).flip(2, 3) if turned else fitted)
     if bias is not None:
         bias.copy_(solution[:, -1])
+
+
+def _is_turned(module: nn.Module) -> bool:
+    return isinstance(module, nn.ConvTranspose2d)
 
 
 class _Seen(Exception):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gancompress.arch import Arch
-from gancompress.supernet import Build, Supernet, permute, slot_axes
+from gancompress.supernet import Build, Supernet, named_tensors, permute, slot_axes
 
 
 def importance(tensors: Mapping[str, Tensor], axes: Mapping[str, tuple[int, ...]]) -> Tensor:
@@ -51,7 +51,9 @@ def separable_from_dense(weight: Tensor) -> tuple[Tensor, Tensor]:
 
     For each input channel i the best rank-1 factorisation of W[:, i], a matrix (out, k^2), gives
     its depthwise kernel and its pointwise column (Eckart and Young 1936).
-    (out, in, k, k) -> (in, 1, k, k), (out, in, 1, 1).
+    (out, in, k, k) -> (in, 1, k, k), (out, in, 1, 1). Of a transposed convolution (in, out, k, k),
+    whose pointwise part runs first, it is the same for each output channel: (out, 1, k, k),
+    (in, out, 1, 1).
     """
     out, channels, k, _ = weight.shape
     matrices = weight.double().permute(1, 0, 2, 3).reshape(channels, out, k * k)
@@ -66,17 +68,23 @@ def separable_from_dense(weight: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def fill_from_teacher(supernet: Supernet, tensors: Mapping[str, Tensor]) -> None:
+def fill_from_teacher(supernet: Supernet, teacher: nn.Module) -> None:
     """Copies a (sorted) teacher's weights into the bank: leading channels, separable by rank 1.
 
     What the teacher has no counterpart for keeps the value that it has.
     """
+    tensors = dict(named_tensors(teacher))
     found = dict(tensors)
     for name in supernet.bank:
-        if name.endswith(".depthwise.weight"):
-            stem = name.removesuffix(".depthwise.weight")
-            dense = tensors.get(f"{stem}.weight")
-            if dense is not None and name not in tensors:
-                depthwise, pointwise = separable_from_dense(dense)
-                found[name], found[f"{stem}.pointwise.weight"] = depthwise, pointwise
+        stem = name.removesuffix(".depthwise.weight")
+        dense = tensors.get(f"{stem}.weight")
+        if stem != name and dense is not None and name not in tensors:
+            depthwise, pointwise = separable_from_dense(dense)
+            is_turned = isinstance(teacher.get_submodule(stem), nn.ConvTranspose2d)
+            if is_turned:
+                pointwise = pointwise.transpose(0, 1)
+            found[name], found[f"{stem}.pointwise.weight"] = depthwise, pointwise
+            if f"{stem}.bias" in tensors:  # of the part that runs last
+                last = "depthwise" if is_turned else "pointwise"
+                found[f"{stem}.{last}.bias"] = tensors[f"{stem}.bias"]
     supernet.fill(found)

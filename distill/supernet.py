@@ -60,7 +60,7 @@ def train_supernet(
     taught.load_state_dict(tensors)
     _fill_random(supernet, build, torch.Generator().manual_seed(how.seed))
     if distilling.init != "random":
-        fill_from_teacher(supernet, tensors)
+        fill_from_teacher(supernet, taught)
     if distilling.init == "fitted" and not how.state_path.exists():
         _fit_levels(supernet, taught, task.inputs(next(iter(batches(0)))))
     critics = task.critics()
@@ -89,17 +89,26 @@ def train_supernet(
 def _adapters(
     supernet: Supernet, taught: nn.Module, taps: Sequence[str], input_shape: tuple[int, int, int]
 ) -> nn.ModuleList:
-    """Maps from the widest student's features to the teacher's; `taught` is its skeleton."""
+    """Maps from the widest students' features to the teacher's; `taught` is its skeleton."""
     example = torch.empty(1, *input_shape, device="meta")
-    widest = supernet.skeleton(supernet.space.largest)
-    return adapters(tap_channels(widest, taps, example), tap_channels(taught, taps, example))
+    students = [supernet.skeleton(arch) for arch in supernet.space.corners()]
+    channels = zip(*(tap_channels(student, taps, example) for student in students), strict=True)
+    return adapters([max(tap) for tap in channels], tap_channels(taught, taps, example))
 
 
 def _fit_levels(supernet: Supernet, taught: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    """Fits the bank to the teacher on one batch, for every level of width from most to least."""
-    levels = max(len(values) for _, values in supernet.space.choices)
-    archs = [supernet.space.level(i / max(1, levels - 1)) for i in range(levels)]
-    calibrate(supernet.eval(), taught, archs, inputs[0])
+    """Fits the bank to the teacher on one batch, for every level of width from most to least.
+
+    Once for each operator, in undivided networks: what is split uses blocks of the same kernels.
+    """
+    space = supernet.space
+    levels = max(len(values) for _, values in space.choices)
+    operators = {slot: v for slot, v in space.categories.items() if not slot.endswith(".bands")}
+    for turn in range(max(len(values) for values in operators.values())):
+        chosen = {slot: [values[min(turn, len(values) - 1)]] for slot, values in operators.items()}
+        categories = space.preferred(chosen)  # and the first bands
+        archs = [space.level(i / max(1, levels - 1), categories) for i in range(levels)]
+        calibrate(supernet.eval(), taught, archs, inputs[0])
 
 
 def _fill_random(supernet: Supernet, build: Build, random: torch.Generator) -> None:
@@ -107,4 +116,4 @@ def _fill_random(supernet: Supernet, build: Build, random: torch.Generator) -> N
     for corner in supernet.space.corners():
         net = build(corner)
         init_normal(net, random)
-        supernet.fill({**dict(net.named_parameters()), **dict(net.named_buffers())})
+        supernet.absorb(net, corner)

@@ -9,10 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancompress.nets.features import merged
+
 
 @contextmanager
 def tapped(net: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Collects the outputs of the named modules while `net` runs; filled as it runs.
+
+    Bands of split features are brought to one resolution, (N, C, H, W).
 
     Works on a plain network and on a supernet's skeleton alike.
     """
@@ -20,7 +24,7 @@ def tapped(net: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
 
     def take(name: str) -> torch.utils.hooks.RemovableHandle:
         return net.get_submodule(name).register_forward_hook(
-            lambda module, inputs, output: taken.__setitem__(name, output)
+            lambda module, inputs, output: taken.__setitem__(name, merged(output))
         )
 
     hooks = [take(name) for name in names]

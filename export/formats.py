@@ -46,8 +46,8 @@ FORMATS: dict[str, Format] = {
         files=(program.PROGRAM,),
         write=program.write,
         load=program.load_run,
-        tolerance=1e-5,
-        reason="the same operators; room for a kernel chosen otherwise for a traced graph",
+        tolerance=1e-4,
+        reason="torch's plain kernels, where the supernet runs faster ones on a CPU; 5e-6 is usual",
     ),
     "onnx": Format(
         files=(onnx_file.MODEL,),

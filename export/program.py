@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch.export import Dim, ExportedProgram
 from gancompress.arch import Arch
 from gancompress.checkpoint import write_bytes
 from gancompress.errors import ExportError
-from gancompress.export.archive import checked, pack, unpack
+from gancompress.export.archive import MODEL, checked, pack, unpack
 from gancompress.export.card import Card, Run, Written, guarded, manifest_text, read_manifest
 
 PROGRAM = "model.pt2"
@@ -75,9 +76,10 @@ def static_note(card: Card, reason: str) -> str:
 def _content(program: ExportedProgram, about: str) -> bytes:
     """The file's bytes; equal programs give equal bytes.
 
-    Left out: the example inputs (larger than a small generator's weights, and a pickle) and every
-    node's stack trace (paths of the machine that exported). The graph is compressed: as torch
-    writes it, it takes 250 kB for nine blocks, two thirds of a small generator's weights.
+    Left out: the example inputs (larger than a small generator's weights, and a pickle), every
+    node's stack trace (paths of the machine that exported) and the guards (Python expressions that
+    torch evaluates; the card says which sizes are taken). The graph is compressed: as torch writes
+    it, it takes 250 kB for nine blocks, two thirds of a small generator's weights.
     """
     program.example_inputs = None
     for node in program.graph.nodes:
@@ -85,7 +87,11 @@ def _content(program: ExportedProgram, about: str) -> bytes:
             node.meta.pop(key, None)
     buffer = io.BytesIO()  # a path would put the temporary name into the archive
     torch.export.save(program, buffer, extra_files={MANIFEST: about})
-    return pack(unpack(buffer.getvalue(), PROGRAM)).getvalue()
+    records = unpack(buffer.getvalue(), PROGRAM)
+    model = json.loads(records[MODEL])
+    model["guards_code"] = []
+    records[MODEL] = json.dumps(model).encode()
+    return pack(records).getvalue()
 
 
 def load_run(path: Path) -> Run:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from gancompress.errors import ArchError
-
-Value = int | str
+from gancompress.slots import Counts, Rule, Value, covering
 
 
 @dataclass(frozen=True)
@@ -98,31 +97,59 @@ class Arch:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Named slots, each with its allowed values; every combination is one arch."""
+    """Named slots, each with its allowed values, and rules on pairs of them.
+
+    Every combination that the rules admit is one arch.
+    """
 
     family: str
     choices: tuple[tuple[str, tuple[Value, ...]], ...]
+    rules: tuple[Rule, ...] = ()
+    _rules_of: dict[str, list[Rule]] = field(init=False, repr=False, compare=False, hash=False)
+
+    def __post_init__(self) -> None:
+        of: dict[str, list[Rule]] = {slot: [] for slot, _ in self.choices}
+        for rule in self.rules:
+            for slot in rule.slots:
+                of[slot].append(rule)
+        object.__setattr__(self, "_rules_of", of)
 
     @classmethod
-    def of(cls, family: str, choices: Mapping[str, Sequence[Value]]) -> SearchSpace:
-        """Raises: ArchError for a slot without values or with a repeated one."""
+    def of(
+        cls, family: str, choices: Mapping[str, Sequence[Value]], rules: Sequence[Rule] = ()
+    ) -> SearchSpace:
+        """Raises: ArchError for a slot without values or with a repeated one, or no arch at all."""
         for slot, values in choices.items():
             if not values:
                 raise ArchError(f"space: slot {slot!r} has no values; give at least one")
             if len(set(values)) != len(values):
                 raise ArchError(f"space: slot {slot!r} repeats a value in {list(values)}")
-        return cls(family, tuple((slot, tuple(values)) for slot, values in choices.items()))
+        space = cls(family, tuple((s, tuple(v)) for s, v in choices.items()), tuple(rules))
+        if not space.size:
+            space.narrowest({s: v[0] for s, v in space.categories.items()})  # says what is wrong
+        return space
 
-    @property
+    @cached_property
     def size(self) -> int:
-        return math.prod(len(values) for _, values in self.choices)
+        """How many archs there are, exactly."""
+        return self._counts.total
+
+    @cached_property
+    def _counts(self) -> Counts:
+        return Counts(dict(self.choices), self._rules_of)
 
     def __contains__(self, arch: Arch) -> bool:
         return (
             arch.family == self.family
             and [s for s, _ in arch.slots] == [s for s, _ in self.choices]
             and all(arch[slot] in values for slot, values in self.choices)
+            and self.is_legal(arch)
         )
+
+    def is_legal(self, arch: Arch) -> bool:
+        """Whether the rules admit `arch`, whose slots are this space's."""
+        values = arch.values
+        return all(rule.admits(values) for rule in self.rules)
 
     def check(self, arch: Arch) -> Arch:
         """`arch` itself. Raises: ArchError naming the first slot that this space does not admit."""
@@ -134,68 +161,135 @@ class SearchSpace:
                 raise ArchError(f"arch: no slot {slot!r} in this space; it has {list(allowed)}")
             if value not in allowed[slot]:
                 raise ArchError(f"arch: {slot}={value!r} is not allowed; one of {allowed[slot]}")
-        for slot in allowed:
-            arch[slot]
-        return self._arch({slot: arch[slot] for slot in allowed})
+        values = {slot: arch[slot] for slot in allowed}
+        for rule in self.rules:
+            if not rule.admits(values):
+                one, other = rule.slots
+                raise ArchError(
+                    f"arch: {one}={arch[one]!r} with {other}={arch[other]!r} is not allowed"
+                )
+        return self._arch(values)
 
     def _arch(self, values: Mapping[str, Value]) -> Arch:
         return Arch.of(self.family, values)
 
-    def _extreme(self, *, largest: bool, categories: Mapping[str, Value]) -> Arch:
-        pick = max if largest else min
-        values: dict[str, Value] = {}
+    def fitting(self, slot: str, values: Mapping[str, Value]) -> tuple[Value, ...]:
+        """The values of `slot` that the rules admit beside those of the other slots."""
+        rules = self._rules_of[slot]
+        return tuple(
+            v
+            for v in dict(self.choices)[slot]
+            if all(rule.admits({**values, slot: v}) for rule in rules)
+        )
+
+    def _with_widths(
+        self, categories: Mapping[str, Value], pick: Callable[[Sequence[Value]], Value]
+    ) -> Arch:
+        """The arch of these operators and bands, each width picked from those that go with them."""
+        values: dict[str, Value] = dict(categories)
         for slot, allowed in self.choices:
-            widths = [v for v in allowed if isinstance(v, int)]
-            values[slot] = pick(widths) if widths else categories.get(slot, allowed[0])
-        return self._arch(values)
+            if slot not in categories:
+                # Rules join a width to a category, and those are all there.
+                rules = self._rules_of[slot]
+                legal = [v for v in allowed if all(r.admits({**values, slot: v}) for r in rules)]
+                if not legal:
+                    beside = {s: values[s] for rule in rules for s in rule.slots if s != slot}
+                    raise ArchError(f"space: no width of {slot} goes with {beside}")
+                values[slot] = pick(legal)
+        return self._arch({slot: values[slot] for slot, _ in self.choices})
 
     @property
+    def categories(self) -> dict[str, tuple[Value, ...]]:
+        """The slots that hold no widths: operators and bands."""
+        return {slot: v for slot, v in self.choices if not isinstance(v[0], int)}
+
+    @cached_property
     def largest(self) -> Arch:
-        """Every width at its maximum; operator slots at their first value."""
-        return self._extreme(largest=True, categories={})
+        """Operators and bands at their first value, where the rules admit it; every width at the
+        maximum that goes with them."""
+        return self._with_widths(self.preferred({}), max)
 
-    def level(self, depth: float) -> Arch:
-        """Every width this far down its sorted choices, 0 the largest to 1 the smallest; operators
-        at their last value (the cheap one)."""
-        values: dict[str, Value] = {}
-        for slot, allowed in self.choices:
-            widths = sorted((v for v in allowed if isinstance(v, int)), reverse=True)
-            values[slot] = widths[round(depth * (len(widths) - 1))] if widths else allowed[-1]
-        return self._arch(values)
-
-    @property
+    @cached_property
     def smallest(self) -> Arch:
-        """Every width at its minimum; operator slots at their last value (the cheap one)."""
-        return self._extreme(largest=False, categories={s: v[-1] for s, v in self._categorical()})
+        """Operators and bands at their last value, the cheap one, where the rules admit it; every
+        width at the minimum."""
+        return self.narrowest(self.preferred({s: v[::-1] for s, v in self.categories.items()}))
 
-    def _categorical(self) -> list[tuple[str, tuple[Value, ...]]]:
-        return [(slot, v) for slot, v in self.choices if not isinstance(v[0], int)]
+    def preferred(
+        self, order: Mapping[str, Sequence[Value]], fixed: Mapping[str, Value] | None = None
+    ) -> dict[str, Value]:
+        """Operators and bands that go together and with the `fixed` values, slot after slot the
+        first of `order`, or else of the slot's choices, that is possible beside those before."""
+        values = dict(fixed or {})
+        for slot, allowed in self.categories.items():
+            if slot not in values:
+                wanted = (*order.get(slot, ()), *allowed)
+                values[slot] = next(v for v in wanted if self._is_possible({**values, slot: v}))
+        return {slot: values[slot] for slot in self.categories}
 
-    def corners(self) -> Iterator[Arch]:
-        """The largest arch, once per combination of operator values."""
-        slots = self._categorical()
-        for combination in itertools.product(*(values for _, values in slots)):
-            categories = {slot: v for (slot, _), v in zip(slots, combination, strict=True)}
-            yield self._extreme(largest=True, categories=categories)
+    def _is_possible(self, fixed: Mapping[str, Value]) -> bool:
+        """Whether some arch has these values."""
+        if not any(self._rules_of[slot] for slot in fixed):
+            return True
+        choices = {s: (fixed[s],) if s in fixed else values for s, values in self.choices}
+        return Counts(choices, self._rules_of).total > 0
+
+    def narrowest(self, categories: Mapping[str, Value]) -> Arch:
+        """The smallest widths that go with these operators and bands. Raises: ArchError if none."""
+        return self._with_widths(categories, min)
+
+    def level(self, depth: float, categories: Mapping[str, Value]) -> Arch:
+        """Every width this far down its sorted choices, 0 the largest to 1 the smallest."""
+
+        def pick(widths: Sequence[Value]) -> Value:
+            falling = sorted((w for w in widths if isinstance(w, int)), reverse=True)
+            return falling[round(depth * (len(falling) - 1))]
+
+        return self._with_widths(categories, pick)
+
+    def corners(self) -> list[Arch]:
+        """Archs of the largest widths in which any two slots have any two of their operators and
+        bands together at least once, and each of those every largest width that goes with it."""
+        rows = covering(self.categories, self._is_possible)
+        found = [self._with_widths(row, max) for row in rows]
+        for width, widths in self.choices:
+            if width in self.categories or not self._rules_of[width]:
+                continue
+            for slot, value in ((s, v) for s, values in self.categories.items() for v in values):
+                fitting = [w for w in widths if self._is_possible({width: w, slot: value})]
+                widest = max((w for w in fitting if isinstance(w, int)), default=0)
+                if all(arch[slot] != value or arch.width(width) < widest for arch in found):
+                    row = self.preferred({}, {width: widest, slot: value})
+                    found.append(self._with_widths(row, max))
+        return found
 
     def all(self) -> Iterator[Arch]:
         """Every arch, in the order of the slots' values. Mind `size` first."""
         names = [slot for slot, _ in self.choices]
         for combination in itertools.product(*(values for _, values in self.choices)):
-            yield self._arch(dict(zip(names, combination, strict=True)))
+            arch = self._arch(dict(zip(names, combination, strict=True)))
+            if self.is_legal(arch):
+                yield arch
 
     def sample(self, rng: np.random.Generator) -> Arch:
         """One arch, uniform over the space."""
-        return self._arch({s: values[int(rng.integers(len(values)))] for s, values in self.choices})
+        return self._arch(self._counts.draw(rng))
 
     def mutate(self, arch: Arch, rng: np.random.Generator, probability: float) -> Arch:
-        """`arch` with each slot redrawn uniformly with the given probability."""
+        """`arch` with each slot redrawn with the given probability, uniformly over the values that
+        go with the other slots."""
         values = arch.values
-        for slot, allowed in self.choices:
+        for slot, _ in self.choices:
             if rng.random() < probability:
-                values[slot] = allowed[int(rng.integers(len(allowed)))]
+                fitting = self.fitting(slot, values)
+                values[slot] = fitting[int(rng.integers(len(fitting)))]
         return self._arch(values)
 
     def crossover(self, one: Arch, other: Arch, rng: np.random.Generator) -> Arch:
-        """Each slot from either parent with equal chance."""
-        return self._arch({s: (one if rng.random() < 0.5 else other)[s] for s, _ in self.choices})
+        """Each slot from either parent with equal chance, as far as the rules allow: slots that
+        one rule joins come from the same parent where the mixture would break it."""
+        values = {s: (one if rng.random() < 0.5 else other)[s] for s, _ in self.choices}
+        while broken := [rule for rule in self.rules if not rule.admits(values)]:
+            # Each turn takes more slots from `one`, at whose end there is `one` itself.
+            values |= {slot: one[slot] for rule in broken for slot in rule.slots}
+        return self._arch(values)

@@ -15,6 +15,8 @@ from gancompress.errors import ArchError, RecipeError
 from gancompress.loop import Optimisation
 from gancompress.metrics.features import FeatureNet, load_features
 from gancompress.nets import FAMILIES, Family
+from gancompress.nets.family import Choices, check_size
+from gancompress.nets.features import ONE, Bands
 from gancompress.recipe import Recipe, TrainingSection
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Batch, ConditionalTask
@@ -29,7 +31,11 @@ def family_of(recipe: Recipe) -> Family:
 def task_of(recipe: Recipe) -> ConditionalTask:
     inputs, outputs = recipe.data.channels
     options = recipe.task.model_dump(exclude={"name"})
-    return TASKS[recipe.task.name](in_channels=inputs, out_channels=outputs, **options)
+    if recipe.task.labelled:
+        options["labels"] = recipe.data.labels
+    return TASKS[recipe.task.name](
+        in_channels=inputs, out_channels=outputs, size=recipe.data.image_size, **options
+    )
 
 
 def dataset_of(recipe: Recipe) -> Dataset:
@@ -72,15 +78,26 @@ def space_of(recipe: Recipe) -> SearchSpace:
     family, space = family_of(recipe), recipe.space
     widths = family.presets[space.preset] if space.preset is not None else space.widths
     assert widths is not None, "the recipe has exactly one of preset and widths"
-    return family.space(widths, space.ops)
+    if isinstance(space.bands, dict):
+        splits: Choices[Bands] = {s: _bands(listed) for s, listed in space.bands.items()}
+    else:
+        splits = _bands(space.bands)
+    found = family.space(widths, space.ops, splits)
+    check_size(family, found, recipe.data.image_size)
+    return found
+
+
+def _bands(shares: Iterable[tuple[float, float]]) -> list[Bands]:
+    return [Bands(alpha, beta) for alpha, beta in shares]
 
 
 def teacher_arch_of(recipe: Recipe) -> Arch:
     return family_of(recipe).uniform(recipe.teacher.width, recipe.teacher.op)
 
 
-def cost_model_of(recipe: Recipe, space: SearchSpace) -> CostModel:
-    return CostModel(family_of(recipe).build, space, input_shape_of(recipe))
+def cost_model_of(recipe: Recipe) -> CostModel:
+    family = family_of(recipe)
+    return CostModel(family.build, family.parts(), input_shape_of(recipe))
 
 
 def input_shape_of(recipe: Recipe) -> tuple[int, int, int]:
@@ -112,24 +129,33 @@ def device_of(recipe: Recipe) -> torch.device:
     return torch.device(wanted)
 
 
-def parse_arch(recipe: Recipe, text: str) -> Arch:
+def parse_arch(
+    recipe: Recipe, text: str, op: str | None = None, bands: Bands | None = None
+) -> Arch:
     """The arch that a user names: largest, smallest, teacher, widths as `24_24_40_…`, JSON text or
-    a JSON file. With widths alone every operator is the space's last, the cheap one.
+    a JSON file. Widths and the teacher take `op` in the trunk and `bands` as the family lays them
+    out; without them, widths have the space's last operator, the cheap one, and no bands.
 
     Raises: ArchError if it is none of these or if the family does not admit it.
     """
-    space = space_of(recipe)
+    space, family = space_of(recipe), family_of(recipe)
     named = {
         "largest": lambda: space.largest,
         "smallest": lambda: space.smallest,
-        "teacher": lambda: teacher_arch_of(recipe),
+        "teacher": lambda: family.uniform(
+            recipe.teacher.width, op or recipe.teacher.op, bands or ONE
+        ),
     }
+    is_json, is_widths = text.lstrip().startswith("{"), text.replace("_", "").isdigit()
+    if (op or bands) and not (is_widths or text == "teacher"):
+        raise ArchError(f"--arch {text}: has operators and bands itself; leave out --op, --bands")
     if text in named:
         return named[text]()
-    if text.replace("_", "").isdigit():
+    if is_widths:
         widths = [int(width) for width in text.split("_")]
-        return family_of(recipe).arch(widths, recipe.space.ops[-1])
-    if text.lstrip().startswith("{"):
+        cheap = space.smallest.op(f"{family.body[-1]}.op")
+        return family.arch(widths, op or cheap, bands or ONE)
+    if is_json:
         return Arch.from_json(text, "--arch")
     if Path(text).is_file():
         return Arch.from_json(Path(text).read_text(encoding="utf-8"), text)

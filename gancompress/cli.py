@@ -126,6 +126,17 @@ def profile(
             help="Which generator: one of these names, widths as 24_24_40_…, JSON or a JSON file.",
         ),
     ] = "teacher",
+    op: Annotated[
+        str | None, typer.Option(help="dense or separable: the trunk of the teacher or of widths.")
+    ] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ALPHA[,BETA]",
+            help="Split the features of the teacher or of widths, and those of a discriminator "
+            "that takes bands: shares of the channels at half and at a quarter of the resolution.",
+        ),
+    ] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -135,7 +146,7 @@ def profile(
         if dry_run:
             typer.echo(resolved_yaml(read))
             return
-        figures = describe.profile(read, arch)
+        figures = describe.profile(read, arch, op, bands)
         typer.echo(json.dumps(figures, indent=2) if as_json else describe.profile_text(figures))
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from gancompress.arch import Arch, SearchSpace
-
-FLOAT_BYTES = 4
+from gancompress.arch import Arch
+from gancompress.nets.family import Part
+from gancompress.nets.features import Features, bands_of, features_of
+from gancompress.slots import Value
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,10 @@ class Cost:
     macs_true: multiply-accumulates really done. macs_published: a stride-s transposed convolution
     counted on its output grid, s^2 too high, as the GAN-compression literature prints.
     macs_published_norm: that, and one per normalised element (older torchprofile).
-    activation_bytes: the largest working set of one layer, its inputs and outputs in float32.
+    activation_bytes: the largest working set of one layer in inference: its inputs and outputs
+    and what the modules around it were given, such as the input of a residual block. saved_bytes:
+    activations that autograd keeps for the backward pass in training. Both in float32, without
+    parameters.
     """
 
     params: int = 0
@@ -30,6 +38,7 @@ class Cost:
     macs_published: int = 0
     macs_published_norm: int = 0
     activation_bytes: int = 0
+    saved_bytes: int = 0
 
     def __add__(self, other: Cost) -> Cost:
         """The cost of both: counts add up, the largest working set is the larger one."""
@@ -39,6 +48,7 @@ class Cost:
             self.macs_published + other.macs_published,
             self.macs_published_norm + other.macs_published_norm,
             max(self.activation_bytes, other.activation_bytes),
+            self.saved_bytes + other.saved_bytes,
         )
 
     def macs(self, convention: str) -> int:
@@ -49,44 +59,13 @@ class Cost:
 def layer_costs(net: nn.Module, *inputs: Tensor) -> dict[str, Cost]:
     """The cost of every module of `net` by name, counted while it runs on `inputs`.
 
-    A module's own parameters count once, the work of a leaf every time that it runs.
+    A module's own parameters count once, the work of a leaf every time that it runs, and what is
+    saved for the backward pass counts where it is saved first.
 
-    Meant for the meta device, where nothing is computed. Shapes of any layout, batch 1.
+    Meant for the meta device, where nothing is computed; on any other it gives the same numbers.
+    Shapes of any layout, batch 1.
     """
-    costs = {
-        name: Cost(sum(p.numel() for p in module.parameters(recurse=False)))
-        for name, module in net.named_modules()
-    }
-    hooks = [
-        module.register_forward_hook(
-            lambda m, i, o, name=name: costs.__setitem__(name, costs[name] + _leaf_cost(m, i, o))
-        )
-        for name, module in net.named_modules()
-        if not list(module.children())
-    ]
-    try:
-        with torch.no_grad():
-            net(*inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return costs
-
-
-def _leaf_cost(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Cost:
-    macs = published = normed = 0
-    if isinstance(module, nn.ConvTranspose2d):
-        per_position = module.weight.numel() // module.in_channels  # k^2 * Cout / groups
-        macs = per_position * inputs[0].numel()
-        published = per_position * module.in_channels * output[0, 0].numel() * len(output)
-    elif isinstance(module, nn.Conv2d):
-        macs = published = module.weight.numel() // module.out_channels * output.numel()
-    elif isinstance(module, nn.Linear):
-        macs = published = module.in_features * output.numel()
-    elif isinstance(module, _BatchNorm | _InstanceNorm):
-        normed = output.numel()
-    held = output.numel() + sum(x.numel() for x in inputs)
-    return Cost(0, macs, published, published + normed, FLOAT_BYTES * held)
+    return _counted(net, *inputs).costs
 
 
 def network_cost(net: nn.Module, *inputs: Tensor) -> Cost:
@@ -94,65 +73,166 @@ def network_cost(net: nn.Module, *inputs: Tensor) -> Cost:
     return sum(layer_costs(net, *inputs).values(), Cost())
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What a part costs, and of each band that it makes the shape and if it was saved already."""
+
+    cost: Cost
+    made: tuple[tuple[torch.Size, bool], ...]
+
+
+class _Known(nn.Module):
+    """In place of a part whose outcome is known: makes what it would make, without work."""
+
+    def __init__(self, made: Sequence[tuple[torch.Size, bool]]) -> None:
+        super().__init__()
+        self.made = made
+
+    def forward(self, x: Features) -> Features:
+        like = bands_of(x)[0]
+        return features_of([like.new_empty(shape).requires_grad_() for shape, _ in self.made])
+
+
+class _Count:
+    """Collects the cost of each module while a network runs."""
+
+    def __init__(self, net: nn.Module, parts: Iterable[str] = ()) -> None:
+        self.net = net
+        self.costs = {
+            name: Cost(sum(p.numel() for p in module.parameters(recurse=False)))
+            for name, module in net.named_modules()
+        }
+        self.made: dict[str, tuple[tuple[torch.Size, bool], ...]] = dict.fromkeys(parts, ())
+        # By storage: a tensor that is saved twice is kept once, the network's own are kept anyhow.
+        own = itertools.chain(net.parameters(), net.buffers())
+        self._saved = {tensor.untyped_storage()._cdata for tensor in own}
+        self._inside: list[tuple[str, tuple[Any, ...]]] = []  # what runs, what it was given
+        self._alive: list[Any] = []  # so that no storage takes the place of an earlier one
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        hooks = []
+        for name, module in self.net.named_modules():
+            hooks.append(module.register_forward_pre_hook(self._enter(name)))
+            hooks.append(module.register_forward_hook(self._leave))
+        try:
+            with saved_tensors_hooks(self._save, lambda tensor: tensor):
+                yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _enter(self, name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        return lambda module, inputs: self._inside.append((name, inputs))
+
+    def _leave(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        held = {id(x): x.nbytes for _, given in self._inside for x in _tensors(given)}
+        held |= {id(x): x.nbytes for x in _tensors([output])}
+        name, _ = self._inside.pop()
+        if isinstance(module, _Known):
+            self._alive.append(output)
+            ready = zip(bands_of(output), module.made, strict=True)
+            self._saved |= {x.untyped_storage()._cdata for x, (_, saved) in ready if saved}
+            return
+        macs, published, normed = _work(module, inputs, output)
+        self.costs[name] += Cost(0, macs, published, published + normed, sum(held.values()))
+        if name in self.made:
+            self.made[name] = tuple(
+                (x.shape, x.untyped_storage()._cdata in self._saved) for x in bands_of(output)
+            )
+
+    def _save(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._saved:
+            self._saved.add(storage._cdata)
+            self._alive.append(storage)
+            self.costs[self._inside[-1][0]] += Cost(saved_bytes=storage.nbytes())
+        return tensor
+
+
+def _counted(net: nn.Module, *inputs: Tensor, parts: Iterable[str] = ()) -> _Count:
+    count = _Count(net, parts)
+    with count.counting(), torch.enable_grad():
+        net(*inputs)
+    return count
+
+
+def _tensors(given: Iterable[Any]) -> Iterator[Tensor]:
+    for one in given:
+        yield from bands_of(one)
+
+
+def _work(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> tuple[int, int, int]:
+    """MACs of a leaf, the same as published, and elements that it normalises."""
+    if isinstance(module, nn.ConvTranspose2d):
+        per_position = module.weight.numel() // module.in_channels  # k^2 * Cout / groups
+        published = per_position * module.in_channels * output[0, 0].numel() * len(output)
+        return per_position * inputs[0].numel(), published, 0
+    if isinstance(module, nn.Conv2d):
+        macs = module.weight.numel() // module.out_channels * output.numel()
+        return macs, macs, 0
+    if isinstance(module, nn.Linear):
+        return module.in_features * output.numel(), module.in_features * output.numel(), 0
+    return 0, 0, output.numel() if isinstance(module, _BatchNorm | _InstanceNorm) else 0
+
+
 class CostModel:
-    """Costs of the archs of one space at one input size; exact, and thousands a second once warm.
+    """Costs of the archs of one family at one input size; exact, and thousands a second once warm.
 
-    A layer depends on few slots (a convolution on those at its two ends), so its cost is kept per
-    combination of their values. Which slots those are is discovered, not declared: one slot at a
-    time is changed from every corner of the space, and the layers whose cost moved depend on it.
+    A part of a network depends on few slots, as the family says: its cost is kept per combination
+    of their values, and only where one is new that part of a network is run, on the meta device.
 
-    build: arch -> network; input_shape (C, H, W).
+    build: arch -> network; parts: the family's, or none where nothing is known of it; input_shape
+    (C, H, W).
     """
 
     def __init__(
         self,
         build: Callable[[Arch], nn.Module],
-        space: SearchSpace,
+        parts: Sequence[Part],
         input_shape: tuple[int, int, int],
     ) -> None:
         self._build = build
         self._input_shape = input_shape
-        self._groups = self._discover(space)
-        self._terms: list[dict[tuple[int | str, ...], Cost]] = [{} for _ in self._groups]
-
-    def measure(self, arch: Arch) -> dict[str, Cost]:
-        """The cost of every layer of one arch, by running it on the meta device."""
-        with torch.device("meta"):
-            net = self._build(arch)
-        # Outside of the block, whose checks of every call take longer than the calls.
-        return layer_costs(net, torch.empty(1, *self._input_shape, device="meta"))
+        self._parts = parts
+        self._outcomes: dict[str, dict[tuple[Value, ...], _Outcome]] = {p.name: {} for p in parts}
+        self._rest: dict[tuple[Value, ...], Cost] = {}  # what is in no part, such as a final tanh
 
     def __call__(self, arch: Arch) -> Cost:
-        keys = [tuple(arch[slot] for slot in slots) for slots, _ in self._groups]
-        if any(key not in terms for key, terms in zip(keys, self._terms, strict=True)):
-            layers = self.measure(arch)
-            for (_, names), key, terms in zip(self._groups, keys, self._terms, strict=True):
-                terms[key] = sum((layers[n] for n in names if n in layers), Cost())
-        return sum((t[k] for k, t in zip(keys, self._terms, strict=True)), Cost())
+        values = arch.values
+        keys = {part.name: tuple(values[s] for s in part.slots) for part in self._parts}
+        # Where no parts are known, the rest is everything, and depends on every slot.
+        whole = () if self._parts else tuple(values.values())
+        lacking = [name for name, key in keys.items() if key not in self._outcomes[name]]
+        if lacking or whole not in self._rest:
+            self._measure(arch, keys, lacking, whole)
+        known = (self._outcomes[name][key].cost for name, key in keys.items())
+        return sum(known, self._rest[whole])
 
-    def _discover(self, space: SearchSpace) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-        """Groups of layers that depend on the same slots: (slots, names of the layers)."""
-        depends: dict[str, set[str]] = {}
-        for corner in space.corners():
-            widths = {s: v for s, v in space.choices if isinstance(v[0], int)}
-            for end, other_end in ((max, min), (min, max)):
-                start = corner.replace({s: end(v) for s, v in widths.items()})
-                base = self.measure(start)
-                for name in base:
-                    depends.setdefault(name, set())
-                for slot, values in space.choices:
-                    others = [v for v in values if v != start[slot]]
-                    if not others:
-                        continue
-                    other = other_end(others) if slot in widths else others[0]
-                    for name in _changed(base, self.measure(start.replace({slot: other}))):
-                        depends.setdefault(name, set()).add(slot)
-        groups: dict[tuple[str, ...], list[str]] = {}
-        for name, slots in depends.items():
-            ordered = tuple(slot for slot, _ in space.choices if slot in slots)
-            groups.setdefault(ordered, []).append(name)
-        return [(slots, tuple(names)) for slots, names in groups.items()]
-
-
-def _changed(one: dict[str, Cost], other: dict[str, Cost]) -> Iterable[str]:
-    return (n for n in one.keys() | other.keys() if one.get(n) != other.get(n))
+    def _measure(
+        self,
+        arch: Arch,
+        keys: Mapping[str, tuple[Value, ...]],
+        lacking: Sequence[str],
+        whole: tuple[Value, ...],
+    ) -> None:
+        """Runs the parts that are lacking; the others answer from what is known of them."""
+        with torch.device("meta"):
+            net = self._build(arch)
+        for name, key in keys.items():
+            if name not in lacking:
+                net.set_submodule(name, _Known(self._outcomes[name][key].made))
+        # Outside of the block, whose checks of every call take longer than the calls.
+        image = torch.empty(1, *self._input_shape, device="meta")
+        count = _counted(net, image, parts=lacking)
+        costs = dict.fromkeys(lacking, Cost())
+        rest = Cost()
+        for name, cost in count.costs.items():
+            part = next((p for p in keys if f"{name}.".startswith(f"{p}.")), "")
+            if part:
+                costs[part] = costs.get(part, Cost()) + cost
+            else:
+                rest += cost
+        for name in lacking:
+            self._outcomes[name][keys[name]] = _Outcome(costs[name], count.made[name])
+        self._rest.setdefault(whole, rest)

@@ -25,6 +25,7 @@ from gancompress.metrics import METRICS
 from gancompress.metrics.features import FEATURES
 from gancompress.nets import FAMILIES
 from gancompress.nets.blocks import OPERATORS
+from gancompress.nets.features import Bands
 from gancompress.recipe import Recipe
 from gancompress.recipefile import packaged_recipes, recipe_comment
 from gancompress.runs import Run
@@ -75,17 +76,25 @@ def plan(recipe: Recipe, stages: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def profile(recipe: Recipe, arch_text: str) -> dict[str, Any]:
+def profile(
+    recipe: Recipe, arch_text: str, op: str | None = None, bands_text: str | None = None
+) -> dict[str, Any]:
     """Costs of a generator and of the recipe's discriminators, one image at the recipe's size.
 
-    Raises: ArchError if `arch_text` names no arch; see `assemble.parse_arch`.
+    op and bands_text (`ALPHA[,BETA]`): see `assemble.parse_arch`; a discriminator that can be split
+    is split so too.
+    Raises: ArchError if these name no arch.
     """
-    arch = assemble.parse_arch(recipe, arch_text)
+    bands = None if bands_text is None else Bands.parse(bands_text.replace(",", "+"))
+    arch = assemble.parse_arch(recipe, arch_text, op, bands)
+    if bands is not None and recipe.task.name == "stargan":
+        split = {"critic_bands": (bands.alpha, bands.beta)}
+        recipe = recipe.model_copy(update={"task": recipe.task.model_copy(update=split)})
     cost = cost_of(recipe, arch)
-    height, width = recipe.data.image_size
+    task = assemble.task_of(recipe)
+    shapes = task.critic_inputs()
     with torch.device("meta"):
-        image = torch.empty(1, sum(recipe.data.channels), height, width)
-        critics = [network_cost(net, image) for net in assemble.task_of(recipe).critics().values()]
+        critics = [network_cost(net, torch.empty(shapes[n])) for n, net in task.critics().items()]
     slots = {"family": arch.family, "slots": arch.values}
     return {
         "generator": {**asdict(cost), "arch": slots},

@@ -9,7 +9,7 @@ class GanCompressError(Exception):
 
 
 class ArchError(GanCompressError):
-    """A generator that its family or search space does not admit."""
+    """A network that its family, search space or image size does not admit."""
 
 
 class RecipeError(GanCompressError):

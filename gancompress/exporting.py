@@ -57,13 +57,13 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
     text = table(rows)
     write_text(stage.path / "table.md", text + "\n")
     columns = {
-        "input": batch["input"],
+        "input": batch["input"][:, :3] if recipe.data.domain_names else batch["input"],
         **{name: _images(recipe, net, batch["input"]) for name, (net, _) in nets.items()},
-        "ground truth": batch["target"],
+        "ground truth" if dataset.paired else "real example": batch["target"],
     }
     picture = grid(columns, stage.path / "grid.png")
     card = {
-        "recipe": recipe.name,
+        **_facts(recipe),
         "rows": [asdict(row) for row in rows],
         "archs": {w.row: {"family": w.arch.family, "slots": w.arch.values} for w in winners},
         "files": {e.path.name: {"bytes": e.bytes, "difference": e.difference} for e in exported},
@@ -122,7 +122,7 @@ def measure(recipe: Recipe, nets: Nets, example: Tensor, *, with_onnx: bool) -> 
         }
         with TemporaryDirectory() as folder:
             for name, (net, arch) in nets.items() if with_onnx else ():
-                card = _card(recipe)
+                card = _card(recipe, arch)
                 plain = copy.deepcopy(net).cpu()
                 written = FORMATS["onnx"].write(plain, arch, card, Path(folder), example)
                 runs[name, "onnxruntime"] = partial(FORMATS["onnx"].load(written.path), example)
@@ -150,7 +150,7 @@ def _write(
         return write_all(
             supernet.extract(arch),
             arch,
-            _card(recipe),
+            _card(recipe, arch),
             formats=formats,
             folder=stage.path / "model",
             example=inputs[:1],
@@ -161,16 +161,31 @@ def _write(
         supernet.to(assemble.device_of(recipe))
 
 
-def _card(recipe: Recipe) -> Card:
-    family, channels = assemble.family_of(recipe), recipe.data.channels
+def _card(recipe: Recipe, arch: Arch) -> Card:
+    family, data = assemble.family_of(recipe), recipe.data
+    # Odd sides of a band are fine in gancompress, but no graph with free sizes is traced over them.
+    multiple = family.multiple(arch)
     return Card(
         options=family.options,
-        in_channels=channels[0],
-        out_channels=channels[1],
-        size=recipe.data.image_size,
-        size_multiple=family.size_multiple,
-        facts={"recipe": recipe.name, "data": recipe.data.name},
+        in_channels=data.channels[0],
+        out_channels=data.channels[1],
+        size=data.image_size,
+        size_multiple=multiple,
+        is_static=any(side % multiple for side in data.image_size),
+        facts=_facts(recipe),
     )
+
+
+def _facts(recipe: Recipe) -> dict[str, object]:
+    """What a user of the files should know beside shapes: above all, what each plane means."""
+    facts: dict[str, object] = {"recipe": recipe.name, "data": recipe.data.name}
+    if domains := recipe.data.domain_names:
+        facts["domains"] = list(domains)
+        facts["label_planes"] = (
+            "input channels 0 to 2 are the image; channel 3 + i is 1 throughout "
+            "where domains[i] is asked for and 0 throughout where it is not"
+        )
+    return facts
 
 
 def _images(recipe: Recipe, net: nn.Module, inputs: Tensor) -> Tensor:

@@ -68,9 +68,8 @@ def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> N
     assemble.device_of(recipe)
     assemble.dataset_of(recipe)
     convention = recipe.search.convention
-    arch, smallest = floor(
-        assemble.space_of(recipe), lambda arch: cost_of(recipe, arch).macs(convention)
-    )
+    model = assemble.cost_model_of(recipe)
+    arch, smallest = floor(assemble.space_of(recipe), lambda arch: model(arch).macs(convention))
     for row, budget in budgets_of(recipe).items():
         if budget < smallest:
             raise BudgetError(
@@ -134,7 +133,7 @@ def _training(recipe: Recipe, section: TrainingSection, stage: StageDir) -> Trai
 def search_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
     supernet, section = load_supernet(recipe, run), recipe.search
     judge = evaluator_of(recipe, "search", run, images=section.images)
-    model = assemble.cost_model_of(recipe, supernet.space)
+    model = assemble.cost_model_of(recipe)
 
     def score(arch: Arch) -> Mapping[str, float]:
         figures = judge.score(supernet.subnet(arch))

@@ -14,14 +14,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    Discriminator,
     Field,
-    Tag,
     field_validator,
     model_validator,
 )
 
-from gancompress.recipekinds import STRICT, Data, Family, Integer, Real, Task, Weight, refuse
+from gancompress.recipedata import Data
+from gancompress.recipekinds import Family, Task
+from gancompress.recipetypes import STRICT, Integer, Listed, Real, Split, Weight, refuse
 
 LossName = Literal["l1", "features", "gan", "ssim"]
 LOSSES: dict[LossName, str] = {
@@ -35,7 +35,8 @@ Operator = Literal["dense", "separable"]
 Preset = Literal["channels-48", "channels-32", "channels-64-cyclegan", "channels-64-pix2pix"]
 Format = Literal["safetensors", "pt2", "onnx"]
 
-Steps = Annotated[Integer, Field(ge=1, description="optimiser steps of the generator")]
+
+Steps = Annotated[Integer, Field(ge=1, description="training steps, one batch each")]
 BatchSize = Annotated[Integer, Field(ge=1, description="images in a batch")]
 LearningRate = Annotated[Real, Field(gt=0, description="Adam step size of the generator")]
 CriticRate = Annotated[
@@ -50,12 +51,6 @@ Ema = Annotated[
     Real, Field(ge=0, lt=1, description="decay of the weights' running average; 0 keeps none")
 ]
 Width = Annotated[Integer, Field(ge=1)]
-WidthList = Annotated[tuple[Width, ...], Field(min_length=1)]
-Widths = Annotated[
-    Annotated[WidthList, Tag("every slot")]
-    | Annotated[dict[str, WidthList], Tag("slot by slot"), Field(min_length=1)],
-    Discriminator(lambda given: "slot by slot" if isinstance(given, dict) else "every slot"),
-]
 
 
 class TrainingSection(BaseModel):
@@ -77,7 +72,7 @@ class TeacherSection(TrainingSection):
     """How the network to compress is trained."""
 
     width: Width = Field(64, description="width in every slot, in the family's base unit")
-    op: Operator = Field("dense", description="operator in every slot")
+    op: Operator = Field("dense", description="operator of the trunk")
 
 
 class SpaceSection(BaseModel):
@@ -86,11 +81,16 @@ class SpaceSection(BaseModel):
     model_config = STRICT
 
     preset: Preset | None = Field(None, description="a published choice list, by name")
-    widths: Widths | None = Field(
+    widths: Listed[Width] | None = Field(
         None, description="allowed widths of every slot, or of each slot by name"
     )
-    ops: tuple[Operator, ...] = Field(
-        ("separable",), min_length=1, description="allowed operators; several are searched over"
+    ops: Listed[Operator] = Field(
+        ("separable",), description="allowed operators of the trunk, or of each stage by name"
+    )
+    bands: Listed[Split] = Field(
+        ((0.0, 0.0),),
+        description="allowed octave splits of the trunk, or of each stage by name: ALPHA (half "
+        "the resolution) or [ALPHA, BETA] (and a quarter)",
     )
 
     @model_validator(mode="after")
@@ -100,13 +100,12 @@ class SpaceSection(BaseModel):
             problems.append("preset: given beside widths; exactly one is allowed, set one to null")
         if self.preset is None and self.widths is None:
             problems.append("preset: missing, and widths too; exactly one is needed")
-        slots = self.widths if isinstance(self.widths, dict) else {"": self.widths or ()}
-        for slot, widths in slots.items():
-            if len(set(widths)) < len(widths):
-                key = f"widths.{slot}".rstrip(".")
-                problems.append(f"{key}: found {list(widths)}; different values are allowed")
-        if len(set(self.ops)) < len(self.ops):
-            problems.append(f"ops: found {list(self.ops)}; different values are allowed")
+        for key, given in (("widths", self.widths), ("ops", self.ops), ("bands", self.bands)):
+            lists = given if isinstance(given, dict) else {"": given or ()}
+            for name, values in lists.items():
+                if len(set(values)) < len(values):
+                    where = f"{key}.{name}".rstrip(".")
+                    problems.append(f"{where}: found {list(values)}; different values are allowed")
         refuse(problems)
         return self
 
@@ -233,16 +232,21 @@ class Recipe(BaseModel):
         return Path(self.run) if self.run is not None else Path("runs") / self.name
 
     @model_validator(mode="after")
-    def _sizes_fit(self) -> Self:
-        multiple = self.family.size_multiple
-        if any(side % multiple for side in self.data.image_size):
-            key = "crop_size" if self.data.name == "pairs" else "size"
-            refuse(
-                [
-                    f"data.{key}: found {list(self.data.image_size)}; "
-                    f"multiples of {multiple} are allowed with family {self.family.name}"
-                ]
+    def _parts_fit(self) -> Self:
+        key = "crop_size" if self.data.name == "pairs" else "size"
+        problems = [
+            f"data.{key}: found {list(self.data.image_size)}; "
+            f"multiples of {part.size_multiple} are allowed with {section} {part.name}"
+            for section, part in (("family", self.family), ("task", self.task))
+            if any(side % part.size_multiple for side in self.data.image_size)
+        ]
+        if self.task.labelled != (self.data.labels is not None):
+            wanted = "with" if self.task.labelled else "without"
+            problems.append(
+                f"data.name: found {self.data.name}; task {self.task.name} takes images {wanted} "
+                "labels"
             )
+        refuse(problems)
         return self
 
 

@@ -57,6 +57,8 @@ def _problems(detail: ErrorDetails, raw: dict[str, Any]) -> list[Problem]:
     path, kind, context = _path(detail, raw), detail["type"], detail.get("ctx", {})
     if kind == "value_error":  # our own validators: lines of `key: what was found; …`
         return [_own(path, line) for line in str(context["error"]).splitlines()]
+    if kind == "too_short" and len(detail["input"]) >= context["min_length"]:
+        return []  # entries were refused for themselves, and are not counted by pydantic
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return [_unknown_kind(path, kind, context)]
     if kind == "extra_forbidden":

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch, SearchSpace
 from gancompress.errors import ArchError
+from gancompress.nets.windows import Window, windows_of
 
 Build = Callable[[Arch], nn.Module]
 
 SKELETONS_KEPT = 256  # a skeleton holds no tensors; about 100 kB of Python objects each
 
 
-def window(tensor: Tensor, shape: torch.Size) -> Tensor:
+def window(tensor: Tensor, shape: torch.Size, starts: Sequence[int] = ()) -> Tensor:
     """The view of `tensor` that a subnet with a tensor of `shape` uses.
 
-    The leading slice on the channel axes 0 and 1, the centred slice on kernel axes.
+    On the channel axes 0 and 1 the slice from `starts` on (0 where not given), on kernel axes the
+    centred one.
     """
     for axis, (have, want) in enumerate(zip(tensor.shape, shape, strict=True)):
         if have != want:
-            tensor = tensor.narrow(axis, 0 if axis < 2 else (have - want) // 2, want)
+            start = starts[axis] if axis < len(starts) else 0
+            tensor = tensor.narrow(axis, start if axis < 2 else (have - want) // 2, want)
     return tensor
 
 
@@ -37,6 +40,18 @@ def skeleton_of(build: Build, arch: Arch) -> nn.Module:
     """The plain network of `arch` on the meta device: names and shapes, no memory."""
     with torch.device("meta"):
         return build(arch)
+
+
+class _Skeleton:
+    """A network on the meta device, with the shape and the place in the bank of each tensor."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net
+        windows = windows_of(net)
+        self.tensors = {
+            name: (tensor.shape, windows.get(name, Window(name)))
+            for name, tensor in named_tensors(net)
+        }
 
 
 class Subnet(nn.Module):
@@ -61,7 +76,8 @@ class Supernet(nn.Module):
 
     The bank holds the element-wise largest shape of every name over the corners of the space.
     A subnet is the plain narrow network, built on the meta device and run with windows into the
-    bank, so gradients land in the bank and nothing is ever copied.
+    bank, so gradients land in the bank and nothing is ever copied. Networks whose features are
+    split into bands use blocks of the same dense kernels (`gancompress.nets.windows`).
 
     build: arch -> network. The bank starts at zero; fill it with `fill`.
     """
@@ -70,7 +86,7 @@ class Supernet(nn.Module):
         super().__init__()
         self.space = space
         self._build = build
-        self._skeletons: OrderedDict[Arch, nn.Module] = OrderedDict()
+        self._skeletons: OrderedDict[Arch, _Skeleton] = OrderedDict()
         self._bank = nn.Module()
         self._names: list[str] = []
         for name, (shape, dtype, trained) in _largest(build, space).items():
@@ -91,19 +107,24 @@ class Supernet(nn.Module):
 
         Raises: ArchError if the space does not hold `arch`.
         """
-        net = self._skeletons.get(arch)
-        if net is None:
-            net = skeleton_of(self._build, self.space.check(arch))
-            self._skeletons[arch] = net
+        return self._kept(arch).net.train(self.training)
+
+    def _kept(self, arch: Arch) -> _Skeleton:
+        kept = self._skeletons.get(arch)
+        if kept is None:
+            kept = _Skeleton(skeleton_of(self._build, self.space.check(arch)))
+            self._skeletons[arch] = kept
             if len(self._skeletons) > SKELETONS_KEPT:
                 self._skeletons.popitem(last=False)
-        net.train(self.training)
-        return net
+        return kept
 
     def borrow(self, arch: Arch) -> dict[str, Tensor]:
         """Views into the bank for every parameter and buffer of `arch`."""
         bank = self.bank
-        return {n: window(bank[n], t.shape) for n, t in named_tensors(self.skeleton(arch))}
+        return {
+            name: window(bank[at.name], shape, at.starts)
+            for name, (shape, at) in self._kept(arch).tensors.items()
+        }
 
     def forward(self, arch: Arch, *inputs: Tensor) -> Tensor:
         """What the subnet `arch` answers to `inputs`."""
@@ -123,6 +144,13 @@ class Supernet(nn.Module):
         for name, tensor in named_tensors(net):
             tensor.copy_(borrowed[name])
         return net.to(next(iter(borrowed.values())).device).train(self.training)
+
+    @torch.no_grad()
+    def absorb(self, net: nn.Module, arch: Arch) -> None:
+        """Copies the weights of `net`, a plain network of `arch`, to where `arch` has its own."""
+        borrowed = self.borrow(arch)
+        for name, tensor in named_tensors(net):
+            borrowed[name].copy_(tensor)
 
     @torch.no_grad()
     def fill(self, tensors: Mapping[str, Tensor]) -> None:
@@ -173,12 +201,15 @@ def _mangled(name: str) -> str:
 
 
 def _largest(build: Build, space: SearchSpace) -> dict[str, tuple[torch.Size, torch.dtype, bool]]:
-    """Name -> (largest shape over the corners, dtype, whether it is trained)."""
+    """Name in the bank -> (largest shape over the corners, dtype, whether it is trained)."""
     found: dict[str, tuple[torch.Size, torch.dtype, bool]] = {}
     for corner in space.corners():
-        for name, tensor in named_tensors(skeleton_of(build, corner)):
-            shape = tensor.shape
-            if name in found:
-                shape = torch.Size(map(max, shape, found[name][0]))
-            found[name] = (shape, tensor.dtype, isinstance(tensor, nn.Parameter))
+        skeleton = _Skeleton(skeleton_of(build, corner))
+        for name, tensor in named_tensors(skeleton.net):
+            at = skeleton.tensors[name][1]
+            starts = (*at.starts, *[0] * (tensor.dim() - len(at.starts)))
+            shape = torch.Size(map(sum, zip(tensor.shape, starts, strict=True)))
+            if at.name in found:
+                shape = torch.Size(map(max, shape, found[at.name][0]))
+            found[at.name] = (shape, tensor.dtype, isinstance(tensor, nn.Parameter))
     return found

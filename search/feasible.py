@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import numpy as np
 
-from gancompress.arch import Arch, SearchSpace, Value
-from gancompress.errors import BudgetError
+from gancompress.arch import Arch, SearchSpace
+from gancompress.errors import ArchError, BudgetError
+from gancompress.slots import Value
 
 Cost = Callable[[Arch], int]
 Slot = tuple[str, tuple[Value, ...]]
@@ -23,20 +26,49 @@ NEW_TRIES = 50  # draws before the archs that are left are counted out
 
 
 def floor(space: SearchSpace, cost: Cost) -> tuple[Arch, int]:
-    """The cheapest arch of `space` and its cost.
+    """The cheapest arch of `space` and its cost, by descent.
 
-    Every combination of operators is tried with the smallest widths: exact where the cost never
-    falls when a width grows.
+    From several combinations of operators and bands, each slot in turn takes its cheapest value
+    until none is cheaper, widths always the smallest that go with them: `cost` never falls when a
+    width grows. Not to be fooled needs neighbours that agree to be cheaper than others: that is
+    how splits cost.
     """
-    smallest = min(_smallest_archs(space), key=cost)
+    found = [_descended(space, cost, start) for start in _starts(space)]
+    smallest = min(found, key=lambda arch: (cost(arch), arch.key))
     return smallest, cost(smallest)
+
+
+def _starts(space: SearchSpace) -> list[Arch]:
+    """Smallest widths, with the first, the second, … operator and bands in every slot."""
+    categories = space.categories
+    longest = max((len(values) for values in categories.values()), default=1)
+    found = [space.smallest]
+    for turn in range(longest):
+        wanted = {s: values[min(turn, len(values) - 1) :][:1] for s, values in categories.items()}
+        found.append(space.narrowest(space.preferred(wanted)))
+    return list(dict.fromkeys(found))
+
+
+def _descended(space: SearchSpace, cost: Cost, arch: Arch) -> Arch:
+    least = cost(arch)
+    while True:
+        before = least
+        for slot, values in space.categories.items():
+            for value in values:
+                chosen = {s: value if s == slot else arch[s] for s in space.categories}
+                with suppress(ArchError):  # bands of two stages that no width allows
+                    other = space.narrowest(chosen)
+                    if (now := cost(other)) < least:
+                        arch, least = other, now
+        if least == before:
+            return arch
 
 
 class FeasibleSampler:
     """Draws and varies archs of `space` whose cost is at most `budget`.
 
-    `cost` must never fall when a width grows (operators may order as they like); nothing else is
-    assumed of it. Each method costs a bounded number of calls of `cost`.
+    `cost` must never fall when a width grows (operators and bands may order as they like); nothing
+    else is assumed of it. Each method costs a bounded number of calls of `cost`.
 
     Raises: BudgetError if no arch fits; `where` and `unit` word its message.
     """
@@ -60,11 +92,13 @@ class FeasibleSampler:
                 f"{where}: {_thousands(budget)} is below the smallest generator of this space, "
                 f"{_thousands(self.floor)} {unit}; raise the budget or admit smaller widths"
             )
-        self._ops = [(s, v) for s, v in space.choices if not _is_width(v)]
+        self._categories = list(space.categories.items())
         self._widths = _width_slots(space)
-        self._starts = [arch for arch in _smallest_archs(space) if self.fits(arch)]
-        listed = list(itertools.islice(self.all(), list_up_to + 1))
-        self._listed = listed if len(listed) <= list_up_to else None
+        self._starts = [arch for arch in [self.smallest, *_starts(space)] if self.fits(arch)]
+        self._listed: list[Arch] | None = None
+        if math.prod(len(values) for _, values in self._categories) <= list_up_to:
+            listed = list(itertools.islice(self.all(), list_up_to + 1))
+            self._listed = listed if len(listed) <= list_up_to else None
 
     @property
     def count(self) -> int | None:
@@ -75,9 +109,20 @@ class FeasibleSampler:
         return self.cost(arch) <= self.budget
 
     def all(self) -> Iterator[Arch]:
-        """Every arch that fits, once; never visits a branch in which none does."""
-        for start in self._starts:
-            yield from self._wider(start, 0)
+        """Every arch that fits, once; never visits a combination in which none does."""
+        slots = [slot for slot, _ in self._categories]
+        for values in itertools.product(*(values for _, values in self._categories)):
+            start = self._narrowest(dict(zip(slots, values, strict=True)))
+            if start is not None:
+                yield from self._wider(start, 0)
+
+    def _narrowest(self, categories: Mapping[str, Value]) -> Arch | None:
+        """The arch of smallest widths with these operators and bands, if it fits."""
+        try:
+            arch = self.space.narrowest(categories)
+        except ArchError:
+            return None
+        return arch if self.fits(arch) else None
 
     def draw(self, rng: np.random.Generator) -> Arch:
         """One arch that fits; a pure function of `rng`.
@@ -95,28 +140,41 @@ class FeasibleSampler:
         return self.walk(rng)
 
     def draw_new(self, rng: np.random.Generator, seen: Collection[Arch]) -> Arch | None:
-        """As `draw`, but outside `seen` (better a set); None when every arch that fits is in it."""
+        """As `draw`, but outside `seen` (better a set); None when every arch that fits is in it.
+
+        Where too many fit to be listed and draws meet none that is new, it is one that differs from
+        a seen arch in one slot, and None when there is none of these.
+        """
         for _ in range(NEW_TRIES):
             arch = self.draw(rng)
             if arch not in seen:
                 return arch
         if self._listed is None:
-            return next((arch for arch in self.all() if arch not in seen), None)
+            return next((arch for arch in self._beside(seen) if arch not in seen), None)
         left = [arch for arch in self._listed if arch not in seen]
         return _pick(left, rng) if left else None
+
+    def _beside(self, archs: Collection[Arch]) -> Iterator[Arch]:
+        """The starts, and every arch that fits and differs from one of `archs` in one slot."""
+        yield from self._starts
+        for arch in sorted(archs, key=lambda one: one.key):
+            for slot in self._widths + self._categories:
+                for value in self._fitting(arch, slot):
+                    yield arch.replace({slot[0]: value})
 
     def walk(self, rng: np.random.Generator, sweeps: int = WALK_SWEEPS) -> Arch:
         """One arch that fits, near uniform, at some 25 calls of `cost` per sweep of eight slots.
 
-        Starts from a random combination of operators that fits and widens its smallest arch slot
-        by slot in random order, each slot uniform over the values that leave the rest possible:
-        that alone favours wide early slots. Then each slot in turn, in random order, is redrawn
-        uniformly over the values that fit (Gibbs sampling of the uniform distribution).
+        Starts from one of the combinations of operators and bands that fit, and widens its
+        smallest arch slot by slot in random order, each slot uniform over the values that leave
+        the rest possible: that alone favours wide early slots. Then each slot in turn, in random
+        order, is redrawn uniformly over the values that fit (Gibbs sampling of the uniform
+        distribution).
         """
         arch = _pick(self._starts, rng)
         for index in rng.permutation(len(self._widths)):
             arch = self._redraw(arch, self._widths[index], rng)
-        slots = self._widths + self._ops
+        slots = self._widths + self._categories
         for _ in range(sweeps):
             for index in rng.permutation(len(slots)):
                 arch = self._redraw(arch, slots[index], rng)
@@ -133,16 +191,30 @@ class FeasibleSampler:
     def shrink(self, arch: Arch, rng: np.random.Generator) -> Arch:
         """`arch` itself if it fits, otherwise with random width slots lowered until it does.
 
-        One value at a time, so a slot with many values is not emptied at once. Operators change
-        only where they would not fit at the smallest widths.
+        One value at a time, so a slot with many values is not emptied at once. Operators and bands
+        change, to those of the cheapest arch, only where they would not fit at the smallest widths.
         """
-        if not any(all(start[s] == arch[s] for s, _ in self._ops) for start in self._starts):
-            start = _pick(self._starts, rng)
-            arch = arch.replace({slot: start[slot] for slot, _ in self._ops})
+        categories = {slot: arch[slot] for slot, _ in self._categories}
+        order = [slot for slot, _ in self._categories]
+        while self._narrowest(categories) is None:
+            slot = order.pop(int(rng.integers(len(order))))
+            categories[slot] = self.smallest[slot]
+        values = arch.values | categories
+        for slot, _ in self._widths:
+            legal = self.space.fitting(slot, values)
+            if values[slot] not in legal:
+                values[slot] = _pick(legal, rng)
+        arch = Arch.of(arch.family, values)
         while not self.fits(arch):
-            slot, values = _pick([(s, v) for s, v in self._widths if arch[s] != v[0]], rng)
-            arch = arch.replace({slot: values[values.index(arch[slot]) - 1]})
+            lower = {s: self._below(arch, s) for s, _ in self._widths}
+            slot = _pick([s for s, values in lower.items() if values], rng)
+            arch = arch.replace({slot: lower[slot][-1]})
         return arch
+
+    def _below(self, arch: Arch, slot: str) -> list[Value]:
+        """The values of a width slot below that of `arch`, ascending."""
+        legal = self.space.fitting(slot, arch.values)
+        return sorted(v for v in legal if v < arch[slot])  # type: ignore[operator]  # widths
 
     def _wider(self, arch: Arch, index: int) -> Iterator[Arch]:
         """Every arch that fits and equals `arch` in the width slots before `index`."""
@@ -155,22 +227,16 @@ class FeasibleSampler:
 
     def _fitting(self, arch: Arch, of: Slot) -> tuple[Value, ...]:
         """The values of one slot with which `arch`, otherwise unchanged, fits."""
-        slot, values = of
-        if not _is_width(values):
+        slot = of[0]
+        values = self.space.fitting(slot, arch.values)
+        if not _is_width(of[1]):
             return tuple(v for v in values if self.fits(arch.replace({slot: v})))
+        values = tuple(v for v in of[1] if v in values)  # ascending
         end = bisect_right(values, self.budget, key=lambda v: self.cost(arch.replace({slot: v})))
         return values[:end]
 
     def _redraw(self, arch: Arch, of: Slot, rng: np.random.Generator) -> Arch:
         return arch.replace({of[0]: _pick(self._fitting(arch, of), rng)})
-
-
-def _smallest_archs(space: SearchSpace) -> Iterator[Arch]:
-    """The arch of smallest widths, once per combination of operators."""
-    slots = [slot for slot, _ in space.choices]
-    options = [(min(v),) if _is_width(v) else v for _, v in space.choices]
-    for values in itertools.product(*options):
-        yield Arch(space.family, tuple(zip(slots, values, strict=True)))
 
 
 def _width_slots(space: SearchSpace) -> list[Slot]:

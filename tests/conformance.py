@@ -1,4 +1,4 @@
-"""What every generator family owes, with every operator: checks that test modules call.
+"""What every generator family owes, with every operator and split: checks for test modules.
 
 A new entry of `FAMILIES` or `OPERATORS` appears in `cases` by itself. `Case` also fits a `build`
 written by a user.
@@ -6,9 +6,10 @@ written by a user.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,8 +18,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gancompress.arch import Arch, SearchSpace
 from gancompress.cost import CostModel, network_cost
-from gancompress.nets import FAMILIES
+from gancompress.distill.taps import tapped
+from gancompress.export import weights
+from gancompress.export.card import Card
+from gancompress.nets import FAMILIES, Family
 from gancompress.nets.blocks import OPERATORS
+from gancompress.nets.features import ONE, Bands
+from gancompress.nets.windows import Window, windows_of
 from gancompress.supernet import (
     Build,
     Supernet,
@@ -30,6 +36,12 @@ from gancompress.supernet import (
 )
 
 WIDTHS = (7, 4, 3)  # odd ones too, so that no window happens to be aligned
+SPLITS = (ONE, Bands(0.5), Bands(0.25, 0.25))
+# By the number of bands: of a stage the least channels with bands of 8, and a little more (where
+# splits are to choose from, 16 allow only some of them); and the side of the images, with which the
+# coarsest band of the trunk is 2x2.
+CHANNELS = {1: (), 2: (20, 16), 3: (36, 32)}
+SIDES = {1: 16, 2: 16, 3: 32}
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,7 @@ class Case:
     build: Build
     space: SearchSpace
     shape: tuple[int, int, int, int]
+    family: Family | None = None
 
     def archs(self, count: int, seed: int = 0) -> list[Arch]:
         """Both ends of the space, and random archs up to `count` in all."""
@@ -64,19 +77,34 @@ class Case:
 
 
 def cases(blocks: int = 4) -> list[Case]:
-    """Every family with every operator alone, and with all of them to choose from per group.
+    """Every family with every operator and split alone, in all stages, and with all to choose from.
 
-    blocks: repeated blocks; four make groups of unequal size.
+    blocks: repeated blocks, of undivided networks; four make groups of unequal size.
     """
-    choices = {**{op: (op,) for op in OPERATORS}, "mixed": tuple(OPERATORS)}
     made = []
-    for name, family_class in FAMILIES.items():
-        family = family_class(in_channels=2, out_channels=3, blocks=blocks)
-        side = 4 * family.size_multiple
-        for label, ops in choices.items():
-            space = family.space(WIDTHS, ops)
-            made.append(Case(f"{name}-{label}", family.build, space, (2, 2, side, side)))
+    for name, make in FAMILIES.items():
+        for op in OPERATORS:
+            for split in SPLITS:
+                family = make(in_channels=2, blocks=blocks if split == ONE else 1)
+                made.append(_case(f"{name}-{op}-{split}", family, (op,), (split,)))
+        family = make(in_channels=2, blocks=2)
+        made.append(_case(f"{name}-mixed", family, tuple(OPERATORS), SPLITS))
     return made
+
+
+def _case(label: str, family: Family, ops: Sequence[str], splits: Sequence[Bands]) -> Case:
+    """These operators in every stage, and in each the splits that the family's layout gives it."""
+    count = max(split.count for split in splits)
+    channels = CHANNELS[count] + ((16,) if len(splits) > 1 else ())
+    units = {s: family.channels(s.removesuffix(".width"))[s] for s in family.width_slots}
+    widths = {slot: [c // per_unit for c in channels] for slot, per_unit in units.items()}
+    bands = {
+        stage: list(dict.fromkeys(family.layout(split)[stage] for split in splits))
+        for stage in family.stages[:-1]
+    }
+    every = dict.fromkeys(family.stages, ops)
+    space = family.space(widths if count > 1 else WIDTHS, every, bands)
+    return Case(label, family.build, space, (2, 2, SIDES[count], SIDES[count]), family)
 
 
 @contextmanager
@@ -93,7 +121,7 @@ def check_output_equals_extracted(
     layout = torch.channels_last if channels_last else torch.contiguous_format
     x = case.images().to(memory_format=layout)
     seed = 8 * training + 4 * bf16 + 2 * channels_last + grad  # other archs in every condition
-    for arch in case.archs(4, seed):
+    for arch in case.archs(3, seed):
         net = supernet.extract(arch)  # before running: statistics move in training
         assert net.training is training
         with conditions(bf16=bf16, grad=grad):
@@ -103,39 +131,84 @@ def check_output_equals_extracted(
             assert torch.equal(window(supernet.bank[name], tensor.shape), tensor), name
 
 
+def undivided(arch: Arch) -> Arch:
+    """The arch of the same widths and operators, without bands."""
+    return arch.replace({slot: str(ONE) for slot, _ in arch.slots if slot.endswith(".bands")})
+
+
 def check_gradients_equal_extracted(case: Case) -> None:
     """Gradients land in the bank: the extracted network's in its window, zero elsewhere."""
     supernet = case.supernet()
     x = case.images()
-    for arch in case.archs(4, seed=1):
+    for arch in case.archs(3, seed=1):
         supernet.zero_grad(set_to_none=True)
         net = supernet.extract(arch)
         weight = torch.randn(net(x).shape, generator=torch.Generator().manual_seed(2))
         (supernet(arch, x) * weight).sum().backward()
         (net(x) * weight).sum().backward()
-        own = dict(net.named_parameters())
+        expected = {n: torch.zeros_like(tensor) for n, tensor in supernet.bank.items()}
+        trained, windows = set(), windows_of(net)
+        for name, own in net.named_parameters():
+            assert own.grad is not None, name
+            at = windows.get(name, Window(name))
+            window(expected[at.name], own.shape, at.starts).copy_(own.grad)
+            trained.add(at.name)
         for name, tensor in supernet.bank.items():
-            if name not in own:
-                assert tensor.grad is None, name
-                continue
-            expected = torch.zeros_like(tensor)
-            grad = own[name].grad
-            assert grad is not None and tensor.grad is not None, name
-            window(expected, grad.shape).copy_(grad)
-            torch.testing.assert_close(tensor.grad, expected, rtol=1e-5, atol=1e-6)
+            assert (tensor.grad is not None) == (name in trained), name
+            if tensor.grad is not None:
+                torch.testing.assert_close(tensor.grad, expected[name], rtol=1e-5, atol=1e-6)
 
 
 def check_bank_holds_the_largest_shapes(case: Case) -> None:
-    """The bank is the element-wise largest of every name over all archs, not the corners alone."""
+    """The bank is the element-wise largest of every name over all archs, not the corners alone;
+    an arch with bands has its windows in what the undivided arch of its widths needs."""
     largest: dict[str, tuple[int, ...]] = {}
-    rng = np.random.default_rng(3)
-    drawn = [case.space.sample(rng) for _ in range(20)]
-    for arch in [*case.space.corners(), *drawn, case.space.smallest]:
-        for name, tensor in named_tensors(skeleton_of(case.build, arch)):
+    for arch in [*case.space.corners(), *case.archs(20, seed=3)]:
+        for name, tensor in named_tensors(skeleton_of(case.build, undivided(arch))):
             before = largest.get(name, (0,) * tensor.dim())
             largest[name] = tuple(map(max, before, tensor.shape))
     bank = Supernet(case.build, case.space).bank
     assert {name: tuple(tensor.shape) for name, tensor in bank.items()} == largest
+
+
+def check_absorbed_networks_come_back(case: Case) -> None:
+    """Weights that a supernet absorbs are those of the network that it then gives back."""
+    supernet = case.supernet()
+    for arch in case.archs(4, seed=6):
+        net = case.build(arch)
+        supernet.absorb(net, arch)
+        back = dict(named_tensors(supernet.extract(arch)))
+        assert [name for name, t in named_tensors(net) if not torch.equal(t, back[name])] == []
+
+
+def check_taps_are_features_of_the_trunk(case: Case) -> None:
+    """All taps give (N, C, H, W) of one size, however the features are split, C of the trunk."""
+    assert case.family is not None
+    supernet, taps, x = case.supernet().eval(), case.family.taps(), case.images()
+    for arch in case.archs(4, seed=7):
+        subnet = supernet.subnet(arch)
+        with torch.no_grad(), tapped(subnet.skeleton, taps) as taken:
+            subnet(x)
+        plain = skeleton_of(case.build, undivided(arch))
+        with torch.no_grad(), tapped(plain, taps) as wanted:
+            plain(torch.empty_like(x, device="meta"))
+        assert len(taps) > 1 and list(taken) == list(taps)
+        for name in taps:
+            assert taken[name].shape == wanted[name].shape, (name, arch.key)
+            assert torch.isfinite(taken[name]).all(), (name, arch.key)
+
+
+def check_exported_weights_rebuild_the_network(case: Case, folder: Path) -> None:
+    """The safetensors export answers as the subnet, to the last bit."""
+    assert case.family is not None
+    supernet, x = case.supernet().eval(), case.images()
+    _, channels, *size = case.shape
+    multiple = case.family.size_multiple
+    card = Card(case.family.options, channels, 3, (size[0], size[1]), multiple)
+    for arch in case.archs(3, seed=8):
+        weights.write(supernet.extract(arch), arch, card, folder, x)
+        with torch.no_grad():
+            assert torch.equal(weights.load(folder)(x), supernet(arch, x)), arch.key
 
 
 def check_skeletons_hold_no_memory(case: Case) -> None:
@@ -149,11 +222,15 @@ def check_skeletons_hold_no_memory(case: Case) -> None:
 
 
 def check_permuted_slots_compute_the_same(case: Case) -> None:
-    """Permuting the axes of any one width slot together leaves the function unchanged."""
+    """Permuting the axes of any one width slot together leaves the function unchanged.
+
+    In undivided networks: a band's channels are not another band's.
+    """
     supernet = case.supernet().eval()
     x = case.images()
     generator = torch.Generator().manual_seed(4)
-    for arch in case.space.corners():
+    corners = [arch for arch in case.space.corners() if arch == undivided(arch)]
+    for arch in corners:
         net = supernet.extract(arch)
         before = net(x)
         moved = 0
@@ -162,6 +239,7 @@ def check_permuted_slots_compute_the_same(case: Case) -> None:
                 moved += _permute(case.build, net, arch, slot, generator)
                 torch.testing.assert_close(net(x), before, rtol=1e-4, atol=2e-5)
         assert moved > 0
+    assert corners
 
 
 def _permute(
@@ -179,16 +257,16 @@ def _permute(
     return count
 
 
-def check_cost_model_equals_measurement(case: Case, count: int = 8) -> None:
+def check_cost_model_equals_measurement(case: Case, count: int = 6) -> None:
     """Cached costs equal those of the whole network, and torch's own count; in any order."""
     shape = case.shape[1:]
-    model = CostModel(case.build, case.space, shape)
+    model = CostModel(case.build, case.family.parts() if case.family else (), shape)
     archs = case.archs(count, seed=5)
     for arch in [*archs, *reversed(archs)]:
         with torch.device("meta"):
             net = case.build(arch)
-            cost = model(arch)
-            assert cost == network_cost(net, torch.empty(1, *shape)), arch.key
+            whole = network_cost(net, torch.empty(1, *shape))
+        assert model(arch) == whole, arch.key
     for arch in archs[:4]:
         with torch.device("meta"):
             net = case.build(arch)

@@ -41,7 +41,8 @@ def test_profile_json_has_the_published_counts() -> None:
     assert code == 0
     assert set(found) == {"generator", "discriminator"}
     assert set(found["generator"]) == {
-        "params", "macs_true", "macs_published", "macs_published_norm", "activation_bytes", "arch",
+        "params", "macs_true", "macs_published", "macs_published_norm", "activation_bytes",
+        "saved_bytes", "arch",
     }  # fmt: skip
     assert found["generator"]["params"] == 702_835
     assert found["discriminator"]["params"] == 11_040_641

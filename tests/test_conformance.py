@@ -1,6 +1,7 @@
-"""Every family with every operator: one set of weights, many equal networks."""
+"""Every family with every operator and split: one set of weights, many equal networks."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -10,23 +11,30 @@ from gancompress.nets.blocks import OPERATORS
 
 CASES = conformance.cases()
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+UNDIVIDED = [case for case in CASES if case.name.endswith("-0")]
 FLAGS = list(itertools.product((False, True), repeat=4))
+FEW = [flags for flags in FLAGS if flags[1] == flags[2] and flags[0] == flags[3]]
 
 
-def test_cases_cover_every_family_and_operator() -> None:
-    assert len(FAMILIES) == 1 and len(OPERATORS) == 2  # a new one belongs into this count
-    assert len(CASES) == len(FAMILIES) * (len(OPERATORS) + 1)
+def test_cases_cover_every_family_operator_and_number_of_bands() -> None:
+    assert len(FAMILIES) == 2 and len(OPERATORS) == 2  # a new one belongs into this count
+    assert {split.count for split in conformance.SPLITS} == {1, 2, 3}
+    assert len(CASES) == len(FAMILIES) * (len(OPERATORS) * 3 + 1)
     for case in CASES:
-        if not case.name.endswith("mixed"):
-            ops = {v for _, values in case.space.choices for v in values if isinstance(v, str)}
-            assert ops == {case.name.split("-")[1]}
+        ops = {v for s, values in case.space.choices for v in values if s.endswith(".op")}
+        bands = {v for s, values in case.space.choices for v in values if s.endswith(".bands")}
+        _, op, *_ = case.name.split("-")
+        assert ops == (set(OPERATORS) if op == "mixed" else {op})
+        assert bool(case.space.rules) == (op == "mixed") and len(bands) <= 5
+        trunk = dict(case.space.choices)["body.0.bands"]
+        splits = [str(split) for split in conformance.SPLITS]
+        assert list(trunk) == (splits if op == "mixed" else [case.name.split("-")[2]])
 
 
-@every_case
 @pytest.mark.parametrize(
-    ("training", "bf16", "channels_last", "grad"),
-    FLAGS,
-    ids=["-".join(str(int(flag)) for flag in flags) for flags in FLAGS],
+    ("case", "training", "bf16", "channels_last", "grad"),
+    [(case, *flags) for case in CASES for flags in FLAGS if case in UNDIVIDED or flags in FEW],
+    ids=lambda value: value.name if isinstance(value, conformance.Case) else str(int(value)),
 )
 def test_supernet_output_equals_extracted_to_the_last_bit(
     case: conformance.Case, training: bool, bf16: bool, channels_last: bool, grad: bool
@@ -52,6 +60,21 @@ def test_supernet_skeletons_hold_no_memory(case: conformance.Case) -> None:
 
 
 @every_case
+def test_absorbed_networks_come_back(case: conformance.Case) -> None:
+    conformance.check_absorbed_networks_come_back(case)
+
+
+@every_case
+def test_taps_are_features_of_the_trunk(case: conformance.Case) -> None:
+    conformance.check_taps_are_features_of_the_trunk(case)
+
+
+@every_case
+def test_exported_weights_rebuild_the_network(case: conformance.Case, tmp_path: Path) -> None:
+    conformance.check_exported_weights_rebuild_the_network(case, tmp_path)
+
+
+@pytest.mark.parametrize("case", UNDIVIDED, ids=lambda case: case.name)
 def test_permuting_a_slot_leaves_the_function_unchanged(case: conformance.Case) -> None:
     conformance.check_permuted_slots_compute_the_same(case)
 

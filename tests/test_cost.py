@@ -157,15 +157,17 @@ class Layers(nn.Module):
 def test_layer_costs_equal_hand_counts() -> None:
     net = skeleton_of(Layers, Arch.of("layers", {"width": 3}))
     costs = layer_costs(net, torch.empty(1, 4, 9, 8, device="meta"))
+    image = 4 * 4 * 72  # bytes; the network around each layer holds it
     # grouped: (1, 4, 9, 8) -> (1, 6, 4, 4), 3x1 kernels on 2 of the 4 channels
     macs = 3 * 2 * 6 * 16
-    assert costs["grouped"] == Cost(3 * 2 * 6, macs, macs, macs, 4 * (4 * 72 + 6 * 16))
+    assert costs["grouped"] == Cost(3 * 2 * 6, macs, macs, macs, image + 4 * 6 * 16, image)
     # up: -> (1, 6, 8, 8), 2x2 kernels, every input channel feeds 3 outputs
-    true = 4 * 3 * 6 * 16
-    assert costs["up"] == Cost(4 * 3 * 6 + 6, true, 4 * true, 4 * true, 4 * (96 + 6 * 64))
-    assert costs["norm"] == Cost(12, 0, 0, 6 * 64, 4 * 2 * 6 * 64)
+    true, held = 4 * 3 * 6 * 16, image + 4 * (96 + 384)
+    assert costs["up"] == Cost(4 * 3 * 6 + 6, true, 4 * true, 4 * true, held, 4 * 96)
+    # norm: saves its input, and of each channel mean and deviation
+    assert costs["norm"] == Cost(12, 0, 0, 384, image + 4 * 2 * 384, 4 * (384 + 6 + 6))
     dense = 6 * 5 * 64
-    assert costs["dense"] == Cost(35, dense, dense, dense, 4 * (6 + 5) * 64)
+    assert costs["dense"] == Cost(35, dense, dense, dense, image + 4 * (6 + 5) * 64, 4 * 384)
 
 
 class Reused(nn.Module):
@@ -211,7 +213,7 @@ def test_cost_model_is_exact_where_a_slot_matters_at_some_widths_alone(
         return Middle(arch, pick)
 
     space = SearchSpace.of("middle", {"a": (8, 6, 2), "b": (5, 3)})
-    model = CostModel(build, space, (3, 8, 8))
+    model = CostModel(build, (), (3, 8, 8))
     archs = list(space.all())
     for arch in [*archs, *reversed(archs)]:
         net = skeleton_of(build, arch)
@@ -226,16 +228,17 @@ def test_cost_model_measures_nothing_once_warm() -> None:
         return Layers(arch)
 
     space = SearchSpace.of("layers", {"width": (1, 2, 3)})
-    model = CostModel(build, space, (4, 9, 8))
+    model = CostModel(build, (), (4, 9, 8))
     cold = [model(arch) for arch in space.all()]
     count = len(built)
     assert [model(arch) for arch in space.all()] == cold and len(built) == count
 
 
 def test_activation_bytes_are_the_largest_working_set_of_one_layer() -> None:
-    arch = RESNET.uniform(64, "dense")
-    # The stem's norm holds 64 channels at full size twice, in four bytes: more than any other.
-    assert measured(arch).activation_bytes == 2 * 64 * SIDE * SIDE * 4
+    # The last up's norm takes and gives 64 channels at full size; around it the stage was given
+    # 128 at half of the side, the network the image.
+    held = (64 + 64) * SIDE**2 + 128 * (SIDE // 2) ** 2 + 3 * SIDE**2
+    assert measured(RESNET.uniform(64)).activation_bytes == 4 * held
     assert Cost(activation_bytes=3) + Cost(activation_bytes=5) == Cost(activation_bytes=5)
 
 

@@ -7,11 +7,11 @@ from torch import nn
 from gancompress.distill.calibrate import calibrate, design_matrix
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.nets import ResNet
-from gancompress.nets.blocks import dense_conv, init_normal
+from gancompress.nets.blocks import Conv, dense, init_normal
 from gancompress.supernet import Supernet
 
 CONVS = [
-    dense_conv(3, 4, kernel=7),
+    dense(Conv(3, 4, 7, padding=3, padding_mode="reflect")),
     nn.Conv2d(3, 4, 3, stride=2, padding=1),
     nn.Conv2d(3, 4, 1),
     nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=1),
@@ -39,7 +39,7 @@ def small_teacher(op: str) -> tuple[ResNet, nn.Module, Supernet, torch.Tensor]:
     init_normal(teacher, torch.Generator().manual_seed(1), std=0.1)
     teacher.load_state_dict(sort_channels(family.build, arch, dict(teacher.named_parameters())))
     supernet = Supernet(family.build, family.space([8, 4], [op])).eval()
-    fill_from_teacher(supernet, dict(teacher.named_parameters()))
+    fill_from_teacher(supernet, teacher)
     coarse = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(2))
     return family, teacher, supernet, nn.functional.interpolate(coarse, size=(32, 32)).tanh()
 

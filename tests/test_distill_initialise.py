@@ -141,17 +141,19 @@ def test_supernet_filled_from_its_teacher_answers_as_the_teacher(op: str, sort: 
     other = {"dense": "separable", "separable": "dense"}[op]
     supernet = Supernet(FAMILY.build, FAMILY.space((5, 3), (op, other)))
     weights = sort_channels(FAMILY.build, arch, tensors(net)) if sort else tensors(net)
-    fill_from_teacher(supernet, weights)
+    before = run(net, tensors(net))
+    net.load_state_dict(weights)
+    fill_from_teacher(supernet, net)
     with torch.no_grad():
         answer = supernet(arch, X)
-    assert torch.equal(answer, run(net, weights))
-    torch.testing.assert_close(answer, run(net, tensors(net)), rtol=0, atol=1e-5)
+        assert torch.equal(answer, net(X))
+    torch.testing.assert_close(answer, before, rtol=0, atol=1e-5)
 
 
 def test_supernet_narrower_than_its_teacher_takes_the_leading_channels() -> None:
     net = teacher(5)
     supernet = Supernet(FAMILY.build, FAMILY.space((4, 2), ("dense",)))
-    fill_from_teacher(supernet, tensors(net))
+    fill_from_teacher(supernet, net)
     assert torch.equal(supernet.bank["stem.conv.weight"], net.stem.conv.weight[:4])
     own = tensors(net)
     for name, tensor in supernet.bank.items():
@@ -163,7 +165,7 @@ def test_separable_supernet_takes_the_dense_teacher_s_nearest_kernels() -> None:
     net = teacher(5)
     space: SearchSpace = FAMILY.space((5, 3), ("separable",))
     supernet = Supernet(FAMILY.build, space)
-    fill_from_teacher(supernet, tensors(net))
+    fill_from_teacher(supernet, net)
     for i in range(4):
         for conv in ("conv1", "conv2"):
             stem = f"body.{i}.{conv}"

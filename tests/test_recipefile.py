@@ -93,10 +93,9 @@ steps: 5
         'bad.yaml: data.load_size.1: found "x"; an integer is allowed',
         "bad.yaml: data.search_fraction: found 1.5; below 1 is allowed",
         'bad.yaml: data.fodler: unknown key; did you mean "folder"?',
-        'bad.yaml: family.name: found "unet"; resnet is allowed',
-        "bad.yaml: task.name: missing; pix2pix is allowed",
-        'bad.yaml: task.nam: unknown key; did you mean "name"?',
-        "bad.yaml: teacher.steps: missing; it is needed: optimiser steps of the generator",
+        'bad.yaml: family.name: found "unet"; one of resnet, stargan; did you mean "resnet"?',
+        "bad.yaml: task.name: missing; one of pix2pix, stargan",
+        "bad.yaml: teacher.steps: missing; it is needed: training steps, one batch each",
         "bad.yaml: teacher.beta1: found true; a number is allowed",
         "bad.yaml: teacher.ema: found NaN; a finite number is allowed",
         "bad.yaml: teacher.width: found 0; at least 1 is allowed",
@@ -143,8 +142,11 @@ def test_missing_sections_are_told_each(tmp_path: Path) -> None:
         ("teacher.width.x=1", 'teacher.width: found {"x": 1}; an integer is allowed'),
         ("teacher.steps=true", "found true; an integer is allowed"),
         ("data=5", "found 5; a section of keys is allowed"),
-        ("data.name=mapz", 'found "mapz"; one of maps, pairs; did you mean "maps"?'),
-        ("data={}", "data.name: missing; one of maps, pairs"),
+        (
+            "data.name=mapz",
+            'found "mapz"; one of maps, pairs, map-domains, domains; did you mean "maps"?',
+        ),
+        ("data={}", "data.name: missing; one of maps, pairs, map-domains, domains"),
         ("data.folder.x=1", 'data.folder: found {"x": 1}; text is allowed'),
         (
             "supernet.losses={l2: 1}",
@@ -210,12 +212,15 @@ def test_unknown_recipes_are_refused_with_the_known_ones() -> None:
 def test_packaged_recipes_load_and_begin_with_their_command(name: str) -> None:
     assert load_recipe(name).name == name
     comment = recipe_comment(name)
-    assert comment[0] == f"gancompress run {name}"
+    command, *overrides = comment[0].split(" data.")  # where a recipe needs the user's images
+    assert command == f"gancompress run {name}"
+    assert all("=DIR" in override for override in overrides)
     assert len(" ".join(comment[1:])) > 40
 
 
 def test_the_packaged_recipes_are_these() -> None:
-    assert packaged_recipes() == ["edges2shoes", "map2sat", "maps", "quickstart"]
+    of_pairs = ["edges2shoes", "map2sat", "maps", "quickstart"]
+    assert packaged_recipes() == [*of_pairs, "stargan-celeba", "stargan-maps", "stargan-rafd"]
 
 
 def test_recipes_of_the_papers_have_their_settings() -> None:

@@ -3,78 +3,169 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from gancompress.nets.norms import InstanceNorm
+from gancompress.nets.bands import band_conv, band_norm
+from gancompress.nets.features import ONE, Bands, Features, added, converted, per_band
+from gancompress.nets.plain import PaddingMode
 
 
-class SeparableConv(nn.Module):
-    """Depthwise 3x3, instance norm, pointwise 1x1: the "mobile" convolution of GAN compression.
+@dataclass(frozen=True)
+class Conv:
+    """One convolution of a network, whatever operator carries it out.
 
-    No activation between the two; both have a bias (Li et al. 2020, GAN Compression).
-    (N, in_channels, H, W) -> (N, out_channels, H, W).
+    `affine` is the inner norm's of operators that have one; the other names are torch's.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.depthwise = dense_conv(in_channels, in_channels, groups=in_channels)
-        self.norm = InstanceNorm(in_channels)
-        self.pointwise = nn.Conv2d(in_channels, out_channels, 1)
+    in_channels: int
+    out_channels: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+    padding_mode: PaddingMode = "zeros"
+    bias: bool = True
+    affine: bool = False
+    transposed: bool = False
+    output_padding: int = 0
+    bands_in: Bands = ONE
+    bands_out: Bands = ONE
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.pointwise(self.norm(self.depthwise(x)))
-        return out
+
+def dense(conv: Conv) -> nn.Module:
+    """The ordinary convolution, OctConv or M-OctConv, by its splits."""
+    return _spatial(conv, groups=1)
 
 
-def dense_conv(in_channels: int, out_channels: int, kernel: int = 3, groups: int = 1) -> nn.Conv2d:
-    """A same-size convolution with reflection padding."""
-    return nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel,
-        padding=kernel // 2,
-        padding_mode="reflect",
+def _spatial(conv: Conv, groups: int) -> nn.Module:
+    return band_conv(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel,
+        bands_in=conv.bands_in,
+        bands_out=conv.bands_out,
+        stride=conv.stride,
+        padding=conv.padding,
+        padding_mode=conv.padding_mode,
+        bias=conv.bias,
         groups=groups,
+        transposed=conv.transposed,
+        output_padding=conv.output_padding,
     )
 
 
-OPERATORS: dict[str, Callable[[int, int], nn.Module]] = {
-    "dense": dense_conv,
-    "separable": SeparableConv,
-}
+class SeparableConv(nn.Module):
+    """Depthwise, instance norm, pointwise 1x1: the "mobile" convolution of GAN compression.
+
+    No activation between the two; both have a bias (Li et al. 2020, GAN Compression). Split
+    features: the depthwise convolution stays within each band, the pointwise one mixes bands.
+    """
+
+    def __init__(self, conv: Conv) -> None:
+        super().__init__()
+        inner = replace(conv, out_channels=conv.in_channels, bands_out=conv.bands_in)
+        self.depthwise = _spatial(inner, groups=conv.in_channels)
+        self.norm = band_norm(conv.in_channels, conv.bands_in, conv.affine)
+        self.pointwise = _pointwise(conv)
+
+    def forward(self, x: Features) -> Features:
+        out: Features = self.pointwise(self.norm(self.depthwise(x)))
+        return out
+
+
+class SeparableUp(nn.Module):
+    """Pointwise 1x1, instance norm, transposed depthwise: the other order, for enlarging.
+
+    The pointwise convolution, nearly all of the work, then runs at the lower resolution: for 3x3
+    kernels of stride 2 a ninth of the dense one's MACs, not four ninths.
+    """
+
+    def __init__(self, conv: Conv) -> None:
+        super().__init__()
+        inner = replace(conv, in_channels=conv.out_channels, bands_in=conv.bands_out)
+        self.pointwise = _pointwise(conv)
+        self.norm = band_norm(conv.out_channels, conv.bands_out, conv.affine)
+        self.depthwise = _spatial(inner, groups=conv.out_channels)
+
+    def forward(self, x: Features) -> Features:
+        out: Features = self.depthwise(self.norm(self.pointwise(x)))
+        return out
+
+
+def _pointwise(conv: Conv) -> nn.Module:
+    return band_conv(
+        conv.in_channels,
+        conv.out_channels,
+        1,
+        bands_in=conv.bands_in,
+        bands_out=conv.bands_out,
+        bias=conv.bias,
+    )
+
+
+def separable(conv: Conv) -> nn.Module:
+    return SeparableUp(conv) if conv.transposed else SeparableConv(conv)
+
+
+def entered(conv: Conv) -> Conv:
+    """`conv` from the split to which its input is converted first; mostly that is its own.
+
+    Between undivided features and three bands one band would have no edge. The finer of the two
+    folds middle and low band into one then (as Tobar and Torres 2020 do in a layer of its own).
+    """
+    ends = conv.bands_in, conv.bands_out
+    if abs(ends[0].count - ends[1].count) < 2:
+        return conv
+    split = max(ends, key=lambda bands: bands.count)
+    return replace(conv, bands_in=Bands(split.alpha + split.beta))
+
+
+OPERATORS: dict[str, Callable[[Conv], nn.Module]] = {"dense": dense, "separable": separable}
 
 
 class Stage(nn.Module):
-    """Convolution, instance norm, ReLU."""
+    """Convolution by an operator, instance norm, ReLU; the input may be split in any way."""
 
-    def __init__(self, conv: nn.Module, channels: int) -> None:
+    def __init__(self, op: str, conv: Conv) -> None:
         super().__init__()
-        self.conv = conv
-        self.norm = InstanceNorm(channels)
+        conv = entered(conv)
+        self.bands = conv.bands_in
+        self.conv = OPERATORS[op](conv)
+        self.norm = band_norm(conv.out_channels, conv.bands_out, conv.affine)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(self.conv(x)))
+    def forward(self, x: Features) -> Features:
+        return per_band(torch.relu, self.norm(self.conv(converted(x, self.bands))))
 
 
 class ResidualBlock(nn.Module):
-    """x + norm(conv(dropout(relu(norm(conv(x)))))), both convolutions 3x3 by the same operator.
+    """x + norm(conv(dropout(relu(norm(conv(x)))))), both convolutions by the same operator.
 
-    (N, channels, H, W) -> the same shape; `inner` channels between the two convolutions.
+    `first` leads to the inner channels; the second convolution leads back from them, in the split
+    of `first.bands_out`, to which x is converted where its own differs.
     """
 
-    def __init__(self, channels: int, inner: int, op: str, dropout: float = 0.0) -> None:
+    def __init__(self, op: str, first: Conv, dropout: float = 0.0) -> None:
         super().__init__()
-        self.conv1 = OPERATORS[op](channels, inner)
-        self.norm1 = InstanceNorm(inner)
+        first = entered(first)
+        self.enters, self.bands = first.bands_in, first.bands_out
+        second = replace(
+            first,
+            in_channels=first.out_channels,
+            out_channels=first.in_channels,
+            bands_in=self.bands,
+        )
+        self.conv1 = OPERATORS[op](first)
+        self.norm1 = band_norm(first.out_channels, self.bands, first.affine)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = OPERATORS[op](inner, channels)
-        self.norm2 = InstanceNorm(channels)
+        self.conv2 = OPERATORS[op](second)
+        self.norm2 = band_norm(first.in_channels, self.bands, first.affine)
 
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = self.dropout(torch.relu(self.norm1(self.conv1(x))))  # (N, inner, H, W)
-        return x + self.norm2(self.conv2(hidden))
+    def forward(self, x: Features) -> Features:
+        hidden = per_band(torch.relu, self.norm1(self.conv1(converted(x, self.enters))))
+        hidden = per_band(self.dropout, hidden)
+        return added(converted(x, self.bands), self.norm2(self.conv2(hidden)))
 
 
 @torch.no_grad()

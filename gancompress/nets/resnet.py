@@ -1,18 +1,32 @@
-"""The ResNet generator of CycleGAN and pix2pix (Johnson et al. 2016; Zhu et al. 2017)."""
+"""The ResNet generators of CycleGAN and pix2pix, and of StarGAN.
+
+Johnson et al. 2016; Zhu et al. 2017; Choi et al. 2018.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch, SearchSpace
-from gancompress.errors import ArchError
-from gancompress.nets.blocks import OPERATORS, ResidualBlock, Stage, dense_conv
-from gancompress.nets.family import Widths, arch_of, space_of
+from gancompress.nets.blocks import OPERATORS, Conv, ResidualBlock, Stage, entered
+from gancompress.nets.family import Choices, Part, Widths, arch_of, check_arch, space_of
+from gancompress.nets.features import ONE, Bands, Features, converted
+from gancompress.nets.plain import PaddingMode
+
+
+@dataclass(frozen=True)
+class Style:
+    """In what the published ResNet generators differ."""
+
+    padding_mode: PaddingMode = "reflect"  # of the stem, the body and the head
+    kernel: int = 3  # of the stages that change the resolution
+    bias: bool = True
+    affine: bool = False  # instance norms with weights
 
 
 class ResNetGenerator(nn.Module):
@@ -22,40 +36,72 @@ class ResNetGenerator(nn.Module):
     """
 
     def __init__(
-        self, arch: Arch, in_channels: int, out_channels: int, blocks: int, dropout: float
+        self,
+        arch: Arch,
+        style: Style,
+        in_channels: int,
+        out_channels: int,
+        *,
+        blocks: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         stem, mid = arch.width("stem.width"), 2 * arch.width("down.0.width")
         trunk = 4 * arch.width("down.1.width")
         up0, up1 = 2 * arch.width("up.0.width"), arch.width("up.1.width")
-        self.stem = Stage(dense_conv(in_channels, stem, kernel=7), stem)
-        self.down = nn.ModuleList(
-            Stage(nn.Conv2d(a, b, 3, stride=2, padding=1), b)
-            for a, b in ((stem, mid), (mid, trunk))
-        )
-        groups = [group_of(i, blocks) for i in range(blocks)]
-        self.body = nn.ModuleList(
-            ResidualBlock(
-                trunk, 4 * arch.width(f"body.{g}.width"), arch.op(f"body.{g}.op"), dropout
+        at = ONE  # how the features are split where the construction has got to
+
+        def conv(stage: str, a: int, b: int, **options: Any) -> Conv:
+            nonlocal at
+            before, at = at, bands_in(arch, stage)
+            return Conv(
+                a,
+                b,
+                bias=style.bias,
+                affine=style.affine,
+                bands_in=before,
+                bands_out=at,
+                **options,
             )
-            for g in groups
+
+        def op(stage: str) -> str:
+            return arch.op(f"{stage}.op")
+
+        wide: dict[str, Any] = {"kernel": 7, "padding": 3, "padding_mode": style.padding_mode}
+        step: dict[str, Any] = {"kernel": style.kernel, "stride": 2}
+        grow: dict[str, Any] = {**step, "transposed": True, "output_padding": style.kernel % 2}
+        self.stem = Stage(op("stem"), conv("stem", in_channels, stem, **wide))
+        self.down = nn.ModuleList(
+            Stage(op(f"down.{i}"), conv(f"down.{i}", a, b, **step))
+            for i, (a, b) in enumerate(((stem, mid), (mid, trunk)))
         )
+        self.body = nn.ModuleList()
+        for stage in (f"body.{group_of(i, blocks)}" for i in range(blocks)):
+            inner = 4 * arch.width(f"{stage}.width")
+            first = conv(stage, trunk, inner, padding_mode=style.padding_mode)
+            self.body.append(ResidualBlock(op(stage), first, dropout))
         self.up = nn.ModuleList(
-            Stage(nn.ConvTranspose2d(a, b, 3, stride=2, padding=1, output_padding=1), b)
-            for a, b in ((trunk, up0), (up0, up1))
+            Stage(op(f"up.{i}"), conv(f"up.{i}", a, b, **grow))
+            for i, (a, b) in enumerate(((trunk, up0), (up0, up1)))
         )
-        self.head = dense_conv(up1, out_channels, kernel=7)
+        head = entered(conv("head", up1, out_channels, **wide))
+        self.head, self.head_bands = OPERATORS[op("head")](head), head.bands_in
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)  # (N, c0, H, W)
+        features: Features = self.stem(x)  # (N, c0, H, W)
         for stage in (*self.down, *self.body, *self.up):
-            x = stage(x)  # (N, 4 c2, H/4, W/4) through the body
-        return torch.tanh(self.head(x))
+            features = stage(features)  # (N, 4 c2, H/4, W/4) through the body
+        return torch.tanh(self.head(converted(features, self.head_bands)))
 
 
 def group_of(block: int, blocks: int) -> int:
     """Which of the (at most three) groups residual block number `block` belongs to."""
     return block * min(3, blocks) // blocks
+
+
+def bands_in(arch: Arch, stage: str) -> Bands:
+    """How the features behind a stage are split; behind the head is the picture, undivided."""
+    return ONE if stage == "head" else Bands.parse(arch.op(f"{stage}.bands"))
 
 
 # Slot-by-slot choice lists as published (Li et al. 2020), in the order of `ResNet.width_slots`.
@@ -66,55 +112,119 @@ PRESETS: dict[str, tuple[tuple[int, ...], ...]] = {
     "channels-64-pix2pix": ((64, 56, 48, 40, 32, 24, 16),) * 8,
 }
 
+_SLOTS = ("width", "op", "bands")  # of every stage but the head
+
+STYLES: dict[str, Style] = {
+    "resnet": Style(),
+    "stargan": Style(padding_mode="zeros", kernel=4, bias=False, affine=True),
+}
+
 
 @dataclass(frozen=True)
 class ResNet:
     """The family of ResNet generators: what its slots are and how an arch becomes a network.
 
     Widths are in the base unit of the literature: a stage at resolution 1/2 has 2x, one at 1/4 has
-    4x that many channels. `blocks` residual blocks fall into three groups of equal width and
-    operator (fewer groups below three blocks).
+    4x that many channels. `blocks` residual blocks fall into three groups of equal width, operator
+    and bands (fewer groups below three blocks). `name` is one of STYLES.
     """
 
     in_channels: int = 3
     out_channels: int = 3
     blocks: int = 9
     dropout: float = 0.0
+    name: str = "resnet"
 
-    name: ClassVar[str] = "resnet"
     size_multiple: ClassVar[int] = 4
-    presets: ClassVar[dict[str, tuple[tuple[int, ...], ...]]] = PRESETS
+    presets: ClassVar[Mapping[str, Sequence[Sequence[int]]]] = PRESETS
 
     @property
     def options(self) -> dict[str, int | float]:
-        """What rebuilds this family: `ResNet(**family.options) == family`."""
-        return asdict(self)
+        """What rebuilds this family: `FAMILIES[family.name](**family.options) == family`."""
+        return {k: v for k, v in asdict(self).items() if k != "name"}
 
     @property
-    def groups(self) -> int:
-        return min(3, self.blocks)
+    def body(self) -> tuple[str, ...]:
+        """The stages of the trunk."""
+        return tuple(f"body.{g}" for g in range(min(3, self.blocks)))
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return ("stem", "down.0", "down.1", *self.body, "up.0", "up.1", "head")
 
     @property
     def width_slots(self) -> tuple[str, ...]:
         """The width slots in the order of the literature's `c0_c1_…_c7`."""
-        body = tuple(f"body.{g}.width" for g in range(self.groups))
-        return ("stem.width", "down.0.width", "down.1.width", *body, "up.0.width", "up.1.width")
+        return tuple(f"{stage}.width" for stage in self.stages[:-1])
 
-    @property
-    def op_slots(self) -> tuple[str, ...]:
-        return tuple(f"body.{g}.op" for g in range(self.groups))
-
-    def arch(self, widths: Sequence[int], op: str) -> Arch:
+    def arch(self, widths: Sequence[int], op: str = "dense", bands: Bands = ONE) -> Arch:
         """See `arch_of`."""
-        return arch_of(self, widths, op)
+        return arch_of(self, widths, op, bands)
 
-    def uniform(self, width: int, op: str = "dense") -> Arch:
+    def uniform(self, width: int, op: str = "dense", bands: Bands = ONE) -> Arch:
         """The arch with the same base width in every slot."""
-        return arch_of(self, [width] * len(self.width_slots), op)
+        return arch_of(self, [width] * len(self.width_slots), op, bands)
 
-    def space(self, widths: Widths, ops: Sequence[str]) -> SearchSpace:
+    def layout(self, bands: Bands) -> dict[str, Bands]:
+        """The split of every stage when the network as a whole is split so.
+
+        As Tobar and Torres 2020 lay StarGAN out: the low band begins one stage after the middle
+        one, and joins it one stage before the end.
+        """
+        edges = {"stem": Bands(bands.alpha), "up.1": Bands(bands.alpha + bands.beta)}
+        return {stage: edges.get(stage, bands) for stage in self.stages[:-1]}
+
+    def space(self, widths: Widths, ops: Choices[str], bands: Choices[Bands] = ()) -> SearchSpace:
         """See `space_of`."""
-        return space_of(self, widths, ops)
+        return space_of(self, widths, ops, bands)
+
+    def channels(self, stage: str) -> dict[str, int]:
+        """The width slots whose channels a stage's bands split, each with its channels per unit."""
+        trunk = {"down.1.width": 4} if stage in self.body else {}
+        return {f"{stage}.width": self._scale(stage), **trunk}
+
+    def _scale(self, stage: str) -> int:
+        """How many pixels of the input's side one behind a stage stands for."""
+        return {"stem": 1, "up.1": 1, "down.0": 2, "up.0": 2}.get(stage, 4)
+
+    def kernels(self, stage: str) -> int:
+        """The largest side, at the input's resolution, that a kernel on a stage's bands covers."""
+        return self._scale(stage) * (7 if self._scale(stage) == 1 else 3)
+
+    def multiple(self, arch: Arch) -> int:
+        """What the input's sides are multiples of where no band has an odd side."""
+        found, at, before = 4, 1, 1  # the side that a pixel stands for, and the bands so far
+        for stage in self.stages[:-1]:
+            count, scale = bands_in(arch, stage).count, self._scale(stage)
+            levels = max(count, min(before, count + 1))  # of `entered`
+            found = max(found, max(at, scale) * 2 ** (levels - 1))
+            at, before = scale, count
+        return found
+
+    def parts(self) -> tuple[Part, ...]:
+        """The modules that run one after the other, with the slots that each depends on."""
+        found: list[Part] = []
+        before = ""
+        for stage in self.stages:
+            slots = [f"{stage}.op"] if stage == "head" else [f"{stage}.{s}" for s in _SLOTS]
+            if stage in self.body:
+                slots.append("down.1.width")
+            came = [f"{before}.bands"] if before else []
+            if before and stage not in self.body:
+                came.append("down.1.width" if before in self.body else f"{before}.width")
+            for name in self._modules(stage):
+                found.append(Part(name, tuple(dict.fromkeys([*slots, *came]))))
+                if stage in self.body:
+                    came = []  # the group's further blocks follow on one like themselves
+            before = stage
+        return tuple(found)
+
+    def _modules(self, stage: str) -> list[str]:
+        """The names of a stage's modules."""
+        if stage not in self.body:
+            return [stage]
+        wanted = int(stage.rpartition(".")[2])
+        return [f"body.{i}" for i in range(self.blocks) if group_of(i, self.blocks) == wanted]
 
     def taps(self) -> tuple[str, ...]:
         """The modules whose outputs are distilled: down.1 and the last block of every group."""
@@ -125,14 +235,15 @@ class ResNet:
     def build(self, arch: Arch) -> ResNetGenerator:
         """The network of `arch`, its weights as torch initialises them.
 
-        Raises: ArchError for another family's arch, an unknown operator or a width below 1.
+        Raises: ArchError for another family's arch, an unknown operator, a width below 1 or a
+        split that the channels do not allow.
         """
-        if arch.family != self.name:
-            raise ArchError(f"arch: family is {arch.family!r}; expected {self.name!r}")
-        for slot in self.width_slots:
-            if arch.width(slot) < 1:
-                raise ArchError(f"arch: {slot}={arch[slot]}; a width is at least 1")
-        for slot in self.op_slots:
-            if arch.op(slot) not in OPERATORS:
-                raise ArchError(f"arch: {slot}={arch[slot]!r}; one of {', '.join(OPERATORS)}")
-        return ResNetGenerator(arch, self.in_channels, self.out_channels, self.blocks, self.dropout)
+        check_arch(self, arch)
+        return ResNetGenerator(
+            arch,
+            STYLES[self.name],
+            self.in_channels,
+            self.out_channels,
+            blocks=self.blocks,
+            dropout=self.dropout,
+        )

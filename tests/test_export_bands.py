@@ -1,0 +1,53 @@
+"""Exports of networks with operators and splits by stage, at free sizes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from gancompress.export.card import Card
+from gancompress.export.extract import write_all
+from gancompress.export.formats import FORMATS, missing
+from gancompress.nets import FAMILIES
+from gancompress.nets.features import Bands
+
+# Alone, so that undivided neighbours meet it, or everywhere; and the multiple that sides have.
+SPLITS: dict[str, tuple[dict[str, Bands], int]] = {
+    "none": ({}, 4),
+    "stem": ({"stem": Bands(0.25, 0.25)}, 4),
+    "down.0": ({"down.0": Bands(0.5)}, 8),
+    "body.0": ({"body.0": Bands(0.25, 0.25)}, 16),
+    "up.0": ({"up.0": Bands(0.5)}, 8),
+    "up.1": ({"up.1": Bands(0.25, 0.25)}, 8),
+    "all": (dict.fromkeys(("stem", "down.0", "down.1", "body.0", "up.0", "up.1"), Bands(0.5)), 8),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("resnet", label) for label in SPLITS] + [("stargan", "down.0"), ("stargan", "up.0")],
+)
+def test_files_take_the_sizes_that_the_family_names(name: str, label: str, tmp_path: Path) -> None:
+    splits, multiple = SPLITS[label]
+    family = FAMILIES[name](blocks=1)
+    bands = {f"{stage}.bands": str(split) for stage, split in splits.items()}
+    arch = family.uniform(32).replace({**bands, "up.0.op": "separable", "down.1.op": "separable"})
+    assert family.multiple(arch) == multiple
+    net = family.build(arch).eval()
+    formats = [f for f in ("pt2", "onnx") if not missing(f)][: 2 if len(splits) > 1 else 1]
+    x = torch.randn(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    done = write_all(
+        net,
+        arch,
+        Card(family.options, 3, 3, (48, 64), multiple),
+        formats=formats,
+        folder=tmp_path / "export",
+        example=x,
+        reference=net,
+        inputs=[x],
+    )
+    wider = torch.randn(3, 3, 48 + multiple, 80)
+    for one in done:
+        assert one.note == ""  # no fixed size
+        got = FORMATS[one.name].load(one.path)(wider)
+        torch.testing.assert_close(got, net(wider).detach(), atol=1e-4, rtol=0)

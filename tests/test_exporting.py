@@ -1,0 +1,60 @@
+"""The last stage for images with labels: table, picture and cards say what such a user needs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from images import noise, save
+from PIL import Image
+
+from gancompress import pipeline
+from gancompress.recipe import Recipe
+from gancompress.recipefile import load_recipe
+
+pytest.importorskip("efficientnet_lite_pytorch")
+
+
+def toy(folder: Path) -> Recipe:
+    """Twelve noise images for each of three moods, and the smallest StarGAN."""
+    for number in range(36):
+        mood = ("angry", "happy", "sad")[number // 12]
+        save(folder / "images" / mood / f"{number:02}.png", noise(36, 40, seed=number))
+    return load_recipe(
+        "edges2shoes",
+        [
+            f"data={{name: domains, folder: {folder}/images, domains: [sad, angry, happy], "
+            "size: 32, flip: false, search_fraction: 0.3, test_fraction: 0.3}",
+            "task={name: stargan, critic_width: 4, critic_layers: 5}", "family.blocks=1",
+            "teacher={width: 4, steps: 2, batch_size: 2}", "space={widths: [4, 2]}",
+            "supernet.steps=2", "supernet.batch_size=2", "metrics.features=effnet-lite0",
+            "metrics.images=4", "search={reduction: 2, candidates: 2, population: 2, images: 4}",
+            "export={formats: [safetensors], images: 2, latency_repeats: 1}",
+            "workers=0", "device=cpu", f"run={folder}/run",
+        ],
+    )  # fmt: skip
+
+
+def test_unpaired_domains_go_all_the_way_and_the_card_names_the_planes(tmp_path: Path) -> None:
+    recipe = toy(tmp_path)
+    for stage in pipeline.STAGE_WORK:
+        pipeline.run_stage(recipe, stage, lambda text: None)
+    export = tmp_path / "run" / "export"
+    title = (export / "table.md").read_text().splitlines()[0]
+    assert "FD-EffNetLite0" in title and "L1" not in title
+    front = json.loads((tmp_path / "run" / "search" / "front.json").read_text())
+    assert {name for point in front["points"] for name in point["scores"]} == {"fd", "kid"}
+    manifest = json.loads((export / "model" / "arch.json").read_text())
+    assert manifest["input"]["channels"] == 6
+    for facts in (manifest["facts"], json.loads((export / "card.json").read_text())):
+        assert facts["domains"] == ["sad", "angry", "happy"]
+        assert "channel 3 + i is 1 throughout where domains[i]" in facts["label_planes"]
+    page = np.asarray(Image.open(export / "grid.png"))
+    tile = page[48 : 48 + 192 : 6, 16 : 16 + 192 : 6]  # the first input, enlarged six times
+    wanted = [
+        Image.fromarray(noise(36, 40, seed=seed)[:, 2:38]).resize(
+            (32, 32), Image.Resampling.BICUBIC
+        )
+        for seed in range(36)
+    ]
+    assert any(np.array_equal(tile, np.asarray(image)) for image in wanted)
