@@ -40,12 +40,14 @@ def listing() -> str:
     recipes = {name: _first_sentence(recipe_comment(name)) for name in packaged_recipes()}
     wide = max(map(len, recipes), default=0)
     lines = ["recipes", *(f"  {name:<{wide}}  {text}" for name, text in recipes.items())]
+    presets = (name for make in FAMILIES.values() for name in make().presets)
     kinds: dict[str, Sequence[str]] = {
         "families": list(FAMILIES),
-        "space presets": [name for make in FAMILIES.values() for name in make().presets],
+        "space presets": list(dict.fromkeys(presets)),
         "tasks": list(TASKS),
         "data sets": list(DATASETS),
         "operators": list(OPERATORS),
+        "bands": ["0", "ALPHA (Octave)", "[ALPHA, BETA] (Multi-Octave)"],
         "distillation losses": list(DISTILL_LOSSES),
         "archs a step trains": list(ARCH_DRAWS),
         "metrics": list(METRICS),
