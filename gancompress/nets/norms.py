@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -23,11 +22,6 @@ class InstanceNorm(nn.InstanceNorm2d):
             return torch.empty_like(input)  # torch decomposes it there, slowly
         if input.device.type not in ("cpu", "meta") or torch.compiler.is_compiling():
             return super().forward(input)
-        height, width = input.shape[-2:]
-        if len(input) == 1 and height * width > 1 and not _recorded(input):
-            # The statistics of a batch of one are those of its image.
-            rows_first = input.contiguous(memory_format=torch.channels_last)
-            return F.batch_norm(rows_first, None, None, self.weight, self.bias, True, 0, self.eps)
         out: Tensor = _ChannelsLastNorm.apply(input, self.eps)
         if self.affine:
             # Not in place: the norm's gradient needs its own answer.
