@@ -138,6 +138,12 @@ def parse_arch(
 
     Raises: ArchError if it is none of these or if the family does not admit it.
     """
+    arch = _named_arch(recipe, text, op, bands)
+    check_size(family_of(recipe), arch, recipe.data.image_size)
+    return arch
+
+
+def _named_arch(recipe: Recipe, text: str, op: str | None, bands: Bands | None) -> Arch:
     space, family = space_of(recipe), family_of(recipe)
     named = {
         "largest": lambda: space.largest,

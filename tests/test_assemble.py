@@ -101,3 +101,9 @@ def test_archs_are_named_by_widths_ends_or_json(tmp_path: Path) -> None:
     for text in ("largest", split.to_json()):
         with pytest.raises(ArchError, match="has operators and bands .*; leave out --op, --bands"):
             assemble.parse_arch(made, text, "dense")
+
+
+def test_a_named_arch_too_finely_split_for_its_images_is_refused() -> None:
+    made = recipe("data.size=32", "space.bands=[0]", "space.widths=[32]")
+    with pytest.raises(ArchError, match=r"arch: down\.1\.bands=0\.5\+0\.25; at 32x32"):
+        assemble.parse_arch(made, "teacher", bands=Bands(0.5, 0.25))

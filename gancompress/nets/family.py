@@ -189,16 +189,20 @@ def space_of(
     return SearchSpace.of(family.name, choices, tuple(rules))
 
 
-def check_size(family: Family, space: SearchSpace, size: tuple[int, int]) -> None:
+def check_size(family: Family, what: SearchSpace | Arch, size: tuple[int, int]) -> None:
     """Raises: ArchError for a split whose coarsest band would be smaller than a kernel on it."""
-    for slot, values in space.choices:
+    if isinstance(what, SearchSpace):
+        where, choices = "space", what.choices
+    else:
+        where, choices = "arch", tuple((slot, (value,)) for slot, value in what.slots)
+    for slot, values in choices:
         stage, _, kind = slot.rpartition(".")
         for text in values if kind == "bands" else ():
             bands = Bands.parse(str(text))
             least = family.kernels(stage) * 2 ** (bands.count - 1)
             if bands != ONE and min(size) < least:
                 raise ArchError(
-                    f"space: {slot}={bands}; at {size[0]}x{size[1]} its coarsest band is smaller "
+                    f"{where}: {slot}={bands}; at {size[0]}x{size[1]} its coarsest band is smaller "
                     f"than the kernel, images of {least} pixels and more allow it"
                 )
 
