@@ -60,6 +60,7 @@ class BandConv(nn.Module):
         upsample: bool = False,
     ) -> None:
         super().__init__()
+        assert form == "conv" or (form == "pool" and stride <= 2), "a pool is one of 2x2"
         self.sizes_in = bands_in.channels(in_channels)
         self.sizes_out = bands_out.channels(out_channels)
         self.groups, self.depthwise = groups, groups > 1 and groups == in_channels
