@@ -28,6 +28,21 @@ class Style:
     bias: bool = True
     affine: bool = False  # instance norms with weights
 
+    def shape(self, stage: str) -> dict[str, Any]:
+        """What a stage's convolution is beside its channels and bands, as arguments of `Conv`."""
+        found: dict[str, Any] = {"bias": self.bias, "affine": self.affine}
+        match stage.split(".")[0]:
+            case "stem" | "head":
+                found |= {"kernel": 7, "padding": 3, "padding_mode": self.padding_mode}
+            case "body":
+                found |= {"padding_mode": self.padding_mode}
+            case "down":
+                found |= {"kernel": self.kernel, "stride": 2}
+            case "up":
+                grown = {"transposed": True, "output_padding": self.kernel % 2}
+                found |= {"kernel": self.kernel, "stride": 2, **grown}
+        return found
+
 
 class ResNetGenerator(nn.Module):
     """Stem, two downs, residual blocks, two ups, head.
@@ -51,41 +66,23 @@ class ResNetGenerator(nn.Module):
         up0, up1 = 2 * arch.width("up.0.width"), arch.width("up.1.width")
         at = ONE  # how the features are split where the construction has got to
 
-        def conv(stage: str, a: int, b: int, **options: Any) -> Conv:
+        def conv(stage: str, a: int, b: int) -> Conv:
             nonlocal at
             before, at = at, bands_in(arch, stage)
-            return Conv(
-                a,
-                b,
-                bias=style.bias,
-                affine=style.affine,
-                bands_in=before,
-                bands_out=at,
-                **options,
-            )
+            return Conv(a, b, bands_in=before, bands_out=at, **style.shape(stage))
 
-        def op(stage: str) -> str:
-            return arch.op(f"{stage}.op")
+        def stage_of(stage: str, a: int, b: int) -> Stage:
+            return Stage(arch.op(f"{stage}.op"), conv(stage, a, b))
 
-        wide: dict[str, Any] = {"kernel": 7, "padding": 3, "padding_mode": style.padding_mode}
-        step: dict[str, Any] = {"kernel": style.kernel, "stride": 2}
-        grow: dict[str, Any] = {**step, "transposed": True, "output_padding": style.kernel % 2}
-        self.stem = Stage(op("stem"), conv("stem", in_channels, stem, **wide))
-        self.down = nn.ModuleList(
-            Stage(op(f"down.{i}"), conv(f"down.{i}", a, b, **step))
-            for i, (a, b) in enumerate(((stem, mid), (mid, trunk)))
-        )
+        self.stem = stage_of("stem", in_channels, stem)
+        self.down = nn.ModuleList([stage_of("down.0", stem, mid), stage_of("down.1", mid, trunk)])
         self.body = nn.ModuleList()
         for stage in (f"body.{group_of(i, blocks)}" for i in range(blocks)):
-            inner = 4 * arch.width(f"{stage}.width")
-            first = conv(stage, trunk, inner, padding_mode=style.padding_mode)
-            self.body.append(ResidualBlock(op(stage), first, dropout))
-        self.up = nn.ModuleList(
-            Stage(op(f"up.{i}"), conv(f"up.{i}", a, b, **grow))
-            for i, (a, b) in enumerate(((trunk, up0), (up0, up1)))
-        )
-        head = entered(conv("head", up1, out_channels, **wide))
-        self.head, self.head_bands = OPERATORS[op("head")](head), head.bands_in
+            first = conv(stage, trunk, 4 * arch.width(f"{stage}.width"))
+            self.body.append(ResidualBlock(arch.op(f"{stage}.op"), first, dropout))
+        self.up = nn.ModuleList([stage_of("up.0", trunk, up0), stage_of("up.1", up0, up1)])
+        head = entered(conv("head", up1, out_channels))
+        self.head, self.head_bands = OPERATORS[arch.op("head.op")](head), head.bands_in
 
     def forward(self, x: Tensor) -> Tensor:
         features: Features = self.stem(x)  # (N, c0, H, W)
