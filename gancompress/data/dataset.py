@@ -11,7 +11,7 @@ from torch import Tensor
 Split = Literal["train", "search", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-Batch = dict[str, Tensor]  # "input" and "target": (N, C, H, W) in [-1, 1]; perhaps "labels"
+Batch = dict[str, Tensor]  # "input", "target": (N, C, H, W); perhaps "labels"
 
 
 class Dataset(Protocol):
@@ -19,6 +19,7 @@ class Dataset(Protocol):
 
     Sets of several domains add a plane of 0 or 1 to the input's image for each domain, the label
     that is asked for, and "labels" to the batch, the input's own: see `labels.labelled_batch`.
+    The input of label maps is planes of 0 or 1 alone: see `labelplanes.label_planes`.
     """
 
     channels: tuple[int, int]  # of the input, of the target
@@ -36,3 +37,6 @@ class Dataset(Protocol):
 
     def content_hash(self, split: Split) -> str:
         """Hexadecimal digest that changes with any pixel or setting of the split."""
+
+    def shown(self, inputs: Tensor) -> Tensor:
+        """The part of inputs (N, C, H, W) that can be looked at: (N, 3 or 1, H, W) in [-1, 1]."""

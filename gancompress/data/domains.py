@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from gancompress.data.attributes import attribute_labels
 from gancompress.data.dataset import SPLITS, Batch, Split
@@ -18,7 +19,9 @@ from gancompress.data.images import (
     file_digest,
     fits_in_memory,
     read_image,
+    remembered,
     resized,
+    shown_part,
     with_channels,
 )
 from gancompress.data.labels import Labels, Partners, Rows, fixed_partners, labelled_batch
@@ -117,6 +120,10 @@ class DomainImages:
             self._digests[split] = digest.hexdigest()
         return self._digests[split]
 
+    def shown(self, inputs: Tensor) -> Tensor:
+        """The images without the planes behind them; see `Dataset.shown`."""
+        return shown_part(inputs)
+
     def check(self) -> None:
         """Decode every image once. Raises: DataError naming the first file that is unusable."""
         for path in (path for split in SPLITS for path in self._files[split]):
@@ -129,13 +136,11 @@ class DomainImages:
 
     def _image(self, path: Path) -> Pixels:
         """(size, size, 3)."""
-        if path in self._cache:
-            return self._cache[path]
-        image = resized(self._decoded(path), self.size, self.size)
         count = sum(len(files) for files in self._files.values())
-        if fits_in_memory(count * self.size * self.size * 3, self._cache_bytes):
-            self._cache[path] = image
-        return image
+        fits = fits_in_memory(count * self.size * self.size * 3, self._cache_bytes)
+        return remembered(
+            self._cache, path, fits, lambda: resized(self._decoded(path), self.size, self.size)
+        )
 
     def _decoded(self, path: Path) -> Pixels:
         """The square in the middle of the file's image, (side, side, 3)."""

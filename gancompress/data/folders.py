@@ -11,7 +11,7 @@ from gancompress.data.dataset import Split
 from gancompress.data.images import SUFFIXES
 from gancompress.errors import DataError
 
-Pair = tuple[Path, ...]  # one file with both halves, or (input file, target file)
+Pair = tuple[Path, ...]  # one file with both halves, or (input file, target file); or more
 Listing = dict[str, list[Pair]]  # by the name of the split folder; "" for files without one
 
 _SPLIT_FOLDERS = ("train", "search", "val", "test")
@@ -28,18 +28,46 @@ def single_files(folder: Path) -> Listing:
     }
 
 
-def matched_pairs(input_folder: Path, target_folder: Path) -> Listing:
-    """Pairs of files with equal stems, by split folder and in order of stem.
+def side_files(folder: Path, side: str) -> Listing:
+    """The files of train`side`/, test`side`/ and the like in `folder`, each by itself.
+
+    So CycleGAN's data sets have them, of sides A and B.
+    Raises: DataError where such a folder is missing or has no image in it.
+    """
+    places = _split_folders(folder, side)
+    return {name: [(path,) for path in image_files(place)] for name, place in places.items()}
+
+
+def matched_pairs(input_folder: Path, *others: Path) -> Listing:
+    """Files with equal stems, one of each folder, by split folder and in order of stem.
 
     Raises: DataError where folders differ, a file lacks its partner or a stem comes twice.
     """
-    inputs, targets = _split_folders(input_folder), _split_folders(target_folder)
-    if inputs.keys() != targets.keys():
-        raise DataError(
-            f"{target_folder}: has {_names(targets)} and {input_folder} has {_names(inputs)}; "
-            "both need the same"
-        )
-    return {name: _matched(inputs[name], targets[name]) for name in inputs}
+    inputs, columns = _split_folders(input_folder), [_split_folders(other) for other in others]
+    for folder, places in zip(others, columns, strict=True):
+        if inputs.keys() != places.keys():
+            raise DataError(
+                f"{folder}: has {_names(places)} and {input_folder} has {_names(inputs)}; "
+                "both need the same"
+            )
+    return {
+        name: matched_files(place, *(places[name] for places in columns))
+        for name, place in inputs.items()
+    }
+
+
+def matched_files(folder: Path, *others: Path) -> list[Pair]:
+    """Files with equal stems, one of each folder, in order of stem; see `matched_pairs`."""
+    first, columns = _by_stem(folder), [_by_stem(other) for other in others]
+    for other, stems in zip(others, columns, strict=True):
+        if alone := sorted(first.keys() ^ stems.keys()):
+            stem = alone[0]
+            path, place = (first[stem], other) if stem in first else (stems[stem], folder)
+            raise DataError(
+                f"{path}: no partner of the same stem in {place} "
+                f"({len(alone)} such files); add it or take the file away"
+            )
+    return [(first[stem], *(stems[stem] for stems in columns)) for stem in sorted(first)]
 
 
 def domain_files(folder: Path, domains: Sequence[str] = ()) -> dict[str, Listing]:
@@ -86,14 +114,15 @@ def split_pairs(
     *,
     where: str = "pairs",
     unit: str = "pairs",
+    least: int = 1,
 ) -> dict[Split, list[Pair]]:
-    """The pairs of each split, none of them empty.
+    """The pairs of each split, `least` of them or more.
 
     From split folders: train/, test/ and search/ or else val/. Without test/, val/ is the test
     split, as pix2pix's data sets have it. A split without folder takes its fraction of train/, or
-    of all files, at least one pair: those whose stem and seed hash lowest, so that a file tends to
+    of all files, at least `least`: those whose stem and seed hash lowest, so that a file tends to
     keep its split while a set grows.
-    Raises: DataError naming `where` if a split would be empty.
+    Raises: DataError naming `where` if a split would have fewer.
     """
     folders = dict(listing)
     test = folders.pop("test", None) or folders.pop("val", None)
@@ -101,35 +130,38 @@ def split_pairs(
     rest = sorted(folders.get("train", folders.get("", [])), key=lambda p: _draw(p, seed))
     total = len(rest)
     if test is None:
-        taken = max(1, round(test_fraction * total))
+        taken = max(least, round(test_fraction * total))
         test, rest = rest[:taken], rest[taken:]
     if search is None:
-        taken = max(1, round(search_fraction * total))
+        taken = max(least, round(search_fraction * total))
         search, rest = rest[:taken], rest[taken:]
     splits: dict[Split, list[Pair]] = {"train": rest, "search": search, "test": test}
     for split, pairs in splits.items():
-        if not pairs:
+        if len(pairs) < least:
+            found = f"has {len(pairs)} of at least {least} {unit}" if pairs else "is empty"
             raise DataError(
-                f"{where}: the {split} split is empty, {total} {unit} are left to share out; "
+                f"{where}: the {split} split {found}, {total} {unit} are left to share out; "
                 "add images or lower search_fraction and test_fraction"
             )
     return {split: sorted(pairs) for split, pairs in splits.items()}
 
 
-def _split_folders(folder: Path) -> dict[str, Path]:
-    """The split folders inside by name, or the folder itself as "".
+def _split_folders(folder: Path, side: str = "") -> dict[str, Path]:
+    """The split folders inside by name, or the folder itself as ""; `side` ends their names.
 
     Raises: DataError if the folder is missing or its split folders do not suffice.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give the folder with the images")
-    found = {name: folder / name for name in _SPLIT_FOLDERS if (folder / name).is_dir()}
-    if not found:
+    places = {name: folder / f"{name}{side}" for name in _SPLIT_FOLDERS}
+    found = {name: place for name, place in places.items() if place.is_dir()}
+    if not found and not side:
         return {"": folder}
     if "train" not in found or not {"val", "test"} & found.keys():
+        otherwise = "" if side else ", or no such folders at all"
         raise DataError(
-            f"{folder}: has {_names(found)}; train/ and test/ (or val/) are needed, search/ is "
-            "optional, or no such folders at all"
+            f"{folder}: has {_names(found, side)}; train{side}/ and test{side}/ (or val{side}/) "
+            f"are needed, search{side}/ is optional{otherwise}"
         )
     if {"search", "val", "test"} <= found.keys():
         del found["val"]
@@ -169,24 +201,10 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return stems
 
 
-def _matched(input_folder: Path, target_folder: Path) -> list[Pair]:
-    inputs, targets = _by_stem(input_folder), _by_stem(target_folder)
-    alone = sorted(inputs.keys() ^ targets.keys())
-    if alone:
-        stem = alone[0]
-        path, other = (
-            (inputs[stem], target_folder) if stem in inputs else (targets[stem], input_folder)
-        )
-        raise DataError(
-            f"{path}: no partner of the same stem in {other} "
-            f"({len(alone)} such files); add it or take the file away"
-        )
-    return [(inputs[stem], targets[stem]) for stem in sorted(inputs)]
-
-
 def _draw(pair: Pair, seed: int) -> str:
     return hashlib.sha256(f"{seed}:{pair[0].stem}".encode()).hexdigest()
 
 
-def _names(folders: dict[str, Path]) -> str:
-    return " ".join(f"{name}/" for name in folders if name) or "files without split folders"
+def _names(folders: dict[str, Path], side: str = "") -> str:
+    named = " ".join(f"{name}{side}/" for name in folders if name)
+    return named or "files without split folders"

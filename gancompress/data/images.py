@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +21,14 @@ from torch.utils.data import get_worker_info
 from gancompress.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
+K = TypeVar("K")
+V = TypeVar("V")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy")
 
 # What Pillow's decoders raise on a damaged file.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
-_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 # Modes whose conversion to 8-bit RGB loses no meaning. Deep colour (three 16-bit channels) never
 # shows here: Pillow keeps the high bytes while decoding.
 _AS_RGB = ("P", "CMYK", "YCbCr", "RGBX")
@@ -78,8 +82,12 @@ def read_image(path: Path) -> Pixels:
     """
     if path.suffix.lower() == ".npy":
         return _read_npy(path)
-    image = open_image(path)
-    if image.mode in _SIXTEEN_BIT:
+    return pixels_of(open_image(path), path)
+
+
+def pixels_of(image: Image.Image, path: Path) -> Pixels:
+    """What `read_image` says, of an image that is open already."""
+    if image.mode in SIXTEEN_BIT:
         wide = np.asarray(image).astype(np.uint32)
         return ((wide * 255 + 32767) // 65535).astype(np.uint8)[..., None]
     if image.has_transparency_data:  # an alpha channel, or a transparent palette entry or colour
@@ -148,6 +156,11 @@ def to_tensor(pixels: Pixels) -> Tensor:
     return torch.from_numpy(planes)
 
 
+def shown_part(inputs: Tensor) -> Tensor:
+    """What can be looked at of images with any planes behind them: (N, 3, H, W), or 1 if gray."""
+    return inputs[:, : 3 if inputs.shape[1] >= 3 else 1]
+
+
 def file_digest(path: Path) -> str:
     """Hexadecimal SHA-256 of the file's bytes. Raises: DataError naming a file that is gone."""
     try:
@@ -157,11 +170,29 @@ def file_digest(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error.strerror}); put it back") from None
 
 
+def files_digest(settings: object, files: Iterable[Path]) -> str:
+    """Hexadecimal SHA-256 of settings (plain JSON values) and of names and bytes of the files."""
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for path in files:
+        digest.update(f"\n{path.name}\n{file_digest(path)}".encode())
+    return digest.hexdigest()
+
+
 def fits_in_memory(decoded_bytes: int, limit_bytes: float) -> bool:
     """Whether a decoded set may be kept, by this and every other loading process."""
     worker = get_worker_info()
     copies = worker.num_workers if worker is not None else 1
     return decoded_bytes * copies <= limit_bytes
+
+
+def remembered(cache: dict[K, V], key: K, fits: bool, decode: Callable[[], V]) -> V:
+    """What `decode` gives, from `cache` if it is there; kept in it if all of the set `fits`."""
+    if key in cache:
+        return cache[key]
+    value = decode()
+    if fits:
+        cache[key] = value
+    return value
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

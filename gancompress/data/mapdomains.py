@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from gancompress.data.dataset import SPLITS, Batch, Split
+from gancompress.data.images import shown_part
 from gancompress.data.labels import Rows, labelled_batch
 from gancompress.data.tiles import PHOTOGRAPH, RELIEFS, WorldTiles
 
@@ -61,3 +63,7 @@ class MapDomains:
     def content_hash(self, split: Split) -> str:
         """Digest of the map files and of the settings that decide the split's tiles."""
         return hashlib.sha256(f"domains {self._tiles.content_hash(split)}".encode()).hexdigest()
+
+    def shown(self, inputs: Tensor) -> Tensor:
+        """The images without the planes behind them; see `Dataset.shown`."""
+        return shown_part(inputs)

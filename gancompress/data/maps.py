@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from gancompress.data.dataset import Batch, Split
-from gancompress.data.images import to_tensor
+from gancompress.data.images import shown_part, to_tensor
 from gancompress.data.tiles import RELIEFS, WorldTiles
 from gancompress.errors import DataError
 
@@ -50,3 +51,7 @@ class MapTiles:
     def content_hash(self, split: Split) -> str:
         """Digest of the map files and of the settings that decide the split's tiles."""
         return self._tiles.content_hash(split)
+
+    def shown(self, inputs: Tensor) -> Tensor:
+        """The relief map itself; see `Dataset.shown`."""
+        return shown_part(inputs)

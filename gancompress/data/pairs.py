@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
+from gancompress.data.crops import Size, crops_of
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, Pair, matched_pairs, single_files, split_pairs
 from gancompress.data.images import (
     Pixels,
-    file_digest,
+    files_digest,
     fits_in_memory,
     read_image,
+    remembered,
     resized,
+    shown_part,
     to_tensor,
     with_channels,
 )
 from gancompress.errors import DataError
-
-Size = int | Sequence[int]  # a side, or (height, width)
 
 
 class PairFolders:
@@ -62,13 +62,7 @@ class PairFolders:
         split_seed: int = 0,
     ) -> None:
         self.channels = (input_channels, target_channels)
-        self.load_size, self.crop_size = _pair_of(load_size), _pair_of(crop_size)
-        if any(c > w for c, w in zip(self.crop_size, self.load_size, strict=True)):
-            raise DataError(
-                f"pairs: crop_size {self.crop_size} exceeds load_size {self.load_size}; "
-                "load_size must be at least as large"
-            )
-        self.flip, self.swap = flip, swap
+        self.crops, self.swap = crops_of(load_size, crop_size, flip, "pairs"), swap
         listing = _listing(layout, folder, input_folder, target_folder)
         self._pairs = split_pairs(listing, search_fraction, test_fraction, split_seed)
         self._cache_bytes = cache_mb * 1e6
@@ -84,24 +78,24 @@ class PairFolders:
 
         Raises: DataError naming the first file that cannot be used.
         """
-        size = self.crop_size if rng is None else self.load_size
-        images = [self._images(self._pairs[split][int(i)], size) for i in indices]
-        if rng is not None:
-            images = [self._augmented(pair, rng) for pair in images]
+        images = [self._images(self._pairs[split][int(i)], self.crops.before(rng)) for i in indices]
+        windows = [self.crops.drawn(rng) for _ in indices]  # the same for both images
         return {
-            key: to_tensor(np.stack([pair[side] for pair in images]))
+            key: to_tensor(np.stack([w.of(i[side]) for w, i in zip(windows, images, strict=True)]))
             for side, key in enumerate(("input", "target"))
         }
 
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes and settings; reads the files once."""
         if split not in self._digests:
-            settings = [self.channels, self.load_size, self.crop_size, self.flip, self.swap]
-            digest = hashlib.sha256(json.dumps(settings).encode())
-            for path in (path for pair in self._pairs[split] for path in pair):
-                digest.update(f"\n{path.name}\n{file_digest(path)}".encode())
-            self._digests[split] = digest.hexdigest()
+            settings = [self.channels, *self.crops.settings(), self.swap]
+            files = (path for pair in self._pairs[split] for path in pair)
+            self._digests[split] = files_digest(settings, files)
         return self._digests[split]
+
+    def shown(self, inputs: Tensor) -> Tensor:
+        """Three channels of the input, or a gray one; see `Dataset.shown`."""
+        return shown_part(inputs)
 
     def check(self) -> None:
         """Decode every pair once. Raises: DataError naming the first file that is unusable."""
@@ -110,18 +104,17 @@ class PairFolders:
 
     def _images(self, pair: Pair, size: tuple[int, int]) -> tuple[Pixels, Pixels]:
         """Input and target at `size`, (*size, C) uint8 each."""
-        if (pair, size) in self._cache:
-            return self._cache[pair, size]
+        key, fits = (pair, size), self._fits_in_memory()
+        return remembered(self._cache, key, fits, lambda: self._resized(pair, size))
+
+    def _resized(self, pair: Pair, size: tuple[int, int]) -> tuple[Pixels, Pixels]:
         first, second = self._decoded(pair)
-        images = resized(first, *size), resized(second, *size)
-        if self._fits_in_memory():
-            self._cache[pair, size] = images
-        return images
+        return resized(first, *size), resized(second, *size)
 
     def _fits_in_memory(self) -> bool:
         """Whether the whole decoded set may be kept."""
         count = sum(len(pairs) for pairs in self._pairs.values())
-        area = self.load_size[0] * self.load_size[1]
+        area = self.crops.load[0] * self.crops.load[1]
         return fits_in_memory(count * area * sum(self.channels), self._cache_bytes)
 
     def _decoded(self, pair: Pair) -> tuple[Pixels, Pixels]:
@@ -136,16 +129,6 @@ class PairFolders:
             with_channels(first, self.channels[0], pair[0]),
             with_channels(second, self.channels[1], pair[-1]),
         )
-
-    def _augmented(
-        self, pair: tuple[Pixels, Pixels], rng: np.random.Generator
-    ) -> tuple[Pixels, Pixels]:
-        """The same random crop and mirroring of both."""
-        (load_h, load_w), (crop_h, crop_w) = self.load_size, self.crop_size
-        y, x = int(rng.integers(load_h - crop_h + 1)), int(rng.integers(load_w - crop_w + 1))
-        step = -1 if rng.random() < 0.5 and self.flip else 1
-        first, second = (image[y : y + crop_h, x : x + crop_w][:, ::step] for image in pair)
-        return first, second
 
 
 def _listing(
@@ -179,11 +162,3 @@ def _check_aspects(first: Pixels, second: Pixels, pair: Pair) -> None:
             f"{pair[-1]}: is {w2}x{h2} and its partner {pair[0]} is {w1}x{h1}; "
             "both must have the same shape"
         )
-
-
-def _pair_of(size: Size) -> tuple[int, int]:
-    """(height, width). Raises: DataError unless both are positive."""
-    both = (size, size) if isinstance(size, int) else tuple(size)
-    if len(both) != 2 or min(both) < 1:
-        raise DataError(f"pairs: size {size}; a side or [height, width] in pixels is needed")
-    return both[0], both[1]

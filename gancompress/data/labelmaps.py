@@ -1,0 +1,186 @@
+"""A user's own label maps with their photographs, as GauGAN learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from gancompress.data.crops import Sides, Size, crops_of
+from gancompress.data.dataset import SPLITS, Batch, Split
+from gancompress.data.folders import Listing, Pair, split_pairs
+from gancompress.data.images import (
+    Pixels,
+    files_digest,
+    fits_in_memory,
+    read_image,
+    remembered,
+    resized,
+    to_tensor,
+    with_channels,
+)
+from gancompress.data.labelcodes import Ids, LabelCodes, colour_table, read_instances
+from gancompress.data.labelfiles import in_cityscapes, in_coco_stuff, in_folders
+from gancompress.data.labelplanes import label_picture, label_planes, palette
+from gancompress.errors import DataError
+
+_UNKNOWN_COLOUR = (96, 96, 96)
+_BYTES = 4 + 3 + 4  # of a pixel kept in memory: class, photograph, instance
+
+Loaded = tuple[Ids, Pixels, Ids]  # classes (H, W), photograph (H, W, 3), instances (H, W)
+
+
+class LabelMaps:
+    """Label maps, the input, and the photographs that they were drawn from.
+
+    `layout` "folders": `label_folder`, `image_folder` and perhaps `instance_folder` have files of
+    equal stems, in train/, test/ (or val/) and perhaps search/, or directly, to be split by
+    `split_seed`. "cityscapes" and "coco-stuff": `folder` is that data set, see `labelfiles`; the
+    search split is taken from the training images. With `edges` the instances, where there are
+    some, give one more plane. How images stand for `classes` is told in `labelcodes.LabelCodes`;
+    `unknown` pixels have no class, or one plane of their own with `unknown_class`.
+
+    Images are resized, cropped and mirrored as `crops.Crops` says, label map and photograph alike:
+    photographs bicubic, labels and instances to the nearest pixel. Sets of at most `cache_mb`
+    (decoded; 0 = none) are decoded once and kept, larger ones stream.
+
+    Raises: DataError for a folder or file that is missing, or a table that does not fit; for
+    images that are damaged, do not fit or have other labels later, when they are read (`check`
+    reads them all).
+    """
+
+    paired = True
+
+    def __init__(
+        self,
+        *,
+        classes: int,
+        layout: str = "folders",
+        folder: str | Path | None = None,
+        label_folder: str | Path | None = None,
+        image_folder: str | Path | None = None,
+        instance_folder: str | Path | None = None,
+        colours: Sequence[Sequence[int]] = (),
+        colour_file: str | Path | None = None,
+        unknown: int | None = None,
+        unknown_class: bool = False,
+        edges: bool = True,
+        class_names: Sequence[str] = (),
+        load_size: Size = 286,
+        crop_size: Size = 256,
+        flip: bool = True,
+        search_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        cache_mb: float = 2000,
+    ) -> None:
+        self.crops = crops_of(load_size, crop_size, flip, "labelmaps")
+        table = colour_table(colours, colour_file, classes)
+        self._codes = LabelCodes(classes, unknown, table)
+        self._has_edges = edges and (layout != "folders" or instance_folder is not None)
+        self._one_hot = classes + unknown_class  # planes
+        self.channels = (self._one_hot + self._has_edges, 3)
+        self.class_names = tuple(class_names) or tuple(str(i) for i in range(classes))
+        shown = palette(classes) if table is None else table
+        self._colours = np.concatenate([shown, np.array([_UNKNOWN_COLOUR], np.uint8)])
+        folders = (label_folder, image_folder, instance_folder)
+        listing = _listing(layout, folder, folders, self._has_edges)
+        self._items = split_pairs(listing, search_fraction, test_fraction, split_seed)
+        self._cache_bytes = cache_mb * 1e6
+        self._cache: dict[tuple[Pair, Sides], Loaded] = {}
+        self._digests: dict[Split, str] = {}
+
+    def count(self, split: Split) -> int:
+        """Number of photographs of the split."""
+        return len(self._items[split])
+
+    def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
+        """`{"input", "target"}`: planes of 0 or 1 (N, planes, *crop), photographs in [-1, 1].
+
+        The planes are one for each class, then that of the unknown, then the edges, of `channels`.
+        Raises: DataError naming the first file that cannot be used.
+        """
+        images = [self._images(self._items[split][int(i)], self.crops.before(rng)) for i in indices]
+        windows = [self.crops.drawn(rng) for _ in indices]
+        cut = list(zip(windows, images, strict=True))
+        classes = np.stack([window.of(image[0]) for window, image in cut])
+        photographs = np.stack([window.of(image[1]) for window, image in cut])
+        instances = np.stack([window.of(image[2]) for window, image in cut])
+        planes = label_planes(classes, self._one_hot, instances if self._has_edges else None)
+        return {"input": planes, "target": to_tensor(photographs)}
+
+    def content_hash(self, split: Split) -> str:
+        """Digest of the split's names, file bytes and settings; reads the files once."""
+        if split not in self._digests:
+            codes, table = self._codes, self._codes.table
+            settings = [
+                *self.crops.settings(), self.channels, codes.classes, codes.unknown,
+                None if table is None else table.tolist(),
+            ]  # fmt: skip
+            files = (path for item in self._items[split] for path in item)
+            self._digests[split] = files_digest(settings, files)
+        return self._digests[split]
+
+    def shown(self, inputs: Tensor) -> Tensor:
+        """The label map in its classes' colours, edges dark; see `Dataset.shown`."""
+        return label_picture(inputs, self._colours[: self._one_hot], self._has_edges)
+
+    def check(self) -> None:
+        """Decode every file once. Raises: DataError naming the first one that is unusable."""
+        for item in (item for split in SPLITS for item in self._items[split]):
+            self._decoded(item)
+
+    def _images(self, item: Pair, size: Sides) -> Loaded:
+        """Classes, photograph and instances at `size`."""
+        area = self.crops.load[0] * self.crops.load[1]
+        count = sum(len(items) for items in self._items.values())
+        fits = fits_in_memory(count * area * _BYTES, self._cache_bytes)
+        return remembered(self._cache, (item, size), fits, lambda: self._resized(item, size))
+
+    def _resized(self, item: Pair, size: Sides) -> Loaded:
+        classes, photograph, instances = self._decoded(item)
+        return _nearest(classes, *size), resized(photograph, *size), _nearest(instances, *size)
+
+    def _decoded(self, item: Pair) -> Loaded:
+        """All three as they are in the files; without instances they are the classes."""
+        classes = self._codes.read(item[0])
+        photograph = with_channels(read_image(item[1]), 3, item[1])
+        instances = read_instances(item[2]) if self._has_edges else classes
+        height, width = classes.shape
+        for path, (h, w, *_) in zip(item[1:], (photograph.shape, instances.shape), strict=False):
+            if (h, w) != (height, width):
+                raise DataError(
+                    f"{path}: is {w}x{h} and its label image {item[0]} is {width}x{height}; "
+                    "both must have the same size"
+                )
+        return classes, photograph, instances
+
+
+def _listing(
+    layout: str,
+    folder: str | Path | None,
+    folders: tuple[str | Path | None, str | Path | None, str | Path | None],
+    has_edges: bool,
+) -> Listing:
+    labels, photographs, instances = (None if one is None else Path(one) for one in folders)
+    if layout == "cityscapes" and folder is not None:
+        return in_cityscapes(Path(folder), has_edges)
+    if layout == "coco-stuff" and folder is not None:
+        return in_coco_stuff(Path(folder), has_edges)
+    if layout == "folders" and labels is not None and photographs is not None:
+        return in_folders(labels, photographs, instances if has_edges else None)
+    raise DataError(
+        f"labelmaps: layout {layout!r} with the folders given; allowed are folders with "
+        "label_folder and image_folder, and cityscapes or coco-stuff with folder"
+    )
+
+
+def _nearest(ids: Ids, height: int, width: int) -> Ids:
+    """(height, width), each the value that lies at its pixel's middle."""
+    rows = (2 * np.arange(height) + 1) * ids.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * ids.shape[1] // (2 * width)
+    nearest: npt.NDArray[np.int32] = ids[np.ix_(rows, columns)]
+    return nearest

