@@ -265,7 +265,7 @@ def test_input_is_left_as_it_was():
 
 def test_band_norm_norms_every_band_by_itself():
     x = random_bands(THREE.channels(8), 9, 12)
-    norm = BandNorm(8, THREE, affine=True)
+    norm = BandNorm(8, THREE, "affine")
     for part in norm.bands:
         nn.init.normal_(part.weight)
         nn.init.normal_(part.bias)

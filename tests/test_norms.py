@@ -81,3 +81,9 @@ def test_instance_norm_on_the_meta_device_has_the_shape_and_dtype():
         x = torch.empty(2, 4, 5, 6)
         assert InstanceNorm(4, affine=True)(x).shape == x.shape
         assert InstanceNorm(4)(x.requires_grad_()).device.type == "meta"
+
+
+def test_instance_norm_takes_a_constant_channel_to_zero():
+    # Such as one that a ReLU has silenced: what is left of its mean is divided by sqrt(eps).
+    x = torch.linspace(-1, 1, 8)[None, :, None, None].expand(1, 8, 128, 256)
+    torch.testing.assert_close(InstanceNorm(8)(x), torch.zeros(x.shape), atol=1e-4, rtol=0)

@@ -7,6 +7,7 @@ resolution.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 from gancompress.errors import ArchError
 from gancompress.nets.features import ONE, Bands, Features, bands_of, features_of, halved, pooled
-from gancompress.nets.norms import InstanceNorm
+from gancompress.nets.norms import NORMS
 from gancompress.nets.plain import PaddingMode, PlainConv
 from gancompress.nets.windows import Window
 
@@ -234,27 +235,25 @@ def band_conv(
 
 
 class BandNorm(nn.Module):
-    """Instance norm of every band by itself, with weights and biases if `affine`."""
+    """A norm, by its name in NORMS, of every band by itself."""
 
-    def __init__(self, channels: int, bands: Bands, affine: bool = False) -> None:
+    def __init__(self, channels: int, bands: Bands, norm: str = "instance") -> None:
         super().__init__()
         self.sizes = bands.channels(channels)
-        self.bands = nn.ModuleList(InstanceNorm(count, affine=affine) for count in self.sizes)
+        self.bands = nn.ModuleList(NORMS[norm](count) for count in self.sizes)
 
     def windows(self) -> Mapping[str, Window]:
-        """Each band's weights as a part of the whole norm's."""
+        """Each band's weights and statistics as a part of the whole norm's."""
         return {
-            f"bands.{band}.{name}": Window(name, (sum(self.sizes[:band]),))
+            f"bands.{band}.{name}": Window(name, (sum(self.sizes[:band]),)[: tensor.dim()])
             for band, norm in enumerate(self.bands)
-            for name, _ in norm.named_parameters()
+            for name, tensor in itertools.chain(norm.named_parameters(), norm.named_buffers())
         }
 
     def forward(self, x: Features) -> Features:
         return features_of([n(b) for n, b in zip(self.bands, bands_of(x), strict=True)])
 
 
-def band_norm(channels: int, bands: Bands, affine: bool = False) -> nn.Module:
+def band_norm(channels: int, bands: Bands, norm: str = "instance") -> nn.Module:
     """`BandNorm`, or for undivided features the norm itself."""
-    return (
-        InstanceNorm(channels, affine=affine) if bands == ONE else BandNorm(channels, bands, affine)
-    )
+    return NORMS[norm](channels) if bands == ONE else BandNorm(channels, bands, norm)

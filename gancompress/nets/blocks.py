@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from gancompress.nets.bands import band_conv, band_norm
 from gancompress.nets.features import ONE, Bands, Features, added, converted, per_band
@@ -17,7 +19,7 @@ from gancompress.nets.plain import PaddingMode
 class Conv:
     """One convolution of a network, whatever operator carries it out.
 
-    `affine` is the inner norm's of operators that have one; the other names are torch's.
+    `norm`, a key of NORMS, is that of the stage; the other names are torch's.
     """
 
     in_channels: int
@@ -27,7 +29,7 @@ class Conv:
     padding: int = 1
     padding_mode: PaddingMode = "zeros"
     bias: bool = True
-    affine: bool = False
+    norm: str = "instance"
     transposed: bool = False
     output_padding: int = 0
     bands_in: Bands = ONE
@@ -67,7 +69,7 @@ class SeparableConv(nn.Module):
         super().__init__()
         inner = replace(conv, out_channels=conv.in_channels, bands_out=conv.bands_in)
         self.depthwise = _spatial(inner, groups=conv.in_channels)
-        self.norm = band_norm(conv.in_channels, conv.bands_in, conv.affine)
+        self.norm = band_norm(conv.in_channels, conv.bands_in, _inner(conv.norm))
         self.pointwise = _pointwise(conv)
 
     def forward(self, x: Features) -> Features:
@@ -86,12 +88,17 @@ class SeparableUp(nn.Module):
         super().__init__()
         inner = replace(conv, in_channels=conv.out_channels, bands_in=conv.bands_out)
         self.pointwise = _pointwise(conv)
-        self.norm = band_norm(conv.out_channels, conv.bands_out, conv.affine)
+        self.norm = band_norm(conv.out_channels, conv.bands_out, _inner(conv.norm))
         self.depthwise = _spatial(inner, groups=conv.out_channels)
 
     def forward(self, x: Features) -> Features:
         out: Features = self.depthwise(self.norm(self.pointwise(x)))
         return out
+
+
+def _inner(norm: str) -> str:
+    """The norm between the two parts: of one image, whatever the stage's (Li et al. 2020)."""
+    return "affine" if norm == "affine" else "instance"
 
 
 def _pointwise(conv: Conv) -> nn.Module:
@@ -126,14 +133,14 @@ OPERATORS: dict[str, Callable[[Conv], nn.Module]] = {"dense": dense, "separable"
 
 
 class Stage(nn.Module):
-    """Convolution by an operator, instance norm, ReLU; the input may be split in any way."""
+    """Convolution by an operator, norm, ReLU; the input may be split in any way."""
 
     def __init__(self, op: str, conv: Conv) -> None:
         super().__init__()
         conv = entered(conv)
         self.bands = conv.bands_in
         self.conv = OPERATORS[op](conv)
-        self.norm = band_norm(conv.out_channels, conv.bands_out, conv.affine)
+        self.norm = band_norm(conv.out_channels, conv.bands_out, conv.norm)
 
     def forward(self, x: Features) -> Features:
         return per_band(torch.relu, self.norm(self.conv(converted(x, self.bands))))
@@ -157,10 +164,10 @@ class ResidualBlock(nn.Module):
             bands_in=self.bands,
         )
         self.conv1 = OPERATORS[op](first)
-        self.norm1 = band_norm(first.out_channels, self.bands, first.affine)
+        self.norm1 = band_norm(first.out_channels, self.bands, first.norm)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = OPERATORS[op](second)
-        self.norm2 = band_norm(first.in_channels, self.bands, first.affine)
+        self.norm2 = band_norm(first.in_channels, self.bands, first.norm)
 
     def forward(self, x: Features) -> Features:
         hidden = per_band(torch.relu, self.norm1(self.conv1(converted(x, self.enters))))
@@ -171,8 +178,41 @@ class ResidualBlock(nn.Module):
 @torch.no_grad()
 def init_normal(net: nn.Module, generator: torch.Generator, std: float = 0.02) -> None:
     """Draws every convolution's weight from N(0, std^2) and zeroes its bias (Isola et al. 2017)."""
+    for weight in _weights_without_biases(net):
+        weight.normal_(0.0, std, generator=generator)
+
+
+@torch.no_grad()
+def init_kaiming(net: nn.Module, generator: torch.Generator) -> None:
+    """Weights from N(0, 2 / fan_in), biases zero (He et al. 2015; MUNIT's generators)."""
+    for weight in _weights_without_biases(net):
+        weight.normal_(0.0, (2 / weight[0].numel()) ** 0.5, generator=generator)
+
+
+@torch.no_grad()
+def init_xavier(net: nn.Module, generator: torch.Generator, gain: float = 0.02) -> None:
+    """Weights from N(0, gain^2 * 2 / (fan_in + fan_out)), biases zero (SPADE's networks)."""
+    for weight in _weights_without_biases(net):
+        fans = weight[0].numel() + weight.numel() // weight.shape[1]
+        weight.normal_(0.0, gain * (2 / fans) ** 0.5, generator=generator)
+
+
+def _weights_without_biases(net: nn.Module) -> Iterator[Tensor]:
+    """Every weight of a convolution or dense layer, below its parametrizations; zeroes biases."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            module.weight.normal_(0.0, std, generator=generator)
             if module.bias is not None:
                 module.bias.zero_()
+            if is_parametrized(module, "weight"):
+                originals: Any = module.parametrizations
+                yield originals.weight.original
+            else:
+                yield module.weight
+
+
+# First weights by name, in place: (network, random numbers).
+INITS: dict[str, Callable[[nn.Module, torch.Generator], None]] = {
+    "normal": init_normal,
+    "kaiming": init_kaiming,
+    "xavier": init_xavier,
+}

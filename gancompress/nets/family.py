@@ -32,8 +32,11 @@ class Part:
 class Family(Protocol):
     """A family of generators. Frozen: equal options make equal networks of equal archs.
 
-    A stage has the slots `STAGE.width`, `STAGE.op` (an operator) and `STAGE.bands` (how the
-    features behind it are split, as `Bands` writes itself); the last stage has an operator alone.
+    Families inherit from this: what most have alike is said here, and the members that concern
+    bands need no word from a family without `banded` stages.
+
+    Every stage has a slot `STAGE.op` (an operator); most have `STAGE.width`, those in `banded` have
+    `STAGE.bands` too (how the features behind it are split, as `Bands` writes itself).
     """
 
     @property
@@ -46,6 +49,7 @@ class Family(Protocol):
     @property
     def presets(self) -> Mapping[str, Sequence[Sequence[int]]]:
         """Published choice lists by name, slot by slot in the order of `width_slots`."""
+        return {}
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -60,29 +64,41 @@ class Family(Protocol):
         """The stages of the trunk: where the literature chooses operators."""
 
     @property
+    def banded(self) -> tuple[str, ...]:
+        """The stages behind which features may be split into bands; () where a family has none."""
+        return ()
+
+    @property
     def width_slots(self) -> tuple[str, ...]:
         """The width slots in the order in which the literature writes widths, `c0_c1_…`."""
 
     def arch(self, widths: Sequence[int], op: str = "dense", bands: Bands = ONE) -> Arch:
         """The arch with these widths, `op` in the trunk and dense elsewhere, split by `bands`."""
+        return arch_of(self, widths, op, bands)
 
     def uniform(self, width: int, op: str = "dense", bands: Bands = ONE) -> Arch:
         """The arch with the same base width in every slot."""
+        return arch_of(self, [width] * len(self.width_slots), op, bands)
 
     def layout(self, bands: Bands) -> Mapping[str, Bands]:
-        """The split of every stage when the network as a whole is split so."""
+        """The split of every stage of `banded` when the network as a whole is split so."""
+        return dict.fromkeys(self.banded, bands)
 
     def space(self, widths: Widths, ops: Choices[str], bands: Choices[Bands] = ()) -> SearchSpace:
         """The search space with these choices; `arch`, `uniform` and `space` raise ArchError."""
+        return space_of(self, widths, ops, bands)
 
     def channels(self, stage: str) -> Mapping[str, int]:
         """The width slots whose channels a stage's bands split, each with its channels per unit."""
+        return {}
 
     def kernels(self, stage: str) -> int:
         """The largest side, at the input's resolution, that a kernel on a stage's bands covers."""
+        return 1
 
     def multiple(self, arch: Arch) -> int:
         """What the input's sides are multiples of where no band has an odd side."""
+        return self.size_multiple
 
     def parts(self) -> tuple[Part, ...]:
         """The modules that run one after the other, with the slots that each depends on."""
@@ -97,8 +113,11 @@ class Family(Protocol):
 def arch_of(family: Family, widths: Sequence[int], op: str, bands: Bands) -> Arch:
     """The arch with these widths, slot by slot, `op` in the trunk, and bands as laid out.
 
-    Raises: ArchError if the number of widths is not that of the slots.
+    Raises: ArchError if the number of widths is not that of the slots, or for bands where the
+    family has none.
     """
+    if bands != ONE and not family.banded:
+        raise ArchError(f"arch: bands {bands}; the features of {family.name} are not split, give 0")
     if len(widths) != len(family.width_slots):
         raise ArchError(
             f"arch: {len(widths)} widths; this {family.name} takes {len(family.width_slots)}: "
@@ -121,7 +140,7 @@ def check_arch(family: Family, arch: Arch) -> None:
         op = arch.op(f"{stage}.op")
         if op not in OPERATORS:
             raise ArchError(f"arch: {stage}.op={op!r}; one of {', '.join(OPERATORS)}")
-    for stage in family.stages[:-1]:
+    for stage in family.banded:
         bands = Bands.parse(arch.op(f"{stage}.bands"))
         for slot, per_unit in family.channels(stage).items():
             if reason := _misfit(bands, per_unit * arch.width(slot)):
@@ -135,7 +154,7 @@ def check_arch(family: Family, arch: Arch) -> None:
 def _slots(family: Family) -> list[str]:
     """The slots of a family's archs."""
     ops = [f"{stage}.op" for stage in family.stages]
-    return [*family.width_slots, *ops, *(f"{stage}.bands" for stage in family.stages[:-1])]
+    return [*family.width_slots, *ops, *(f"{stage}.bands" for stage in family.banded)]
 
 
 def _misfit(bands: Bands, channels: int) -> str:
@@ -166,7 +185,9 @@ def space_of(
         if op not in OPERATORS:
             raise ArchError(f"space: operator {op!r}; one of {', '.join(OPERATORS)}")
     choices |= {f"{stage}.op": tuple(listed) for stage, listed in operators.items()}
-    splits = _by_stage(family, "bands", bands, family.stages[:-1], ONE)
+    if not family.banded and not isinstance(bands, Mapping) and set(bands) <= {ONE}:
+        bands = ()
+    splits = _by_stage(family, "bands", bands, family.banded, ONE)
     choices |= {f"{s}.bands": [str(split) for split in listed] for s, listed in splits.items()}
     rules = []
     for stage, listed in splits.items():
@@ -217,7 +238,8 @@ def _by_stage(
     for name in sorted(given, key=len):  # a stage's own list over that of all alike
         named = [stage for stage in stages if stage == name or stage.startswith(f"{name}.")]
         if not named:
-            raise ArchError(f"space.{key}: no stage {name!r}; one of {', '.join(stages)}")
+            known = ", ".join(stages) or f"{family.name} has none with {key}"
+            raise ArchError(f"space.{key}: no stage {name!r}; one of {known}")
         found |= dict.fromkeys(named, given[name])
     return found
 

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch, SearchSpace
+from gancompress.arch import Arch
 from gancompress.nets.blocks import OPERATORS, Conv, ResidualBlock, Stage, entered
-from gancompress.nets.family import Choices, Part, Widths, arch_of, check_arch, space_of
+from gancompress.nets.family import Family, Part, check_arch
 from gancompress.nets.features import ONE, Bands, Features, converted
 from gancompress.nets.plain import PaddingMode
 
@@ -26,11 +26,12 @@ class Style:
     padding_mode: PaddingMode = "reflect"  # of the stem, the body and the head
     kernel: int = 3  # of the stages that change the resolution
     bias: bool = True
-    affine: bool = False  # instance norms with weights
 
-    def shape(self, stage: str) -> dict[str, Any]:
+    def shape(self, stage: str, norm: str) -> dict[str, Any]:
         """What a stage's convolution is beside its channels and bands, as arguments of `Conv`."""
-        found: dict[str, Any] = {"bias": self.bias, "affine": self.affine}
+        # A batch norm behind a convolution has the bias; behind the head there is none.
+        bias = self.bias and (norm != "batch" or stage == "head")
+        found: dict[str, Any] = {"bias": bias, "norm": norm}
         match stage.split(".")[0]:
             case "stem" | "head":
                 found |= {"kernel": 7, "padding": 3, "padding_mode": self.padding_mode}
@@ -59,6 +60,7 @@ class ResNetGenerator(nn.Module):
         *,
         blocks: int,
         dropout: float,
+        norm: str,
     ) -> None:
         super().__init__()
         stem, mid = arch.width("stem.width"), 2 * arch.width("down.0.width")
@@ -69,7 +71,7 @@ class ResNetGenerator(nn.Module):
         def conv(stage: str, a: int, b: int) -> Conv:
             nonlocal at
             before, at = at, bands_in(arch, stage)
-            return Conv(a, b, bands_in=before, bands_out=at, **style.shape(stage))
+            return Conv(a, b, bands_in=before, bands_out=at, **style.shape(stage, norm))
 
         def stage_of(stage: str, a: int, b: int) -> Stage:
             return Stage(arch.op(f"{stage}.op"), conv(stage, a, b))
@@ -113,30 +115,31 @@ _SLOTS = ("width", "op", "bands")  # of every stage but the head
 
 STYLES: dict[str, Style] = {
     "resnet": Style(),
-    "stargan": Style(padding_mode="zeros", kernel=4, bias=False, affine=True),
+    "stargan": Style(padding_mode="zeros", kernel=4, bias=False),
 }
 
 
 @dataclass(frozen=True)
-class ResNet:
+class ResNet(Family):
     """The family of ResNet generators: what its slots are and how an arch becomes a network.
 
     Widths are in the base unit of the literature: a stage at resolution 1/2 has 2x, one at 1/4 has
     4x that many channels. `blocks` residual blocks fall into three groups of equal width, operator
-    and bands (fewer groups below three blocks). `name` is one of STYLES.
+    and bands (fewer groups below three blocks). `name` is one of STYLES, `norm` one of NORMS.
     """
 
     in_channels: int = 3
     out_channels: int = 3
     blocks: int = 9
     dropout: float = 0.0
+    norm: str = "instance"
     name: str = "resnet"
 
     size_multiple: ClassVar[int] = 4
     presets: ClassVar[Mapping[str, Sequence[Sequence[int]]]] = PRESETS
 
     @property
-    def options(self) -> dict[str, int | float]:
+    def options(self) -> dict[str, Any]:
         """What rebuilds this family: `FAMILIES[family.name](**family.options) == family`."""
         return {k: v for k, v in asdict(self).items() if k != "name"}
 
@@ -150,17 +153,13 @@ class ResNet:
         return ("stem", "down.0", "down.1", *self.body, "up.0", "up.1", "head")
 
     @property
+    def banded(self) -> tuple[str, ...]:
+        return self.stages[:-1]
+
+    @property
     def width_slots(self) -> tuple[str, ...]:
         """The width slots in the order of the literature's `c0_c1_…_c7`."""
         return tuple(f"{stage}.width" for stage in self.stages[:-1])
-
-    def arch(self, widths: Sequence[int], op: str = "dense", bands: Bands = ONE) -> Arch:
-        """See `arch_of`."""
-        return arch_of(self, widths, op, bands)
-
-    def uniform(self, width: int, op: str = "dense", bands: Bands = ONE) -> Arch:
-        """The arch with the same base width in every slot."""
-        return arch_of(self, [width] * len(self.width_slots), op, bands)
 
     def layout(self, bands: Bands) -> dict[str, Bands]:
         """The split of every stage when the network as a whole is split so.
@@ -169,11 +168,7 @@ class ResNet:
         one, and joins it one stage before the end.
         """
         edges = {"stem": Bands(bands.alpha), "up.1": Bands(bands.alpha + bands.beta)}
-        return {stage: edges.get(stage, bands) for stage in self.stages[:-1]}
-
-    def space(self, widths: Widths, ops: Choices[str], bands: Choices[Bands] = ()) -> SearchSpace:
-        """See `space_of`."""
-        return space_of(self, widths, ops, bands)
+        return {stage: edges.get(stage, bands) for stage in self.banded}
 
     def channels(self, stage: str) -> dict[str, int]:
         """The width slots whose channels a stage's bands split, each with its channels per unit."""
@@ -191,7 +186,7 @@ class ResNet:
     def multiple(self, arch: Arch) -> int:
         """What the input's sides are multiples of where no band has an odd side."""
         found, at, before = 4, 1, 1  # the side that a pixel stands for, and the bands so far
-        for stage in self.stages[:-1]:
+        for stage in self.banded:
             count, scale = bands_in(arch, stage).count, self._scale(stage)
             levels = max(count, min(before, count + 1))  # of `entered`
             found = max(found, max(at, scale) * 2 ** (levels - 1))
@@ -243,4 +238,5 @@ class ResNet:
             self.out_channels,
             blocks=self.blocks,
             dropout=self.dropout,
+            norm=self.norm,
         )
