@@ -1,0 +1,166 @@
+"""Unpaired translation to many images each, content and style apart (Huang et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.nets.munit import MunitGenerator
+from gancompress.nets.munitteacher import MunitCritic, StyleEncoder
+from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
+from gancompress.tasks.losses import GAN_LOSSES
+
+
+@dataclass(frozen=True)
+class MUNIT(ConditionalTask):
+    """GAN both ways, and L1 of images, contents and styles to themselves after a way through.
+
+    Batches hold "input" (N, C+S, H, W), images of A in [-1, 1] and a constant plane for each number
+    of a style code of B, drawn from N(0, 1), and "target" (N, C, H, W), images of B that have
+    nothing to do with them. "generator", which is compressed, leads from A to B: it has A's content
+    encoder and B's decoder; "backward" has the other two. "style" encodes the styles of B,
+    "style_backward" those of A; no student needs them.
+
+    Terms and weights are the paper's. Of its program are left out: Adam's weight decay of 1e-4, and
+    first weights of the critics other than the generators'. Its critics' loss is twice this one.
+    """
+
+    in_channels: int = 11
+    out_channels: int = 3
+    size: tuple[int, int] = (256, 256)  # height and width
+    style: int = 8  # numbers of a style code
+    gan: str = "lsgan"
+    lambda_gan: float = 1.0
+    lambda_image: float = 10.0
+    lambda_style: float = 1.0
+    lambda_content: float = 1.0
+    lambda_cycle: float = 0.0  # the paper's is 10 for pairs of domains that are much alike
+    style_width: int = 64
+    critic_width: int = 64
+    critic_layers: int = 4
+    critic_scales: int = 3
+
+    @property
+    def target(self) -> str:
+        return "generator"
+
+    @property
+    def init(self) -> str:
+        return "kaiming"
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        generators = ("generator", "backward", "style", "style_backward")
+        return Phase("generator", generators), Phase("critic", ("critic", "critic_backward"))
+
+    def critics(self) -> dict[str, nn.Module]:
+        return {"critic": self._critic()}
+
+    def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
+        return {
+            "generator": make(),
+            "backward": make(),
+            "style": self._style_encoder(),
+            "style_backward": self._style_encoder(),
+            "critic": self._critic(),
+            "critic_backward": self._critic(),
+        }
+
+    def _critic(self) -> nn.Module:
+        return MunitCritic(
+            self.out_channels,
+            self.size,
+            width=self.critic_width,
+            layers=self.critic_layers,
+            scales=self.critic_scales,
+        )
+
+    def _style_encoder(self) -> nn.Module:
+        style = self.style
+        return StyleEncoder(self.out_channels, style, self.style_width)
+
+    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
+        return {"critic": (1, self.out_channels, *self.size)}
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        return (batch["input"],)
+
+    def truth(self, batch: Batch) -> Tensor | None:
+        return None
+
+    def losses(
+        self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
+    ) -> dict[str, Tensor]:
+        a, b = batch["input"][:, : self.out_channels], batch["target"]
+        if phase == "critic":
+            fake_b, fake_a = step.kept["fake"], step.kept["fake_backward"]
+            return {
+                "critic": self._critic_loss(nets["critic"], b, fake_b),
+                "critic_backward": self._critic_loss(nets["critic_backward"], a, fake_a),
+            }
+        wanted_b = batch["input"][:, self.out_channels :, 0, 0]  # (N, S)
+        wanted_a = torch.randn_like(wanted_b)  # from torch's numbers, which `fit` seeds
+        there, back = _Way(nets, ""), _Way(nets, "_backward")
+        content_a, content_b = there.encode(a), back.encode(b)
+        style_a, style_b = back.style(a), there.style(b)
+        fake_b, fake_a = there.decode(content_a, wanted_b), back.decode(content_b, wanted_a)
+        step.kept |= {"fake": fake_b.detach(), "fake_backward": fake_a.detach()}
+        again_a, again_b = back.encode(fake_b), there.encode(fake_a)  # the contents of a and of b
+        images = _l1(back.decode(content_a, style_a), a) + _l1(there.decode(content_b, style_b), b)
+        styles = _l1(there.style(fake_b), wanted_b) + _l1(back.style(fake_a), wanted_a)
+        terms = {
+            "gan": self.lambda_gan * self.adversarial(nets, batch, fake_b),
+            "gan_backward": self.lambda_gan * self._gan_loss(nets["critic_backward"], fake_a),
+            "image": self.lambda_image * images,
+            "style": self.lambda_style * styles,
+            "content": self.lambda_content * (_l1(again_a, content_a) + _l1(again_b, content_b)),
+        }
+        if self.lambda_cycle:
+            cycled = back.decode(again_a, style_a), there.decode(again_b, style_b)
+            terms["cycle"] = self.lambda_cycle * (_l1(cycled[0], a) + _l1(cycled[1], b))
+        return terms
+
+    def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        return self._gan_loss(nets["critic"], fake)
+
+    def critic_loss(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        return self._critic_loss(nets["critic"], batch["target"], fake)
+
+    def _gan_loss(self, critic: nn.Module, fake: Tensor) -> Tensor:
+        """The sum over the critic's scales."""
+        loss = GAN_LOSSES[self.gan][1]
+        return torch.stack([loss(logits.float()) for logits in critic(fake)]).sum()
+
+    def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        loss = GAN_LOSSES[self.gan][0]
+        scales = [logits.float().chunk(2) for logits in critic(torch.cat((real, fake.to(real))))]
+        return torch.stack([loss(*both) for both in scales]).sum()
+
+
+class _Way:
+    """One direction: "" from A to B, "_backward" from B to A."""
+
+    def __init__(self, nets: Mapping[str, nn.Module], suffix: str) -> None:
+        self._generator = nets[suffix.removeprefix("_") or "generator"]
+        self.style = nets[f"style{suffix}"]  # image of the domain that it leads to -> (N, S)
+
+    @property
+    def _net(self) -> MunitGenerator:
+        assert isinstance(self._generator, MunitGenerator)
+        return self._generator
+
+    def encode(self, image: Tensor) -> Tensor:
+        """The content of an image of the domain that it leads from."""
+        return self._net.encode(image)
+
+    def decode(self, content: Tensor, style: Tensor) -> Tensor:
+        """The image with that content and style in the domain that it leads to."""
+        return self._net.decode(content, style)
+
+
+def _l1(ours: Tensor, theirs: Tensor) -> Tensor:
+    return F.l1_loss(ours.float(), theirs.float())
