@@ -1,0 +1,178 @@
+"""Photographs from maps of labels (Park et al. 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.errors import RecipeError
+from gancompress.nets.encoder import ImageEncoder, divergence, drawn_style
+from gancompress.nets.multiscale import MultiscaleCritic
+from gancompress.nets.spade import SpadeBlock
+from gancompress.nets.spectral import spectral
+from gancompress.nets.vgg import Vgg19
+from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
+from gancompress.tasks.losses import hinge_critic, hinge_generator
+
+Scales = list[list[Tensor]]  # for each scale of the critic its features, the logits last
+
+
+@dataclass(frozen=True)
+class GauGAN(ConditionalTask):
+    """Hinge, matching of the critic's features, and if asked for a perceptual and an L1 loss.
+
+    Batches hold "input" (N, in_channels, H, W), a plane of 0 or 1 for each label and what else is
+    known of a pixel, and "target" (N, out_channels, H, W) in [-1, 1]. The critic sees both.
+    `spectral`: whether a SPADE generator is trained as a teacher under spectral norm.
+
+    With `style` the last planes of the input are a style code, drawn from N(0, 1). A teacher learns
+    with that of the true image in their place, which "style" encodes; a student gets them as they
+    are, like its teacher, and learns from its teacher's image.
+    """
+
+    in_channels: int = 36
+    out_channels: int = 3
+    size: tuple[int, int] = (256, 512)  # height and width
+    lambda_features: float = 10.0
+    lambda_vgg: float = 0.0
+    lambda_l1: float = 0.0
+    lambda_style: float = 0.05
+    style: int = 0  # numbers of the style code
+    vgg_weights: str | None = None  # a file, see `Vgg19`
+    spectral: bool = True
+    critic_width: int = 64
+    critic_layers: int = 4
+    critic_scales: int = 2
+
+    @property
+    def target(self) -> str:
+        return "generator"
+
+    @property
+    def init(self) -> str:
+        return "xavier"
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        encoder = ("style",) if self.style else ()
+        return Phase("generator", ("generator", *encoder)), Phase("critic", ("critic",))
+
+    @property
+    def _planes(self) -> int:
+        """Planes of the input without those of the style."""
+        return self.in_channels - self.style
+
+    def critics(self) -> dict[str, nn.Module]:
+        channels = self._planes + self.out_channels
+        critic = MultiscaleCritic(
+            channels, self.critic_width, self.critic_layers, self.critic_scales
+        )
+        return {"critic": critic}
+
+    def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
+        """Raises: RecipeError or CheckpointError if there is no VGG-19 where it is asked for."""
+        generator = make()
+        blocks = [net for net in generator.modules() if isinstance(net, SpadeBlock)]
+        for block in blocks if self.spectral else ():
+            for conv in block.convolutions():
+                spectral(conv)
+        nets = {self.target: generator, **self.critics(), **self._perceptual()}
+        if self.style:
+            nets["style"] = ImageEncoder(self.out_channels, self.style, self.size)
+        return nets
+
+    def _perceptual(self) -> dict[str, nn.Module]:
+        """The network that the perceptual loss is measured in, if there is one."""
+        if not self.lambda_vgg:
+            return {}
+        if self.vgg_weights is None or self.out_channels != 3:
+            raise RecipeError(
+                f"task.lambda_vgg: found {self.lambda_vgg:g} with vgg_weights {self.vgg_weights} "
+                f"and images of {self.out_channels} channels; a file of VGG-19's weights and 3 "
+                "channels are needed, or 0"
+            )
+        return {"vgg": Vgg19(self.vgg_weights)}
+
+    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
+        return {"critic": (1, self._planes + self.out_channels, *self.size)}
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        return (batch["input"],)
+
+    def truth(self, batch: Batch) -> Tensor | None:
+        return None if self.style else batch["target"]
+
+    def losses(
+        self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
+    ) -> dict[str, Tensor]:
+        if phase == "critic":
+            return {"critic": self.critic_loss(nets, batch, step.kept["fake"])}
+        inputs = batch["input"]
+        divergences: dict[str, Tensor] = {}
+        if self.style:
+            inputs, divergences = self._encoded(nets["style"], batch)
+        fake = nets[self.target](inputs)
+        step.kept["fake"] = fake.detach()
+        terms = self._generator_terms(nets, batch, fake) | divergences
+        if self.lambda_vgg:
+            terms["vgg"] = self.lambda_vgg * nets["vgg"](fake, batch["target"])
+        if self.lambda_l1:
+            terms["l1"] = self.lambda_l1 * F.l1_loss(fake.float(), batch["target"])
+        return terms
+
+    def _encoded(self, encoder: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The input with the true image's style, and the term that keeps styles near N(0, 1)."""
+        mean, variance = encoder(batch["target"])
+        mean, variance = mean.float(), variance.float()
+        labels = batch["input"][:, : self._planes]
+        code = drawn_style(mean, variance)[:, :, None, None]  # (N, style, 1, 1)
+        planes = code.expand(-1, -1, *labels.shape[2:])
+        term = {"style": self.lambda_style * divergence(mean, variance)}
+        return torch.cat((labels, planes), 1), term
+
+    def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        return torch.stack(list(self._generator_terms(nets, batch, fake).values())).sum()
+
+    def critic_loss(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        real, made = self._judged(nets, batch, fake)
+        scales = zip(real, made, strict=True)
+        return _mean([hinge_critic(a[-1].float(), b[-1].float()) for a, b in scales])
+
+    def _generator_terms(
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor
+    ) -> dict[str, Tensor]:
+        """Hinge and feature matching, means over the scales, sums over the critic's layers."""
+        real, made = self._judged(nets, batch, fake)
+        matching = [
+            torch.stack(
+                [
+                    F.l1_loss(b.float(), a.detach().float())
+                    for a, b in zip(wanted[:-1], features[:-1], strict=True)
+                ]
+            ).sum()
+            for wanted, features in zip(real, made, strict=True)
+        ]
+        return {
+            "gan": _mean([hinge_generator(features[-1].float()) for features in made]),
+            "features": self.lambda_features * _mean(matching),
+        }
+
+    def _judged(
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor
+    ) -> tuple[Scales, Scales]:
+        """What the critic makes of the true images, and of `fake`."""
+        # One pass over both halves: under spectral norm a second one would have other weights.
+        images = torch.cat((batch["target"], fake.to(batch["target"].dtype)))
+        labels = batch["input"][:, : self._planes]
+        pairs = torch.cat((labels.repeat(2, 1, 1, 1), images), 1)
+        both = [[feature.chunk(2) for feature in scale] for scale in nets["critic"](pairs)]
+        real, made = ([[halves[i] for halves in scale] for scale in both] for i in (0, 1))
+        return real, made
+
+
+def _mean(terms: list[Tensor]) -> Tensor:
+    return torch.stack(terms).mean()

@@ -1,0 +1,277 @@
+"""GauGAN: its terms against formulas by hand, spectral norm in training alone, what is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from gancompress.distill.supernet import Distilling, Teacher, train_supernet
+from gancompress.distill.teacher import fold, train_teacher
+from gancompress.errors import CheckpointError, RecipeError
+from gancompress.loop import Optimisation, Training
+from gancompress.metricslog import MetricsLog
+from gancompress.nets.multiscale import MultiscaleCritic
+from gancompress.nets.resnet import ResNet
+from gancompress.nets.spade import Spade
+from gancompress.recipefamilies import SpadeFamily
+from gancompress.recipetasks import GauGANTask
+from gancompress.supernet import Supernet, named_tensors
+from gancompress.tasks.base import Step
+from gancompress.tasks.gaugan import GauGAN
+
+FAMILY = Spade(in_channels=2)
+TASK = GauGAN(in_channels=2, size=(64, 64), critic_width=2, critic_layers=3)
+EVERY = GauGAN(2, 1, lambda_features=5.0, lambda_vgg=3.0, lambda_l1=7.0)
+
+
+class Blur(nn.Module):
+    """A generator of one number: the first plane times it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * x[:, :1]
+
+
+class TwoScales(nn.Module):
+    """Two scales of two features and a logit, all of them multiples of the input."""
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        logits = x.mean((1, 2, 3))
+        return [[x, 2 * x, logits], [x[..., ::2], 3 * x[..., ::2], 1 - 4 * logits]]
+
+
+class SquaredError(nn.Module):
+    """In place of VGG."""
+
+    def forward(self, image: Tensor, truth: Tensor) -> Tensor:
+        return (image - truth).square().mean()
+
+
+def batch(seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    planes = torch.rand(2, 2, 8, 8, generator=generator).round()
+    return {"input": planes, "target": torch.rand(2, 1, 8, 8, generator=generator) * 2 - 1}
+
+
+def nets() -> dict[str, nn.Module]:
+    return {"generator": Blur(), "critic": TwoScales(), "vgg": SquaredError()}
+
+
+def test_generator_terms_are_those_of_the_paper() -> None:
+    data, step = batch(), Step(0, np.random.default_rng(0))
+    losses = EVERY.losses(nets(), data, "generator", step)
+    fake = 0.5 * data["input"][:, :1]
+    assert torch.equal(step.kept["fake"], fake)
+    pair = torch.cat((data["input"], fake), 1)
+    mean = pair.mean((1, 2, 3))
+    # The pairs differ in their image alone, one of three channels.
+    at_full, at_half = (
+        (fake - data["target"])[..., ::stride].abs().mean() / 3 for stride in (1, 2)
+    )
+    assert set(losses) == {"gan", "features", "vgg", "l1"}
+    torch.testing.assert_close(losses["gan"], -(mean.mean() + (1 - 4 * mean).mean()) / 2)
+    # 5 / 2 of each difference: of two scales, the features but not the logits.
+    matching = 5 / 2 * ((1 + 2) * at_full + (1 + 3) * at_half)
+    torch.testing.assert_close(losses["features"], matching)
+    torch.testing.assert_close(losses["vgg"], 3 * (fake - data["target"]).square().mean())
+    torch.testing.assert_close(losses["l1"], 7 * (fake - data["target"]).abs().mean())
+    both = EVERY.adversarial(nets(), data, fake)
+    torch.testing.assert_close(both, losses["gan"] + losses["features"])
+
+
+def test_terms_that_weigh_nothing_are_not_computed() -> None:
+    both = {name: net for name, net in nets().items() if name != "vgg"}
+    losses = GauGAN(2, 1).losses(both, batch(), "generator", Step(0, np.random.default_rng(0)))
+    assert set(losses) == {"gan", "features"}
+
+
+def test_matching_moves_the_generator_and_not_its_target() -> None:
+    data = batch() | {"target": batch(1)["target"].requires_grad_()}
+    both = nets()
+    EVERY.losses(both, data, "generator", Step(0, np.random.default_rng(0)))["features"].backward()
+    assert both["generator"].get_parameter("gain").grad is not None
+    assert data["target"].grad is not None and data["target"].grad.eq(0).all()
+
+
+def test_critic_loss_is_hinge_at_every_scale() -> None:
+    data = batch()
+    fake = torch.tanh(3 * data["target"])
+
+    def logits(image: Tensor) -> tuple[Tensor, Tensor]:
+        mean = torch.cat((data["input"], image), 1).mean((1, 2, 3))
+        return mean, 1 - 4 * mean
+
+    terms = [
+        ((1 - real).clamp(min=0).mean() + (1 + made).clamp(min=0).mean()) / 2
+        for real, made in zip(logits(data["target"]), logits(fake), strict=True)
+    ]
+    loss = EVERY.critic_loss(nets(), data, fake)
+    torch.testing.assert_close(loss, sum(terms) / 2)
+    step = Step(0, np.random.default_rng(0), {"fake": fake})
+    assert EVERY.losses(nets(), data, "critic", step) == {"critic": loss}
+
+
+def test_critic_takes_planes_and_image_together() -> None:
+    task = GauGAN(4, 3, size=(32, 64), critic_width=5, critic_layers=2, critic_scales=3)
+    critic = task.critics()["critic"]
+    assert isinstance(critic, MultiscaleCritic)
+    scales = critic(torch.rand(task.critic_inputs()["critic"]))
+    assert task.critic_inputs() == {"critic": (1, 7, 32, 64)}
+    assert [[f.shape[1] for f in scale] for scale in scales] == [[5, 10, 1]] * 3
+
+
+@pytest.mark.parametrize("spectral", [False, True])
+@pytest.mark.parametrize("op", ["dense", "separable"])
+def test_teacher_s_blocks_are_under_spectral_norm_if_asked_for(spectral: bool, op: str) -> None:
+    task = GauGAN(2, spectral=spectral, critic_width=2)
+    ops = {f"{stage}.op": op for stage in ("body.0", "up.0")}
+    arch = FAMILY.uniform(1).replace(ops)
+    generator = task.teacher_nets(lambda: FAMILY.build(arch))["generator"]
+    normed = {name for name, module in generator.named_modules() if is_parametrized(module)}
+    assert bool(normed) == spectral
+    assert not any(".norm" in name for name in normed)  # scales and shifts are as they are
+    if spectral:
+        parts = [".depthwise", ".pointwise"] if op == "separable" else [""]
+        assert {f"up.0.conv0{part}" for part in parts} | {"up.0.shortcut"} <= normed
+        assert {"body.2.conv1", "up.3.shortcut"} <= normed and "body.0.shortcut" not in normed
+
+
+def test_folding_the_teacher_s_norm_changes_no_output() -> None:
+    generator = TASK.teacher_nets(lambda: FAMILY.build(FAMILY.uniform(2)))["generator"]
+    planes = next(batches(0))["input"]
+    for _ in range(2):
+        generator.train()(planes)
+    with torch.no_grad():
+        before = generator.eval()(planes)
+        fold(generator)
+        assert torch.equal(generator(planes), before)
+    assert not any(is_parametrized(module) for module in generator.modules())
+
+
+def test_other_families_are_trained_without_spectral_norm() -> None:
+    family = ResNet(in_channels=2, blocks=1)
+    generator = TASK.teacher_nets(lambda: family.build(family.uniform(2)))["generator"]
+    assert not any(is_parametrized(module) for module in generator.modules())
+
+
+def batches(start: int) -> Iterator[dict[str, Tensor]]:
+    while True:
+        x = torch.rand(2, 5, 64, 64, generator=torch.Generator().manual_seed(start))
+        yield {"input": x[:, :2].round(), "target": x[:, 2:] * 2 - 1}
+        start += 1
+
+
+def training(folder: Path, steps: int = 2) -> Training:
+    folder.mkdir()
+    return Training(
+        steps=steps,
+        optimisation=Optimisation(lr=1e-4, lr_critic=4e-4, beta1=0.0, beta2=0.9),
+        seed=3,
+        device=torch.device("cpu"),
+        precision="float32",
+        state_path=folder / "state.pt",
+        log=MetricsLog(folder / "metrics.jsonl"),
+    )
+
+
+def test_trained_teacher_is_a_plain_network_and_a_supernet_learns_from_it(tmp_path: Path) -> None:
+    arch = FAMILY.uniform(3)
+
+    def make() -> nn.Module:
+        return FAMILY.build(arch)
+
+    trained = [train_teacher(TASK, make, batches, training(tmp_path / name)) for name in "ab"]
+    first, second = (dict(named_tensors(nets["generator"])) for nets in trained)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert first.keys() == dict(named_tensors(make())).keys()
+    assert first["body.0.norm0.norm.num_batches_tracked"] == 2  # one pass a step
+    space = FAMILY.space((3, 2), ["separable"])
+    supernet = Supernet(FAMILY.build, space)
+    before = {name: tensor.clone() for name, tensor in supernet.bank.items()}
+    tensors = {name: dict(named_tensors(net)) for name, net in trained[0].items()}
+    nets = train_supernet(
+        TASK,
+        supernet,
+        FAMILY.build,
+        Teacher(arch, tensors),
+        batches,
+        training(tmp_path / "supernet"),
+        distilling=Distilling(
+            "fitted", "uniform", "both", {"l1": 1.0, "features": 1.0, "gan": 1.0}
+        ),
+        taps=FAMILY.taps(),
+        input_shape=(2, 64, 64),
+    )
+    assert set(nets) == {"generator", "critic", "adapters"}
+    moved = {name for name, t in supernet.bank.items() if not torch.equal(t, before[name])}
+    assert moved == set(before)
+    assert all(tensor.isfinite().all() for tensor in supernet.bank.values())
+
+
+def test_perceptual_network_goes_along_and_is_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gancompress.tasks.gaugan.Vgg19", lambda path: SquaredError())
+    task = GauGAN(2, size=(64, 64), lambda_vgg=10.0, vgg_weights="vgg.pth", critic_width=2)
+    nets = train_teacher(
+        task, lambda: FAMILY.build(FAMILY.uniform(1)), batches, training(tmp_path / "run", steps=1)
+    )
+    assert set(nets) == {"generator", "critic"}
+
+
+@pytest.mark.parametrize(
+    ("task", "error", "text"),
+    [
+        (GauGAN(2, lambda_vgg=1.0), RecipeError, "task.lambda_vgg: found 1 with vgg_weights None"),
+        (
+            GauGAN(2, 1, lambda_vgg=1.0, vgg_weights="vgg.pth"),
+            RecipeError,
+            "images of 1 channels; a file of VGG-19's weights and 3 channels are needed, or 0",
+        ),
+        (
+            GauGAN(2, lambda_vgg=1.0, vgg_weights="nowhere/vgg.pth"),
+            CheckpointError,
+            "nowhere/vgg.pth: no such file",
+        ),
+    ],
+)
+def test_training_does_not_begin_without_the_perceptual_network(
+    task: GauGAN, error: type[Exception], text: str
+) -> None:
+    def make() -> nn.Module:
+        return FAMILY.build(FAMILY.uniform(1))
+
+    with pytest.raises(error, match=text):
+        task.teacher_nets(make)
+
+
+def test_task_names_its_parts() -> None:
+    task: GauGAN = GauGAN()
+    data = batch()
+    assert task.target == "generator" and task.init == "xavier"
+    assert task.inputs(data) == (data["input"],) and task.truth(data) is data["target"]
+
+
+def test_recipe_s_defaults_are_the_task_s_and_the_family_s() -> None:
+    task = GauGANTask.model_validate({"name": "gaugan"})
+    assert GauGAN(**task.model_dump(exclude={"name"})) == GauGAN()
+    family = SpadeFamily.model_validate({"name": "spade"})
+    assert Spade(**family.model_dump(exclude={"name"})) == Spade()
+    for upsamplings in (5, 6):
+        model = SpadeFamily.model_validate({"name": "spade", "upsamplings": upsamplings})
+        assert model.size_multiple == Spade(upsamplings=upsamplings).size_multiple
+
+
+def test_recipe_asks_for_the_file_that_a_perceptual_loss_needs() -> None:
+    given = {"name": "gaugan", "lambda_vgg": 10.0}
+    with pytest.raises(ValidationError, match="vgg_weights: missing; lambda_vgg 10 needs it"):
+        GauGANTask.model_validate(given)
+    assert GauGANTask.model_validate(given | {"vgg_weights": "vgg.pth"}).lambda_vgg == 10
