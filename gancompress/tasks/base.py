@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,10 +47,25 @@ class Task(Protocol):
 
 
 class ConditionalTask(Task, Protocol):
-    """A task whose generator maps inputs to one image; what distillation needs to know of it."""
+    """A task whose generator maps inputs to one image; what distillation needs to know of it.
+
+    Tasks inherit from this: most train a teacher as a generator beside its critics.
+    """
+
+    @property
+    def init(self) -> str:
+        """The first weights of all networks, a key of `nets.blocks.INITS`."""
+        return "normal"
 
     def critics(self) -> dict[str, nn.Module]:
-        """New discriminators by name, weights as torch initialises them."""
+        """New discriminators of the target's images by name, weights as torch initialises them."""
+
+    def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
+        """All networks that a teacher is trained with, by name; `make` makes a new generator.
+
+        What a phase trains may also be a module of buffers alone, such as a pool of images.
+        """
+        return {self.target: make(), **self.critics()}
 
     def critic_inputs(self) -> dict[str, tuple[int, ...]]:
         """The shape of what each critic takes, by its name: one image."""

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.nets.critics import PatchCritic
-from gancompress.tasks.base import Batch, Phase, Step
+from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.losses import GAN_LOSSES
 
 
 @dataclass(frozen=True)
-class Pix2Pix:
+class Pix2Pix(ConditionalTask):
     """lambda_gan * GAN + lambda_l1 * L1, the critic seeing the input beside the image.
 
     Batches hold "input" and "target", (N, C, H, W) in [-1, 1].

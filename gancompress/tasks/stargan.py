@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 from gancompress.nets.critics import StarGANCritic
 from gancompress.nets.features import Bands
-from gancompress.tasks.base import Batch, Phase, Step
+from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.losses import LABEL_LOSSES, gradient_penalty
 
 
 @dataclass(frozen=True)
-class StarGAN:
+class StarGAN(ConditionalTask):
     """WGAN-GP, classification of the labels by the same critic, and reconstruction of the source.
 
     Batches hold "input" (N, 3+D, H, W), a source image in [-1, 1] and a constant plane of 0 or 1

@@ -1,0 +1,110 @@
+"""Unpaired image translation with a way back (Zhu et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.nets.critics import PatchCritic
+from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
+from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.pool import ImagePool
+
+
+@dataclass(frozen=True)
+class CycleGAN(ConditionalTask):
+    """GAN both ways, L1 of each image to where the way there and back leads, and identity.
+
+    Batches hold "input", images of A, and "target", images of B that have nothing to do with them,
+    (N, C, H, W) in [-1, 1]. "generator" leads from A to B and is compressed; "backward" leads from
+    B to A. The student learns from the teacher's image.
+    """
+
+    in_channels: int = 3
+    out_channels: int = 3
+    size: tuple[int, int] = (256, 256)  # height and width
+    gan: str = "lsgan"
+    lambda_cycle: float = 10.0
+    lambda_identity: float = 0.5  # of lambda_cycle
+    pool: int = 50  # images of each side
+    critic_width: int = 64
+    critic_layers: int = 3
+
+    @property
+    def target(self) -> str:
+        return "generator"
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        critics = ("critic", "critic_backward", "pool", "pool_backward")
+        return Phase("generator", ("generator", "backward")), Phase("critic", critics)
+
+    def critics(self) -> dict[str, nn.Module]:
+        return {"critic": self._critic(self.out_channels)}
+
+    def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
+        return {
+            "generator": make(),
+            "backward": make(),
+            "critic": self._critic(self.out_channels),
+            "critic_backward": self._critic(self.in_channels),
+            "pool": ImagePool(self.pool, (self.out_channels, *self.size)),
+            "pool_backward": ImagePool(self.pool, (self.in_channels, *self.size)),
+        }
+
+    def _critic(self, channels: int) -> nn.Module:
+        return PatchCritic(channels, self.critic_width, self.critic_layers)
+
+    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
+        return {"critic": (1, self.out_channels, *self.size)}
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        return (batch["input"],)
+
+    def truth(self, batch: Batch) -> Tensor | None:
+        return None
+
+    def losses(
+        self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
+    ) -> dict[str, Tensor]:
+        if phase == "critic":
+            real, kept = (batch["target"], batch["input"]), step.kept
+            there = nets["pool"](kept["fake"].to(real[0].dtype), step.rng)
+            back = nets["pool_backward"](kept["fake_backward"].to(real[1].dtype), step.rng)
+            return {
+                "critic": self._critic_loss(nets["critic"], real[0], there),
+                "critic_backward": self._critic_loss(nets["critic_backward"], real[1], back),
+            }
+        generator, backward = nets["generator"], nets["backward"]
+        a, b = batch["input"], batch["target"]
+        fake_b, fake_a = generator(a), backward(b)
+        step.kept |= {"fake": fake_b.detach(), "fake_backward": fake_a.detach()}
+        cycle = _l1(backward(fake_b), a) + _l1(generator(fake_a), b)
+        terms = {
+            "gan": self.adversarial(nets, batch, fake_b),
+            "gan_backward": self._generator_loss(nets["critic_backward"], fake_a),
+            "cycle": self.lambda_cycle * cycle,
+        }
+        if self.lambda_identity:  # Zhu et al. 2017, section 5.2: it keeps the colours
+            identity = _l1(generator(b), b) + _l1(backward(a), a)
+            terms["identity"] = self.lambda_cycle * self.lambda_identity * identity
+        return terms
+
+    def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        return self._generator_loss(nets["critic"], fake)
+
+    def critic_loss(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        return self._critic_loss(nets["critic"], batch["target"], fake.to(batch["target"].dtype))
+
+    def _generator_loss(self, critic: nn.Module, fake: Tensor) -> Tensor:
+        return GAN_LOSSES[self.gan][1](critic(fake).float())
+
+    def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        return GAN_LOSSES[self.gan][0](critic(real).float(), critic(fake).float())
+
+
+def _l1(ours: Tensor, theirs: Tensor) -> Tensor:
+    return F.l1_loss(ours.float(), theirs)
