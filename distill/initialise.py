@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch
-from gancompress.supernet import Build, Supernet, named_tensors, permute, slot_axes
+from gancompress.supernet import (
+    Build,
+    Supernet,
+    channel_sets,
+    named_tensors,
+    permute,
+    slot_axes,
+)
 
 
 def importance(tensors: Mapping[str, Tensor], axes: Mapping[str, tuple[int, ...]]) -> Tensor:
@@ -39,10 +46,9 @@ def sort_channels(build: Build, arch: Arch, tensors: Mapping[str, Tensor]) -> di
     for slot, value in arch.slots:
         if isinstance(value, int) and value > 1:
             axes = slot_axes(build, arch, slot)
-            if not axes:
-                continue  # a kernel size, not channels
-            order = importance(ordered, axes).argsort(descending=True, stable=True)
-            ordered = permute(ordered, axes, order)
+            for one in channel_sets(axes, ordered):  # none of a kernel size
+                order = importance(ordered, one).argsort(descending=True, stable=True)
+                ordered = permute(ordered, one, order)
     return ordered
 
 

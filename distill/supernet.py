@@ -14,7 +14,8 @@ from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
 from gancompress.loop import Training, fit
-from gancompress.nets.blocks import init_normal
+from gancompress.nets.blocks import INITS
+from gancompress.statistics import batch_norms
 from gancompress.supernet import Build, Supernet, skeleton_of
 from gancompress.tasks.base import Batch, ConditionalTask
 
@@ -52,20 +53,24 @@ def train_supernet(
     """The supernet, the critics and the adapters, trained; the supernet is filled in place.
 
     The teacher's channels are sorted by importance first, which changes nothing in what it
-    computes; the critics go on from the teacher's. See `gancompress.loop.fit` for resuming and
+    computes; the critics go on from the teacher's, or
+    begin anew where it has none. See `gancompress.loop.fit` for resuming and
     for what is raised.
     """
     tensors = sort_channels(build, teacher.arch, teacher.tensors[task.target])
     taught = build(teacher.arch).eval()
     taught.load_state_dict(tensors)
-    _fill_random(supernet, build, torch.Generator().manual_seed(how.seed))
+    _fill_random(supernet, build, INITS[task.init], torch.Generator().manual_seed(how.seed))
     if distilling.init != "random":
         fill_from_teacher(supernet, taught)
     if distilling.init == "fitted" and not how.state_path.exists():
         _fit_levels(supernet, taught, task.inputs(next(iter(batches(0)))))
     critics = task.critics()
     for name, critic in critics.items():
-        critic.load_state_dict(teacher.tensors[name])
+        if teacher.tensors.get(name):
+            critic.load_state_dict(teacher.tensors[name])
+        else:  # an imported teacher comes without
+            INITS[task.init](critic, torch.Generator().manual_seed(how.seed))
     nets: dict[str, nn.Module] = {
         task.target: supernet,
         **critics,
@@ -100,20 +105,27 @@ def _fit_levels(supernet: Supernet, taught: nn.Module, inputs: tuple[Tensor, ...
     """Fits the bank to the teacher on one batch, for every level of width from most to least.
 
     Once for each operator, in undivided networks: what is split uses blocks of the same kernels.
+    Batch norms go by the batch itself, as the bank's statistics are the teacher's.
     """
     space = supernet.space
+    supernet.train(bool(batch_norms(supernet.skeleton(space.largest))))
     levels = max(len(values) for _, values in space.choices)
     operators = {slot: v for slot, v in space.categories.items() if not slot.endswith(".bands")}
     for turn in range(max(len(values) for values in operators.values())):
         chosen = {slot: [values[min(turn, len(values) - 1)]] for slot, values in operators.items()}
         categories = space.preferred(chosen)  # and the first bands
         archs = [space.level(i / max(1, levels - 1), categories) for i in range(levels)]
-        calibrate(supernet.eval(), taught, archs, inputs[0])
+        calibrate(supernet, taught, archs, inputs[0])
 
 
-def _fill_random(supernet: Supernet, build: Build, random: torch.Generator) -> None:
+def _fill_random(
+    supernet: Supernet,
+    build: Build,
+    init: Callable[[nn.Module, torch.Generator], None],
+    random: torch.Generator,
+) -> None:
     """The usual random weights for the whole bank, one corner of the space after the other."""
     for corner in supernet.space.corners():
         net = build(corner)
-        init_normal(net, random)
+        init(net, random)
         supernet.absorb(net, corner)

@@ -49,9 +49,9 @@ class Distillation:
         teacher's image to follow and does not wait. Critics rest when no adversarial loss is asked
         for.
         """
-        target, *others = self._task.phases
-        student = Phase(target.name, (*target.trains, "adapters"))
-        return (student, *(others if "gan" in self._losses else ()))
+        student = Phase(self.target, (self.target, "adapters"))
+        critics = Phase("critic", tuple(self._task.critics()))
+        return (student, *([critics] if "gan" in self._losses else []))
 
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step

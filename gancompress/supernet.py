@@ -55,19 +55,26 @@ class _Skeleton:
 
 
 class Subnet(nn.Module):
-    """One arch of a supernet, callable like the plain network; holds no weights of its own."""
+    """One arch of a supernet, callable like the plain network; holds no weights of its own.
 
-    def __init__(self, supernet: Supernet, arch: Arch) -> None:
+    statistics: buffers by name that it has in place of the bank's, see `gancompress.statistics`.
+    """
+
+    def __init__(
+        self, supernet: Supernet, arch: Arch, statistics: Mapping[str, Tensor] | None = None
+    ) -> None:
         super().__init__()
         self._supernet = (supernet,)  # a tuple, so that its parameters are not registered twice
         self.arch = arch
+        self._statistics = dict(statistics or {})
 
     @property
     def skeleton(self) -> nn.Module:
         return self._supernet[0].skeleton(self.arch)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        out: Tensor = self._supernet[0](self.arch, *inputs)
+        borrowed = self._supernet[0].borrow(self.arch) | self._statistics
+        out: Tensor = torch.func.functional_call(self.skeleton, borrowed, inputs)
         return out
 
 
@@ -132,9 +139,9 @@ class Supernet(nn.Module):
         out: Tensor = torch.func.functional_call(skeleton, self.borrow(arch), inputs)
         return out
 
-    def subnet(self, arch: Arch) -> Subnet:
-        """`arch` of this supernet as a module, still sharing the bank."""
-        return Subnet(self, arch).train(self.training)
+    def subnet(self, arch: Arch, statistics: Mapping[str, Tensor] | None = None) -> Subnet:
+        """`arch` of this supernet as a module, still sharing the bank; see `Subnet`."""
+        return Subnet(self, arch, statistics).train(self.training)
 
     @torch.no_grad()
     def extract(self, arch: Arch) -> nn.Module:
@@ -182,12 +189,31 @@ def slot_axes(build: Build, arch: Arch, slot: str) -> dict[str, tuple[int, ...]]
     return axes
 
 
+def channel_sets(
+    axes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]
+) -> list[dict[str, tuple[int, ...]]]:
+    """The axes of one slot, see `slot_axes`, in sets of equal size.
+
+    A slot may stand for several sets of channels, such as a block's and those of the layers that
+    make its norms' weights: each set has an order of its own.
+    """
+    sizes = dict.fromkeys(tensors[name].shape[axis] for name in axes for axis in axes[name])
+    found = []
+    for size in sizes:
+        of_size = {
+            name: tuple(axis for axis in moved if tensors[name].shape[axis] == size)
+            for name, moved in axes.items()
+        }
+        found.append({name: moved for name, moved in of_size.items() if moved})
+    return found
+
+
 def permute(
     tensors: Mapping[str, Tensor], axes: Mapping[str, tuple[int, ...]], order: Tensor
 ) -> dict[str, Tensor]:
-    """`tensors` with every axis of one slot put in `order`; the function they compute is the same.
+    """`tensors` with every axis of one set put in `order`; the function they compute is the same.
 
-    axes: from `slot_axes`. order (C,) int64: new channel i is old channel order[i].
+    axes: one of `channel_sets`. order (C,) int64: new channel i is old channel order[i].
     """
     permuted = dict(tensors)
     for name, moved in axes.items():

@@ -17,18 +17,26 @@ FEW = [flags for flags in FLAGS if flags[1] == flags[2] and flags[0] == flags[3]
 
 
 def test_cases_cover_every_family_operator_and_number_of_bands() -> None:
-    assert len(FAMILIES) == 2 and len(OPERATORS) == 2  # a new one belongs into this count
+    # A new one belongs into these counts; "own" is a user's file, with tests of its own.
+    plain, banded = conformance.PLAIN, conformance.BANDED
+    assert len(OPERATORS) == 2 and banded == ["resnet", "stargan"]
+    assert {*plain, *banded, "own"} == set(FAMILIES)
     assert {split.count for split in conformance.SPLITS} == {1, 2, 3}
-    assert len(CASES) == len(FAMILIES) * (len(OPERATORS) * 3 + 1)
+    each = len(OPERATORS) * 3 + 1
+    assert len(CASES) == len(banded) * each + len(plain) * (len(OPERATORS) + 1)
     for case in CASES:
-        ops = {v for s, values in case.space.choices for v in values if s.endswith(".op")}
-        bands = {v for s, values in case.space.choices for v in values if s.endswith(".bands")}
-        _, op, *_ = case.name.split("-")
+        choices = dict(case.space.choices)
+        ops = {v for s, values in choices.items() for v in values if s.endswith(".op")}
+        name, op, *_ = case.name.split("-")
         assert ops == (set(OPERATORS) if op == "mixed" else {op})
+        bands = {v for s, values in choices.items() for v in values if s.endswith(".bands")}
+        if name in plain:
+            assert not bands and not case.space.rules
+            continue
         assert bool(case.space.rules) == (op == "mixed") and len(bands) <= 5
-        trunk = dict(case.space.choices)["body.0.bands"]
         splits = [str(split) for split in conformance.SPLITS]
-        assert list(trunk) == (splits if op == "mixed" else [case.name.split("-")[2]])
+        trunk = list(choices["body.0.bands"])
+        assert trunk == (splits if op == "mixed" else [case.name.split("-")[2]])
 
 
 @pytest.mark.parametrize(
