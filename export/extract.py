@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from gancompress.arch import Arch
 from gancompress.errors import ExportError
+from gancompress.export import weights
 from gancompress.export.card import Card, Run
 from gancompress.export.formats import FORMATS, require
 from gancompress.export.program import first_line, static_note
@@ -63,7 +65,9 @@ def write_all(
             written = entry.write(plain, arch, kept, temporary, example.cpu())
             # A file that claims to take other sizes shows it on one.
             more = [] if written.is_static else [_other_size(x, card) for x in inputs[:1]]
-            largest = verify(written.path, name, reference, [*inputs, *more])
+            own = card.options.get("file") if name == "safetensors" else None
+            load = partial(weights.load_run, file=own) if own else None
+            largest = verify(written.path, name, reference, [*inputs, *more], load)
             size = sum(file.stat().st_size for file in written.files)
             path = folder / written.path.name
             done.append(Exported(name, path, size, largest, written.note or fixed))

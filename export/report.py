@@ -14,11 +14,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured quality: its full name (`L1`, `FD-EffNetLite0`), value, number of images."""
+    """One measured quality: its full name (`L1`, `FD-EffNetLite0`), value, number of images.
+
+    details: what it is made of, where that is told: figures by their names, for each class.
+    """
 
     label: str
     value: float
     images: int
+    details: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,34 @@ def table(rows: Sequence[Row]) -> str:
     columns = [*_sizes(rows), *_times(rows), *_figures(rows)]
     titles = [title for title, _ in columns]
     cells = [[cell(row) for _, cell in columns] for row in rows]
+    return "\n".join([*_aligned(titles, cells), *_notes(rows)])
+
+
+def class_table(rows: Sequence[Row]) -> str:
+    """What the rows' figures say of each class, as `table` lays it out; "" if they say nothing.
+
+    A figure that all generators share, as the pixels of a class, has one column.
+    """
+    told = [(r.name, c, d) for r in rows for f in r.figures for c, d in f.details.items()]
+    found: dict[str, dict[str, dict[str, float]]] = {}  # measure, generator, class -> value
+    for name, kind, details in told:
+        for measure, value in details.items():
+            found.setdefault(measure, {}).setdefault(name, {})[kind] = value
+    columns: dict[str, dict[str, float]] = {}
+    for measure, by_name in found.items():
+        same = len(by_name) == len(rows) and len({str(by_name[n]) for n in by_name}) == 1
+        shared = {measure: next(iter(by_name.values()))}
+        columns |= shared if same else {f"{n} {measure}": v for n, v in by_name.items()}
+    kinds = dict.fromkeys(kind for _, kind, _ in told)
+    cells = [[k, *(_or_none(c.get(k), _figure_text) for c in columns.values())] for k in kinds]
+    safe = [[text.replace("|", "/") for text in line] for line in (["class", *columns], *cells)]
+    return "\n".join(_aligned(safe[0], safe[1:])) if cells else ""
+
+
+def _aligned(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
     rule = ["-" * max(widths[0], 3), *("-" * (max(w, 2) - 1) + ":" for w in widths[1:])]
-    lines = [_line(titles, widths), _line(rule, widths), *(_line(c, widths) for c in cells)]
-    return "\n".join([*lines, *_notes(rows)])
+    return [_line(titles, widths), _line(rule, widths), *(_line(c, widths) for c in cells)]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -156,6 +184,10 @@ def _digits(value: float, digits: int = 4) -> str:
 def _short(value: float, digits: int = 4) -> str:
     """`value` with so many significant digits, zeros at the end included."""
     return f"{value:#.{digits}g}".removesuffix(".")
+
+
+def _figure_text(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) else _short(value)
 
 
 def _or_none(value: T | None, text: Callable[[T], str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,19 +18,25 @@ def difference(one: Tensor, other: Tensor) -> float:
     return float((one.double() - other.double()).abs().max())
 
 
-def verify(path: Path, format: str, reference: Run, inputs: Sequence[Tensor]) -> float:
+def verify(
+    path: Path,
+    format: str,
+    reference: Run,
+    inputs: Sequence[Tensor],
+    load: Callable[[Path], Run] | None = None,
+) -> float:
     """The largest absolute difference between the file's and the reference's answers.
 
     path: the format's first file. reference: the supernet's own float32 output, computed on the
     CPU (safetensors is held to equality, which two devices do not reach). inputs: real images,
-    each (N, C, H, W) in [-1, 1].
+    each (N, C, H, W) in [-1, 1]. load: how to load the file where the format's own way needs more.
     Raises: ExportError if the file cannot be loaded, answers in another shape, or differs by more
     than the format's tolerance.
     """
     entry = require(format)
     if not inputs:
         raise ExportError(f"{path}: no images to compare with; give at least one")
-    run, largest = entry.load(path), 0.0
+    run, largest = (load or entry.load)(path), 0.0
     for x in inputs:
         with torch.inference_mode():
             expected = reference(x).cpu()

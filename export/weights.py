@@ -25,23 +25,25 @@ def write(net: nn.Module, arch: Arch, card: Card, folder: Path, example: Tensor)
     return Written(weights, (weights, about), card.is_static)
 
 
-def load(folder: Path | str) -> nn.Module:
+def load(folder: Path | str, file: Path | str | None = None) -> nn.Module:
     """The generator in an export folder, in evaluation mode, on the CPU.
 
     (N, in_channels, H, W) -> (N, out_channels, H, W), both in [-1, 1]; trainable as it is.
+    file: where the generator is one of a user's own, the Python file with its `build(arch)`; it is
+    run, so it is never taken from the folder itself.
     Raises: ExportError or CheckpointError if the files are missing, damaged or do not belong
     together.
     """
-    return _rebuild(Path(folder))[0]
+    return _rebuild(Path(folder), file)[0]
 
 
-def load_run(path: Path) -> Run:
+def load_run(path: Path, file: Path | str | None = None) -> Run:
     """`load` for the folder of `path` (a file of the pair), checking its inputs."""
-    net, card = _rebuild(path.parent)
+    net, card = _rebuild(path.parent, file)
     return guarded(net, card, str(path))
 
 
-def _rebuild(folder: Path) -> tuple[nn.Module, Card]:
+def _rebuild(folder: Path, file: Path | str | None) -> tuple[nn.Module, Card]:
     about, weights = folder / ARCH, folder / WEIGHTS
     arch, card = read_manifest(json.dumps(read_json(about)), str(about))
     tensors, meta = load_tensors(weights)
@@ -50,8 +52,16 @@ def _rebuild(folder: Path) -> tuple[nn.Module, Card]:
     if arch.family not in FAMILIES:
         known = ", ".join(FAMILIES)
         raise ExportError(f"{about}: family {arch.family!r} is unknown; this version has {known}")
+    options = dict(card.options)
+    if "file" in options:
+        if file is None:
+            raise ExportError(
+                f"{about}: the generator is code of its maker's own, {options['file']!r}; give "
+                "load that Python file as file=…, which runs it"
+            )
+        options["file"] = str(file)
     try:
-        net = FAMILIES[arch.family](**card.options).build(arch)
+        net = FAMILIES[arch.family](**options).build(arch)
         net.load_state_dict(tensors)
     except (ArchError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())

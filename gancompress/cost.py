@@ -74,7 +74,7 @@ def network_cost(net: nn.Module, *inputs: Tensor) -> Cost:
 
 
 @dataclass(frozen=True)
-class _Outcome:
+class Outcome:
     """What a part costs, and of each band that it makes the shape and if it was saved already."""
 
     cost: Cost
@@ -88,7 +88,7 @@ class _Known(nn.Module):
         super().__init__()
         self.made = made
 
-    def forward(self, x: Features) -> Features:
+    def forward(self, x: Features, *more: Features) -> Features:
         like = bands_of(x)[0]
         return features_of([like.new_empty(shape).requires_grad_() for shape, _ in self.made])
 
@@ -157,9 +157,29 @@ def _counted(net: nn.Module, *inputs: Tensor, parts: Iterable[str] = ()) -> _Cou
     return count
 
 
+def part_outcomes(
+    net: nn.Module, image: Tensor, parts: Sequence[str], lacking: Sequence[str]
+) -> tuple[dict[str, Outcome], Cost]:
+    """The outcomes of the parts that are `lacking`, and the cost of what is in none of `parts`."""
+    count = _counted(net, image, parts=lacking)
+    costs = dict.fromkeys(lacking, Cost())
+    rest = Cost()
+    for name, cost in count.costs.items():
+        part = next((p for p in parts if f"{name}.".startswith(f"{p}.")), "")
+        if part:
+            costs[part] = costs.get(part, Cost()) + cost
+        else:
+            rest += cost
+    return {name: Outcome(costs[name], count.made[name]) for name in lacking}, rest
+
+
 def _tensors(given: Iterable[Any]) -> Iterator[Tensor]:
+    """All tensors in it, however deep in lists and tuples."""
     for one in given:
-        yield from bands_of(one)
+        if isinstance(one, Tensor):
+            yield one
+        else:
+            yield from _tensors(one)
 
 
 def _work(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> tuple[int, int, int]:
@@ -195,7 +215,7 @@ class CostModel:
         self._build = build
         self._input_shape = input_shape
         self._parts = parts
-        self._outcomes: dict[str, dict[tuple[Value, ...], _Outcome]] = {p.name: {} for p in parts}
+        self._outcomes: dict[str, dict[tuple[Value, ...], Outcome]] = {p.name: {} for p in parts}
         self._rest: dict[tuple[Value, ...], Cost] = {}  # what is in no part, such as a final tanh
 
     def __call__(self, arch: Arch) -> Cost:
@@ -224,15 +244,7 @@ class CostModel:
                 net.set_submodule(name, _Known(self._outcomes[name][key].made))
         # Outside of the block, whose checks of every call take longer than the calls.
         image = torch.empty(1, *self._input_shape, device="meta")
-        count = _counted(net, image, parts=lacking)
-        costs = dict.fromkeys(lacking, Cost())
-        rest = Cost()
-        for name, cost in count.costs.items():
-            part = next((p for p in keys if f"{name}.".startswith(f"{p}.")), "")
-            if part:
-                costs[part] = costs.get(part, Cost()) + cost
-            else:
-                rest += cost
-        for name in lacking:
-            self._outcomes[name][keys[name]] = _Outcome(costs[name], count.made[name])
+        found, rest = part_outcomes(net, image, list(keys), lacking)
+        for name, outcome in found.items():
+            self._outcomes[name][keys[name]] = outcome
         self._rest.setdefault(whole, rest)

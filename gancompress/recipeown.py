@@ -1,0 +1,46 @@
+"""The recipe's model of a generator of the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from gancompress.recipetypes import FamilySection, refuse
+
+
+class OwnFamily(FamilySection):
+    """A generator of the user's own: a Python file with a function build(arch)."""
+
+    size_multiple: ClassVar[int] = 1  # the file says: it is not run while recipes are read
+
+    name: Literal["own"] = Field(description="a generator from a file; may be left out beside file")
+    file: str = Field(description="Python file with a function build(arch); it is run")
+    sha256: str = Field("", description="of the file; filled in, and refused where it differs")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not isinstance(given.get("file"), str):
+            return given
+        path = Path(given["file"])
+        if not path.is_file():
+            refuse([f"file: {given['file']!r} is not there; give a Python file with build(arch)"])
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if given.get("sha256", found) not in ("", found):
+            refuse(
+                [
+                    f"sha256: {path} has changed to {found}; give another run and the new sum, or "
+                    "the file as it was"
+                ]
+            )
+        return {**given, "sha256": found}
+
+
+def named_own(given: Any) -> Any:
+    """`{file: …}` as `{name: own, file: …}`; anything else as it is."""
+    if isinstance(given, dict) and "file" in given and "name" not in given:
+        return {"name": "own", **given}
+    return given
