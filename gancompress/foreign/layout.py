@@ -1,0 +1,96 @@
+"""What the weights of other projects become, and how their files are taken apart by key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from gancompress.arch import Arch
+from gancompress.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A generator of another project as one of ours.
+
+    `FAMILIES[family](**options).build(arch)` is its network and `tensors` are all of that
+    network's, by our names. options: those alone that the file decides, in_channels and
+    out_channels among them where the family has such. found: a sentence for the user, no stop.
+    """
+
+    family: str
+    options: Mapping[str, Any]
+    arch: Arch
+    tensors: dict[str, Tensor]
+    found: str
+
+
+class Layout(Protocol):
+    """How one project names and shapes the tensors of its generators."""
+
+    def __call__(self, tensors: Mapping[str, Tensor], where: str) -> Imported:
+        """The generator in `tensors`, as read from the file `where`.
+
+        The docstring's first line tells the user which files these are. Raises: CheckpointError
+        naming the first key that is missing, left over or of an unfitting shape.
+        """
+
+
+class Keys:
+    """The tensors of a file of another project, taken one by one; refuses by key what is amiss."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], where: str, kind: str) -> None:
+        """kind: what the file should hold, for messages: "a CycleGAN ResNet"."""
+        self._left = dict(tensors)
+        self._first = next(iter(tensors), "nothing")
+        self._where, self._kind = where, kind
+
+    def __contains__(self, key: str) -> bool:
+        """Whether `key` is there and not taken yet."""
+        return key in self._left
+
+    def has_any(self, prefix: str) -> bool:
+        """Whether a key that begins so is there and not taken yet."""
+        return any(key.startswith(prefix) for key in self._left)
+
+    def take(self, key: str, shape: Sequence[int | None]) -> Tensor:
+        """The tensor of `key`; None in `shape` stands for any size. Raises: CheckpointError."""
+        if key not in self._left:
+            raise CheckpointError(
+                f"{self._where}: key {key} of {self._kind} is missing (the file begins with "
+                f"{self._first}); choose the --from of the program that wrote it"
+            )
+        found = self._left.pop(key)
+        if found.dim() != len(shape) or any(
+            want not in (None, size) for want, size in zip(shape, found.shape, strict=True)
+        ):
+            wanted = ", ".join("any" if size is None else str(size) for size in shape)
+            raise self.misfit(key, found, f"{self._kind} has ({wanted}) here")
+        return found
+
+    def drop(self, *keys: str) -> None:
+        """Forgets tensors that have no effect, where they are there."""
+        for key in keys:
+            self._left.pop(key, None)
+
+    def misfit(self, key: str, found: Tensor, allowed: str) -> CheckpointError:
+        """The refusal of a tensor's shape."""
+        return CheckpointError(f"{self._where}: key {key} is {tuple(found.shape)}; {allowed}")
+
+    def units(self, key: str, found: Tensor, axis: int, per_unit: int) -> int:
+        """The width, in the family's base unit, of channels that are a multiple of `per_unit`."""
+        channels = found.shape[axis]
+        if channels % per_unit or not channels:
+            raise self.misfit(key, found, f"multiples of {per_unit} channels are allowed here")
+        return channels // per_unit
+
+    def finish(self) -> None:
+        """Raises: CheckpointError naming the first key that was not taken."""
+        for key in self._left:
+            raise CheckpointError(
+                f"{self._where}: key {key} is not of {self._kind}; "
+                "choose the --from of the program that wrote it"
+            )

@@ -1,0 +1,174 @@
+"""ResNet generators that are one Sequential: stem, two downs, residual blocks, two ups, head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gancompress.arch import Value
+from gancompress.foreign.layout import Imported, Keys
+from gancompress.nets import FAMILIES
+from gancompress.nets.resnet import group_of
+
+# The tensors of a norm, by its name in NORMS; a batch norm counts its steps beside.
+_NORMS: dict[str, tuple[str, ...]] = {
+    "instance": (),
+    "affine": ("weight", "bias"),
+    "batch": ("weight", "bias", "running_mean", "running_var"),
+}
+_COUNTER = "num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class Form:
+    """In what the Sequentials of the published programs differ.
+
+    A norm follows each convolution but the head, and a ReLU all norms but a block's last. pads: 1
+    where a layer of its own pads before the stem, the head and every convolution of a block.
+    seconds: where a block's second convolution may be. norm: a key of NORMS; "instance" may turn
+    out to be "batch", whose convolutions have no biases.
+    """
+
+    kind: str  # for messages
+    family: str
+    root: str  # the Sequential's key
+    inner: str  # that of a block's own
+    pads: int
+    seconds: tuple[int, ...]
+    kernel: int  # of downs and ups
+    norm: str
+    biases: bool
+    separable: bool = False  # whether blocks may be
+
+
+def read_sequential(tensors: Mapping[str, Tensor], where: str, form: Form) -> Imported:
+    """The generator in `tensors`; see `Layout`. Raises: CheckpointError."""
+    keys, root, at = Keys(tensors, where, form.kind), form.root, form.pads
+    is_batch = form.norm == "instance" and f"{root}.{at + 1}.weight" in keys
+    reader = _Reader(form, keys, "batch" if is_batch else form.norm)
+    ends, kernel = (7, 7), (form.kernel, form.kernel)
+    stem = reader.stage("stem", f"{root}.{at}", (None, None, *ends), 1)
+    down = reader.stage("down.0", f"{root}.{at + 3}", (None, stem.shape[0], *kernel), 2)
+    down = reader.stage("down.1", f"{root}.{at + 6}", (None, down.shape[0], *kernel), 4)
+    trunk, at = down.shape[0], at + 9
+    blocks = 1  # if there is none, reading it says so
+    while keys.has_any(f"{root}.{at + blocks}.{form.inner}."):
+        blocks += 1
+    for i in range(blocks):
+        reader.block(f"body.{i}", f"body.{group_of(i, blocks)}", f"{root}.{at + i}", trunk)
+    at += blocks
+    up = reader.stage("up.0", f"{root}.{at}", (trunk, None, *kernel), 2, axis=1)
+    up = reader.stage("up.1", f"{root}.{at + 3}", (up.shape[1], None, *kernel), 1, axis=1)
+    place = f"{root}.{at + 6 + form.pads}"
+    head = reader.conv("head", place, (None, up.shape[1], *ends), bias=form.biases)
+    keys.finish()
+    return reader.imported(stem.shape[1], head.shape[0], blocks)
+
+
+@dataclass
+class _Reader:
+    """One file on its way to our names."""
+
+    form: Form
+    keys: Keys
+    norm: str
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    slots: dict[str, Value] = field(default_factory=dict)  # of the arch, as far as read
+
+    @property
+    def _has_biases(self) -> bool:
+        """Of the convolutions before a norm."""
+        return self.form.biases and self.norm != "batch"
+
+    def stage(
+        self, stage: str, theirs: str, shape: tuple[int | None, ...], per_unit: int, axis: int = 0
+    ) -> Tensor:
+        """Takes a stage outside the trunk; its weight. axis: that of the output channels."""
+        weight = self.conv(f"{stage}.conv", theirs, shape, bias=self._has_biases, axis=axis)
+        width = self.keys.units(f"{theirs}.weight", weight, axis, per_unit)
+        self.slots[f"{stage}.width"] = width
+        root, _, place = theirs.rpartition(".")
+        self._normed(f"{stage}.norm", f"{root}.{int(place) + 1}", weight.shape[axis])
+        return weight
+
+    def conv(
+        self, ours: str, theirs: str, shape: tuple[int | None, ...], *, bias: bool, axis: int = 0
+    ) -> Tensor:
+        """Takes a convolution; its weight. axis: that of the output channels."""
+        weight = self.keys.take(f"{theirs}.weight", shape)
+        self.tensors[f"{ours}.weight"] = weight
+        if bias:
+            self.tensors[f"{ours}.bias"] = self.keys.take(f"{theirs}.bias", (weight.shape[axis],))
+        return weight
+
+    def block(self, ours: str, stage: str, theirs: str, trunk: int) -> None:
+        """Takes a residual block of the group `stage`."""
+        inside, first = f"{theirs}.{self.form.inner}", self.form.pads
+        seconds = [s for s in self.form.seconds if self.keys.has_any(f"{inside}.{s}.")]
+        second = (*seconds, *self.form.seconds)[0]
+        is_separable = self.form.separable and self.keys.has_any(f"{inside}.{first}.conv.")
+        key = f"{inside}.{first}.conv.2.weight" if is_separable else f"{inside}.{first}.weight"
+        op = "separable" if is_separable else "dense"
+        take = self._separable if is_separable else self._dense
+        hidden = take(f"{ours}.conv1", f"{inside}.{first}", trunk, None)
+        slots: dict[str, Value] = {
+            f"{stage}.width": self.keys.units(key, hidden, 0, 4),
+            f"{stage}.op": op,
+        }
+        for slot, value in slots.items():
+            if self.slots.setdefault(slot, value) != value:
+                alike = f"the blocks before it in its third of the trunk have {self.slots[slot]}"
+                raise self.keys.misfit(key, hidden, f"{value} as {slot}, where {alike}")
+        inner = hidden.shape[0]
+        self._normed(f"{ours}.norm1", f"{inside}.{first + 1}", inner, f"{ours}.conv1")
+        take(f"{ours}.conv2", f"{inside}.{second}", inner, trunk)
+        self._normed(f"{ours}.norm2", f"{inside}.{second + 1}", trunk, f"{ours}.conv2")
+
+    def _dense(self, ours: str, theirs: str, a: int, b: int | None) -> Tensor:
+        return self.conv(ours, theirs, (b, a, 3, 3), bias=self._has_biases)
+
+    def _separable(self, ours: str, theirs: str, a: int, b: int | None) -> Tensor:
+        """Takes a depthwise convolution, an instance norm and a pointwise one; the last weight."""
+        self.conv(f"{ours}.depthwise", f"{theirs}.conv.0", (a, 1, 3, 3), bias=True)
+        self._drop_statistics(f"{theirs}.conv.1")
+        return self.conv(f"{ours}.pointwise", f"{theirs}.conv.2", (b, a, 1, 1), bias=True)
+
+    def _normed(self, ours: str, theirs: str, channels: int, behind: str = "") -> None:
+        """Takes a norm; behind: our name of the convolution before it, of a block."""
+        for name in _NORMS[self.norm]:
+            self.tensors[f"{ours}.{name}"] = self.keys.take(f"{theirs}.{name}", (channels,))
+        if self.norm != "batch":
+            self._drop_statistics(theirs)
+            return
+        steps, kept = f"{theirs}.{_COUNTER}", torch.tensor(0)  # files before torch 0.4.1 lack it
+        if steps in self.keys:
+            kept = self.keys.take(steps, ())
+        self.tensors[f"{ours}.{_COUNTER}"] = kept
+        # Separable convolutions have biases before a batch norm too, where ours have none: the
+        # norms take them away, the instance norm by itself, the batch norm by its mean.
+        self.tensors.pop(f"{behind}.depthwise.bias", None)
+        bias = self.tensors.pop(f"{behind}.pointwise.bias", None)
+        if bias is not None:
+            mean = self.tensors[f"{ours}.running_mean"]
+            self.tensors[f"{ours}.running_mean"] = mean - bias
+
+    def _drop_statistics(self, norm: str) -> None:
+        """Statistics of an instance norm: kept by some versions of torch, used by no program."""
+        self.keys.drop(*(f"{norm}.{n}" for n in (*_NORMS["batch"][2:], _COUNTER)))
+
+    def imported(self, in_channels: int, out_channels: int, blocks: int) -> Imported:
+        """What was read, once all of it is."""
+        form = self.form
+        channels = {"in_channels": in_channels, "out_channels": out_channels}
+        options = {**channels, "blocks": blocks, "norm": self.norm}
+        family = FAMILIES[form.family](**options)
+        arch = family.uniform(1).replace(self.slots)
+        ops = sorted({arch.op(f"{stage}.op") for stage in family.body})
+        found = (
+            f"{form.kind}: {in_channels} to {out_channels} channels, {blocks} "
+            f"{' and '.join(ops)} residual blocks, {self.norm} norm, widths {arch.compact}"
+        )
+        return Imported(form.family, options, arch, self.tensors, found)

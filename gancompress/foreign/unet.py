@@ -1,0 +1,116 @@
+"""The U-Net of pix2pix (Isola et al. 2017), whose blocks lie inside one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gancompress.arch import Value
+from gancompress.foreign.layout import Imported, Keys
+from gancompress.nets.unet import UNet
+
+KIND = "a pix2pix U-Net"
+ROOT = "model.model"  # of the outermost block; of no ResNet's
+_STATISTICS = ("running_mean", "running_var")
+_COUNTER = "num_batches_tracked"
+
+
+def unet(tensors: Mapping[str, Tensor], where: str) -> Imported:
+    """The U-Net in `tensors`; see `Layout`.
+
+    A block: (leaky ReLU, convolution, norm, inner block, ReLU, transposed convolution, norm); the
+    outermost has neither the leaky ReLU nor norms, the innermost no norm before its ReLU. What a
+    block is given comes before what the block inside of it made, in the channels that its
+    transposed convolution takes.
+    """
+    keys = Keys(tensors, where, KIND)
+    blocks = [ROOT, f"{ROOT}.1.model"]
+    while keys.has_any(f"{blocks[-1]}.3.model."):
+        blocks.append(f"{blocks[-1]}.3.model")
+    innermost = f"{blocks[-1]}.4.weight"  # of the norm, the only one that all have
+    family = UNet(levels=len(blocks), norm="batch" if innermost in keys else "instance")
+    reader = _Reader(keys, family, blocks)
+    in_channels = reader.downs()
+    out_channels = reader.ups()
+    keys.finish()
+    channels = {"in_channels": in_channels, "out_channels": out_channels}
+    arch = family.uniform(1).replace(reader.slots)
+    found = (
+        f"{KIND}: {in_channels} to {out_channels} channels, {family.levels} levels, "
+        f"{family.norm} norm, widths {arch.compact}"
+    )
+    options = {**channels, "levels": family.levels, "norm": family.norm}
+    return Imported(family.name, options, arch, reader.tensors, found)
+
+
+@dataclass
+class _Reader:
+    """One file on its way to our names; `blocks` are its blocks' keys from the outermost on."""
+
+    keys: Keys
+    family: UNet
+    blocks: list[str]
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    slots: dict[str, Value] = field(default_factory=dict)
+    passed: list[int] = field(default_factory=list)  # the channels that each down made
+
+    def downs(self) -> int:
+        """Takes the downs; the channels of the input."""
+        last = len(self.blocks) - 1
+        before: int | None = None
+        found = 0
+        for i, block in enumerate(self.blocks):
+            at = f"{block}.{min(i, 1)}"
+            weight = self.keys.take(f"{at}.weight", (None, before, 4, 4))
+            found = found or weight.shape[1]
+            before = weight.shape[0]
+            self.tensors[f"down.{i}.conv.weight"] = weight
+            self._width(f"down.{i}", f"{at}.weight", weight, 0)
+            self._bias(f"down.{i}.conv", at, before)
+            if 0 < i < last:
+                self._norm(f"down.{i}.norm", f"{block}.2", before)
+            self.passed.append(before)
+        return found
+
+    def ups(self) -> int:
+        """Takes the ups from the innermost on, the head last; the channels of the output."""
+        last = len(self.blocks) - 1
+        before, made = self.passed[last], 0
+        for i in reversed(range(last + 1)):
+            stage = f"up.{last - i}" if i else "head"
+            place = 5 if 0 < i < last else 3
+            at, skipped = f"{self.blocks[i]}.{place}", self.passed[i] if i < last else 0
+            weight = self.keys.take(f"{at}.weight", (skipped + before, None, 4, 4))
+            made = weight.shape[1]
+            self.tensors[f"{stage}.below.weight"] = weight[skipped:].clone()
+            if skipped:
+                self.tensors[f"{stage}.skip.weight"] = weight[:skipped].clone()
+            self._bias(f"{stage}.below", at, made, is_head=not i)
+            if i:
+                self._width(stage, f"{at}.weight", weight, 1)
+                self._norm(f"{stage}.norm", f"{self.blocks[i]}.{place + 1}", made)
+            before = made
+        return made
+
+    def _width(self, stage: str, key: str, weight: Tensor, axis: int) -> None:
+        unit = self.family.unit(stage)
+        self.slots[f"{stage}.width"] = self.keys.units(key, weight, axis, unit)
+
+    def _bias(self, ours: str, theirs: str, channels: int, *, is_head: bool = False) -> None:
+        if is_head or self.family.norm != "batch":
+            self.tensors[f"{ours}.bias"] = self.keys.take(f"{theirs}.bias", (channels,))
+
+    def _norm(self, ours: str, theirs: str, channels: int) -> None:
+        steps = f"{theirs}.{_COUNTER}"
+        if self.family.norm != "batch":  # its statistics, if the file has any, are not used
+            self.keys.drop(steps, *(f"{theirs}.{name}" for name in _STATISTICS))
+            return
+        for name in ("weight", "bias", *_STATISTICS):
+            self.tensors[f"{ours}.{name}"] = self.keys.take(f"{theirs}.{name}", (channels,))
+        kept = torch.tensor(0)  # files before torch 0.4.1 lack it
+        if steps in self.keys:
+            kept = self.keys.take(steps, ())
+        self.tensors[f"{ours}.{_COUNTER}"] = kept
