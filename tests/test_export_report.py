@@ -11,7 +11,7 @@ from PIL import Image
 from gancompress.errors import ExportError
 from gancompress.export.latency import Latency
 from gancompress.export.picture import PAPER, TILE, grid
-from gancompress.export.report import Figure, Row, quantity, ratio, table
+from gancompress.export.report import Figure, Row, class_table, quantity, ratio, table
 
 ROWS = [
     Row(
@@ -183,3 +183,31 @@ def test_grid_of_unequal_columns_is_refused(counts, tmp_path):
     with pytest.raises(ExportError, match="give equal numbers, at least one"):
         grid(data, tmp_path / "g.png")
     assert os.listdir(tmp_path) == []
+
+
+def detailed(name: str, road: float, sky: float | None) -> Row:
+    details = {"road": {"IoU %": road, "pixels": 123_456.0}}
+    if sky is not None:
+        details["sky|air"] = {"IoU %": sky, "pixels": 12.0}
+    return Row(name, 1, 1, 1, figures=(Figure("mIoU %", 50.0, 4, details), Figure("L1", 0.1, 4)))
+
+
+def test_class_table_has_a_column_for_each_generator_and_one_for_what_they_share():
+    rows = [detailed("teacher", 97.25, 40.0), detailed("10x", 91.0, 0.125)]
+    lines = class_table(rows).splitlines()
+    assert cells("\n".join(lines)) == [
+        ["class", "teacher IoU %", "10x IoU %", "pixels"],
+        ["-" * 7, *["-" * (n - 1) + ":" for n in (13, 9, 6)]],
+        ["road", "97.25", "91", "123456"],
+        ["sky/air", "40", "0.1250", "12"],
+    ]
+    assert len({len(line) for line in lines}) == 1
+    assert cells(class_table([detailed("a", 97.25, 40.0), detailed("b", 91.0, None)]))[3] == [
+        "sky/air", "40", "-", "12", "-",
+    ]  # fmt: skip
+
+
+def test_class_table_of_one_generator_or_of_no_classes():
+    alone = class_table([detailed("teacher", 97.25, None)])
+    assert cells(alone)[0] == ["class", "IoU %", "pixels"]
+    assert class_table(ROWS) == ""

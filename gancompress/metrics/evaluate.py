@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -28,7 +29,8 @@ class Figure:
     """One result, with what it must be printed with.
 
     `metric` is the name in METRICS, `n` the number of images behind the value, `features` the
-    label of the feature network ("" for a pixel metric).
+    label of the feature network ("" for a pixel metric), `details` what it is made of: names of
+    classes, say, each with its figures by their names.
     """
 
     metric: str
@@ -36,10 +38,21 @@ class Figure:
     value: float
     n: int
     features: str = ""
+    details: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         digits = f"{self.value:.0f}" if abs(self.value) >= 1000 else f"{self.value:.4g}"
         return f"{self.label} {digits} (n={self.n})"
+
+
+class Judge(Protocol):
+    """Figures that take more than images and features: one judge for every generator."""
+
+    def update(self, batch: Mapping[str, Tensor]) -> None:
+        """Takes the next images: "output", and what the data set gave: "input", "target"."""
+
+    def figures(self) -> Sequence[Figure]:
+        """Raises: MetricError for too few images."""
 
 
 class Evaluator:
@@ -51,6 +64,7 @@ class Evaluator:
         cache_dir: folder where the real side's statistics are kept between runs, if any.
         metrics: names of METRICS; those that need features are left out when there are none, and
             those that compare with the target pixel by pixel when the data set is not paired.
+        judges: what makes the judges of one generator, whose figures come after the metrics'.
         precision: of the generator: float32, bf16 or fp16 (autocast).
         feature_precision: of the feature network; anything but float32 shows in the labels,
             because it changes the figures.
@@ -70,6 +84,7 @@ class Evaluator:
         device: torch.device | str = "cpu",
         *,
         metrics: Sequence[str] = ("l1", "fd", "kid"),
+        judges: Sequence[Callable[[], Judge]] = (),
         precision: str = "float32",
         feature_precision: str = "float32",
         held_bytes: int = HELD_BYTES,
@@ -81,7 +96,8 @@ class Evaluator:
         self._metrics = [
             m for m in named if (features is not None if m.needs_features else dataset.paired)
         ]
-        if not self._metrics:
+        self._judges = tuple(judges)
+        if not (self._metrics or self._judges):
             raise MetricError(
                 f"evaluate: none of {', '.join(metrics) or 'no metrics'} can judge split "
                 f"{split!r}; metrics on features need a feature network, the others paired images"
@@ -136,6 +152,7 @@ class Evaluator:
         Raises: MetricError if an image is not finite or not of its target's shape.
         """
         metrics = [make(self.real) for make in self._metrics]
+        judges = [make() for make in self._judges]
         with torch.no_grad():  # inference mode would taint tensors that a generator caches
             for batch in self._batches:
                 with self._autocast(self._precision):
@@ -145,7 +162,11 @@ class Evaluator:
                     scored["features"] = self._extract(scored["output"])
                 for metric in metrics:
                     metric.update(scored)
-        return {metric.name: self._figure(metric) for metric in metrics}
+                for judge in judges:
+                    judge.update(scored)
+        figures = [self._figure(metric) for metric in metrics]
+        figures += [figure for judge in judges for figure in judge.figures()]
+        return {figure.metric: figure for figure in figures}
 
     def _real_features(self) -> Iterator[Tensor]:
         return (self._extract(batch["target"]) for batch in self._batches)

@@ -78,7 +78,7 @@ class Inception(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (N, 2048), float32, of images (N, 1 or 3, H, W) in [-1, 1]."""
-        x = _bytes_rgb(images) / 255  # (N, 3, H, W) in [0, 1]; the network resizes to 299
+        x = bytes_rgb(images) / 255  # (N, 3, H, W) in [0, 1]; the network resizes to 299
         x = x.contiguous(memory_format=torch.channels_last)
         return self.net(x)[0].flatten(1).float()  # (N, 2048)
 
@@ -116,7 +116,7 @@ class EffNetLite0(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (N, 1280), float32, of images (N, 1 or 3, H, W) in [-1, 1]."""
-        x = _bytes_rgb(images)
+        x = bytes_rgb(images)
         if x.shape[-2:] != (self.size, self.size):
             size = (self.size, self.size)
             x = F.interpolate(x, size, mode="bilinear", antialias=True)
@@ -144,7 +144,7 @@ def load_features(name: str, weights: Mapping[str, str | None]) -> FeatureNet:
     return FEATURES[name](weights.get(name) or None)
 
 
-def _bytes_rgb(images: Tensor) -> Tensor:
+def bytes_rgb(images: Tensor) -> Tensor:
     """Images (N, 3, H, W) as whole numbers 0..255 in float32, as a saved PNG would hold them.
 
     Raises: MetricError unless `images` have one channel, which is repeated, or three.

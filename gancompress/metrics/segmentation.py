@@ -1,0 +1,114 @@
+"""Mean IoU: whether a segmentation network finds in generated images what the label maps asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gancompress.errors import MetricError
+from gancompress.metrics.evaluate import Figure
+from gancompress.metrics.segnets import SegmentationNet
+
+IGNORED = -1
+
+
+def label_map(planes: Tensor, class_table: Tensor) -> Tensor:
+    """(N, H, W) the class that each pixel should show, IGNORED where there is none.
+
+    Args:
+        planes: (N, C, H, W), one plane of 0 or 1 for each class, perhaps others behind them.
+        class_table: (classes,) int64, the network's class of each plane, or IGNORED.
+    """
+    own = planes[:, : len(class_table)]
+    classes = class_table[own.argmax(1)]  # (N, H, W)
+    return classes.where(own.sum(1) == 1, IGNORED)
+
+
+class MeanIoU:
+    """Mean over classes of intersection over union, in percent, and the share of pixels found.
+
+    One confusion matrix counts the pixels of all images, as Cityscapes' benchmark does; pixels
+    without a class are left out. The mean is over the classes that the table names and that occur
+    in label maps or answers.
+
+    Args:
+        class_table: the network's class of each of the data set's, IGNORED for none.
+        class_names: the data set's, one for each plane.
+    """
+
+    name: ClassVar[str] = "miou"
+    label = "mIoU %"
+    better: ClassVar[str] = "max"
+
+    def __init__(
+        self, net: SegmentationNet, class_table: Sequence[int], class_names: Sequence[str]
+    ) -> None:
+        self._net = net
+        self._table = torch.tensor(class_table)
+        self._names: dict[int, str] = {}  # of the network's classes, by their number
+        for number, name in zip(class_table, class_names, strict=True):
+            if number != IGNORED:
+                before = self._names.get(number)
+                self._names[number] = name if before is None else f"{before} + {name}"
+        self._confusion = torch.zeros(0, 0, dtype=torch.int64)  # (truth, answer), when it is known
+        self.n = 0
+
+    def update(self, batch: Mapping[str, Tensor]) -> None:
+        """Takes the next images: "output" (N, 3, H, W) in [-1, 1], "input" (N, C, H, W) the planes.
+
+        Raises: MetricError if the network does not take the images, or knows too few classes.
+        """
+        # Takes a second to import: not before someone asks for this figure.
+        from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+        truth = label_map(batch["input"], self._table.to(batch["input"].device))
+        logits = self._net(batch["output"])  # (N, K, h, w)
+        classes, known = logits.shape[1], max(self._names) + 1
+        if classes < known:
+            raise MetricError(
+                f"{self._net.where}: answers with {classes} classes, and class {known - 1} is "
+                "compared; say in metrics.segmentation.classes which of its classes each one is"
+            )
+        size = truth.shape[-2:]
+        if logits.shape[-2:] != size:
+            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+        counted = multiclass_confusion_matrix(
+            logits.argmax(1), truth, classes, ignore_index=IGNORED, validate_args=False
+        ).cpu()
+        self._confusion = counted + self._confusion if self.n else counted
+        self.n += len(truth)
+
+    def result(self) -> float:
+        """The mean. Raises: MetricError if no pixel had a class."""
+        found = [row["IoU %"] for row in self._classes().values()]
+        if not found:
+            raise MetricError(
+                f"metric miou: {self.n} image(s) without a pixel that has a class; label maps of "
+                "the classes in metrics.segmentation.classes are needed"
+            )
+        return sum(found) / len(found)
+
+    def figures(self) -> list[Figure]:
+        """The mean, with IoU and pixels of each class, and the share of pixels found."""
+        mean = self.result()
+        right = float(self._confusion.diagonal().sum() / self._confusion.sum()) * 100
+        return [
+            Figure(self.name, self.label, mean, self.n, details=self._classes()),
+            Figure("pixel-accuracy", "pixel accuracy %", right, self.n),
+        ]
+
+    def _classes(self) -> dict[str, dict[str, float]]:
+        """IoU in percent and pixels of label maps, for each class that occurs, by its name."""
+        truth, answers = self._confusion.sum(1), self._confusion.sum(0)
+        both = self._confusion.diagonal()
+        rows = {}
+        for number, name in sorted(self._names.items()) if self.n else ():
+            union = int(truth[number] + answers[number] - both[number])
+            if union:
+                iou = 100 * int(both[number]) / union
+                rows[name] = {"IoU %": iou, "pixels": float(truth[number])}
+        return rows

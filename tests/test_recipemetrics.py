@@ -1,0 +1,126 @@
+"""The recipe's section on the segmentation network, and the figures that it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from colournets import COLOURS, NAMES, colour_net, maps, painted, torchscript
+from images import save
+from torch import Tensor
+
+from gancompress.artefacts import evaluator_of
+from gancompress.errors import RecipeError
+from gancompress.recipe import STAGE_SECTIONS, stage_sections
+from gancompress.recipefile import load_recipe
+from gancompress.recipemetrics import CITYSCAPES_CLASSES
+from gancompress.runs import Run
+
+
+@pytest.fixture
+def recipe_of(tmp_path: Path):
+    """A recipe over ten label images in a folder, with more of metrics.segmentation."""
+    for number, classes in enumerate(maps(10, size=(16, 16)).numpy().astype(np.uint8)):
+        save(tmp_path / "labels" / f"{number}.png", classes[..., None])
+        shown = (COLOURS.numpy()[classes] + 1) * 127.5
+        save(tmp_path / "images" / f"{number}.png", shown.astype(np.uint8))
+    path = tmp_path / "labels.yaml"
+    path.write_text(
+        f"""
+data: {{name: labelmaps, layout: folders, classes: 5, class_names: {list(NAMES)},
+       label_folder: {tmp_path}/labels, image_folder: {tmp_path}/images,
+       load_size: 16, crop_size: 16, flip: false,
+       test_fraction: 0.3, search_fraction: 0.3}}
+family: {{name: resnet}}
+task: {{name: pix2pix}}
+teacher: {{steps: 1}}
+space: {{widths: [8]}}
+supernet: {{steps: 1}}
+search: {{reduction: 2}}
+device: cpu
+metrics: {{features: effnet-lite0}}
+"""
+    )
+
+    def made(segmentation: str):
+        return load_recipe(str(path), [f"metrics.segmentation={segmentation}"])
+
+    return made
+
+
+def test_recipe_names_the_network_of_the_final_figures(recipe_of, tmp_path: Path) -> None:
+    file = torchscript(colour_net(6), tmp_path / "net.pt")
+    classes = "{sky: 1, 0: 0, sea: 4}"
+    recipe = recipe_of(
+        f"{{file: {file}, kind: torchscript, range: minus-one-one, classes: {classes}}}"
+    )
+
+    def generate(x: Tensor) -> Tensor:
+        return painted(x.argmax(1))
+
+    run = Run(tmp_path / "run")
+    found = evaluator_of(recipe, "test", run, final=True).score(generate)
+    assert found["miou"].value == found["pixel-accuracy"].value == 100
+    assert set(found["miou"].details) <= {"road", "sky", "sea"}
+    assert "miou" not in evaluator_of(recipe, "search", run).score(generate)
+
+
+def test_recipe_refuses_classes_that_the_data_lacks(recipe_of) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipe_of("{file: x, kind: pt2, classes: {lava: 3, 5: 1, sky: 1}}")
+    assert [line.partition("}}: ")[2] for line in str(caught.value).splitlines()] == [
+        f"metrics.segmentation.classes.{name}: unknown class; names or 0 to 4 are allowed"
+        for name in ("lava", "5")
+    ]
+    with pytest.raises(RecipeError, match="given; data maps has no label maps to compare with"):
+        load_recipe("quickstart", ["metrics.segmentation={file: x, kind: pt2}"])
+
+
+def test_network_of_the_final_figures_decides_the_export_alone(recipe_of) -> None:
+    first, second = (recipe_of(f"{{file: {name}, kind: pt2}}") for name in ("x", "y"))
+    same = {s: stage_sections(first, s) == stage_sections(second, s) for s in STAGE_SECTIONS}
+    assert same == {"teacher": True, "supernet": True, "search": True, "export": False}
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("{file: x, kind: torchvision}", "architecture: missing; kind torchvision needs it"),
+        ("{file: x, kind: pt2, architecture: fcn_resnet50}", "architecture: given; kind pt2 takes"),
+        ("{file: x, kind: pt2, mean: [0, 0, 0]}", "std: missing; mean needs it"),
+        ("{file: x, kind: pt2, std: [1, 1, 0]}", "std.2: found 0; above 0 is allowed"),
+        (
+            "{file: x, kind: pt2, mean: [0, 0, 0], std: [1, 1, 1], range: imagenet}",
+            "range: given beside mean or std; one of the two forms",
+        ),
+        ("{file: x, kind: pt2, classes: {}}", "classes: found {}; at least one class is needed"),
+        ("{file: x, kind: pt2, sise: 3}", 'sise: unknown key; did you mean "size"'),
+    ],
+)
+def test_recipe_refuses_sections_that_make_no_sense(recipe_of, section: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe_of(section)
+
+
+def test_cityscapes_shorthand_is_its_table_of_nineteen(recipe_of) -> None:
+    ids = [int(number) for number in CITYSCAPES_CLASSES]
+    assert sorted(CITYSCAPES_CLASSES.values()) == list(range(19))
+    # cityscapesScripts' void classes: what is no label, and what is not judged.
+    assert sorted(set(range(34)) - set(ids)) == [*range(7), 9, 10, 14, 15, 16, 18, 29, 30]
+    with pytest.raises(RecipeError, match="classes.33: unknown class; names or 0 to 4"):
+        recipe_of("{file: x, kind: pt2, classes: cityscapes}")
+
+
+def table_of(names: Sequence[str], recipe: Any) -> Any:
+    return recipe.metrics.segmentation.class_table(names)
+
+
+def test_class_table_takes_names_before_numbers(recipe_of) -> None:
+    plain = recipe_of("{file: x, kind: pt2}")
+    assert table_of(NAMES, plain) == (0, 1, 2, 3, 4)
+    named = recipe_of("{file: x, kind: pt2, classes: {sea: 0, 1: 7}}")
+    assert table_of(NAMES, named) == (-1, 7, -1, -1, 0)
+    assert table_of(("sea", "3", "1"), named) == (0, -1, 7)
