@@ -7,19 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gancompress.checkpoint import load_state, save_state
-from gancompress.errors import CheckpointError, DivergedError
+from gancompress import distributed
+from gancompress.errors import DivergedError
 from gancompress.runs import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
+from gancompress.trainingstate import TrainingState
 
 AUTOCAST = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 STREAM_STEP = 3  # the streams 1 and 2 of the run's seed belong to the data
@@ -61,6 +61,7 @@ class Training:
     log: MetricsLog
     log_every: int = 50  # steps
     save_seconds: float = 60.0
+    accumulate: int = 1  # parts that each batch is worked through in
 
 
 def fit(
@@ -72,56 +73,79 @@ def fit(
 ) -> None:
     """Trains `nets` in place, going on from `how.state_path` if it is there.
 
-    batches: first step -> the batches from that step on. On the same machine and thread count the
-    weights are the same, to the last bit on CPU, however often training was stopped.
-    Raises: DivergedError on values that are not finite; KeyboardInterrupt after Ctrl-C or SIGTERM,
-    once the step is finished and saved.
+    batches: first step -> the batches from that step on; of several processes (see
+    `gancompress.distributed`) each gives its share. All read the state, one writes it. On the same
+    machine, thread and process count the weights are the same, to the last bit on CPU, however
+    often training was stopped.
+    Raises: DivergedError on values that are not finite; KeyboardInterrupt after Ctrl-C or SIGTERM
+    in any process, once the step is finished and saved; RunError if processes see different states.
     """
-    optimisation, steps, device = how.optimisation, how.steps, how.device
+    optimisation, steps, ours = how.optimisation, how.steps, distributed.current()
+    distributed.broadcast_nets(nets.values())
     optimisers = {phase.name: _adam(phase, nets, optimisation) for phase in task.phases}
     averaged = [p.detach().clone() for p in _target(task, nets)] if optimisation.ema else []
-    scaler = torch.amp.GradScaler(device.type, enabled=how.precision == "fp16")
+    scaler = torch.amp.GradScaler(how.device.type, enabled=how.precision == "fp16")
     trained = {name: nets[name] for phase in task.phases for name in phase.trains}
-    state = _State(trained, optimisers, averaged, scaler)
-    start = state.load(how.state_path)
-    how.log.truncate_after(start)
+    state = TrainingState(trained, optimisers, averaged, scaler)
+    start = distributed.together(lambda: state.load(how.state_path))
+    start = distributed.alike(start, str(how.state_path))
+    if ours.is_writer:
+        how.log.truncate_after(start)
     saved, done = time.monotonic(), start
-    bar = tqdm(total=steps, initial=start, desc=title, unit="step", dynamic_ncols=True)
+    bar = tqdm(
+        total=steps, initial=start, desc=title, unit="step", dynamic_ncols=True,
+        disable=not ours.is_writer,
+    )  # fmt: skip
     with _finish_step_on_signal() as stopping, bar:
-        for index, batch in zip(range(start, steps), batches(start), strict=False):
-            rng = step_rng(how.seed, index)
-            torch.manual_seed(int(rng.integers(2**62)))  # dropout
-            step = Step(index, rng)
-            batch = {k: v.to(device, memory_format=torch.channels_last) for k, v in batch.items()}
+        steps_left = zip(range(start, steps), distributed.in_step(batches(start)), strict=False)
+        for index, batch in steps_left:
+            parts = _parts(batch, index, how, ours.rank)
             for phase in task.phases:
-                if index % phase.every:
-                    continue
-                losses = _turn(
-                    task, nets, batch, phase, step, optimisers[phase.name], scaler,
-                    rate=optimisation.rate(phase.name, index, steps), precision=how.precision,
-                )  # fmt: skip
-                for name, loss in losses.items():
-                    state.sums[name] = state.sums.get(name, 0) + loss
-                    state.turns[name] = state.turns.get(name, 0) + 1
+                if index % phase.every == 0:
+                    optimiser = optimisers[phase.name]
+                    state.add(_turn(task, nets, parts, phase, optimiser, scaler, how))
             if averaged:
                 with torch.no_grad():  # the target may be the network that trained last
                     torch._foreach_lerp_(averaged, _target(task, nets), 1 - optimisation.ema)
             bar.update()
             done = index + 1
             if done % how.log_every == 0 or done == steps:
-                means = {name: float(x) / state.turns[name] for name, x in state.sums.items()}
-                how.log.write(done, **means)
+                means = state.take_means()
+                if ours.is_writer:
+                    how.log.write(done, **means)
                 bar.set_postfix({n: f"{v:.3g}" for n, v in means.items()}, refresh=False)
-                state.sums, state.turns = {}, {}
-            if done < steps and (stopping.is_set() or time.monotonic() - saved > how.save_seconds):
+            is_stopped = distributed.agree(stopping.is_set())
+            is_due = is_stopped or time.monotonic() - saved > how.save_seconds
+            if ours.is_writer and is_due and done < steps:
                 state.save(how.state_path, done)
                 saved = time.monotonic()
-            if stopping.is_set() and done < steps:
+            if is_stopped and done < steps:
+                distributed.wait()  # for the state: who leaves first may have the others killed
                 raise KeyboardInterrupt
     assert done >= steps, f"batches ended after {done} of {steps} steps"
     if averaged:
         with torch.no_grad():
             torch._foreach_copy_(_target(task, nets), averaged)
+
+
+Parts = list[tuple[Batch, Step]]
+
+
+def _parts(batch: Batch, index: int, how: Training, rank: int) -> Parts:
+    """The batch on its device in equal parts, each with a Step that draws the same archs."""
+    batch = {
+        name: values.to(how.device, memory_format=torch.channels_last)
+        for name, values in batch.items()
+    }
+    rngs = [step_rng(how.seed, index) for _ in range(how.accumulate)]
+    seeds = [int(rng.integers(2**62)) for rng in rngs]  # drawn from each, so that they stay alike
+    torch.manual_seed(seeds[0] + rank)  # dropout
+    cut = {name: values.chunk(how.accumulate) for name, values in batch.items()}
+    assert all(len(pieces) == how.accumulate for pieces in cut.values())
+    return [
+        ({name: pieces[i] for name, pieces in cut.items()}, Step(index, rng))
+        for i, rng in enumerate(rngs)
+    ]
 
 
 def _target(task: Task, nets: Mapping[str, nn.Module]) -> list[Tensor]:
@@ -136,38 +160,55 @@ def _adam(phase: Phase, nets: Mapping[str, nn.Module], how: Optimisation) -> tor
 def _turn(
     task: Task,
     nets: Mapping[str, nn.Module],
-    batch: Batch,
+    parts: Parts,
     phase: Phase,
-    step: Step,
     optimiser: torch.optim.Adam,
     scaler: torch.amp.GradScaler,
-    *,
-    rate: float,
-    precision: str,
+    how: Training,
 ) -> dict[str, Tensor]:
-    """One phase of one step; returns the detached losses."""
+    """One phase of one step; returns the losses, means over parts and processes."""
     for name, net in nets.items():
         net.requires_grad_(name in phase.trains)  # no weight gradients that nobody uses
-    device = next(iter(batch.values())).device
-    dtype = AUTOCAST[precision]
-    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-        losses = task.losses(nets, batch, phase.name, step)
-        total = torch.stack([loss.float() for loss in losses.values()]).sum()
-    if not torch.isfinite(total):
-        shown = ", ".join(f"{name} {float(loss.detach()):.3g}" for name, loss in losses.items())
-        raise DivergedError(
-            f"step {step.index}, {phase.name}: the loss is not finite ({shown}); lower the "
-            "learning rate or use precision=float32, then give the same command again"
-        )
     optimiser.zero_grad(set_to_none=True)
-    scaler.scale(total).backward()
+    seen = []
+    for batch, step in parts:
+        names, losses = _forward(task, nets, batch, phase, step, how)
+        scaler.scale(losses.sum() / len(parts)).backward()
+        seen.append(losses.detach())
+    means = dict(zip(names, distributed.average(torch.stack(seen).mean(0)), strict=True))
+    _check_losses(means, step, phase)
+    distributed.average_gradients([p for g in optimiser.param_groups for p in g["params"]])
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = how.optimisation.rate(phase.name, step.index, how.steps)
     if not scaler.is_enabled():  # the scaler looks for itself, and skips the step
         _check_gradients(optimiser, step, phase)
     scaler.step(optimiser)
     scaler.update()
-    return {name: loss.detach().float() for name, loss in losses.items()}
+    return means
+
+
+def _forward(
+    task: Task,
+    nets: Mapping[str, nn.Module],
+    batch: Batch,
+    phase: Phase,
+    step: Step,
+    how: Training,
+) -> tuple[list[str], Tensor]:
+    """The names of the losses of one part, and the losses (L,)."""
+    dtype = AUTOCAST[how.precision]
+    with torch.autocast(how.device.type, dtype=dtype, enabled=dtype is not None):
+        losses = task.losses(nets, batch, phase.name, step)
+        return list(losses), torch.stack([loss.float() for loss in losses.values()])
+
+
+def _check_losses(losses: Mapping[str, Tensor], step: Step, phase: Phase) -> None:
+    if not torch.isfinite(torch.stack(list(losses.values())).sum()):
+        shown = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
+        raise DivergedError(
+            f"step {step.index}, {phase.name}: the loss is not finite ({shown}); lower the "
+            "learning rate or use precision=float32, then give the same command again"
+        )
 
 
 def _check_gradients(optimiser: torch.optim.Adam, step: Step, phase: Phase) -> None:
@@ -177,51 +218,6 @@ def _check_gradients(optimiser: torch.optim.Adam, step: Step, phase: Phase) -> N
             f"step {step.index}, {phase.name}: a gradient is not finite; lower the learning rate "
             "or use precision=float32, then give the same command again"
         )
-
-
-@dataclass
-class _State:
-    """All that a resumed training needs."""
-
-    nets: Mapping[str, nn.Module]
-    optimisers: Mapping[str, torch.optim.Adam]
-    averaged: list[Tensor]
-    scaler: torch.amp.GradScaler
-    sums: dict[str, Tensor] = field(default_factory=dict)  # of the losses since the last log row
-    turns: dict[str, int] = field(default_factory=dict)  # how many losses are in each
-
-    def save(self, path: Path, step: int) -> None:
-        state: dict[str, Any] = {
-            "step": step,
-            "nets": {name: net.state_dict() for name, net in self.nets.items()},
-            "optimisers": {name: opt.state_dict() for name, opt in self.optimisers.items()},
-            "averaged": self.averaged,
-            "scaler": self.scaler.state_dict(),
-            "sums": self.sums,
-            "turns": self.turns,
-        }
-        save_state(path, state)
-
-    def load(self, path: Path) -> int:
-        """The step to go on with; 0 if there is no state yet."""
-        if not path.exists():
-            return 0
-        state = load_state(path)
-        try:
-            for name, net in self.nets.items():
-                net.load_state_dict(state["nets"][name])
-            for name, optimiser in self.optimisers.items():
-                optimiser.load_state_dict(state["optimisers"][name])
-            for have, saved in zip(self.averaged, state["averaged"], strict=True):
-                have.copy_(saved)
-            self.scaler.load_state_dict(state["scaler"])
-            self.sums, self.turns = state["sums"], state["turns"]
-            return int(state["step"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{path}: does not fit this training ({str(error).splitlines()[0]}); "
-                "delete it to begin this stage anew"
-            ) from None
 
 
 @contextmanager
