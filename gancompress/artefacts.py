@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gancompress import assemble
 from gancompress.arch import Arch
@@ -14,11 +16,16 @@ from gancompress.checkpoint import load_tensors, read_json
 from gancompress.cost import Cost, network_cost
 from gancompress.data.dataset import Split
 from gancompress.distill.supernet import Teacher
-from gancompress.metrics.evaluate import Evaluator
+from gancompress.metrics.evaluate import Evaluator, Judge
+from gancompress.metrics.fixed import FixedBatches
+from gancompress.metrics.segmentation import MeanIoU
 from gancompress.recipe import Recipe
 from gancompress.runs import Run
+from gancompress.statistics import batch_norms, estimate
 from gancompress.supernet import Supernet
 from gancompress.weights import part, unpack
+
+STATISTICS_BATCHES = 16  # that a subnet's batch norms are estimated on
 
 
 def cost_of(recipe: Recipe, arch: Arch) -> Cost:
@@ -29,7 +36,10 @@ def cost_of(recipe: Recipe, arch: Arch) -> Cost:
 
 
 def load_teacher(recipe: Recipe, run: Run) -> Teacher:
-    """The run's trained teacher. Raises: RunError, CheckpointError."""
+    """The run's trained teacher, an imported one without critics.
+
+    Raises: RunError, CheckpointError.
+    """
     path = run.stage("teacher").artefact()
     tensors, meta = load_tensors(path)
     task = assemble.task_of(recipe)
@@ -37,6 +47,18 @@ def load_teacher(recipe: Recipe, run: Run) -> Teacher:
     return Teacher(
         Arch.from_json(meta.get("arch", ""), str(path)), {n: part(tensors, n) for n in names}
     )
+
+
+def teacher_arch(recipe: Recipe, run: Run) -> Arch:
+    """The arch of the run's teacher; of the one that the recipe would train if there is none yet.
+
+    Raises: CheckpointError.
+    """
+    stage = run.stage("teacher")
+    if not stage.is_finished():
+        return assemble.teacher_arch_of(recipe)
+    _, meta = load_tensors(stage.artefact())
+    return Arch.from_json(meta.get("arch", ""), str(stage.artefact()))
 
 
 def teacher_net(recipe: Recipe, run: Run) -> nn.Module:
@@ -57,8 +79,40 @@ def load_supernet(recipe: Recipe, run: Run) -> Supernet:
     return supernet.to(assemble.device_of(recipe)).eval()
 
 
-def evaluator_of(recipe: Recipe, split: Split, run: Run, images: int = 0) -> Evaluator:
-    """Judges generators on one split with the recipe's metrics."""
+class Subnets:
+    """The generators of a run's trained supernet, each with batch statistics of its own.
+
+    Those are estimated on images of the split train, if the family has batch norms at all.
+    """
+
+    def __init__(self, recipe: Recipe, run: Run) -> None:
+        self._recipe = recipe
+        self.supernet = load_supernet(recipe, run)
+
+    def plain(self, arch: Arch) -> nn.Module:
+        """The network of `arch`, cut out, on the recipe's device."""
+        net = self.supernet.extract(arch)
+        if batch_norms(net):
+            estimate(net, self._inputs)
+        return net
+
+    @cached_property
+    def _inputs(self) -> list[tuple[Tensor, ...]]:
+        dataset, task = assemble.dataset_of(self._recipe), assemble.task_of(self._recipe)
+        size = self._recipe.supernet.batch_size  # a batch as those that it was trained with
+        count, device = dataset.count("train"), assemble.device_of(self._recipe)
+        whole = min(STATISTICS_BATCHES, count // size) or 1  # a rest would count as much as they
+        batches = FixedBatches(dataset, "train", whole * size, size, device=device, held_bytes=0)
+        return [task.inputs(batch) for batch in batches]
+
+
+def evaluator_of(
+    recipe: Recipe, split: Split, run: Run, images: int = 0, *, final: bool = False
+) -> Evaluator:
+    """Judges generators on one split with the recipe's metrics.
+
+    final: with those that take too long to choose generators by, too: mIoU.
+    """
     return Evaluator(
         assemble.dataset_of(recipe),
         split,
@@ -67,7 +121,16 @@ def evaluator_of(recipe: Recipe, split: Split, run: Run, images: int = 0) -> Eva
         images,
         run.root / "cache",
         assemble.device_of(recipe),
+        judges=_judges_of(recipe) if final else (),
     )
+
+
+def _judges_of(recipe: Recipe) -> tuple[Callable[[], Judge], ...]:
+    net, section = assemble.segmentation_of(recipe), recipe.metrics.segmentation
+    if net is None or section is None:
+        return ()
+    names = recipe.data.class_names
+    return (partial(MeanIoU, net, section.class_table(names), names),)
 
 
 @dataclass(frozen=True)

@@ -11,28 +11,34 @@ from gancompress.arch import Arch, SearchSpace
 from gancompress.cost import CostModel
 from gancompress.data import DATASETS, Dataset
 from gancompress.data.batches import step_loader
+from gancompress.data.styled import Styled
+from gancompress.distributed import current, own_device
 from gancompress.errors import ArchError, RecipeError
 from gancompress.loop import Optimisation
 from gancompress.metrics.features import FeatureNet, load_features
+from gancompress.metrics.segnets import SegmentationNet
 from gancompress.nets import FAMILIES, Family
 from gancompress.nets.family import Choices, check_size
 from gancompress.nets.features import ONE, Bands
+from gancompress.parts import find_parts
 from gancompress.recipe import Recipe, TrainingSection
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Batch, ConditionalTask
 
 
 def family_of(recipe: Recipe) -> Family:
-    inputs, outputs = recipe.data.channels
-    options = recipe.family.model_dump(exclude={"name"})
+    inputs, outputs = recipe.channels
+    options = recipe.family.model_dump(exclude={"name", "sha256"})
     return FAMILIES[recipe.family.name](in_channels=inputs, out_channels=outputs, **options)
 
 
 def task_of(recipe: Recipe) -> ConditionalTask:
-    inputs, outputs = recipe.data.channels
+    inputs, outputs = recipe.channels
     options = recipe.task.model_dump(exclude={"name"})
-    if recipe.task.labelled:
+    if recipe.data.labels is not None:
         options["labels"] = recipe.data.labels
+    if recipe.task.styled:
+        options["style"] = recipe.family.style_planes
     return TASKS[recipe.task.name](
         in_channels=inputs, out_channels=outputs, size=recipe.data.image_size, **options
     )
@@ -40,13 +46,20 @@ def task_of(recipe: Recipe) -> ConditionalTask:
 
 def dataset_of(recipe: Recipe) -> Dataset:
     """The recipe's images, opened. Raises: DataError."""
-    return DATASETS[recipe.data.name](**recipe.data.model_dump(exclude={"name"}))
+    dataset = DATASETS[recipe.data.name](**recipe.data.model_dump(exclude={"name"}))
+    planes = recipe.family.style_planes
+    return Styled(dataset, planes) if planes else dataset
 
 
 def batches_of(
     recipe: Recipe, dataset: Dataset, section: TrainingSection
 ) -> Callable[[int], Iterable[Batch]]:
-    """First step -> the training batches of a section from that step on."""
+    """First step -> the training batches of a section from that step on, this process's share.
+
+    Raises: RecipeError if the processes cannot share them equally.
+    """
+    ours = current()
+    check_shares(recipe, section, ours.world)
 
     def from_step(start: int) -> Iterable[Batch]:
         return step_loader(
@@ -57,9 +70,22 @@ def batches_of(
             start,
             section.steps,
             recipe.workers,
+            rank=ours.rank,
+            world=ours.world,
         )
 
     return from_step
+
+
+def check_shares(recipe: Recipe, section: TrainingSection, processes: int) -> None:
+    """Raises: RecipeError if a batch cannot be shared equally by the processes, in equal parts."""
+    multiple = processes * section.accumulate
+    if section.batch_size % multiple:
+        name = "teacher" if section is recipe.teacher else "supernet"
+        raise RecipeError(
+            f"{recipe.name}: {name}.batch_size: found {section.batch_size}; multiples of "
+            f"{multiple} are allowed with {processes} processes and accumulate {section.accumulate}"
+        )
 
 
 def optimisation_of(section: TrainingSection) -> Optimisation:
@@ -96,13 +122,14 @@ def teacher_arch_of(recipe: Recipe) -> Arch:
 
 
 def cost_model_of(recipe: Recipe) -> CostModel:
-    family = family_of(recipe)
-    return CostModel(family.build, family.parts(), input_shape_of(recipe))
+    family, shape = family_of(recipe), input_shape_of(recipe)
+    parts = family.parts() or find_parts(family.build, space_of(recipe), shape)
+    return CostModel(family.build, parts, shape)
 
 
 def input_shape_of(recipe: Recipe) -> tuple[int, int, int]:
     """(C, H, W) of what the generator takes."""
-    return recipe.data.channels[0], *recipe.data.image_size
+    return recipe.channels[0], *recipe.data.image_size
 
 
 def features_of(recipe: Recipe) -> FeatureNet:
@@ -110,10 +137,27 @@ def features_of(recipe: Recipe) -> FeatureNet:
     return load_features(recipe.metrics.features, {"inception": recipe.metrics.inception_weights})
 
 
-def device_of(recipe: Recipe) -> torch.device:
-    """The recipe's device; "auto" is a GPU where there is one.
+def segmentation_of(recipe: Recipe) -> SegmentationNet | None:
+    """The network that mIoU asks, if the recipe names one. Raises: MetricError."""
+    section = recipe.metrics.segmentation
+    if section is None:
+        return None
+    mean, std = section.normalisation
+    return SegmentationNet(
+        section.file,
+        section.kind,
+        section.architecture,
+        size=section.size,
+        mean=mean,
+        std=std,
+        device=device_of(recipe),
+    )
 
-    Raises: RecipeError for a device that this machine lacks.
+
+def device_of(recipe: Recipe) -> torch.device:
+    """The recipe's device; "auto" is a GPU where there is one, with torchrun each process's own.
+
+    Raises: RecipeError for a device that this machine lacks; RunError if it has too few.
     """
     present = {
         "cuda": torch.cuda.is_available(),
@@ -126,7 +170,7 @@ def device_of(recipe: Recipe) -> torch.device:
         raise RecipeError(
             f"{recipe.name}: device: {wanted} is not on this machine; use auto or cpu"
         )
-    return torch.device(wanted)
+    return own_device(wanted)
 
 
 def parse_arch(

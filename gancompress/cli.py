@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gancompress import describe, pipeline
+from gancompress import describe, importing, pipeline
 from gancompress.errors import GanCompressError
 from gancompress.recipefile import load_recipe, resolved_yaml
 
@@ -62,9 +63,7 @@ def _stages(
         if dry_run:
             typer.echo(f"{resolved_yaml(read)}\n{describe.plan(read, names)}")
             return
-        pipeline.preflight(read, names, redo=redo)
-        for name in names:
-            pipeline.run_stage(read, name, typer.echo, redo=redo)
+        pipeline.run_stages(read, names, typer.echo, redo=redo)
 
 
 @app.command("train-teacher", epilog="Example: gancompress train-teacher quickstart")
@@ -73,6 +72,28 @@ def train_teacher(
 ) -> None:
     """Train the generator that is to be compressed. Given again, it goes on where it stopped."""
     _stages(("teacher",), recipe, overrides, dry_run, redo)
+
+
+@app.command(
+    "import-teacher",
+    epilog="Example: gancompress import-teacher latest_net_G.pth --from cyclegan edges2shoes",
+)
+def import_teacher(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights of its generator.")],
+    recipe: RecipeArg,
+    layout: Annotated[
+        str, typer.Option("--from", metavar="PROGRAM", help=f"Who wrote it. {importing.layouts()}")
+    ],
+    overrides: Overrides = None,
+    part: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Which network, where FILE holds several.")
+    ] = None,
+    redo: Redo = False,
+) -> None:
+    """Take a generator that another program has trained as the teacher; runs no code from FILE."""
+    with _exit_codes():
+        read = load_recipe(recipe, overrides or [])
+        importing.import_teacher(read, file, layout, typer.echo, part=part, redo=redo)
 
 
 @app.command("train-supernet", epilog="Example: gancompress train-supernet quickstart")
@@ -171,5 +192,5 @@ def evaluate(
             typer.echo(f"{resolved_yaml(read)}\nwould judge {names} on split {split}")
             return
         rows = describe.evaluate(read, arch or [], split)
-        text = json.dumps(describe.rows_json(rows), indent=2) if as_json else describe.table(rows)
+        text = json.dumps(describe.rows_json(rows), indent=2) if as_json else describe.tables(rows)
         typer.echo(text)

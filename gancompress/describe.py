@@ -11,7 +11,14 @@ from torch import nn
 
 from gancompress import assemble
 from gancompress.arch import Arch
-from gancompress.artefacts import cost_of, evaluator_of, load_supernet, teacher_net, winners_of
+from gancompress.artefacts import (
+    Subnets,
+    cost_of,
+    evaluator_of,
+    teacher_arch,
+    teacher_net,
+    winners_of,
+)
 from gancompress.cost import Cost, network_cost
 from gancompress.data import DATASETS
 from gancompress.data.dataset import SPLITS
@@ -19,8 +26,9 @@ from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.errors import RecipeError
 from gancompress.export.formats import FORMATS, missing
-from gancompress.export.report import Row, quantity, table
+from gancompress.export.report import Row, class_table, quantity, table
 from gancompress.exporting import judged_rows, measure
+from gancompress.foreign import LAYOUTS
 from gancompress.metrics import METRICS
 from gancompress.metrics.features import FEATURES
 from gancompress.nets import FAMILIES
@@ -32,7 +40,7 @@ from gancompress.runs import Run
 from gancompress.search.samplers import SAMPLERS
 from gancompress.tasks import TASKS
 
-__all__ = ["evaluate", "listing", "plan", "profile", "profile_text", "rows_json", "table"]
+__all__ = ["evaluate", "listing", "plan", "profile", "profile_text", "rows_json", "tables"]
 
 
 def listing() -> str:
@@ -50,9 +58,10 @@ def listing() -> str:
         "bands": ["0", "ALPHA (Octave)", "[ALPHA, BETA] (Multi-Octave)"],
         "distillation losses": list(DISTILL_LOSSES),
         "archs a step trains": list(ARCH_DRAWS),
-        "metrics": list(METRICS),
+        "metrics": [*METRICS, "miou (metrics.segmentation)"],
         "feature networks": list(FEATURES),
         "search algorithms": list(SAMPLERS),
+        "teachers from": list(LAYOUTS),
         "formats": [n + (" (not installed)" if missing(n) else "") for n in FORMATS],
     }
     return "\n".join(lines + [f"{kind}: {', '.join(names)}" for kind, names in kinds.items()])
@@ -130,17 +139,23 @@ def evaluate(recipe: Recipe, arch_texts: Sequence[str], split: str) -> list[Row]
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     run = Run(recipe.run_dir)
-    teacher_arch = assemble.teacher_arch_of(recipe)
-    nets: dict[str, tuple[nn.Module, Arch]] = {"teacher": (teacher_net(recipe, run), teacher_arch)}
+    nets: dict[str, tuple[nn.Module, Arch]] = {
+        "teacher": (teacher_net(recipe, run), teacher_arch(recipe, run))
+    }
     wanted = {text: assemble.parse_arch(recipe, text) for text in arch_texts if text != "teacher"}
     if not arch_texts and run.stage("search").is_finished():
         wanted = {winner.row: winner.arch for winner in winners_of(run)}
     if wanted:
-        supernet = load_supernet(recipe, run)
-        nets |= {name: (supernet.extract(arch), arch) for name, arch in wanted.items()}
-    judge = evaluator_of(recipe, known[split], run, recipe.metrics.images)
+        subnets = Subnets(recipe, run)
+        nets |= {name: (subnets.plain(arch), arch) for name, arch in wanted.items()}
+    judge = evaluator_of(recipe, known[split], run, recipe.metrics.images, final=True)
     example = assemble.dataset_of(recipe).batch(known[split], [0], None)["input"]
     return judged_rows(recipe, nets, judge, measure(recipe, nets, example, with_onnx=False))
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """The rows as a table, and under it what their figures say of each class."""
+    return "\n\n".join(filter(None, (table(rows), class_table(rows))))
 
 
 def rows_json(rows: Sequence[Row]) -> list[dict[str, Any]]:

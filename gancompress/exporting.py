@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from gancompress import assemble
 from gancompress.arch import Arch
 from gancompress.artefacts import (
+    Subnets,
     cost_of,
     evaluator_of,
-    load_supernet,
+    teacher_arch,
     teacher_net,
     winners_of,
 )
@@ -39,31 +40,34 @@ VERIFIED_IMAGES = 4  # real test images that every file is compared on
 
 def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str], None]) -> None:
     """Cuts the winner out, proves its files, and reports on it and the other rows."""
-    supernet, teacher = load_supernet(recipe, run), teacher_net(recipe, run)
+    subnets, teacher = Subnets(recipe, run), teacher_net(recipe, run)
     winners, dataset = winners_of(run), assemble.dataset_of(recipe)
     shown = _evenly(dataset.count("test"), recipe.export.images)
     batch = dataset.batch("test", shown, None)
-    judge = evaluator_of(recipe, "test", run, recipe.metrics.images)
+    judge = evaluator_of(recipe, "test", run, recipe.metrics.images, final=True)
     formats = _installed(recipe.export.formats, say)
-    exported = _write(recipe, supernet, winners[0].arch, batch["input"], stage, formats)
+    plain = {w.row: (subnets.plain(w.arch), w.arch) for w in winners}
+    exported = _write(
+        recipe, subnets.supernet, *plain[winners[0].row], batch["input"], stage, formats
+    )
     for one in exported:
         note = f" ({one.note})" if one.note else ""
         say(f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g}{note}")
-    nets = {"teacher": (teacher, assemble.teacher_arch_of(recipe))}
-    nets |= {w.row: (supernet.extract(w.arch), w.arch) for w in winners}
+    nets = {"teacher": (teacher, teacher_arch(recipe, run)), **plain}
     with_onnx = "onnx" in formats
     latencies = measure(recipe, nets, batch["input"][:1], with_onnx=with_onnx)
     rows = judged_rows(recipe, nets, judge, latencies)
     text = table(rows)
     write_text(stage.path / "table.md", text + "\n")
     columns = {
-        "input": batch["input"][:, :3] if recipe.data.domain_names else batch["input"],
+        "input": dataset.shown(batch["input"]),
         **{name: _images(recipe, net, batch["input"]) for name, (net, _) in nets.items()},
         "ground truth" if dataset.paired else "real example": batch["target"],
     }
     picture = grid(columns, stage.path / "grid.png")
     card = {
         **_facts(recipe),
+        **run.stage("teacher").extra(),
         "rows": [asdict(row) for row in rows],
         "archs": {w.row: {"family": w.arch.family, "slots": w.arch.values} for w in winners},
         "files": {e.path.name: {"bytes": e.bytes, "difference": e.difference} for e in exported},
@@ -102,7 +106,7 @@ def judged_rows(recipe: Recipe, nets: Nets, judge: Evaluator, latencies: Latenci
                 macs_published=cost.macs_published,
                 file_bytes=len(safetensors.torch.save(net.state_dict())),
                 latencies=latencies.get(name, {}),
-                figures=tuple(Figure(f.label, f.value, f.n) for f in figures),
+                figures=tuple(Figure(f.label, f.value, f.n, f.details) for f in figures),
             )
         )
     return rows
@@ -139,6 +143,7 @@ def measure(recipe: Recipe, nets: Nets, example: Tensor, *, with_onnx: bool) -> 
 def _write(
     recipe: Recipe,
     supernet: Supernet,
+    net: nn.Module,
     arch: Arch,
     inputs: Tensor,
     stage: StageDir,
@@ -146,15 +151,16 @@ def _write(
 ) -> list[Exported]:
     """The winner in every format, each compared with the supernet's own output."""
     supernet.to("cpu")
+    net = copy.deepcopy(net).cpu()
     try:
         return write_all(
-            supernet.extract(arch),
+            net,
             arch,
             _card(recipe, arch),
             formats=formats,
             folder=stage.path / "model",
             example=inputs[:1],
-            reference=supernet.subnet(arch),
+            reference=supernet.subnet(arch, dict(net.named_buffers())),
             inputs=[inputs[i : i + 1] for i in range(min(VERIFIED_IMAGES, len(inputs)))],
         )
     finally:
@@ -163,12 +169,13 @@ def _write(
 
 def _card(recipe: Recipe, arch: Arch) -> Card:
     family, data = assemble.family_of(recipe), recipe.data
+    inputs, outputs = recipe.channels
     # Odd sides of a band are fine in gancompress, but no graph with free sizes is traced over them.
     multiple = family.multiple(arch)
     return Card(
         options=family.options,
-        in_channels=data.channels[0],
-        out_channels=data.channels[1],
+        in_channels=inputs,
+        out_channels=outputs,
         size=data.image_size,
         size_multiple=multiple,
         is_static=any(side % multiple for side in data.image_size),
@@ -184,6 +191,17 @@ def _facts(recipe: Recipe) -> dict[str, object]:
         facts["label_planes"] = (
             "input channels 0 to 2 are the image; channel 3 + i is 1 throughout "
             "where domains[i] is asked for and 0 throughout where it is not"
+        )
+    if planes := recipe.family.style_planes:
+        facts["style_planes"] = (
+            f"the last {planes} input channels hold a number each throughout: the style code, "
+            "drawn from N(0, 1)"
+        )
+    if recipe.data.kind == "label maps":
+        facts["classes"] = list(recipe.data.class_names)
+        facts["class_planes"] = (
+            "input channel i is 1 where classes[i] is and 0 elsewhere; planes after those of the "
+            "classes: unknown, if the data has it, then instances' borders"
         )
     return facts
 

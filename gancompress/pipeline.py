@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 
-from gancompress import assemble
+from gancompress import assemble, distributed
 from gancompress.arch import Arch
-from gancompress.artefacts import cost_of, evaluator_of, load_supernet, load_teacher
+from gancompress.artefacts import Subnets, cost_of, evaluator_of, load_teacher, teacher_arch
 from gancompress.board import open_log
 from gancompress.checkpoint import save_tensors, write_text
 from gancompress.distill.supernet import Distilling, train_supernet
@@ -34,6 +35,28 @@ Say = Callable[[str], None]
 OBJECTIVE = "fd"  # what candidates are ranked by, lower being better
 
 
+def run_stages(
+    recipe: Recipe, names: Sequence[str], say: Say = print, *, redo: bool = False
+) -> None:
+    """Does some stages in their order, after a look at what would stop them.
+
+    Of the processes that torchrun started, all train; one does the stages after that, alone.
+    Raises: GanCompressError of the kind that fits what is wrong.
+    """
+    with distributed.processes(assemble.device_of(recipe)) as ours:
+        distributed.together(lambda: preflight(recipe, names, redo=redo))
+        for name in names:
+            if name in TRAINED:
+                run_stage(recipe, name, say if ours.is_writer else _say_nothing, redo=redo)
+    for name in names:
+        if name not in TRAINED and ours.is_writer:
+            run_stage(recipe, name, say, redo=redo)
+
+
+def _say_nothing(text: str) -> None:
+    """What processes say that do not write."""
+
+
 def run_stage(recipe: Recipe, name: str, say: Say = print, *, redo: bool = False) -> None:
     """Does one stage of `recipe`, or goes on with it, or says that it is done.
 
@@ -44,16 +67,22 @@ def run_stage(recipe: Recipe, name: str, say: Say = print, *, redo: bool = False
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     stage = run.stage(name)
-    if redo and (aside := stage.set_aside()) is not None:
-        say(f"{name}: earlier result kept as {aside}")
-    status = stage.begin(stage_sections(recipe, name), PARENTS[name])
+
+    def take_up() -> str:
+        if redo and (aside := stage.set_aside()) is not None:
+            say(f"{name}: earlier result kept as {aside}")
+        return stage.begin(stage_sections(recipe, name), PARENTS[name])
+
     with stage:
-        if status == "done":
-            say(f"{name}: done already, {stage.artefact()}")
-        else:
-            run.keep_recipe(resolved_yaml(recipe))
+        if distributed.from_writer(take_up) != "done":
+            if distributed.current().is_writer:
+                run.keep_recipe(resolved_yaml(recipe))
             STAGE_WORK[name](recipe, run, stage, say)
-            say(f"{name}: {stage.artefact()}")
+            done = ""
+        else:
+            done = "done already, "
+        if distributed.current().is_writer:
+            say(f"{name}: {done}{stage.artefact()}")
 
 
 def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> None:
@@ -67,10 +96,13 @@ def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> N
         return
     assemble.device_of(recipe)
     assemble.dataset_of(recipe)
+    for name in (name for name in todo if name in TRAINED):
+        section = recipe.teacher if name == "teacher" else recipe.supernet
+        assemble.check_shares(recipe, section, distributed.launched())
     convention = recipe.search.convention
     model = assemble.cost_model_of(recipe)
     arch, smallest = floor(assemble.space_of(recipe), lambda arch: model(arch).macs(convention))
-    for row, budget in budgets_of(recipe).items():
+    for row, budget in budgets_of(recipe, run).items():
         if budget < smallest:
             raise BudgetError(
                 f"search: the budget of row {row!r}, {budget:,} {convention} MACs, is below the "
@@ -79,6 +111,8 @@ def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> N
             )
     if "search" in todo or "export" in todo:
         assemble.features_of(recipe)
+    if "export" in todo:
+        assemble.segmentation_of(recipe)
 
 
 def teacher_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
@@ -86,12 +120,13 @@ def teacher_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
     dataset = assemble.dataset_of(recipe)
     nets = train_teacher(
         assemble.task_of(recipe),
-        assemble.family_of(recipe).build(arch),
+        partial(assemble.family_of(recipe).build, arch),
         assemble.batches_of(recipe, dataset, recipe.teacher),
         _training(recipe, recipe.teacher, stage),
     )
-    save_tensors(stage.path / "model.safetensors", pack(nets), {"arch": arch.to_json()})
-    stage.finish("model.safetensors")
+    if distributed.current().is_writer:
+        save_tensors(stage.path / "model.safetensors", pack(nets), {"arch": arch.to_json()})
+        stage.finish("model.safetensors")
 
 
 def supernet_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
@@ -101,7 +136,7 @@ def supernet_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
         assemble.task_of(recipe),
         Supernet(family.build, assemble.space_of(recipe)),
         family.build,
-        load_teacher(recipe, run),
+        distributed.together(lambda: load_teacher(recipe, run)),
         assemble.batches_of(recipe, dataset, section),
         _training(recipe, section, stage),
         distilling=Distilling(
@@ -113,8 +148,9 @@ def supernet_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
         taps=family.taps(),
         input_shape=assemble.input_shape_of(recipe),
     )
-    save_tensors(stage.path / "bank.safetensors", pack(nets), {})
-    stage.finish("bank.safetensors")
+    if distributed.current().is_writer:
+        save_tensors(stage.path / "bank.safetensors", pack(nets), {})
+        stage.finish("bank.safetensors")
 
 
 def _training(recipe: Recipe, section: TrainingSection, stage: StageDir) -> Training:
@@ -127,23 +163,24 @@ def _training(recipe: Recipe, section: TrainingSection, stage: StageDir) -> Trai
         state_path=stage.state,
         log=open_log(stage, recipe.tensorboard),
         save_seconds=recipe.save_seconds,
+        accumulate=section.accumulate,
     )
 
 
 def search_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
-    supernet, section = load_supernet(recipe, run), recipe.search
+    subnets, section = Subnets(recipe, run), recipe.search
     judge = evaluator_of(recipe, "search", run, images=section.images)
     model = assemble.cost_model_of(recipe)
 
     def score(arch: Arch) -> Mapping[str, float]:
-        figures = judge.score(supernet.subnet(arch))
+        figures = judge.score(subnets.plain(arch))
         return {name: figure.value for name, figure in figures.items()}
 
     trials: list[Measured] = []
     winners = []
-    for label, budget in budgets_of(recipe).items():
+    for label, budget in budgets_of(recipe, run).items():
         result = search(
-            supernet.space,
+            subnets.supernet.space,
             lambda arch: model(arch).macs(section.convention),
             score,
             budget,
@@ -175,10 +212,10 @@ def _search_context(recipe: Recipe, run: Run, judge: Evaluator) -> str:
     return hashlib.sha256(json.dumps([*settings, recipe.metrics.features]).encode()).hexdigest()
 
 
-def budgets_of(recipe: Recipe) -> dict[str, int]:
+def budgets_of(recipe: Recipe, run: Run) -> dict[str, int]:
     """The row of the final table -> most MACs, in the recipe's convention; the winner's first."""
     section = recipe.search
-    teacher = cost_of(recipe, assemble.teacher_arch_of(recipe)).macs(section.convention)
+    teacher = cost_of(recipe, teacher_arch(recipe, run)).macs(section.convention)
     if section.budget_macs is not None:
         budgets = {"compressed": section.budget_macs}
     else:
@@ -193,6 +230,7 @@ PARENTS: dict[str, tuple[str, ...]] = {
     "search": ("supernet",),
     "export": ("search", "supernet", "teacher"),
 }
+TRAINED = {"teacher", "supernet"}  # the stages that several processes do together
 STAGE_WORK: dict[str, Callable[[Recipe, Run, StageDir, Say], None]] = {
     "teacher": teacher_stage,
     "supernet": supernet_stage,

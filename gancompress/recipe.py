@@ -20,7 +20,10 @@ from pydantic import (
 )
 
 from gancompress.recipedata import Data
-from gancompress.recipekinds import Family, Task
+from gancompress.recipefamilies import Family
+from gancompress.recipemetrics import MetricsSection
+from gancompress.recipetasks import Task
+from gancompress.recipetraining import TrainingSection
 from gancompress.recipetypes import STRICT, Integer, Listed, Real, Split, Weight, refuse
 
 LossName = Literal["l1", "features", "gan", "ssim"]
@@ -32,40 +35,15 @@ LOSSES: dict[LossName, str] = {
 }
 
 Operator = Literal["dense", "separable"]
-Preset = Literal["channels-48", "channels-32", "channels-64-cyclegan", "channels-64-pix2pix"]
+Preset = Literal[
+    "channels-48",
+    "channels-32",
+    "channels-64-cyclegan",
+    "channels-64-pix2pix",
+    "channels-64-gaugan",
+]
 Format = Literal["safetensors", "pt2", "onnx"]
-
-
-Steps = Annotated[Integer, Field(ge=1, description="training steps, one batch each")]
-BatchSize = Annotated[Integer, Field(ge=1, description="images in a batch")]
-LearningRate = Annotated[Real, Field(gt=0, description="Adam step size of the generator")]
-CriticRate = Annotated[
-    Real | None, Field(gt=0, description="Adam step size of the critic; default: the generator's")
-]
-Beta1 = Annotated[Real, Field(ge=0, lt=1, description="Adam decay of the first moment")]
-Beta2 = Annotated[Real, Field(ge=0, lt=1, description="Adam decay of the second moment")]
-DecayFrom = Annotated[
-    Real, Field(ge=0, le=1, description="share of the steps after which lr falls linearly to 0")
-]
-Ema = Annotated[
-    Real, Field(ge=0, lt=1, description="decay of the weights' running average; 0 keeps none")
-]
 Width = Annotated[Integer, Field(ge=1)]
-
-
-class TrainingSection(BaseModel):
-    """How long and how fast networks learn."""
-
-    model_config = STRICT
-
-    steps: Steps
-    batch_size: BatchSize = 16
-    lr: LearningRate = 2e-4
-    lr_critic: CriticRate = None
-    beta1: Beta1 = 0.5
-    beta2: Beta2 = 0.999
-    decay_from: DecayFrom = 0.5
-    ema: Ema = 0.0
 
 
 class TeacherSection(TrainingSection):
@@ -133,21 +111,6 @@ class SupernetSection(TrainingSection):
         if not any(losses.values()):
             raise ValueError(f": found {losses or 'none'}; at least one weight above 0 is needed")
         return losses
-
-
-class MetricsSection(BaseModel):
-    """What judges images."""
-
-    model_config = STRICT
-
-    features: Literal["inception", "effnet-lite0"] = Field(
-        "inception", description="feature network: FID's Inception, or EfficientNet-Lite0"
-    )
-    inception_weights: str | None = Field(None, description="file of the FID Inception's weights")
-    batch_size: Integer = Field(32, ge=1, description="images in a batch of the feature network")
-    images: Integer = Field(
-        0, ge=0, description="images that the final figures are measured on; 0: all of split test"
-    )
 
 
 class SearchSection(BaseModel):
@@ -231,34 +194,50 @@ class Recipe(BaseModel):
         """The folder of the results."""
         return Path(self.run) if self.run is not None else Path("runs") / self.name
 
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of what the generator takes, planes among them, and of what it makes."""
+        inputs, outputs = self.data.channels
+        return inputs + self.family.style_planes, outputs
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        key = "crop_size" if self.data.name == "pairs" else "size"
         problems = [
-            f"data.{key}: found {list(self.data.image_size)}; "
+            f"data.{self.data.size_key}: found {list(self.data.image_size)}; "
             f"multiples of {part.size_multiple} are allowed with {section} {part.name}"
             for section, part in (("family", self.family), ("task", self.task))
             if any(side % part.size_multiple for side in self.data.image_size)
         ]
-        if self.task.labelled != (self.data.labels is not None):
-            wanted = "with" if self.task.labelled else "without"
+        if self.data.kind not in self.task.takes:
             problems.append(
-                f"data.name: found {self.data.name}; task {self.task.name} takes images {wanted} "
-                "labels"
+                f"data.name: found {self.data.name}, {self.data.kind}; task {self.task.name} takes "
+                f"{' or '.join(self.task.takes)}"
             )
-        refuse(problems)
+        family, allowed = self.family.name, self.task.families
+        if allowed and family not in allowed:
+            problems.append(
+                f"family.name: found {family}; task {self.task.name} takes {' or '.join(allowed)}"
+            )
+        elif self.family.style_planes and not self.task.styled:
+            problems.append(
+                f"family.style: found {self.family.style_planes}; task {self.task.name} has no "
+                "styles, gaugan and munit do"
+            )
+        labels = self.metrics.label_problems(self.data.class_names, self.data.name)
+        refuse([*problems, *(f"metrics.{line}" for line in labels)])
         return self
 
 
 # The sections that decide each stage's result, beside those of the stages before it. Not among
-# them: name, run, device, threads, workers, tensorboard, so that a run can move to another machine.
+# them: name, run, device, threads, workers, tensorboard, accumulate (nor how many processes train),
+# so that a run can move to another machine.
 STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
     "teacher": ("seed", "precision", "data", "family", "task", "teacher"),
     "supernet": ("space", "supernet"),
     "search": ("metrics", "search"),
     "export": ("export",),
 }
-_WITHOUT_EFFECT = {"data": {"cache_mb"}}
+_WITHOUT_EFFECT = {"data": {"cache_mb"}, "teacher": {"accumulate"}, "supernet": {"accumulate"}}
 
 
 def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
@@ -266,6 +245,8 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     stages = list(STAGE_SECTIONS)
     names = [n for s in stages[: stages.index(stage) + 1] for n in STAGE_SECTIONS[s]]
     plain = recipe.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
+    if stage != "export" or recipe.metrics.segmentation is None:
+        del plain["metrics"]["segmentation"]  # candidates are not judged by it
     return {name: plain[name] for name in names}
 
 

@@ -109,8 +109,17 @@ def _model_at(loc: Sequence[str | int]) -> type[BaseModel] | None:
         if isinstance(model, type) and issubclass(model, BaseModel):
             names = get_args(model.model_fields["name"].annotation) if field.discriminator else ()
             if not names or loc[1] in names:
-                return model
+                return _inner(model, [part for part in loc[1:-1] if part not in names])
     return None
+
+
+def _inner(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel]:
+    """The section that `path` leads to from `model`, as far as there are sections."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        kinds = get_args(field.annotation) if field else ()
+        model = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), model)
+    return model
 
 
 def _own(path: Path, line: str) -> Problem:

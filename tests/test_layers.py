@@ -18,12 +18,18 @@ FOLDERS = {
 # From the bottom up: a module imports from its own tier and the tiers above it in this table.
 # A module of gancompress/ that is not named here fails the first test: give it its place.
 TIERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "process"),
+    ("errors", "process", "checkpoint"),
     (
         "arch",
         "recipe",
         "recipedata",
-        "recipekinds",
+        "recipedatalabels",
+        "recipedataunpaired",
+        "recipefamilies",
+        "recipetasks",
+        "recipemetrics",
+        "recipeown",
+        "recipetraining",
         "recipetypes",
         "recipefile",
         "recipeyaml",
@@ -32,10 +38,30 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "slots",
     ),  # fmt: skip
     ("nets",),
-    ("tasks", "supernet", "cost"),
-    ("loop", "metrics", "data", "checkpoint", "filelock", "metricslog", "runs", "weights"),
-    ("distill", "search", "export"),
-    ("assemble", "artefacts", "board", "exporting", "describe", "pipeline", "cli", "__main__"),
+    ("tasks", "supernet", "statistics", "cost", "parts"),
+    (
+        "loop",
+        "distributed",
+        "trainingstate",
+        "metrics",
+        "data",
+        "filelock",
+        "metricslog",
+        "runs",
+        "weights",
+    ),  # fmt: skip
+    ("distill", "search", "export", "foreign"),
+    (
+        "assemble",
+        "artefacts",
+        "board",
+        "exporting",
+        "importing",
+        "describe",
+        "pipeline",
+        "cli",
+        "__main__",
+    ),
 )
 TIER = {f"gancompress.{part}": i for i, tier in enumerate(TIERS) for part in tier}
 SIBLINGS = ("distill", "search", "export")

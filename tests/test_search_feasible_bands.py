@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+import conformance
 from gancompress.arch import Arch, SearchSpace, Value
 from gancompress.cost import CostModel
 from gancompress.nets import FAMILIES, ResNet
@@ -37,7 +38,7 @@ def family_of(name: str) -> ResNet:
 def spaces() -> list[tuple[str, ResNet, SearchSpace]]:
     """Each of some hundred archs; widths that no split allows, and one that only splits allow."""
     found = []
-    for name in FAMILIES:
+    for name in conformance.BANDED:
         family = family_of(name)
         few = dict.fromkeys(family.width_slots, (16,))
         half, thirds, fifths, three = Bands(0.5), Bands(1 / 3), Bands(0.2), Bands(0.25, 0.25)

@@ -1,0 +1,99 @@
+"""The generator families that a recipe chooses by `name`.
+
+A new one is one model here and one entry in the union at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from gancompress.recipeown import OwnFamily, named_own
+from gancompress.recipetypes import FamilySection, Integer, Real
+
+
+class ResNetFamily(FamilySection):
+    """The ResNet generator of CycleGAN and pix2pix."""
+
+    size_multiple: ClassVar[int] = 4  # two stride-2 convolutions
+
+    name: Literal["resnet"] = Field(description="residual trunk between two downs and two ups")
+    blocks: Integer = Field(9, ge=1, le=32, description="number of residual blocks")
+    dropout: Real = Field(0.0, ge=0, le=0.9, description="dropout in the residual blocks")
+    norm: Literal["instance", "batch"] = Field(
+        "instance", description="of each image by itself, or of the batch"
+    )
+
+
+class StarGANFamily(FamilySection):
+    """The ResNet generator of StarGAN: affine norms, no biases, 4x4 kernels where it scales."""
+
+    size_multiple: ClassVar[int] = 4
+
+    name: Literal["stargan"] = Field(description="StarGAN's generator: image and label planes in")
+    blocks: Integer = Field(6, ge=1, le=32, description="number of residual blocks")
+    dropout: Real = Field(0.0, ge=0, le=0.9, description="dropout in the residual blocks")
+
+
+class SpadeFamily(FamilySection):
+    """The SPADE generator of GauGAN: label planes in, batch norms that the labels scale."""
+
+    name: Literal["spade"] = Field(description="GauGAN's generator: label planes in")
+    upsamplings: Literal[5, 6] = Field(
+        5, description="doublings from the smallest map to the image: 5 (normal) or 6 (more)"
+    )
+    style: Integer = Field(
+        0, ge=0, description="numbers of a style code, a plane each behind the labels; 0: none"
+    )
+
+    @property
+    def style_planes(self) -> int:
+        """Constant planes behind the input's, a style code for each image."""
+        return self.style
+
+    @property
+    def size_multiple(self) -> int:
+        """What the sides of images are multiples of."""
+        return int(2**self.upsamplings)
+
+
+class UNetFamily(FamilySection):
+    """The U-Net generator of pix2pix."""
+
+    name: Literal["unet"] = Field(description="downs to a few pixels, and ups that see the downs")
+    levels: Integer = Field(8, ge=3, le=10, description="downs, and ups, of half the size each")
+    dropout: Real = Field(0.0, ge=0, le=0.9, description="dropout in the ups of most channels")
+    norm: Literal["batch", "instance"] = Field(
+        "batch", description="of the batch, or of each image by itself"
+    )
+
+    @property
+    def size_multiple(self) -> int:
+        """What the sides of images are multiples of."""
+        return int(2**self.levels)
+
+
+class MunitFamily(FamilySection):
+    """The generator of MUNIT: image and style planes in."""
+
+    size_multiple: ClassVar[int] = 4
+
+    name: Literal["munit"] = Field(description="content encoder, and decoder that a style steers")
+    style: Integer = Field(8, ge=1, description="numbers of the style code, a plane each")
+    blocks: Integer = Field(
+        4, ge=1, le=16, description="residual blocks in the encoder, as many in the decoder"
+    )
+    mlp: Integer = Field(256, ge=1, description="width of the layers behind the style code")
+
+    @property
+    def style_planes(self) -> int:
+        """Constant planes behind the input's, a style code for each image."""
+        return self.style
+
+
+Family = Annotated[
+    ResNetFamily | StarGANFamily | SpadeFamily | UNetFamily | MunitFamily | OwnFamily,
+    Field(discriminator="name"),
+    BeforeValidator(named_own),
+]

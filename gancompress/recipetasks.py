@@ -1,0 +1,139 @@
+"""The tasks that a recipe chooses by `name`.
+
+A new one is one model here and one entry in the union at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gancompress.recipetypes import Integer, Kind, TaskSection, Weight, refuse
+
+
+class Pix2pixTask(TaskSection):
+    """Paired translation: a conditional PatchGAN critic beside L1."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("pairs", "label maps")
+
+    name: Literal["pix2pix"] = Field(description="paired image to image")
+    gan: Literal["hinge", "lsgan"] = Field("hinge", description="adversarial loss")
+    lambda_gan: Weight = Field(1.0, description="weight of the adversarial loss")
+    lambda_l1: Weight = Field(100.0, description="weight of L1 to the ground truth")
+    critic_width: Integer = Field(64, ge=1, description="channels after the critic's first layer")
+    critic_layers: Integer = Field(3, ge=1, le=6, description="stride-2 layers of the critic")
+
+
+class CycleGANTask(TaskSection):
+    """Unpaired translation between two domains, learnt both ways."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("unpaired", "pairs")
+
+    name: Literal["cyclegan"] = Field(description="unpaired image to image")
+    gan: Literal["lsgan", "hinge"] = Field("lsgan", description="adversarial loss")
+    lambda_cycle: Weight = Field(10.0, description="weight of L1 between image and way back")
+    lambda_identity: Weight = Field(
+        0.5, description="weight of L1 to an image that is of the wanted domain already, as a "
+        "share of lambda_cycle"
+    )  # fmt: skip
+    pool: Integer = Field(
+        50, ge=0, description="earlier images of each side that critics are shown again"
+    )
+    critic_width: Integer = Field(64, ge=1, description="channels after the critic's first layer")
+    critic_layers: Integer = Field(3, ge=1, le=6, description="stride-2 layers of the critic")
+
+
+class StarGANTask(TaskSection):
+    """Translation between labelled domains by one generator: WGAN-GP, labels, reconstruction."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("domains",)
+
+    name: Literal["stargan"] = Field(description="several domains, unpaired, by one generator")
+    lambda_cls: Weight = Field(1.0, description="weight of the labels' classification")
+    lambda_rec: Weight = Field(10.0, description="weight of L1 between source and way back")
+    lambda_gp: Weight = Field(10.0, description="weight of the critic's gradient penalty")
+    critic_steps: Integer = Field(
+        5, ge=1, description="turns of the critic to one of the generator; steps count the critic's"
+    )
+    critic_width: Integer = Field(64, ge=1, description="channels after the critic's first layer")
+    critic_layers: Integer = Field(6, ge=1, le=8, description="stride-2 layers of the critic")
+    critic_bands: tuple[Weight, Weight] = Field(
+        (0.0, 0.0), description="shares of the critic's channels at half and quarter resolution"
+    )
+
+    @property
+    def size_multiple(self) -> int:
+        """What the sides of images are multiples of."""
+        return int(2**self.critic_layers)
+
+    @model_validator(mode="after")
+    def _bands_fit(self) -> Self:
+        (alpha, beta), layers = self.critic_bands, self.critic_layers
+        if alpha + beta > 1 or (beta > 0 and alpha == 0):
+            refuse(
+                [
+                    f"critic_bands: found {[alpha, beta]}; together at most 1, the second only "
+                    "beside the first, is allowed"
+                ]
+            )
+        needed = 4 if beta > 0 else 2 if alpha > 0 else 1
+        if layers < needed:
+            refuse(
+                [
+                    f"critic_layers: found {layers}; at least {needed} is allowed with "
+                    f"critic_bands {[alpha, beta]}"
+                ]
+            )
+        return self
+
+
+class GauGANTask(TaskSection):
+    """Photographs from label planes: hinge, feature matching, a critic at several scales."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("label maps", "pairs")
+    styled: ClassVar[bool] = True
+
+    name: Literal["gaugan"] = Field(description="label planes to photograph, paired")
+    lambda_features: Weight = Field(10.0, description="weight of L1 between the critic's features")
+    lambda_vgg: Weight = Field(0.0, description="weight of the perceptual loss; needs vgg_weights")
+    lambda_l1: Weight = Field(0.0, description="weight of L1 to the ground truth")
+    lambda_style: Weight = Field(
+        0.05, description="weight of the divergence of styles from N(0, 1), with family.style"
+    )
+    vgg_weights: str | None = Field(None, description="file of torchvision's weights of VGG-19")
+    spectral: bool = Field(True, description="train the teacher under spectral norm")
+    critic_width: Integer = Field(64, ge=1, description="channels after the critic's first layer")
+    critic_layers: Integer = Field(4, ge=1, le=8, description="layers of the critic at each scale")
+    critic_scales: Integer = Field(2, ge=1, le=4, description="resolutions that the critic sees")
+
+    @model_validator(mode="after")
+    def _weights_are_named(self) -> Self:
+        if self.lambda_vgg and self.vgg_weights is None:
+            refuse([f"vgg_weights: missing; lambda_vgg {self.lambda_vgg:g} needs it, or be 0"])
+        return self
+
+
+class MunitTask(TaskSection):
+    """Unpaired translation to many images each, learnt both ways, content and style apart."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("unpaired", "pairs")
+    styled: ClassVar[bool] = True
+    families: ClassVar[tuple[str, ...]] = ("munit",)
+
+    name: Literal["munit"] = Field(description="unpaired, an image for every style")
+    gan: Literal["lsgan", "hinge"] = Field("lsgan", description="adversarial loss")
+    lambda_gan: Weight = Field(1.0, description="weight of the adversarial loss")
+    lambda_image: Weight = Field(10.0, description="weight of L1 of images with their own style")
+    lambda_style: Weight = Field(1.0, description="weight of L1 of styles, once drawn into images")
+    lambda_content: Weight = Field(1.0, description="weight of L1 of contents, there and back")
+    lambda_cycle: Weight = Field(0.0, description="weight of L1 between image and way back")
+    style_width: Integer = Field(64, ge=1, description="channels after the style encoders' first")
+    critic_width: Integer = Field(64, ge=1, description="channels after the critic's first layer")
+    critic_layers: Integer = Field(4, ge=1, le=6, description="stride-2 layers of the critic")
+    critic_scales: Integer = Field(3, ge=1, le=4, description="sizes at which it sees an image")
+
+
+Task = Annotated[
+    Pix2pixTask | CycleGANTask | StarGANTask | GauGANTask | MunitTask, Field(discriminator="name")
+]
