@@ -14,7 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 
+from gancompress import distributed
 from gancompress.arch import Arch
 from gancompress.distill.taps import tapped
 from gancompress.supernet import Supernet
@@ -48,7 +50,8 @@ def calibrate(
     with tapped(teacher, list(pairs.values())) as answers:
         teacher(images)
     random = torch.Generator().manual_seed(0)
-    for name, counterpart in pairs.items():
+    is_shown = distributed.current().is_writer
+    for name, counterpart in tqdm(pairs.items(), "fitting", leave=False, disable=not is_shown):
         wanted = answers[counterpart].permute(0, 2, 3, 1).flatten(0, 2)  # (N*H*W, C)
         chosen = torch.randperm(len(wanted), generator=random)[:POSITIONS].to(wanted.device)
         _fit(supernet, name, archs, images, wanted[chosen].double(), chosen)

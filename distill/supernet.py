@@ -53,27 +53,20 @@ def train_supernet(
     """The supernet, the critics and the adapters, trained; the supernet is filled in place.
 
     The teacher's channels are sorted by importance first, which changes nothing in what it
-    computes; the critics go on from the teacher's, or
-    begin anew where it has none. See `gancompress.loop.fit` for resuming and
-    for what is raised.
+    computes; the critics go on from the teacher's, or begin anew where it has none. See
+    `gancompress.loop.fit` for resuming and for what is raised.
     """
-    tensors = sort_channels(build, teacher.arch, teacher.tensors[task.target])
     taught = build(teacher.arch).eval()
-    taught.load_state_dict(tensors)
+    taught.load_state_dict(sort_channels(build, teacher.arch, teacher.tensors[task.target]))
     _fill_random(supernet, build, INITS[task.init], torch.Generator().manual_seed(how.seed))
     if distilling.init != "random":
         fill_from_teacher(supernet, taught)
     if distilling.init == "fitted" and not how.state_path.exists():
-        _fit_levels(supernet, taught, task.inputs(next(iter(batches(0)))))
-    critics = task.critics()
-    for name, critic in critics.items():
-        if teacher.tensors.get(name):
-            critic.load_state_dict(teacher.tensors[name])
-        else:  # an imported teacher comes without
-            INITS[task.init](critic, torch.Generator().manual_seed(how.seed))
+        images = task.inputs(next(iter(batches(0))))[0].to(how.device)
+        _fit_levels(supernet.to(how.device), taught.to(how.device), images)
     nets: dict[str, nn.Module] = {
         task.target: supernet,
-        **critics,
+        **_critics(task, teacher, how.seed),
         "adapters": _adapters(supernet, skeleton_of(build, teacher.arch), taps, input_shape),
         "teacher": taught,
     }
@@ -91,6 +84,17 @@ def train_supernet(
     return {name: net.eval() for name, net in nets.items() if net is not taught}
 
 
+def _critics(task: ConditionalTask, teacher: Teacher, seed: int) -> dict[str, nn.Module]:
+    """The teacher's critics, or new ones: an imported teacher comes without."""
+    critics = task.critics()
+    for name, critic in critics.items():
+        if teacher.tensors.get(name):
+            critic.load_state_dict(teacher.tensors[name])
+        else:
+            INITS[task.init](critic, torch.Generator().manual_seed(seed))
+    return critics
+
+
 def _adapters(
     supernet: Supernet, taught: nn.Module, taps: Sequence[str], input_shape: tuple[int, int, int]
 ) -> nn.ModuleList:
@@ -101,7 +105,7 @@ def _adapters(
     return adapters([max(tap) for tap in channels], tap_channels(taught, taps, example))
 
 
-def _fit_levels(supernet: Supernet, taught: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def _fit_levels(supernet: Supernet, taught: nn.Module, images: Tensor) -> None:
     """Fits the bank to the teacher on one batch, for every level of width from most to least.
 
     Once for each operator, in undivided networks: what is split uses blocks of the same kernels.
@@ -115,7 +119,7 @@ def _fit_levels(supernet: Supernet, taught: nn.Module, inputs: tuple[Tensor, ...
         chosen = {slot: [values[min(turn, len(values) - 1)]] for slot, values in operators.items()}
         categories = space.preferred(chosen)  # and the first bands
         archs = [space.level(i / max(1, levels - 1), categories) for i in range(levels)]
-        calibrate(supernet, taught, archs, inputs[0])
+        calibrate(supernet, taught, archs, images)
 
 
 def _fill_random(

@@ -129,7 +129,7 @@ def _judges_of(recipe: Recipe) -> tuple[Callable[[], Judge], ...]:
     net, section = assemble.segmentation_of(recipe), recipe.metrics.segmentation
     if net is None or section is None:
         return ()
-    names = recipe.data.class_names
+    names = recipe.data.class_list
     return (partial(MeanIoU, net, section.class_table(names), names),)
 
 

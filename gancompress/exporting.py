@@ -198,7 +198,7 @@ def _facts(recipe: Recipe) -> dict[str, object]:
             "drawn from N(0, 1)"
         )
     if recipe.data.kind == "label maps":
-        facts["classes"] = list(recipe.data.class_names)
+        facts["classes"] = list(recipe.data.class_list)
         facts["class_planes"] = (
             "input channel i is 1 where classes[i] is and 0 elsewhere; planes after those of the "
             "classes: unknown, if the data has it, then instances' borders"

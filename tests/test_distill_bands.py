@@ -131,7 +131,7 @@ def test_fitting_serves_every_operator_and_split_of_a_space() -> None:
     bands = {"body": (ONE, Bands(0.5)), "down": (ONE, Bands(0.5))}
     taught, supernet = filled(FAMILY, dict.fromkeys(FAMILY.stages, OPS), bands)
     before, x = bank_of(supernet), images(4, 3, 32, 32)
-    _fit_levels(supernet, taught, (x,))
+    _fit_levels(supernet, taught, x)
     moved = {n for n, t in supernet.bank.items() if not torch.equal(t, before[n])}
     kernels = {n for n in before if n.endswith("weight")}
     assert kernels - moved == {
@@ -149,7 +149,7 @@ def test_fitting_a_space_whose_first_splits_exclude_each_other_works() -> None:
     supernet = Supernet(family.build, family.space(widths, ("dense",), splits))
     taught = teacher(family, 12)
     fill_from_teacher(supernet, taught)
-    _fit_levels(supernet, taught, (images(2, 3, 32, 32),))
+    _fit_levels(supernet, taught, images(2, 3, 32, 32))
     assert torch.isfinite(supernet.bank["head.weight"]).all()
 
 

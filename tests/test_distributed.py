@@ -59,7 +59,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(folder: Path) -> Results:
     """What each of two processes found, by the name of the work."""
-    return lambda name: [torch.load(folder / f"{name}-{rank}.pt") for rank in (0, 1)]
+    return lambda name: [
+        torch.load(folder / f"{name}-{rank}.pt", weights_only=True) for rank in (0, 1)
+    ]
 
 
 def assert_close(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], atol: float) -> None:

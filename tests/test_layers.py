@@ -30,6 +30,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "recipemetrics",
         "recipeown",
         "recipetraining",
+        "recipesections",
         "recipetypes",
         "recipefile",
         "recipeyaml",

@@ -142,14 +142,14 @@ def test_label_maps_tell_their_planes_and_size(
 
 
 def test_classes_have_the_names_given_or_known_or_numbers() -> None:
-    assert data(LABELS).class_names == ("0", "1", "2")
-    assert data(LABELS | {"class_names": ["sky", "sea", 3]}).class_names == ("sky", "sea", "3")
-    cities = data(CITIES).class_names
+    assert data(LABELS).class_list == ("0", "1", "2")
+    assert data(LABELS | {"class_names": ["sky", "sea", 3]}).class_list == ("sky", "sea", "3")
+    cities = data(CITIES).class_list
     assert (len(cities), cities[7], cities[23], cities[26]) == (35, "road", "sky", "car")
-    assert data(CITIES | {"classes": 34}).class_names[:2] == ("0", "1")
-    assert MapsLabelsData.class_names == MapLabels.class_names
+    assert data(CITIES | {"classes": 34}).class_list[:2] == ("0", "1")
+    assert MapsLabelsData.class_list == MapLabels.class_names
     for raw in ({"name": "maps"}, UNPAIRED, MOODS):
-        assert (data(raw).class_names, data(raw).label_planes) == ((), 0)
+        assert (data(raw).class_list, data(raw).label_planes) == ((), 0)
 
 
 def test_recipe_and_data_set_agree_on_planes_and_names(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_recipe_and_data_set_agree_on_planes_and_names(tmp_path: Path) -> None:
     for made in (data(raw), data(raw | {"unknown": 9, "unknown_class": True, "edges": False})):
         opened = DATASETS[made.name](**made.model_dump(exclude={"name"}))
         assert isinstance(opened, LabelMaps)
-        assert (opened.channels, opened.class_names) == (made.channels, made.class_names)
+        assert (opened.channels, opened.class_names) == (made.channels, made.class_list)
     assert data({"name": "maps-labels"}).channels == MapLabels.channels
     assert data({"name": "maps-unpaired"}).channels == UnpairedMaps.channels
 

@@ -90,8 +90,8 @@ export: {formats: [safetensors, onx]}
 steps: 5
 """)
     assert lines_of(path) == [
-        'bad.yaml: data.load_size.1: found "x"; an integer is allowed',
         "bad.yaml: data.search_fraction: found 1.5; below 1 is allowed",
+        'bad.yaml: data.load_size.1: found "x"; an integer is allowed',
         'bad.yaml: data.fodler: unknown key; did you mean "folder"?',
         'bad.yaml: family.name: found "unett"; one of resnet, stargan, spade, unet, munit, own; '
         'did you mean "unet"?',
@@ -121,7 +121,7 @@ def test_a_key_named_like_its_kind_is_no_riddle(good: Path) -> None:
     assert lines_of(good, change) == [
         f"override {change}: data.size: found 28; at least 32 is allowed",
         f"override {change}: data.maps: unknown key; "
-        "name, size, source, min_land, flip, folder are allowed",
+        "name, size, min_land, flip, folder, source are allowed",
     ]
 
 
