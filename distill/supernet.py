@@ -62,8 +62,9 @@ def train_supernet(
     if distilling.init != "random":
         fill_from_teacher(supernet, taught)
     if distilling.init == "fitted" and not how.state_path.exists():
-        images = task.inputs(next(iter(batches(0))))[0].to(how.device)
-        _fit_levels(supernet.to(how.device), taught.to(how.device), images)
+        at = torch.device("cpu") if how.device.type == "mps" else how.device  # it has no float64
+        images = task.inputs(next(iter(batches(0))))[0].to(at)
+        _fit_levels(supernet.to(at), taught.to(at), images)
     nets: dict[str, nn.Module] = {
         task.target: supernet,
         **_critics(task, teacher, how.seed),

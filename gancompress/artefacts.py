@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,6 @@ from gancompress.cost import Cost, network_cost
 from gancompress.data.dataset import Split
 from gancompress.distill.supernet import Teacher
 from gancompress.metrics.evaluate import Evaluator, Judge
-from gancompress.metrics.fixed import FixedBatches
 from gancompress.metrics.segmentation import MeanIoU
 from gancompress.recipe import Recipe
 from gancompress.runs import Run
@@ -99,11 +99,14 @@ class Subnets:
     @cached_property
     def _inputs(self) -> list[tuple[Tensor, ...]]:
         dataset, task = assemble.dataset_of(self._recipe), assemble.task_of(self._recipe)
-        size = self._recipe.supernet.batch_size  # a batch as those that it was trained with
         count, device = dataset.count("train"), assemble.device_of(self._recipe)
-        whole = min(STATISTICS_BATCHES, count // size) or 1  # a rest would count as much as they
-        batches = FixedBatches(dataset, "train", whole * size, size, device=device, held_bytes=0)
-        return [task.inputs(batch) for batch in batches]
+        # As the supernet saw them: batches of its size, mixed (neighbours in a set are alike), and
+        # whole ones alone, as each counts alike.
+        size = self._recipe.supernet.batch_size
+        mixed = np.random.default_rng(self._recipe.seed).permutation(count).tolist()
+        parts = [mixed[i : i + size] for i in range(0, count - size + 1, size)] or [mixed]
+        batches = (dataset.batch("train", part, None) for part in parts[:STATISTICS_BATCHES])
+        return [tuple(x.to(device) for x in task.inputs(batch)) for batch in batches]
 
 
 def evaluator_of(

@@ -41,6 +41,7 @@ Preset = Literal[
     "channels-64-cyclegan",
     "channels-64-pix2pix",
     "channels-64-gaugan",
+    "channels-64-munit",
 ]
 Format = Literal["safetensors", "pt2", "onnx"]
 Width = Annotated[Integer, Field(ge=1)]

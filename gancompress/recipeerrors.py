@@ -156,7 +156,8 @@ def _unknown_key(path: Path, model: type[BaseModel] | None) -> str:
     elsewhere = [
         f'"{section}.{path[-1]}"'
         for section, field in Recipe.model_fields.items()
-        if any(
+        if section != path[0]
+        and any(
             path[-1] in getattr(model, "model_fields", {})
             for model in get_args(field.annotation) or (field.annotation,)
         )

@@ -239,3 +239,9 @@ def test_exported_munit_answers_alike_at_any_size(name: str, tmp_path: Path) -> 
     with torch.no_grad():
         found = FORMATS[name].load(written.path)(x)
         assert (found - net(x)).abs().max() <= FORMATS[name].tolerance
+
+
+def test_published_choices_fit_the_slots() -> None:
+    family = Munit()
+    space = family.space(family.presets["channels-64-munit"], ("separable",))
+    assert space.size == 7**9 and space.largest == family.uniform(64, "separable")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -85,6 +85,12 @@ def group_of(block: int, blocks: int) -> int:
     return block * min(2, blocks) // blocks
 
 
+# Slot-by-slot choices as published (Li et al. 2020), in the order of `Munit.width_slots`.
+PRESETS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "channels-64-munit": ((64, 56, 48, 40, 32, 24, 16),) * 9,
+}
+
+
 @dataclass(frozen=True)
 class Munit(Family):
     """The family of MUNIT's generators: what its slots are and how an arch becomes a network.
@@ -103,6 +109,7 @@ class Munit(Family):
 
     name: ClassVar[str] = "munit"
     size_multiple: ClassVar[int] = 4
+    presets: ClassVar[Mapping[str, Sequence[Sequence[int]]]] = PRESETS
 
     @property
     def options(self) -> dict[str, Any]:
