@@ -1,7 +1,7 @@
 """A generator of one's own, for `docs/my_recipe.yaml`: plain torch, nothing of gancompress.
 
 `build(arch)` is all that is needed. What it asks of `arch` becomes the slots that are searched:
-here three widths and an operator.
+here three widths and an operator. Where it takes channels, it gets those of the data.
 """
 
 from torch import nn
@@ -34,11 +34,11 @@ class Block(nn.Module):
         return x + self.norm(self.conv(x)).relu()
 
 
-def build(arch):
+def build(arch, in_channels=3, out_channels=3):
     stem, trunk, last = (arch.width(slot) for slot in ("stem.width", "trunk.width", "last.width"))
     op = arch.op("trunk.op")
     return nn.Sequential(
-        nn.Conv2d(3, stem, 5, stride=2, padding=2),
+        nn.Conv2d(in_channels, stem, 5, stride=2, padding=2),
         nn.ReLU(),
         nn.Conv2d(stem, 4 * trunk, 3, stride=2, padding=1),
         nn.InstanceNorm2d(4 * trunk),
@@ -49,6 +49,6 @@ def build(arch):
         nn.InstanceNorm2d(2 * last),
         nn.ReLU(),
         nn.Upsample(scale_factor=2),
-        nn.Conv2d(2 * last, 3, 5, padding=2),
+        nn.Conv2d(2 * last, out_channels, 5, padding=2),
         nn.Tanh(),
     )

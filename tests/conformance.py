@@ -1,7 +1,6 @@
 """What every generator family owes, with every operator and split: checks for test modules.
 
-A new entry of `FAMILIES` or `OPERATORS` appears in `cases` by itself. `Case` also fits a `build`
-written by a user.
+A new entry of `FAMILIES` or `OPERATORS` appears in `cases` by itself, with a user's own `build`.
 """
 
 from __future__ import annotations
@@ -44,14 +43,14 @@ SPLITS = (ONE, Bands(0.5), Bands(0.25, 0.25))
 # coarsest band of the trunk is 2x2.
 CHANNELS = {1: (), 2: (20, 16), 3: (36, 32)}
 SIDES = {1: 16, 2: 16, 3: 32}
-# Families without bands: their options, and the side of the images. A smallest map of 1x1 would be
-# all that an instance norm takes away.
+# Families without bands: their options, and the side of the images (a norm takes away all of 1x1).
 PLAIN: dict[str, tuple[dict[str, Any], int]] = {
     "spade": ({}, 64),
     "unet": ({"levels": 3}, 16),
     "munit": ({"style": 1, "blocks": 3, "mlp": 6}, 16),
+    "own": ({"file": f"{Path(__file__).parents[1]}/docs/my_generator.py"}, 16),
 }
-BANDED = [name for name in FAMILIES if name not in (*PLAIN, "own")]
+BANDED = [name for name in FAMILIES if name not in PLAIN]
 
 
 @dataclass(frozen=True)
@@ -227,12 +226,13 @@ def check_exported_weights_rebuild_the_network(case: Case, folder: Path) -> None
     assert case.family is not None
     supernet, x = case.supernet().eval(), case.images()
     _, channels, *size = case.shape
-    multiple = case.family.size_multiple
-    card = Card(case.family.options, channels, 3, (size[0], size[1]), multiple)
+    options = case.family.options
+    card = Card(options, channels, 3, (size[0], size[1]), case.family.size_multiple)
     for arch in case.archs(3, seed=8):
         weights.write(supernet.extract(arch), arch, card, folder, x)
         with torch.no_grad():
-            assert torch.equal(weights.load(folder)(x), supernet(arch, x)), arch.key
+            again = weights.load(folder, options.get("file"))
+            assert torch.equal(again(x), supernet(arch, x)), arch.key
 
 
 def check_skeletons_hold_no_memory(case: Case) -> None:

@@ -143,6 +143,28 @@ def test_every_packaged_recipe_runs_at_toy_size(name: str, pairs: Path, tmp_path
     )
 
 
+def test_a_generator_of_ones_own_goes_all_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worked example of the docs, as a user runs it: from the folder of the clone."""
+    pytest.importorskip("mpl_toolkits.basemap_data")
+    monkeypatch.chdir(Path(__file__).resolve().parents[1])
+    recipe = load_recipe("docs/my_recipe.yaml", [
+        *TOY, "data.size=32", "teacher.width=8", "space.widths=[8, 4]", "search.reduction=2",
+        "task.critic_width=4", f"run={tmp_path}", "precision=float32",
+    ])  # fmt: skip
+    run_all(recipe)
+    winner = artefacts.winners_of(Run(tmp_path))[0].arch
+    x = assemble.dataset_of(recipe).batch("test", [0, 1], None)["input"]
+    with torch.no_grad():
+        ours = artefacts.load_supernet(recipe, Run(tmp_path)).subnet(winner)(x)
+        net = gancompress.export.load(tmp_path / "export" / "model", file="docs/my_generator.py")
+        assert torch.equal(ours, net(x))
+    assert {p.name for p in (tmp_path / "export" / "model").iterdir()} == {
+        "model.safetensors", "arch.json", "model.pt2", "model.onnx",
+    }  # fmt: skip
+
+
 def test_exported_model_equals_the_supernets_winner(pairs: Path, tmp_path: Path) -> None:
     recipe = toy(pairs, tmp_path)
     run_all(recipe)
