@@ -23,6 +23,7 @@ from gancompress.supernet import Supernet
 
 RIDGE = 1e-3  # of the mean of the system's diagonal: what the images do not show stays as it is
 POSITIONS = 6000  # pixels that a convolution is fitted on; ten for every unknown of most
+MOST_UNKNOWNS = 2500  # of a system; 256 channels of 3x3 have 2305, twice as many take a minute each
 
 Conv = nn.Conv2d | nn.ConvTranspose2d
 
@@ -35,10 +36,15 @@ def calibrate(
 
     Depthwise convolutions stay as they are; the pointwise one behind is fitted to the teacher's
     dense one. Convolutions without a counterpart in the teacher stay too, among them a pointwise
-    one *before* a transposed depthwise one, and those of split features.
+    one *before* a transposed depthwise one, those of split features, and those of more unknowns
+    than MOST_UNKNOWNS.
     """
     skeleton = supernet.skeleton(archs[0])
-    names = [n for n, m in skeleton.named_modules() if isinstance(m, Conv) and m.groups == 1]
+    names = [
+        name
+        for name, conv in skeleton.named_modules()
+        if isinstance(conv, Conv) and conv.groups == 1 and _unknowns(conv) <= MOST_UNKNOWNS
+    ]
     known = dict(teacher.named_modules())
     pairs = {name: name.removesuffix(".pointwise") for name in names}
     pairs = {
@@ -53,7 +59,8 @@ def calibrate(
     is_shown = distributed.current().is_writer
     for name, counterpart in tqdm(pairs.items(), "fitting", leave=False, disable=not is_shown):
         wanted = answers[counterpart].permute(0, 2, 3, 1).flatten(0, 2)  # (N*H*W, C)
-        chosen = torch.randperm(len(wanted), generator=random)[:POSITIONS].to(wanted.device)
+        chosen = torch.randperm(len(wanted), generator=random)[:POSITIONS].sort().values
+        chosen = chosen.to(wanted.device)
         _fit(supernet, name, archs, images, wanted[chosen].double(), chosen)
 
 
@@ -78,7 +85,7 @@ def _fit(
     for arch in archs:
         conv = supernet.skeleton(arch).get_submodule(name)
         assert isinstance(conv, Conv)
-        design = design_matrix(conv, _input_of(supernet, arch, name, images))[chosen].double()
+        design = _rows_at(conv, _input_of(supernet, arch, name, images), chosen).double()
         design = torch.cat((design, design.new_ones(len(design), 1)), 1)
         used = torch.arange(design.shape[1], device=design.device)
         used[-1] = unknowns - 1
@@ -105,6 +112,24 @@ def _fit(
 
 def _is_turned(module: nn.Module) -> bool:
     return isinstance(module, nn.ConvTranspose2d)
+
+
+def _rows_at(conv: Conv, x: Tensor, chosen: Tensor) -> Tensor:
+    """The rows of `design_matrix` whose numbers are `chosen`, rising; made image by image.
+
+    The whole matrix of some large images would not fit into memory.
+    """
+    found, start = [], 0
+    for image in x.split(1):
+        rows = design_matrix(conv, image)
+        found.append(rows[chosen[(chosen >= start) & (chosen < start + len(rows))] - start])
+        start += len(rows)
+    return torch.cat(found)
+
+
+def _unknowns(conv: Conv) -> int:
+    """Of each output channel of the widest arch: its kernel, and its bias."""
+    return conv.in_channels * conv.kernel_size[0] * conv.kernel_size[1] + 1
 
 
 class _Seen(Exception):

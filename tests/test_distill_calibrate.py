@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from gancompress.distill import calibrate as calibrating
 from gancompress.distill.calibrate import calibrate, design_matrix
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.nets import ResNet
@@ -65,3 +66,27 @@ def test_calibrated_subnets_come_closer_to_the_teacher() -> None:
     calibrate(supernet, teacher, archs, images[:4])
     after = distances()
     assert all(now < 0.9 * then for now, then in zip(after, before, strict=True)), (before, after)
+
+
+def test_rows_made_image_by_image_are_those_of_the_whole_matrix() -> None:
+    conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+    x = torch.randn(3, 3, 8, 12, generator=torch.Generator().manual_seed(0))
+    chosen = torch.tensor([0, 1, 23, 24, 30, 70, 71])  # of 24 an image; none of some is fine too
+    whole = design_matrix(conv, x)
+    assert torch.equal(calibrating._rows_at(conv, x, chosen), whole[chosen])
+    assert torch.equal(calibrating._rows_at(conv, x, chosen[:2]), whole[:2])
+
+
+@torch.no_grad()
+def test_convolutions_of_many_unknowns_keep_the_teachers_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    family, teacher, supernet, images = small_teacher("dense")
+    before = {name: tensor.clone() for name, tensor in supernet.bank.items()}
+    monkeypatch.setattr(calibrating, "MOST_UNKNOWNS", 16 * 9 + 1)  # of the first up stage's output
+    calibrate(supernet, teacher, [family.uniform(8), family.uniform(4)], images)
+    fitted = {n.removesuffix(".weight") for n, t in supernet.bank.items()
+              if n.endswith("weight") and not torch.equal(t, before[n])}  # fmt: skip
+    # The trunk has 32 channels; stem 3 x 7 x 7, the downs 8 and 16, the second up 16.
+    assert {"down.0.conv", "down.1.conv", "up.1.conv"} <= fitted
+    assert not any(name.startswith(("body", "up.0", "head")) for name in fitted)
