@@ -6,14 +6,11 @@ none of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-from gancompress.arch import Arch
-from gancompress.supernet import Subnet, Supernet
 
 
 def batch_norms(net: nn.Module) -> list[_BatchNorm]:
@@ -47,17 +44,3 @@ def estimate(net: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
         for norm, (momentum, training) in zip(norms, before, strict=True):
             norm.momentum = momentum
             norm.train(training)
-
-
-def settled(
-    supernet: Supernet, arch: Arch, batches: Iterable[tuple[Tensor, ...]]
-) -> tuple[nn.Module, Subnet]:
-    """A subnet with its own statistics: cut out, and as part of the supernet; both answer alike."""
-    net = supernet.extract(arch)
-    estimate(net, batches)
-    return net, supernet.subnet(arch, statistics_of(net))
-
-
-def statistics_of(net: nn.Module) -> Mapping[str, Tensor]:
-    """The buffers of a plain network by name."""
-    return dict(net.named_buffers())

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gancompress.arch import Arch
 from gancompress.export import weights
 from gancompress.export.card import Card
 from gancompress.nets.resnet import ResNet
 from gancompress.nets.spade import Spade
-from gancompress.statistics import batch_norms, estimate, settled, statistics_of
+from gancompress.statistics import batch_norms, estimate
 from gancompress.supernet import Supernet
 
 FAMILY = Spade(in_channels=2)
@@ -81,6 +82,13 @@ def test_norms_without_statistics_are_none_of_those() -> None:
     assert batch_norms(nn.Sequential(kept, dropped)) == [kept]
 
 
+def settled(supernet: Supernet, arch: Arch) -> nn.Module:
+    """A subnet with statistics of its own, as search and export have it."""
+    net = supernet.extract(arch)
+    estimate(net, planes())
+    return net
+
+
 def test_every_way_to_run_a_settled_subnet_answers_alike(
     supernet: Supernet, tmp_path: Path
 ) -> None:
@@ -89,7 +97,8 @@ def test_every_way_to_run_a_settled_subnet_answers_alike(
     x = planes()[1][0]
     card = Card(FAMILY.options, 2, 3, (64, 64), FAMILY.size_multiple)
     for arch in (SPACE.largest, SPACE.smallest, mixed):
-        net, subnet = settled(supernet, arch, planes())
+        net = settled(supernet, arch)
+        subnet = supernet.subnet(arch, dict(net.named_buffers()))
         weights.write(net, arch, card, tmp_path, x)
         with torch.no_grad():
             expected = net(x)
@@ -103,7 +112,7 @@ def test_statistics_of_a_subnet_do_not_depend_on_those_before_it(supernet: Super
     archs = [SPACE.largest, SPACE.smallest]
     found = []
     for order in (archs, archs[::-1]):
-        nets = {arch: settled(supernet, arch, planes())[0] for arch in order}
-        found.append([statistics_of(nets[arch]) for arch in archs])
+        nets = {arch: settled(supernet, arch) for arch in order}
+        found.append([dict(nets[arch].named_buffers()) for arch in archs])
     for one, other in zip(*found, strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
