@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from gancompress.arch import Arch
@@ -40,13 +41,17 @@ class Layout(Protocol):
 
 
 class Keys:
-    """The tensors of a file of another project, taken one by one; refuses by key what is amiss."""
+    """The tensors of a file of another project, taken one by one; refuses by key what is amiss.
+
+    tensors: what became ours so far, by our names.
+    """
 
     def __init__(self, tensors: Mapping[str, Tensor], where: str, kind: str) -> None:
         """kind: what the file should hold, for messages: "a CycleGAN ResNet"."""
         self._left = dict(tensors)
         self._first = next(iter(tensors), "nothing")
         self._where, self._kind = where, kind
+        self.tensors: dict[str, Tensor] = {}
 
     def __contains__(self, key: str) -> bool:
         """Whether `key` is there and not taken yet."""
@@ -70,6 +75,31 @@ class Keys:
             wanted = ", ".join("any" if size is None else str(size) for size in shape)
             raise self.misfit(key, found, f"{self._kind} has ({wanted}) here")
         return found
+
+    def conv(
+        self,
+        ours: str,
+        theirs: str,
+        shape: Sequence[int | None],
+        *,
+        bias: bool = True,
+        axis: int = 0,
+    ) -> Tensor:
+        """Takes a convolution or dense layer as `ours`; its weight. axis: of the output channels.
+
+        Raises: CheckpointError.
+        """
+        weight = self.take(f"{theirs}.weight", shape)
+        self.tensors[f"{ours}.weight"] = weight
+        if bias:
+            self.tensors[f"{ours}.bias"] = self.take(f"{theirs}.bias", (weight.shape[axis],))
+        return weight
+
+    def counter(self, ours: str, theirs: str) -> None:
+        """Takes the steps that a batch norm has counted; files before torch 0.4.1 have none."""
+        key = f"{theirs}.num_batches_tracked"
+        kept = self.take(key, ()) if key in self else torch.tensor(0)
+        self.tensors[f"{ours}.num_batches_tracked"] = kept
 
     def drop(self, *keys: str) -> None:
         """Forgets tensors that have no effect, where they are there."""

@@ -50,7 +50,7 @@ def _read(keys: Keys) -> Imported:
     """The generator as ours. Raises: CheckpointError."""
     reader = _Reader(keys)
     stem = reader.stage("stem", f"{CONTENT}.0.conv", None, 7, 1)
-    image_channels = reader.tensors["stem.conv.weight"].shape[1]
+    image_channels = reader.keys.tensors["stem.conv.weight"].shape[1]
     down = reader.stage("down.0", f"{CONTENT}.1.conv", stem, 4, 2)
     trunk = reader.stage("down.1", f"{CONTENT}.2.conv", down, 4, 4)
     reader.blocks = 1  # if there is none, reading it says so
@@ -61,7 +61,7 @@ def _read(keys: Keys) -> Imported:
     style, codes = reader.mlp([(width, trunk) for width in inner])
     up = reader.enlarging("up.0", "dec.model.2", trunk, 2)
     up = reader.enlarging("up.1", "dec.model.4", up, 1)
-    out_channels = reader.conv("head", "dec.model.5.conv", (None, up, 7, 7)).shape[0]
+    out_channels = reader.keys.conv("head", "dec.model.5.conv", (None, up, 7, 7)).shape[0]
     keys.finish()
     channels = {"in_channels": image_channels + style, "out_channels": out_channels}
     options = {**channels, "style": style, "blocks": reader.blocks, "mlp": codes}
@@ -72,7 +72,7 @@ def _read(keys: Keys) -> Imported:
         f"{KIND}: {image_channels} to {out_channels} channels, style of {style} numbers, twice "
         f"{reader.blocks} {' and '.join(ops)} residual blocks, widths {arch.compact}"
     )
-    return Imported(family.name, options, arch, reader.tensors, found)
+    return Imported(family.name, options, arch, reader.keys.tensors, found)
 
 
 @dataclass
@@ -81,19 +81,11 @@ class _Reader:
 
     keys: Keys
     blocks: int = 0  # in the encoder, and in the decoder
-    tensors: dict[str, Tensor] = field(default_factory=dict)
     slots: dict[str, Value] = field(default_factory=dict)
-
-    def conv(self, ours: str, theirs: str, shape: tuple[int | None, ...]) -> Tensor:
-        """Takes a convolution or dense layer with its bias; the weight."""
-        weight = self.keys.take(f"{theirs}.weight", shape)
-        self.tensors[f"{ours}.weight"] = weight
-        self.tensors[f"{ours}.bias"] = self.keys.take(f"{theirs}.bias", weight.shape[:1])
-        return weight
 
     def stage(self, stage: str, theirs: str, a: int | None, kernel: int, per_unit: int) -> int:
         """Takes a stage that has nothing but a dense convolution; its channels."""
-        weight = self.conv(f"{stage}.conv", theirs, (None, a, kernel, kernel))
+        weight = self.keys.conv(f"{stage}.conv", theirs, (None, a, kernel, kernel))
         self.slots[f"{stage}.width"] = self.keys.units(f"{theirs}.weight", weight, 0, per_unit)
         return weight.shape[0]
 
@@ -102,7 +94,9 @@ class _Reader:
         ours = f"{stage}.conv"
         b = self._operated(stage, ours, f"{theirs}.conv", a, None, kernel=5, per_unit=per_unit)
         for name, named in (("weight", "gamma"), ("bias", "beta")):
-            self.tensors[f"{stage}.norm.{name}"] = self.keys.take(f"{theirs}.norm.{named}", (b,))
+            self.keys.tensors[f"{stage}.norm.{name}"] = self.keys.take(
+                f"{theirs}.norm.{named}", (b,)
+            )
         return b
 
     def body(self, kind: str, theirs: str, trunk: int) -> list[int]:
@@ -133,9 +127,9 @@ class _Reader:
         is_separable = self.keys.has_any(f"{theirs}.conv.")
         last, size = theirs, kernel
         if is_separable:
-            self.conv(f"{ours}.depthwise", f"{theirs}.conv.0", (a, 1, kernel, kernel))
+            self.keys.conv(f"{ours}.depthwise", f"{theirs}.conv.0", (a, 1, kernel, kernel))
             ours, last, size = f"{ours}.pointwise", f"{theirs}.conv.2", 1
-        weight = self.conv(ours, last, (b, a, size, size))
+        weight = self.keys.conv(ours, last, (b, a, size, size))
         slots: dict[str, Value] = {f"{stage}.op": "separable" if is_separable else "dense"}
         if b is None:
             slots[f"{stage}.width"] = self.keys.units(f"{last}.weight", weight, 0, per_unit)
@@ -153,8 +147,8 @@ class _Reader:
         normed: the channels of the two norms of each block of the decoder. The rows of the last
         layer are those norms' shifts and scales, in that order, one norm after the other.
         """
-        codes, style = self.conv("mlp.0", "mlp.model.0.fc", (None, None)).shape
-        self.conv("mlp.2", "mlp.model.1.fc", (codes, codes))
+        codes, style = self.keys.conv("mlp.0", "mlp.model.0.fc", (None, None)).shape
+        self.keys.conv("mlp.2", "mlp.model.1.fc", (codes, codes))
         rows = sum(2 * channels for block in normed for channels in block)
         weight = self.keys.take("mlp.model.2.fc.weight", (rows, codes))
         bias, at = self.keys.take("mlp.model.2.fc.bias", (rows,)), 0
@@ -162,7 +156,7 @@ class _Reader:
             for norm, channels in enumerate(block, 1):
                 for part in ("shift", "scale"):
                     ours = f"decoder.{i}.norm{norm}.{part}"
-                    self.tensors[f"{ours}.weight"] = weight[at : at + channels].clone()
-                    self.tensors[f"{ours}.bias"] = bias[at : at + channels].clone()
+                    self.keys.tensors[f"{ours}.weight"] = weight[at : at + channels].clone()
+                    self.keys.tensors[f"{ours}.bias"] = bias[at : at + channels].clone()
                     at += channels
         return style, codes

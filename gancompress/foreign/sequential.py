@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from gancompress.arch import Value
@@ -63,7 +62,7 @@ def read_sequential(tensors: Mapping[str, Tensor], where: str, form: Form) -> Im
     up = reader.stage("up.0", f"{root}.{at}", (trunk, None, *kernel), 2, axis=1)
     up = reader.stage("up.1", f"{root}.{at + 3}", (up.shape[1], None, *kernel), 1, axis=1)
     place = f"{root}.{at + 6 + form.pads}"
-    head = reader.conv("head", place, (None, up.shape[1], *ends), bias=form.biases)
+    head = reader.keys.conv("head", place, (None, up.shape[1], *ends), bias=form.biases)
     keys.finish()
     return reader.imported(stem.shape[1], head.shape[0], blocks)
 
@@ -75,7 +74,6 @@ class _Reader:
     form: Form
     keys: Keys
     norm: str
-    tensors: dict[str, Tensor] = field(default_factory=dict)
     slots: dict[str, Value] = field(default_factory=dict)  # of the arch, as far as read
 
     @property
@@ -87,21 +85,11 @@ class _Reader:
         self, stage: str, theirs: str, shape: tuple[int | None, ...], per_unit: int, axis: int = 0
     ) -> Tensor:
         """Takes a stage outside the trunk; its weight. axis: that of the output channels."""
-        weight = self.conv(f"{stage}.conv", theirs, shape, bias=self._has_biases, axis=axis)
+        weight = self.keys.conv(f"{stage}.conv", theirs, shape, bias=self._has_biases, axis=axis)
         width = self.keys.units(f"{theirs}.weight", weight, axis, per_unit)
         self.slots[f"{stage}.width"] = width
         root, _, place = theirs.rpartition(".")
         self._normed(f"{stage}.norm", f"{root}.{int(place) + 1}", weight.shape[axis])
-        return weight
-
-    def conv(
-        self, ours: str, theirs: str, shape: tuple[int | None, ...], *, bias: bool, axis: int = 0
-    ) -> Tensor:
-        """Takes a convolution; its weight. axis: that of the output channels."""
-        weight = self.keys.take(f"{theirs}.weight", shape)
-        self.tensors[f"{ours}.weight"] = weight
-        if bias:
-            self.tensors[f"{ours}.bias"] = self.keys.take(f"{theirs}.bias", (weight.shape[axis],))
         return weight
 
     def block(self, ours: str, stage: str, theirs: str, trunk: int) -> None:
@@ -128,32 +116,29 @@ class _Reader:
         self._normed(f"{ours}.norm2", f"{inside}.{second + 1}", trunk, f"{ours}.conv2")
 
     def _dense(self, ours: str, theirs: str, a: int, b: int | None) -> Tensor:
-        return self.conv(ours, theirs, (b, a, 3, 3), bias=self._has_biases)
+        return self.keys.conv(ours, theirs, (b, a, 3, 3), bias=self._has_biases)
 
     def _separable(self, ours: str, theirs: str, a: int, b: int | None) -> Tensor:
         """Takes a depthwise convolution, an instance norm and a pointwise one; the last weight."""
-        self.conv(f"{ours}.depthwise", f"{theirs}.conv.0", (a, 1, 3, 3), bias=True)
+        self.keys.conv(f"{ours}.depthwise", f"{theirs}.conv.0", (a, 1, 3, 3), bias=True)
         self._drop_statistics(f"{theirs}.conv.1")
-        return self.conv(f"{ours}.pointwise", f"{theirs}.conv.2", (b, a, 1, 1), bias=True)
+        return self.keys.conv(f"{ours}.pointwise", f"{theirs}.conv.2", (b, a, 1, 1), bias=True)
 
     def _normed(self, ours: str, theirs: str, channels: int, behind: str = "") -> None:
         """Takes a norm; behind: our name of the convolution before it, of a block."""
         for name in _NORMS[self.norm]:
-            self.tensors[f"{ours}.{name}"] = self.keys.take(f"{theirs}.{name}", (channels,))
+            self.keys.tensors[f"{ours}.{name}"] = self.keys.take(f"{theirs}.{name}", (channels,))
         if self.norm != "batch":
             self._drop_statistics(theirs)
             return
-        steps, kept = f"{theirs}.{_COUNTER}", torch.tensor(0)  # files before torch 0.4.1 lack it
-        if steps in self.keys:
-            kept = self.keys.take(steps, ())
-        self.tensors[f"{ours}.{_COUNTER}"] = kept
+        self.keys.counter(ours, theirs)
         # Separable convolutions have biases before a batch norm too, where ours have none: the
         # norms take them away, the instance norm by itself, the batch norm by its mean.
-        self.tensors.pop(f"{behind}.depthwise.bias", None)
-        bias = self.tensors.pop(f"{behind}.pointwise.bias", None)
+        self.keys.tensors.pop(f"{behind}.depthwise.bias", None)
+        bias = self.keys.tensors.pop(f"{behind}.pointwise.bias", None)
         if bias is not None:
-            mean = self.tensors[f"{ours}.running_mean"]
-            self.tensors[f"{ours}.running_mean"] = mean - bias
+            mean = self.keys.tensors[f"{ours}.running_mean"]
+            self.keys.tensors[f"{ours}.running_mean"] = mean - bias
 
     def _drop_statistics(self, norm: str) -> None:
         """Statistics of an instance norm: kept by some versions of torch, used by no program."""
@@ -171,4 +156,4 @@ class _Reader:
             f"{form.kind}: {in_channels} to {out_channels} channels, {blocks} "
             f"{' and '.join(ops)} residual blocks, {self.norm} norm, widths {arch.compact}"
         )
-        return Imported(form.family, options, arch, self.tensors, found)
+        return Imported(form.family, options, arch, self.keys.tensors, found)

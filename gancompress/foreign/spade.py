@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from gancompress.arch import Value
@@ -28,12 +27,12 @@ def spade(tensors: Mapping[str, Tensor], where: str) -> Imported:
     instance norm lies within separable convolutions, as it does in all that were published.
     """
     reader = _Reader(Keys(tensors, where, _KIND))
-    stem = reader.conv("stem", "fc", (None, None, 3, 3))
+    stem = reader.keys.conv("stem", "fc", (None, None, 3, 3))
     reader.slots["stem.width"] = reader.keys.units("fc.weight", stem, 0, UNITS["stem"])
     before = stem.shape[0]
     for stage, theirs in _BLOCKS.items():
         before = reader.block(stage, theirs, before, stem.shape[1])
-    head = reader.conv("head.conv", "conv_img", (None, before, 3, 3))
+    head = reader.keys.conv("head.conv", "conv_img", (None, before, 3, 3))
     reader.keys.finish()
     family = Spade(in_channels=stem.shape[1], out_channels=head.shape[0])
     arch = family.uniform(1).replace(reader.slots)
@@ -43,7 +42,7 @@ def spade(tensors: Mapping[str, Tensor], where: str) -> Imported:
         f"{_KIND}: {family.in_channels} to {family.out_channels} channels, "
         f"{' and '.join(ops)} norms, widths {arch.compact}"
     )
-    return Imported(family.name, options, arch, reader.tensors, found)
+    return Imported(family.name, options, arch, reader.keys.tensors, found)
 
 
 @dataclass
@@ -51,30 +50,19 @@ class _Reader:
     """One file on its way to our names."""
 
     keys: Keys
-    tensors: dict[str, Tensor] = field(default_factory=dict)
     slots: dict[str, Value] = field(default_factory=dict)  # of the arch, as far as read
-
-    def conv(
-        self, ours: str, theirs: str, shape: tuple[int | None, ...], *, bias: bool = True
-    ) -> Tensor:
-        """Takes a convolution; its weight."""
-        weight = self.keys.take(f"{theirs}.weight", shape)
-        self.tensors[f"{ours}.weight"] = weight
-        if bias:
-            self.tensors[f"{ours}.bias"] = self.keys.take(f"{theirs}.bias", (weight.shape[0],))
-        return weight
 
     def block(self, stage: str, theirs: str, before: int, planes: int) -> int:
         """Takes a residual block that is given `before` channels; how many it gives."""
-        first = self.conv(f"{stage}.conv0", f"{theirs}.conv_0", (None, before, 3, 3))
+        first = self.keys.conv(f"{stage}.conv0", f"{theirs}.conv_0", (None, before, 3, 3))
         width = self.keys.units(f"{theirs}.conv_0.weight", first, 0, UNITS[stage])
         inner = first.shape[0]
         behind = before if stage in TRUNK else inner
-        self.conv(f"{stage}.conv1", f"{theirs}.conv_1", (behind, inner, 3, 3))
+        self.keys.conv(f"{stage}.conv1", f"{theirs}.conv_1", (behind, inner, 3, 3))
         normed = {"0": before, "1": inner}
         if stage not in TRUNK:
             shape = (behind, before, 1, 1)
-            self.conv(f"{stage}.shortcut", f"{theirs}.conv_s", shape, bias=False)
+            self.keys.conv(f"{stage}.shortcut", f"{theirs}.conv_s", shape, bias=False)
             normed["_s"] = before
         is_separable = f"{theirs}.norm_0.mlp_gamma.conv.0.weight" in self.keys
         for name, channels in normed.items():
@@ -89,22 +77,19 @@ class _Reader:
     ) -> None:
         """Takes a norm; sizes: the planes of labels, the channels between, and those normed."""
         planes, hidden, channels = sizes
-        self.conv(f"{ours}.shared", f"{theirs}.mlp_shared.0", (hidden, planes, 3, 3))
+        self.keys.conv(f"{ours}.shared", f"{theirs}.mlp_shared.0", (hidden, planes, 3, 3))
         for name in ("gamma", "beta"):
             if is_separable:
                 place = f"{theirs}.mlp_{name}.conv"
-                self.conv(f"{ours}.{name}.depthwise", f"{place}.0", (hidden, 1, 3, 3))
-                self.conv(f"{ours}.{name}.pointwise", f"{place}.2", (channels, hidden, 1, 1))
+                self.keys.conv(f"{ours}.{name}.depthwise", f"{place}.0", (hidden, 1, 3, 3))
+                self.keys.conv(f"{ours}.{name}.pointwise", f"{place}.2", (channels, hidden, 1, 1))
             else:
-                self.conv(f"{ours}.{name}", f"{theirs}.mlp_{name}", (channels, hidden, 3, 3))
+                self.keys.conv(f"{ours}.{name}", f"{theirs}.mlp_{name}", (channels, hidden, 3, 3))
         place = f"{theirs}.param_free_norm"
         for name in ("running_mean", "running_var"):
             kept = self.keys.take(f"{place}.{name}", (None,))
             if len(kept) < channels:
                 raise self.keys.misfit(f"{place}.{name}", kept, f"{channels} channels are normed")
             # Of a narrow network GAN Compression keeps the statistics of the widest.
-            self.tensors[f"{ours}.norm.{name}"] = kept[:channels].clone()
-        steps, count = f"{place}.num_batches_tracked", torch.tensor(0)
-        if steps in self.keys:  # files before torch 0.4.1 lack it
-            count = self.keys.take(steps, ())
-        self.tensors[f"{ours}.norm.num_batches_tracked"] = count
+            self.keys.tensors[f"{ours}.norm.{name}"] = kept[:channels].clone()
+        self.keys.counter(f"{ours}.norm", place)

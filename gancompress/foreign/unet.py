@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from gancompress.arch import Value
@@ -43,7 +42,7 @@ def unet(tensors: Mapping[str, Tensor], where: str) -> Imported:
         f"{family.norm} norm, widths {arch.compact}"
     )
     options = {**channels, "levels": family.levels, "norm": family.norm}
-    return Imported(family.name, options, arch, reader.tensors, found)
+    return Imported(family.name, options, arch, keys.tensors, found)
 
 
 @dataclass
@@ -53,7 +52,6 @@ class _Reader:
     keys: Keys
     family: UNet
     blocks: list[str]
-    tensors: dict[str, Tensor] = field(default_factory=dict)
     slots: dict[str, Value] = field(default_factory=dict)
     passed: list[int] = field(default_factory=list)  # the channels that each down made
 
@@ -67,7 +65,7 @@ class _Reader:
             weight = self.keys.take(f"{at}.weight", (None, before, 4, 4))
             found = found or weight.shape[1]
             before = weight.shape[0]
-            self.tensors[f"down.{i}.conv.weight"] = weight
+            self.keys.tensors[f"down.{i}.conv.weight"] = weight
             self._width(f"down.{i}", f"{at}.weight", weight, 0)
             self._bias(f"down.{i}.conv", at, before)
             if 0 < i < last:
@@ -85,9 +83,9 @@ class _Reader:
             at, skipped = f"{self.blocks[i]}.{place}", self.passed[i] if i < last else 0
             weight = self.keys.take(f"{at}.weight", (skipped + before, None, 4, 4))
             made = weight.shape[1]
-            self.tensors[f"{stage}.below.weight"] = weight[skipped:].clone()
+            self.keys.tensors[f"{stage}.below.weight"] = weight[skipped:].clone()
             if skipped:
-                self.tensors[f"{stage}.skip.weight"] = weight[:skipped].clone()
+                self.keys.tensors[f"{stage}.skip.weight"] = weight[:skipped].clone()
             self._bias(f"{stage}.below", at, made, is_head=not i)
             if i:
                 self._width(stage, f"{at}.weight", weight, 1)
@@ -101,7 +99,7 @@ class _Reader:
 
     def _bias(self, ours: str, theirs: str, channels: int, *, is_head: bool = False) -> None:
         if is_head or self.family.norm != "batch":
-            self.tensors[f"{ours}.bias"] = self.keys.take(f"{theirs}.bias", (channels,))
+            self.keys.tensors[f"{ours}.bias"] = self.keys.take(f"{theirs}.bias", (channels,))
 
     def _norm(self, ours: str, theirs: str, channels: int) -> None:
         steps = f"{theirs}.{_COUNTER}"
@@ -109,8 +107,5 @@ class _Reader:
             self.keys.drop(steps, *(f"{theirs}.{name}" for name in _STATISTICS))
             return
         for name in ("weight", "bias", *_STATISTICS):
-            self.tensors[f"{ours}.{name}"] = self.keys.take(f"{theirs}.{name}", (channels,))
-        kept = torch.tensor(0)  # files before torch 0.4.1 lack it
-        if steps in self.keys:
-            kept = self.keys.take(steps, ())
-        self.tensors[f"{ours}.{_COUNTER}"] = kept
+            self.keys.tensors[f"{ours}.{name}"] = self.keys.take(f"{theirs}.{name}", (channels,))
+        self.keys.counter(ours, theirs)
