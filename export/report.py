@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -17,12 +18,16 @@ class Figure:
     """One measured quality: its full name (`L1`, `FD-EffNetLite0`), value, number of images.
 
     details: what it is made of, where that is told: figures by their names, for each class.
+    interval: 95 % confidence, of the mean over test sets of as many such images; above_teacher:
+        the same of the value minus the teacher's on the same images. None where nobody asked.
     """
 
     label: str
     value: float
     images: int
     details: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    above_teacher: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ def table(rows: Sequence[Row]) -> str:
     """A markdown table, padded so that it reads well as plain text; ends without a newline.
 
     The first row is the teacher: ratios are to it. Latency is of one image, thread count stated;
-    every figure says of how many images it is.
+    every figure says of how many images it is. Differences to the teacher stand below.
     """
     columns = [*_sizes(rows), *_times(rows), *_figures(rows)]
     titles = [title for title, _ in columns]
@@ -143,19 +148,31 @@ def _figure(label: str, rows: Sequence[Row]) -> Column:
         for figure in row.figures:
             if figure.label == label:
                 own = "" if shared else f" (n={figure.images})"
-                return f"{_short(figure.value)}{own}"
+                between = "" if figure.interval is None else f" {_interval(*figure.interval)}"
+                return f"{_short(figure.value)}{between}{own}"
         return NONE
 
     return (f"{label} (n={shared})" if shared else label), cell
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    """Under the table: how the times were taken."""
-    repeats = sorted({latency.repeats for r in rows for latency in r.latencies.values()})
-    if not repeats:
-        return []
-    counts = " or ".join(map(str, repeats))
-    return ["", f"ms: one image, median of {counts} runs taken in turn"]
+    """Under the table: how the times were taken, and what the intervals say."""
+    notes = []
+    if repeats := sorted({latency.repeats for r in rows for latency in r.latencies.values()}):
+        counts = " or ".join(map(str, repeats))
+        notes.append(f"ms: one image, median of {counts} runs taken in turn")
+    if any(f.interval for r in rows for f in r.figures):
+        notes.append(
+            "[from, to]: the mean over test sets of as many such images, with 95 % confidence"
+        )
+    gaps: dict[str, list[str]] = {}
+    for row, figure in ((r, f) for r in rows for f in r.figures):
+        if figure.above_teacher is not None:
+            low, high = figure.above_teacher
+            text = f"{(low + high) / 2:+.{_decimals(low, high)}f} {_interval(low, high)}"
+            gaps.setdefault(figure.label, []).append(f"{row.name} {text}")
+    notes += [f"{n} minus that of {rows[0].name}: {', '.join(g)}" for n, g in gaps.items()]
+    return ["", *notes] if notes else []
 
 
 def _threads(count: int | None) -> str:
@@ -184,6 +201,18 @@ def _digits(value: float, digits: int = 4) -> str:
 def _short(value: float, digits: int = 4) -> str:
     """`value` with so many significant digits, zeros at the end included."""
     return f"{value:#.{digits}g}".removesuffix(".")
+
+
+def _interval(low: float, high: float) -> str:
+    """`[438, 465]`."""
+    digits = _decimals(low, high)
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _decimals(low: float, high: float) -> int:
+    """Digits behind the point, down to the second one of the interval's half."""
+    reach = (high - low) / 2
+    return max(0, 1 - math.floor(math.log10(reach))) if reach > 0 else 4
 
 
 def _figure_text(value: float) -> str:

@@ -146,6 +146,9 @@ class MetricsSection(BaseModel):
     images: Integer = Field(
         0, ge=0, description="images that the final figures are measured on; 0: all of split test"
     )
+    resamples: Integer = Field(
+        200, ge=0, description="resamples of the final figures' intervals; 0: none"
+    )
     segmentation: SegmentationSection | None = Field(
         None, description="label maps alone: the network that the final figures' mIoU asks"
     )

@@ -2,10 +2,12 @@
 
     python scripts/bench_fid.py                 # 500 images of 2048 values, 1 and 2 threads
     python scripts/bench_fid.py --no-reference  # without pytorch-fid's 20 s and more
+    python scripts/bench_fid.py --intervals     # intervals of 525, 1000, 2000 images of 1280 values
 
 Random features stand in for both networks' output. Ours is the whole of `Evaluator.score` (images
 held in memory, L1, Frechet and kernel distance, real side known); pytorch-fid's is one call of
-`calculate_frechet_distance` on ready means and covariances. Nothing else should run meanwhile.
+`calculate_frechet_distance` on ready means and covariances. An interval is that of the Frechet and
+of the kernel distance by 200 halvings, on one thread. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -27,9 +29,12 @@ from gancompress.data.dataset import Batch, Split
 from gancompress.metrics.distances import RealStats
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.frechet import Moments, frechet_distance
+from gancompress.metrics.intervals import Halvings, spreads
 
 DIM = 2048
 TARGET_S = 0.2
+INTERVAL_DIM, RESAMPLES = 1280, 200
+INTERVAL_TARGETS_S = {525: 10, 1000: None, 2000: 240}  # by the number of images
 
 
 class Images:
@@ -74,10 +79,10 @@ class Rows:
         return self
 
 
-def features(n: int, seed: int, shift: float) -> Tensor:
-    """Correlated, positive rows (n, DIM), as pooled activations are."""
-    mixing = np.random.default_rng(0).normal(size=(DIM, DIM)) / DIM**0.5
-    rows = np.random.default_rng(seed).normal(size=(n, DIM)) @ mixing
+def features(n: int, seed: int, shift: float, dim: int = DIM) -> Tensor:
+    """Correlated, positive rows (n, dim), as pooled activations are."""
+    mixing = np.random.default_rng(0).normal(size=(dim, dim)) / dim**0.5
+    rows = np.random.default_rng(seed).normal(size=(n, dim)) @ mixing
     return torch.from_numpy(np.maximum(rows + shift, 0).astype(np.float32))
 
 
@@ -114,6 +119,16 @@ def measure(n: int, size: int, reference: bool) -> dict[str, float]:
     return found
 
 
+def measure_interval(n: int) -> dict[str, float]:
+    """Seconds of both intervals, by the clock and of the processor, and the Frechet one's reach."""
+    real, fake = (features(n, seed, shift, INTERVAL_DIM) for seed, shift in ((1, 0.0), (2, 0.1)))
+    start = time.perf_counter(), time.process_time()
+    drawn = Halvings.drawn(n, RESAMPLES, torch.Generator().manual_seed(0), together=True)
+    reach = spreads(real, fake, drawn)["fd"].around(0.0)[1]
+    times = time.perf_counter() - start[0], time.process_time() - start[1]
+    return {"interval_s": times[0], "interval_cpu_s": times[1], "reach": reach}
+
+
 def mean_of(rows: np.ndarray) -> np.ndarray:
     return np.asarray(rows.mean(0))
 
@@ -135,10 +150,13 @@ def by_pytorch_fid(*sides: np.ndarray) -> float:
 
 
 def in_new_process(threads: int, arguments: Sequence[str]) -> dict[str, float]:
-    """`measure` where every numerical library was limited to `threads` before it was loaded."""
+    """What this script measures where every numerical library was limited to `threads` before.
+
+    Once loaded they would not be.
+    """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     limits = dict.fromkeys(names, str(threads)) | {"OMP_WAIT_POLICY": "PASSIVE"}
-    command = [sys.executable, __file__, "--measure", *arguments]
+    command = [sys.executable, __file__, *arguments, "--measure"]
     done = subprocess.run(command, env=os.environ | limits, check=True, stdout=subprocess.PIPE)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
@@ -149,10 +167,20 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="pixels of an image's side")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--no-reference", action="store_true")
+    parser.add_argument("--intervals", action="store_true", help="time intervals instead")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.measure and given.intervals:
+        print(json.dumps(measure_interval(given.images)))
+        return
     if given.measure:
         print(json.dumps(measure(given.images, given.size, not given.no_reference)))
+        return
+    if given.intervals:
+        print(f"{RESAMPLES} halvings, {INTERVAL_DIM} features, 1 thread")
+        for n, target in INTERVAL_TARGETS_S.items():
+            found = in_new_process(1, ["--intervals", "--images", str(n)])
+            print(interval_row(n, target, found), flush=True)
         return
     print(f"{given.images} images of {given.size} px, {DIM} features; target {TARGET_S} s")
     print(
@@ -165,6 +193,14 @@ def main() -> None:
             threads, arguments + ["--no-reference"] * (given.no_reference or threads > 1)
         )
         print(row(threads, found), flush=True)
+
+
+def interval_row(n: int, target: float | None, found: dict[str, float]) -> str:
+    wanted = "" if target is None else f", target {target} s"
+    return (
+        f"{n:5d} images: {found['interval_s']:6.1f} s (CPU time {found['interval_cpu_s']:.1f} s"
+        f"{wanted}), FD +/- {found['reach']:.3g}"
+    )
 
 
 def row(threads: int, found: dict[str, float]) -> str:

@@ -88,6 +88,33 @@ def test_table_states_differing_counts_and_threads_in_the_cells():
     assert "median of 10 or 30 runs" in note[0]
 
 
+def test_table_says_intervals_and_what_lies_between_a_generator_and_the_teacher():
+    rows = [
+        Row("teacher", 1, 2, 3, None, {}, (
+            Figure("FD", 412.3, 525, interval=(399.4, 425.2)),
+            Figure("KID", 0.0312, 525, interval=(0.02881, 0.03359)),
+        )),
+        Row("compressed", 1, 1, 3, None, {}, (
+            Figure("FD", 451.2, 525, interval=(437.7, 464.7), above_teacher=(30.15, 47.65)),
+            Figure("KID", 0.0312, 525, interval=(0.0312, 0.0312), above_teacher=(-0.0004, 0.0004)),
+        )),
+        Row("13x", 1, 1, 3, None, {}, (
+            Figure("FD", 1451.2, 525, interval=(1200, 1702.4), above_teacher=(788, 1290)),
+            Figure("L1", 0.3, 525),
+        )),
+    ]  # fmt: skip
+    head, _, teacher, compressed, small, *notes = cells(table(rows))
+    assert head[5:] == ["FD (n=525)", "KID (n=525)", "L1 (n=525)"]
+    assert teacher[5:] == ["412.3 [399, 425]", "0.03120 [0.0288, 0.0336]", "-"]
+    assert compressed[5:7] == ["451.2 [438, 465]", "0.03120 [0.0312, 0.0312]"]
+    assert small[5:] == ["1451 [1200, 1702]", "-", "0.3000"]
+    assert [note for (note,) in notes] == [
+        "[from, to]: the mean over test sets of as many such images, with 95 % confidence",
+        "FD minus that of teacher: compressed +38.9 [30.1, 47.6], 13x +1039 [788, 1290]",
+        "KID minus that of teacher: compressed +0.00000 [-0.00040, 0.00040]",
+    ]
+
+
 @pytest.mark.parametrize(
     ("n", "text"),
     [(0, "0 "), (999, "999 "), (1000, "1.000 k"), (822_051, "822.1 k"), (999_999, "1.000 M"),

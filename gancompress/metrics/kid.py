@@ -28,13 +28,38 @@ def kernel_sum_within(features: Tensor) -> float:
     blocks = features.split(_ROWS)
     total = 0.0
     for i, x in enumerate(blocks):
-        total += _block_sum(x, x) - float(_kernel(x.double().square().sum(1) / x.shape[1]).sum())
+        total += _block_sum(x, x) - float(kernel_values_within(x).sum())
         total += 2 * sum(_block_sum(x, y) for y in blocks[i + 1 :])
     return total
 
 
+def weighted_kernel_sums(
+    left: Tensor, right: Tensor, left_weights: Tensor, right_weights: Tensor
+) -> Tensor:
+    """The sums of u_i v_j k(x_i, y_j) over all pairs of rows, one for each pair of weightings.
+
+    Args:
+        left_weights, right_weights: (S, N) and (S, M), float64; the result is (S,).
+    """
+    total = torch.zeros(len(left_weights), dtype=torch.float64)
+    for x, u in zip(left.split(_ROWS), left_weights.split(_ROWS, 1), strict=True):
+        for y, v in zip(right.split(_ROWS), right_weights.split(_ROWS, 1), strict=True):
+            total += (u @ _block(x, y) * v).sum(1)
+    return total
+
+
+def kernel_values_within(features: Tensor) -> Tensor:
+    """k(x, x) of every row (N,), float64."""
+    return _kernel(features.double().square().sum(1) / features.shape[1])
+
+
 def _block_sum(x: Tensor, y: Tensor) -> float:
-    return float(_kernel(x.double() @ y.double().T / x.shape[1]).sum())
+    return float(_block(x, y).sum())
+
+
+def _block(x: Tensor, y: Tensor) -> Tensor:
+    """k(x, y) of all pairs of rows (N, M)."""
+    return _kernel(x.double() @ y.double().T / x.shape[1])
 
 
 def _kernel(scaled_products: Tensor) -> Tensor:
