@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from gancompress.arch import Arch, SearchSpace
-from gancompress.errors import ArchError, BudgetError
+from gancompress.errors import ArchError
+from gancompress.search.extremes import floor, narrow_archs, narrow_starts, roomiest
+from gancompress.search.limits import Costs, Limit, admitted
 from gancompress.slots import Value
 
-Cost = Callable[[Arch], int]
+__all__ = ["FeasibleSampler", "floor"]
+
 Slot = tuple[str, tuple[Value, ...]]
 T = TypeVar("T")
 
@@ -25,76 +27,33 @@ WALK_SWEEPS = 8  # not to be told from uniform by 40 draws per arch (chi² / df 
 NEW_TRIES = 50  # draws before the archs that are left are counted out
 
 
-def floor(space: SearchSpace, cost: Cost) -> tuple[Arch, int]:
-    """The cheapest arch of `space` and its cost, by descent.
-
-    From several combinations of operators and bands, each slot in turn takes its cheapest value
-    until none is cheaper, widths always the smallest that go with them: `cost` never falls when a
-    width grows. Not to be fooled needs neighbours that agree to be cheaper than others: that is
-    how splits cost.
-    """
-    found = [_descended(space, cost, start) for start in _starts(space)]
-    smallest = min(found, key=lambda arch: (cost(arch), arch.key))
-    return smallest, cost(smallest)
-
-
-def _starts(space: SearchSpace) -> list[Arch]:
-    """Smallest widths, with the first, the second, … operator and bands in every slot."""
-    categories = space.categories
-    longest = max((len(values) for values in categories.values()), default=1)
-    found = [space.smallest]
-    for turn in range(longest):
-        wanted = {s: values[min(turn, len(values) - 1) :][:1] for s, values in categories.items()}
-        found.append(space.narrowest(space.preferred(wanted)))
-    return list(dict.fromkeys(found))
-
-
-def _descended(space: SearchSpace, cost: Cost, arch: Arch) -> Arch:
-    least = cost(arch)
-    while True:
-        before = least
-        for slot, values in space.categories.items():
-            for value in values:
-                chosen = {s: value if s == slot else arch[s] for s in space.categories}
-                with suppress(ArchError):  # bands of two stages that no width allows
-                    other = space.narrowest(chosen)
-                    if (now := cost(other)) < least:
-                        arch, least = other, now
-        if least == before:
-            return arch
-
-
 class FeasibleSampler:
-    """Draws and varies archs of `space` whose cost is at most `budget`.
+    """Draws and varies archs of `space` that keep all of `limits`.
 
-    `cost` must never fall when a width grows (operators and bands may order as they like); nothing
-    else is assumed of it. Each method costs a bounded number of calls of `cost`.
+    No cost may fall when a width grows (operators and bands may order as they like); nothing else
+    is assumed of them. So of given operators and bands the narrowest arch is the cheapest in every
+    cost at once, and says alone whether any arch of theirs keeps all limits. Each method costs a
+    bounded number of calls of `costs`.
 
-    Raises: BudgetError if no arch fits; `where` and `unit` word its message.
+    Raises: BudgetError if no arch fits, see `roomiest`.
     """
 
     def __init__(
         self,
         space: SearchSpace,
-        cost: Cost,
-        budget: int,
+        costs: Costs,
+        limits: Sequence[Limit],
         *,
-        where: str = "search.budget_macs",
-        unit: str = "true MACs",
         list_up_to: int = LISTED_ARCHS,
     ) -> None:
         self.space = space
-        self.cost = cost
-        self.budget = budget
-        self.smallest, self.floor = floor(space, cost)
-        if self.floor > budget:
-            raise BudgetError(
-                f"{where}: {_thousands(budget)} is below the smallest generator of this space, "
-                f"{_thousands(self.floor)} {unit}; raise the budget or admit smaller widths"
-            )
+        self.costs = costs
+        self.limits = tuple(limits)
+        self.smallest = roomiest(space, costs, self.limits)
         self._categories = list(space.categories.items())
-        self._widths = _width_slots(space)
-        self._starts = [arch for arch in [self.smallest, *_starts(space)] if self.fits(arch)]
+        self.widths = _width_slots(space)
+        narrow = narrow_archs(space) or [self.smallest, *narrow_starts(space)]
+        self.starts = [arch for arch in narrow if self.fits(arch)]  # narrowest, of some operators
         self._listed: list[Arch] | None = None
         if math.prod(len(values) for _, values in self._categories) <= list_up_to:
             listed = list(itertools.islice(self.all(), list_up_to + 1))
@@ -106,23 +65,24 @@ class FeasibleSampler:
         return None if self._listed is None else len(self._listed)
 
     def fits(self, arch: Arch) -> bool:
-        return self.cost(arch) <= self.budget
+        """Whether `arch` keeps all limits."""
+        return admitted(self.costs(arch), self.limits)
 
     def all(self) -> Iterator[Arch]:
         """Every arch that fits, once; never visits a combination in which none does."""
         slots = [slot for slot, _ in self._categories]
         for values in itertools.product(*(values for _, values in self._categories)):
-            start = self._narrowest(dict(zip(slots, values, strict=True)))
+            start = self._narrowest(dict(zip(slots, values, strict=True)), self.limits)
             if start is not None:
                 yield from self._wider(start, 0)
 
-    def _narrowest(self, categories: Mapping[str, Value]) -> Arch | None:
-        """The arch of smallest widths with these operators and bands, if it fits."""
+    def _narrowest(self, categories: Mapping[str, Value], limits: Sequence[Limit]) -> Arch | None:
+        """The arch of smallest widths with these operators and bands, if it keeps the limits."""
         try:
             arch = self.space.narrowest(categories)
         except ArchError:
             return None
-        return arch if self.fits(arch) else None
+        return arch if admitted(self.costs(arch), limits) else None
 
     def draw(self, rng: np.random.Generator) -> Arch:
         """One arch that fits; a pure function of `rng`.
@@ -156,14 +116,14 @@ class FeasibleSampler:
 
     def _beside(self, archs: Collection[Arch]) -> Iterator[Arch]:
         """The starts, and every arch that fits and differs from one of `archs` in one slot."""
-        yield from self._starts
+        yield from self.starts
         for arch in sorted(archs, key=lambda one: one.key):
-            for slot in self._widths + self._categories:
-                for value in self._fitting(arch, slot):
+            for slot in self.widths + self._categories:
+                for value in self.fitting(arch, slot):
                     yield arch.replace({slot[0]: value})
 
     def walk(self, rng: np.random.Generator, sweeps: int = WALK_SWEEPS) -> Arch:
-        """One arch that fits, near uniform, at some 25 calls of `cost` per sweep of eight slots.
+        """One arch that fits, near uniform, at some 25 calls of `costs` per sweep of eight slots.
 
         Starts from one of the combinations of operators and bands that fit, and widens its
         smallest arch slot by slot in random order, each slot uniform over the values that leave
@@ -171,42 +131,52 @@ class FeasibleSampler:
         order, is redrawn uniformly over the values that fit (Gibbs sampling of the uniform
         distribution).
         """
-        arch = _pick(self._starts, rng)
-        for index in rng.permutation(len(self._widths)):
-            arch = self._redraw(arch, self._widths[index], rng)
-        slots = self._widths + self._categories
+        arch = _pick(self.starts, rng)
+        for index in rng.permutation(len(self.widths)):
+            arch = self._redraw(arch, self.widths[index], rng)
+        slots = self.widths + self._categories
         for _ in range(sweeps):
             for index in rng.permutation(len(slots)):
                 arch = self._redraw(arch, slots[index], rng)
         return arch
 
-    def mutate(self, arch: Arch, rng: np.random.Generator, probability: float) -> Arch:
+    def mutate(
+        self,
+        arch: Arch,
+        rng: np.random.Generator,
+        probability: float,
+        more: Sequence[Limit] = (),
+    ) -> Arch:
         """`arch` with each slot redrawn with the given probability, shrunk into the budget."""
-        return self.shrink(self.space.mutate(arch, rng, probability), rng)
+        return self.shrink(self.space.mutate(arch, rng, probability), rng, more)
 
-    def crossover(self, one: Arch, other: Arch, rng: np.random.Generator) -> Arch:
+    def crossover(
+        self, one: Arch, other: Arch, rng: np.random.Generator, more: Sequence[Limit] = ()
+    ) -> Arch:
         """Each slot from either parent with equal chance, shrunk into the budget."""
-        return self.shrink(self.space.crossover(one, other, rng), rng)
+        return self.shrink(self.space.crossover(one, other, rng), rng, more)
 
-    def shrink(self, arch: Arch, rng: np.random.Generator) -> Arch:
+    def shrink(self, arch: Arch, rng: np.random.Generator, more: Sequence[Limit] = ()) -> Arch:
         """`arch` itself if it fits, otherwise with random width slots lowered until it does.
 
         One value at a time, so a slot with many values is not emptied at once. Operators and bands
-        change, to those of the cheapest arch, only where they would not fit at the smallest widths.
+        change, to those of `smallest`, only where they would not fit at the smallest widths.
+        more: limits beside the sampler's own; `smallest` must keep them.
         """
+        limits = (*self.limits, *more)
         categories = {slot: arch[slot] for slot, _ in self._categories}
         order = [slot for slot, _ in self._categories]
-        while self._narrowest(categories) is None:
+        while self._narrowest(categories, limits) is None:
             slot = order.pop(int(rng.integers(len(order))))
             categories[slot] = self.smallest[slot]
         values = arch.values | categories
-        for slot, _ in self._widths:
+        for slot, _ in self.widths:
             legal = self.space.fitting(slot, values)
             if values[slot] not in legal:
                 values[slot] = _pick(legal, rng)
         arch = Arch.of(arch.family, values)
-        while not self.fits(arch):
-            lower = {s: self._below(arch, s) for s, _ in self._widths}
+        while not admitted(self.costs(arch), limits):
+            lower = {s: self._below(arch, s) for s, _ in self.widths}
             slot = _pick([s for s, values in lower.items() if values], rng)
             arch = arch.replace({slot: lower[slot][-1]})
         return arch
@@ -218,25 +188,25 @@ class FeasibleSampler:
 
     def _wider(self, arch: Arch, index: int) -> Iterator[Arch]:
         """Every arch that fits and equals `arch` in the width slots before `index`."""
-        if index == len(self._widths):
+        if index == len(self.widths):
             yield arch
             return
-        slot = self._widths[index][0]
-        for value in self._fitting(arch, self._widths[index]):
+        slot = self.widths[index][0]
+        for value in self.fitting(arch, self.widths[index]):
             yield from self._wider(arch.replace({slot: value}), index + 1)
 
-    def _fitting(self, arch: Arch, of: Slot) -> tuple[Value, ...]:
+    def fitting(self, arch: Arch, of: Slot) -> tuple[Value, ...]:
         """The values of one slot with which `arch`, otherwise unchanged, fits."""
         slot = of[0]
         values = self.space.fitting(slot, arch.values)
         if not _is_width(of[1]):
             return tuple(v for v in values if self.fits(arch.replace({slot: v})))
         values = tuple(v for v in of[1] if v in values)  # ascending
-        end = bisect_right(values, self.budget, key=lambda v: self.cost(arch.replace({slot: v})))
+        end = bisect_right(values, False, key=lambda v: not self.fits(arch.replace({slot: v})))
         return values[:end]
 
     def _redraw(self, arch: Arch, of: Slot, rng: np.random.Generator) -> Arch:
-        return arch.replace({of[0]: _pick(self._fitting(arch, of), rng)})
+        return arch.replace({of[0]: _pick(self.fitting(arch, of), rng)})
 
 
 def _width_slots(space: SearchSpace) -> list[Slot]:
@@ -250,7 +220,3 @@ def _is_width(values: tuple[Value, ...]) -> bool:
 
 def _pick(options: Sequence[T], rng: np.random.Generator) -> T:
     return options[int(rng.integers(len(options)))]
-
-
-def _thousands(number: int) -> str:
-    return f"{number:,}".replace(",", " ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
@@ -10,30 +9,22 @@ import numpy as np
 
 from gancompress.arch import Arch
 from gancompress.search.feasible import FeasibleSampler
+from gancompress.search.pareto import Pareto, by_dominance
+from gancompress.search.proposals import History, Sampler, by_score, new_child, seen_in
+from gancompress.search.surrogate import Screened
+
+__all__ = [
+    "SAMPLERS", "Evolution", "History", "Pareto", "Random", "Sampler", "Screened", "by_dominance",
+    "by_score", "make_sampler",
+]  # fmt: skip
 
 PARENT_SHARE = 0.25  # of the population, as in the compression literature
-CHILD_TRIES = 50  # children that were measured before, until a fresh arch is drawn instead
-
-
-class Sampler(Protocol):
-    """Proposes archs inside the budget and keeps no state: the same arguments, the same arch."""
-
-    def propose(
-        self,
-        rng: np.random.Generator,
-        history: Sequence[tuple[Arch, float]],
-        pending: Collection[Arch] = (),
-    ) -> Arch | None:
-        """An arch in neither `history` nor `pending`; None when no arch that fits is left.
-
-        `history`: what was measured so far, in order, a lower score being better.
-        `pending`: archs that are being measured now.
-        """
-        ...
 
 
 class SamplerFactory(Protocol):
-    def __call__(self, feasible: FeasibleSampler, population: int, mutation: float) -> Sampler: ...
+    def __call__(
+        self, feasible: FeasibleSampler, population: int, mutation: float, cost: str
+    ) -> Sampler: ...
 
 
 class Random:
@@ -42,13 +33,13 @@ class Random:
     def __init__(self, feasible: FeasibleSampler) -> None:
         self._feasible = feasible
 
+    def order(self, history: History) -> list[int]:
+        return by_score(history)
+
     def propose(
-        self,
-        rng: np.random.Generator,
-        history: Sequence[tuple[Arch, float]],
-        pending: Collection[Arch] = (),
+        self, rng: np.random.Generator, history: History, pending: Collection[Arch] = ()
     ) -> Arch | None:
-        return self._feasible.draw_new(rng, {*pending, *(arch for arch, _ in history)})
+        return self._feasible.draw_new(rng, seen_in(history, pending))
 
 
 class Evolution:
@@ -67,20 +58,18 @@ class Evolution:
         self._parents = max(2, round(PARENT_SHARE * population))
         self._mutation = mutation
 
+    def order(self, history: History) -> list[int]:
+        return by_score(history)
+
     def propose(
-        self,
-        rng: np.random.Generator,
-        history: Sequence[tuple[Arch, float]],
-        pending: Collection[Arch] = (),
+        self, rng: np.random.Generator, history: History, pending: Collection[Arch] = ()
     ) -> Arch | None:
-        seen = {*pending, *(arch for arch, _ in history)}
+        seen = seen_in(history, pending)
         if len(history) >= max(2, self._population):
-            ranked = heapq.nsmallest(self._parents, history, key=lambda one: (one[1], one[0].key))
-            parents = [arch for arch, _ in ranked]
-            for _ in range(CHILD_TRIES):
-                child = self._child(parents, rng)
-                if child not in seen:
-                    return child
+            parents = [history[i][0] for i in by_score(history)[: self._parents]]
+            child = new_child(lambda: self._child(parents, rng), seen)
+            if child is not None:
+                return child
         return self._feasible.draw_new(rng, seen)
 
     def _child(self, parents: Sequence[Arch], rng: np.random.Generator) -> Arch:
@@ -91,9 +80,36 @@ class Evolution:
         return self._feasible.crossover(parents[one], parents[other], rng)
 
 
-def _random(feasible: FeasibleSampler, population: int, mutation: float) -> Random:
-    del population, mutation  # evolution's alone
+def _random(feasible: FeasibleSampler, population: int, mutation: float, cost: str) -> Random:
+    del population, mutation, cost  # the others' alone
     return Random(feasible)
 
 
-SAMPLERS: dict[str, SamplerFactory] = {"random": _random, "evolution": Evolution}
+def _evolution(feasible: FeasibleSampler, population: int, mutation: float, cost: str) -> Evolution:
+    del cost  # the limits' affair; only the score is to be minimised
+    return Evolution(feasible, population, mutation)
+
+
+SAMPLERS: dict[str, SamplerFactory] = {
+    "random": _random,
+    "evolution": _evolution,
+    "pareto": Pareto,
+}
+
+
+def make_sampler(
+    name: str,
+    feasible: FeasibleSampler,
+    population: int,
+    mutation: float,
+    surrogate: bool = False,
+    cost: str = "macs",
+) -> Sampler:
+    """The sampler called `name` in `SAMPLERS`.
+
+    surrogate: proposals are chosen by a model of what was measured, see `Screened`.
+    cost: the second figure of the histories that `pareto` is given.
+    Raises: RecipeError if `surrogate` is wanted and scikit-learn is not installed.
+    """
+    sampler = SAMPLERS[name](feasible, population, mutation, cost)
+    return Screened(sampler, feasible, population, cost) if surrogate else sampler

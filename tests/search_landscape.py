@@ -1,10 +1,14 @@
 """Spaces, costs and scores that need no network, for the tests of the search."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from gancompress.arch import Arch, SearchSpace, Value
+from gancompress.search.feasible import FeasibleSampler
+from gancompress.search.limits import Limit
 
 WIDTHS = (64, 56, 48, 40, 32, 24, 16)
 RESNET = SearchSpace.of("resnet", {f"c{i}": WIDTHS for i in range(8)})  # 5 764 801 archs
@@ -44,6 +48,14 @@ def budget_of_share(space: SearchSpace, share: float) -> int:
     """The budget that this share of the small space meets."""
     costs = sorted(small_cost(arch) for arch in space.all())
     return costs[max(0, int(share * len(costs)) - 1)]
+
+
+def limited(
+    space: SearchSpace, cost: Callable[[Arch], int], budget: float, **more: Any
+) -> FeasibleSampler:
+    """The archs of `space` whose one cost, their MACs, is at most `budget`."""
+    limit = Limit("macs", budget, "true MACs", "search.budget_macs")
+    return FeasibleSampler(space, lambda arch: {"macs": cost(arch)}, [limit], **more)
 
 
 class Landscape:

@@ -11,6 +11,7 @@ from search_landscape import (
     WIDTHS,
     budget_of_share,
     closed_form,
+    limited,
     resnet_macs,
     small_cost,
     small_space,
@@ -18,7 +19,7 @@ from search_landscape import (
 
 from gancompress.arch import Arch, SearchSpace
 from gancompress.errors import BudgetError
-from gancompress.search.feasible import FeasibleSampler, floor
+from gancompress.search.extremes import floor
 
 OPS = small_space(op0=("dense", "separable"), op1=("dense", "separable"))
 
@@ -57,11 +58,11 @@ def test_budget_below_the_floor_is_refused_with_the_smallest_figure() -> None:
         "954 728 448 true MACs; raise the budget or admit smaller widths"
     )
     with pytest.raises(BudgetError, match=re.escape(expected)):
-        FeasibleSampler(RESNET, resnet_macs, 1000)
+        limited(RESNET, resnet_macs, 1000)
 
 
 def test_budget_at_the_floor_admits_one_arch() -> None:
-    feasible = FeasibleSampler(RESNET, resnet_macs, 954_728_448)
+    feasible = limited(RESNET, resnet_macs, 954_728_448)
     assert feasible.count == 1
     assert feasible.draw(np.random.default_rng(0)) == RESNET.smallest
 
@@ -69,15 +70,15 @@ def test_budget_at_the_floor_admits_one_arch() -> None:
 @pytest.mark.parametrize("share", [0.001, 0.05, 0.5, 1.0])
 def test_all_equals_enumeration(share: float) -> None:
     budget = budget_of_share(OPS, share)
-    feasible = FeasibleSampler(OPS, small_cost, budget)
+    feasible = limited(OPS, small_cost, budget)
     listed = list(feasible.all())
     assert len(listed) == len(set(listed)) == feasible.count
     assert set(listed) == {a for a in OPS.all() if small_cost(a) <= budget}
 
 
 def test_count_is_unknown_beyond_the_list() -> None:
-    assert FeasibleSampler(OPS, small_cost, 10**9, list_up_to=499).count is None
-    assert FeasibleSampler(OPS, small_cost, 10**9, list_up_to=500).count == 500
+    assert limited(OPS, small_cost, 10**9, list_up_to=499).count is None
+    assert limited(OPS, small_cost, 10**9, list_up_to=500).count == 500
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_count_is_unknown_beyond_the_list() -> None:
 )
 def test_draw_is_uniform_over_what_enumeration_finds(share: float, list_up_to: int) -> None:
     budget = budget_of_share(OPS, share)
-    feasible = FeasibleSampler(OPS, small_cost, budget, list_up_to=list_up_to)
+    feasible = limited(OPS, small_cost, budget, list_up_to=list_up_to)
     archs = [a for a in OPS.all() if small_cost(a) <= budget]
     rng = np.random.default_rng(1)
     draws = [feasible.draw(rng) for _ in range(40 * len(archs))]
@@ -97,7 +98,7 @@ def test_draw_is_uniform_over_what_enumeration_finds(share: float, list_up_to: i
 @pytest.mark.parametrize("share", [0.05, 0.2])
 def test_walk_is_uniform_where_its_start_is_not(share: float) -> None:
     budget = budget_of_share(OPS, share)
-    feasible = FeasibleSampler(OPS, small_cost, budget)
+    feasible = limited(OPS, small_cost, budget)
     archs = list(feasible.all())
     limit = 1 + 4 * np.sqrt(2 / len(archs))
     rng = np.random.default_rng(1)
@@ -108,7 +109,7 @@ def test_walk_is_uniform_where_its_start_is_not(share: float) -> None:
 
 
 def test_walk_reaches_the_same_mean_widths_as_the_list_near_the_floor() -> None:
-    feasible = FeasibleSampler(RESNET, resnet_macs, TENTH_PERCENT)
+    feasible = limited(RESNET, resnet_macs, TENTH_PERCENT)
     rng = np.random.default_rng(1)
     walked = np.array([[v for _, v in feasible.walk(rng).slots] for _ in range(600)])
     listed = np.array([[v for _, v in a.slots] for a in feasible.all()])
@@ -124,7 +125,7 @@ def test_thousand_distinct_archs_under_a_budget_that_a_thousandth_meets() -> Non
     assert fitting / macs.size == pytest.approx(0.001, rel=0.01)
 
     start = time.process_time()
-    feasible = FeasibleSampler(RESNET, resnet_macs, TENTH_PERCENT)
+    feasible = limited(RESNET, resnet_macs, TENTH_PERCENT)
     rng = np.random.default_rng(0)
     seen: set[Arch] = set()
     while len(seen) < 1000:
@@ -147,7 +148,7 @@ def test_cost_is_called_a_bounded_number_of_times() -> None:
 
     for budget in (954_728_448, TENTH_PERCENT, 2_000_000_000, 10**12):
         calls = 0
-        feasible = FeasibleSampler(RESNET, counted, budget)
+        feasible = limited(RESNET, counted, budget)
         assert calls < 40_000  # 18 486 as measured where it is most
         rng = np.random.default_rng(0)
         calls = 0
@@ -165,7 +166,7 @@ def test_draw_new_gives_every_arch_once_and_then_none(
 ) -> None:
     monkeypatch.setattr("gancompress.search.feasible.NEW_TRIES", tries)
     budget = budget_of_share(OPS, 0.1)
-    feasible = FeasibleSampler(OPS, small_cost, budget, list_up_to=list_up_to)
+    feasible = limited(OPS, small_cost, budget, list_up_to=list_up_to)
     rng = np.random.default_rng(0)
     seen: set[Arch] = set()
     while (arch := feasible.draw_new(rng, seen)) is not None:
@@ -176,7 +177,7 @@ def test_draw_new_gives_every_arch_once_and_then_none(
 
 @pytest.mark.parametrize("share", [0.002, 0.05, 0.5])
 def test_variation_stays_in_budget_and_space(share: float) -> None:
-    feasible = FeasibleSampler(OPS, small_cost, budget_of_share(OPS, share))
+    feasible = limited(OPS, small_cost, budget_of_share(OPS, share))
     rng = np.random.default_rng(0)
     for _ in range(200):
         one, other = feasible.draw(rng), feasible.draw(rng)
@@ -189,9 +190,9 @@ def test_shrink_changes_nothing_that_fits_and_keeps_operators_that_can() -> None
     dense = OPS.largest
     assert dense.op("op0") == "dense"
     rng = np.random.default_rng(0)
-    assert FeasibleSampler(OPS, small_cost, small_cost(dense)).shrink(dense, rng) == dense
-    shrunk = FeasibleSampler(OPS, small_cost, small_cost(dense) // 4).shrink(dense, rng)
+    assert limited(OPS, small_cost, small_cost(dense)).shrink(dense, rng) == dense
+    shrunk = limited(OPS, small_cost, small_cost(dense) // 4).shrink(dense, rng)
     assert (shrunk.op("op0"), shrunk.op("op1")) == ("dense", "dense")
     assert all(shrunk.width(f"w{i}") < 64 for i in range(2))
-    only = FeasibleSampler(OPS, small_cost, floor(OPS, small_cost)[1])
+    only = limited(OPS, small_cost, floor(OPS, small_cost)[1])
     assert only.shrink(dense, rng) == only.smallest

@@ -5,13 +5,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from search_landscape import limited
 
 import conformance
 from gancompress.arch import Arch, SearchSpace, Value
 from gancompress.cost import CostModel
 from gancompress.nets import FAMILIES, ResNet
 from gancompress.nets.features import ONE, Bands
-from gancompress.search.feasible import FeasibleSampler, floor
+from gancompress.search.extremes import floor
 from gancompress.slots import Rule
 
 OPS = ("dense", "separable")
@@ -120,7 +121,7 @@ def budget_of_share(space: SearchSpace, cost: Costs, share: float) -> int:
 def test_all_equals_enumeration(family: ResNet, space: SearchSpace, share: float) -> None:
     cost = Costs(family)
     budget = budget_of_share(space, cost, share)
-    feasible = FeasibleSampler(space, cost, budget)
+    feasible = limited(space, cost, budget)
     listed = list(feasible.all())
     assert len(listed) == len(set(listed)) == feasible.count
     assert set(listed) == {arch for arch in space.all() if cost(arch) <= budget}
@@ -134,7 +135,7 @@ def test_whatever_it_gives_is_legal_and_inside_the_budget(
 ) -> None:
     cost = Costs(family)
     budget = budget_of_share(space, cost, share)
-    feasible = FeasibleSampler(space, cost, budget, list_up_to=list_up_to)
+    feasible = limited(space, cost, budget, list_up_to=list_up_to)
     rng = np.random.default_rng(0)
     for _ in range(25):
         one, other = feasible.draw(rng), feasible.walk(rng, sweeps=2)
@@ -156,7 +157,7 @@ def test_whatever_it_gives_is_legal_and_inside_the_budget(
 @every_space
 def test_listed_draws_are_uniform(family: ResNet, space: SearchSpace) -> None:
     cost = Costs(family)
-    feasible = FeasibleSampler(space, cost, budget_of_share(space, cost, 0.3))
+    feasible = limited(space, cost, budget_of_share(space, cost, 0.3))
     archs = list(feasible.all())
     rng = np.random.default_rng(2)
     counts = Counter(feasible.draw(rng) for _ in range(50 * len(archs)))
@@ -175,7 +176,7 @@ def test_everything_in_every_stage_is_searched_with_a_bounded_number_of_costs() 
     assert cost.calls < 1000  # 190 as measured
     for budget in (least, 20 * least):
         cost.calls = 0
-        feasible = FeasibleSampler(space, cost, budget)
+        feasible = limited(space, cost, budget)
         assert feasible.count is None
         arch = feasible.draw(rng)
         assert arch in space and cost(arch) <= budget
