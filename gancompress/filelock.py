@@ -21,22 +21,28 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._is_shared = False
         self._close: weakref.finalize[..., FileLock] | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        return self.is_held and self._is_shared
 
     @property
     def is_held(self) -> bool:
         return self._close is not None
 
-    def acquire(self) -> str | None:
+    def acquire(self, *, shared: bool = False) -> str | None:
         """Takes the lock, or returns the process that holds it ("unknown" where unreadable).
 
+        shared: beside others that take it so.
         Raises: CheckpointError if the lock file cannot be made.
         """
         if self._close is not None:
             return None
         handle = self._open()
         try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.read(handle, 20).decode(errors="replace").strip()
             os.close(handle)
@@ -45,6 +51,7 @@ class FileLock:
             return holder or "unknown"
         os.ftruncate(handle, 0)
         os.write(handle, str(os.getpid()).encode())
+        self._is_shared = shared
         self._close = weakref.finalize(self, os.close, handle)  # a dropped lock is given back too
         return None
 
@@ -63,3 +70,21 @@ class FileLock:
         if self._close is not None:
             self._close()
             self._close = None
+
+
+def is_held_elsewhere(path: Path) -> bool | None:
+    """Whether another process of this machine holds that lock; None if there is no such file.
+
+    Not for a lock of this process: looking would give it back.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two may look at once
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False

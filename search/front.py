@@ -1,9 +1,8 @@
-"""The Pareto front: the archs to which no other is preferable in both MACs and score."""
+"""The Pareto front: the archs to which no other is preferable in both cost and score."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from gancompress.search.study import Measured
@@ -14,46 +13,37 @@ def signed(one: Measured, objective: str, better: str) -> float:
     return one.scores[objective] if better == "min" else -one.scores[objective]
 
 
-def best_of(measured: Iterable[Measured], objective: str, better: str) -> Measured:
+def best_of(
+    measured: Iterable[Measured], objective: str, better: str, cost: str = "macs"
+) -> Measured:
     """The best by `objective`; among equals the cheaper, then by name."""
-    return min(measured, key=lambda m: (signed(m, objective, better), m.macs, m.arch.key))
+    return min(measured, key=lambda m: (signed(m, objective, better), m.costs[cost], m.arch.key))
 
 
-def front(measured: Iterable[Measured], objective: str, better: str) -> list[Measured]:
-    """Every arch that no other beats in MACs or score without losing in the other; cheap first.
+def front(
+    measured: Iterable[Measured], objective: str, better: str, cost: str = "macs"
+) -> list[Measured]:
+    """Every arch that no other beats in cost or score without losing in the other; cheap first.
 
-    An arch that was measured several times (in studies of several budgets) appears once.
+    An arch that was measured several times (in several studies) appears once.
     """
     unique = {one.arch.key: one for one in measured}.values()
-    ordered = sorted(unique, key=lambda m: (m.macs, signed(m, objective, better), m.arch.key))
+    ordered = sorted(
+        unique, key=lambda m: (m.costs[cost], signed(m, objective, better), m.arch.key)
+    )
     kept: list[Measured] = []
     for one in ordered:
         score = signed(one, objective, better)
         last = signed(kept[-1], objective, better) if kept else float("inf")
-        if score < last or (score == last and one.macs == kept[-1].macs):
+        if score < last or (score == last and one.costs[cost] == kept[-1].costs[cost]):
             kept.append(one)
     return kept
 
 
-def front_json(
-    measured: Iterable[Measured],
-    *,
-    objective: str,
-    better: str,
-    about: Mapping[str, Any] | None = None,
-) -> str:
-    """The front as JSON text; the same bytes for the same figures, in whatever order they came.
-
-    `about` (plain JSON: number of images, convention of the MACs …) is copied in. Each
-    point's "arch" is what `Arch.from_json` reads.
-    """
-    points = [
-        {
-            "arch": {"family": one.arch.family, "slots": one.arch.values},
-            "macs": one.macs,
-            "scores": dict(sorted(one.scores.items())),
-        }
-        for one in front(measured, objective, better)
-    ]
-    content = {"objective": objective, "better": better, **(about or {}), "points": points}
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+def plain(one: Measured) -> dict[str, Any]:
+    """A measured arch as plain JSON; its "arch" is what `Arch.from_json` reads."""
+    return {
+        "arch": {"family": one.arch.family, "slots": one.arch.values},
+        "costs": dict(sorted(one.costs.items())),
+        "scores": dict(sorted(one.scores.items())),
+    }

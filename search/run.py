@@ -1,127 +1,165 @@
-"""The search loop: propose an arch, measure it, record it; stopped at any moment, it goes on."""
+"""The search loop: propose an arch, claim it, measure it, record it; many workers can do it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Never
 
 import numpy as np
 from tqdm import tqdm
 
 from gancompress.arch import Arch, SearchSpace
-from gancompress.errors import RecipeError
-from gancompress.search.feasible import Cost, FeasibleSampler
-from gancompress.search.front import best_of, signed
-from gancompress.search.samplers import SAMPLERS
-from gancompress.search.study import Measured, Setting, StudyFile
+from gancompress.errors import CheckpointError
+from gancompress.search.front import best_of
+from gancompress.search.limits import Costs
+from gancompress.search.proposals import History, Sampler
+from gancompress.search.study import Claim, Kept, Measured, Progress, Setting, Studies, Study
 
-SEARCH_STREAM = 5  # of random numbers: default_rng([seed, stream, number of archs measured])
+SEARCH_STREAM = 5  # of random numbers: default_rng([seed, stream, archs claimed so far])
+WAIT_SECONDS = 0.5  # between looks at what other workers are still measuring
 Score = Callable[[Arch], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class SearchResult:
-    """What one search found."""
+class Judging:
+    """How archs are scored.
 
-    trials: tuple[Measured, ...]  # in the order in which they were proposed
-    best: Measured  # by the objective; among equals the cheapest
-    exhausted: bool  # every arch inside the budget was measured before `candidates` were
-    scored: int  # archs that this call itself had measured
-    reused: int  # archs whose scores this call took from another study of the same context
-    feasible: int | None  # number of archs inside the budget; None: more than could be listed
+    score: all figures of an arch by name; the one named `objective` decides, "min" or "max" being
+    `better`. supernet, judging: hashes of what it depends on beside the arch; figures of other
+    studies with the same two are used again.
+    """
+
+    score: Score
+    objective: str
+    better: str
+    supernet: str
+    judging: str
+
+    def signed(self, one: Measured) -> float:
+        """The objective, turned so that lower is better."""
+        value = one.scores[self.objective]
+        return value if self.better == "min" else -value
+
+
+@dataclass(frozen=True)
+class Quest:
+    """One study: how many archs the sampler proposes, and by what they are judged.
+
+    weighed: the cost that is minimised beside the score, if any. settings: what else decides which
+    archs come, such as the budget.
+    """
+
+    name: str
+    sampler: Sampler
+    candidates: int
+    judging: Judging
+    weighed: str | None = None
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    def values(self, one: Measured) -> tuple[float, ...]:
+        """What a sampler is told of a measured arch: values to be minimised."""
+        score = self.judging.signed(one)
+        return (score,) if self.weighed is None else (score, one.costs[self.weighed])
+
+    @property
+    def kept(self) -> Kept:
+        objectives = [(self.judging.objective, self.judging.better)]
+        objectives += [(self.weighed, "min")] if self.weighed is not None else []
+        how = self.judging
+        return Kept(tuple(objectives), how.supernet, how.judging, self.settings)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What one study found."""
+
+    trials: tuple[Measured, ...]  # in the order in which they were claimed
+    exhausted: bool  # the sampler had no more archs before `candidates` were measured
+    scored: int  # archs that this process itself measured
+    reused: int  # archs whose figures it took from another study
 
 
 def search(
+    studies: Studies,
     space: SearchSpace,
-    cost: Cost,
-    score: Score,
-    budget: int,
+    costs: Costs,
+    quest: Quest,
     *,
-    objective: str,
-    candidates: int,
     seed: int,
-    storage: Path,
-    study_name: str,
-    context: str,
-    better: str = "min",
-    algorithm: str = "evolution",
-    population: int = 20,
-    mutation: float = 0.3,
-    where: str = "search.budget_macs",
-    unit: str = "true MACs",
     progress: bool = True,
 ) -> SearchResult:
-    """Measures `candidates` archs of `space` whose cost is at most `budget`; the best wins.
+    """Measures `quest.candidates` archs of `space`, together with all workers of the study.
 
-    Args:
-        cost: integer cost of an arch, in `unit`; never falls when a width grows.
-        score: all figures of an arch by name; the one named `objective` decides, lower being
-            better unless `better` is "max".
-        storage: the SQLite file; one study in it per `study_name`.
-        context: a hash of whatever `score` depends on beside the arch (supernet, images,
-            features): figures of other studies with the same context are used again.
-        where: what the message about an impossible budget names.
-
-    The archs and their order depend on the arguments alone, not on interruptions nor on what
-    other studies know. With more `candidates` a finished search goes on, with fewer it is cut.
+    With one worker the archs and their order depend on the arguments alone, not on interruptions
+    nor on what other studies know. What a killed worker had claimed is taken up first. With more
+    candidates a finished search goes on, with fewer it is cut.
 
     Raises:
-        BudgetError: no arch fits. RecipeError: unknown algorithm. RunError: the study was made
-            with other arguments, or another process works on it. CheckpointError: `storage`
-            cannot be used. MetricError: a figure is missing or not finite.
+        RunError: the study was made with other arguments. CheckpointError: the storage fails.
+        MetricError: a figure is missing or not finite.
     """
-    assert candidates >= 1 and better in ("min", "max")
-    if algorithm not in SAMPLERS:
-        known = ", ".join(SAMPLERS)
-        raise RecipeError(f"search.algorithm: {algorithm!r} is not known; one of {known}")
-    feasible = FeasibleSampler(space, cost, budget, where=where, unit=unit)
-    sampler = SAMPLERS[algorithm](feasible, population=population, mutation=mutation)
-    settings: dict[str, Setting] = {
-        "algorithm": algorithm, "better": better, "budget": budget, "context": context,
-        "mutation": mutation, "objective": objective, "population": population, "seed": seed,
-        "unit": unit,
-    }  # fmt: skip
-
-    with StudyFile(storage) as file:
-        study = file.study(study_name, space, settings)
-        trials = study.measured()[:candidates]
-        history = [(one.arch, signed(one, objective, better)) for one in trials]
-        known_scores = file.known(context)
-        scored = reused = 0
-        bar = tqdm(
-            desc=study_name, total=candidates, initial=len(trials), unit="arch",
-            disable=not progress,
-        )  # fmt: skip
-        with bar:
-            while len(trials) < candidates:
-                rng = np.random.default_rng([seed, SEARCH_STREAM, len(trials)])
-                arch = sampler.propose(rng, history)
-                if arch is None:
-                    break  # every arch inside the budget was measured
-
-                claim = study.claim(arch, cost(arch))
-                earlier = known_scores.get(arch.key)
-                if earlier is not None:
-                    scores: Mapping[str, float] = earlier.scores
-                    reused += 1
-                else:
-                    scores = score(arch)
-                    scored += 1
-                one = study.record(claim, scores)
-
-                trials.append(one)
-                history.append((arch, signed(one, objective, better)))
-                best = best_of(trials, objective, better)
-                figure = f"best {objective} {best.scores[objective]:.4g}"
-                bar.set_postfix_str(figure, refresh=False)
-                bar.update()
-
-    return SearchResult(
-        trials=tuple(trials),
-        best=best_of(trials, objective, better),
-        exhausted=len(trials) < candidates,
-        scored=scored,
-        reused=reused,
-        feasible=feasible.count,
+    study = studies.study(quest.name, space, quest.kept)
+    known = studies.known(quest.judging.supernet, quest.judging.judging)
+    scored = reused = 0
+    seen = study.look()
+    bar = tqdm(
+        desc=quest.name,
+        total=quest.candidates,
+        initial=min(len(seen.done), quest.candidates),
+        unit="arch",
+        disable=not progress,
     )
+    with bar:
+        while True:
+            _show(bar, quest, seen)
+            arch = _next(quest, seen, seed)
+            if arch is None:
+                if not seen.pending:
+                    break
+                time.sleep(WAIT_SECONDS)  # one of them may die, or teach the sampler something
+            elif (claim := study.claim(arch, costs(arch), quest.candidates)) is not None:
+                is_known = arch.key in known
+                _measure(study, claim, known.get(arch.key), quest.judging)
+                reused += is_known
+                scored += not is_known
+            seen = study.look()
+    trials = seen.done[: quest.candidates]
+    return SearchResult(trials, len(trials) < quest.candidates, scored, reused)
+
+
+def _next(quest: Quest, seen: Progress, seed: int) -> Arch | None:
+    """What to measure now; None if there is nothing, at least until others are done."""
+    claimed = len(seen.done) + len(seen.pending)
+    if claimed >= quest.candidates:
+        return None
+    if seen.abandoned:
+        return seen.abandoned[0]
+    rng = np.random.default_rng([seed, SEARCH_STREAM, claimed])
+    history: History = [(one.arch, quest.values(one)) for one in seen.done]
+    return quest.sampler.propose(rng, history, seen.pending)
+
+
+def _measure(
+    study: Study, claim: Claim, scores: Mapping[str, float] | None, how: Judging
+) -> None:
+    """Scores the arch, if that was not done before, and records it."""
+    try:
+        study.record(claim, how.score(claim.arch) if scores is None else scores)
+    except (Exception, KeyboardInterrupt):  # others need not find out that nobody measures it
+        with suppress(CheckpointError):
+            study.give_back(claim)
+        raise
+
+
+def _show(bar: tqdm[Never], quest: Quest, seen: Progress) -> None:
+    done: Sequence[Measured] = seen.done[: quest.candidates]
+    bar.n = len(done)
+    if done:
+        best = best_of(done, quest.judging.objective, quest.judging.better)
+        figure = f"best {quest.judging.objective} {best.scores[quest.judging.objective]:.4g}"
+        others = f", {len(seen.pending)} with others" if seen.pending else ""
+        bar.set_postfix_str(figure + others, refresh=False)
+    bar.refresh()

@@ -1,44 +1,46 @@
-"""The record of what was measured: Optuna studies in one SQLite file, one study per budget.
+"""The record of what was measured: Optuna studies, which any number of processes work on.
 
-`optuna-dashboard sqlite:///RUN/study.db` shows them: a trial is an arch, its slots are the
-trial's parameters, its figures are user attributes.
+`optuna-dashboard` shows them: a trial is an arch, its slots are the trial's parameters, its costs
+and figures are user attributes.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
 
 import optuna
-import sqlalchemy
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from gancompress.arch import Arch, SearchSpace
-from gancompress.errors import CheckpointError, MetricError, RunError
+from gancompress.errors import MetricError, RunError
+from gancompress.search.storage import STORAGE_ERRORS, Storage, file_errors
+from gancompress.search.workers import BEAT, WORKER, Worker
 
-SCORE_PREFIX = "score "  # of the user attributes that hold the figures of an arch
+COST_PREFIX = "cost "  # of the user attributes that hold what an arch costs
+SCORE_PREFIX = "score "  # and its figures
+WITHDRAWN = "withdrawn"  # of a claim that came second: nobody need take it up
 OTHER = {  # how a setting whose value says nothing to a reader is named when it differs
-    "context": "another supernet, other images or other features",
+    "supernet": "another supernet (its weights differ)",
+    "judging": "other images or other features",
     "space": "another search space",
 }
 DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
-Setting = str | int | float
+Setting = str | int | float | None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An arch that was measured: its MACs (in the search's convention) and all its figures."""
+    """An arch that was measured: what it costs, and all its figures, by name."""
 
     arch: Arch
-    macs: int
+    costs: dict[str, float]
     scores: dict[str, float]
 
 
@@ -47,163 +49,242 @@ class Claim:
     """An arch that this process is measuring."""
 
     arch: Arch
-    macs: int
-    trial: optuna.Trial
+    costs: dict[str, float]
+    trial: int  # the storage's number of it
 
 
-class StudyFile:
-    """The SQLite file that holds all studies of a run; a context manager that closes it.
+@dataclass(frozen=True)
+class Progress:
+    """One look at a study: what was measured, is being measured, and was left by the dead."""
 
-    Raises: CheckpointError (here and in every other method) if the file is not an Optuna
-    storage, is damaged, or cannot be written.
+    done: tuple[Measured, ...]  # in the order in which they were claimed
+    pending: tuple[Arch, ...]
+    abandoned: tuple[Arch, ...]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What decides which archs a study proposes and what their scores mean.
+
+    objectives: the scores and costs that are the trials' values, each "min" or "max" for better.
+    supernet, judging: hashes of what the scores depend on beside the arch; figures are used again
+    in other studies where both are equal.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _check_file(path)
-        url = sqlalchemy.URL.create("sqlite", database=str(path))  # escapes ?, # and % in a path
-        with storage_errors(path):
-            self._storage = optuna.storages.RDBStorage(url.render_as_string(hide_password=False))
+    objectives: tuple[tuple[str, str], ...]
+    supernet: str
+    judging: str
+    settings: Mapping[str, Setting]
 
-    def __enter__(self) -> StudyFile:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+class Studies:
+    """The studies in one storage, for one of the processes that search. Names start with `prefix`.
 
-    def study(self, name: str, space: SearchSpace, settings: Mapping[str, Setting]) -> Study:
-        """The study of that name, created or taken up again; what was under way is given up.
+    Raises: CheckpointError (here and in every other method) if the storage fails.
+    """
 
-        `settings` is all that decides which archs are proposed and what their scores mean; its
-        "objective" and "better" ("min" or "max") are needed here, its "context" by `known`.
+    def __init__(self, storage: Storage, worker: Worker, prefix: str = "") -> None:
+        self._storage = storage
+        self._worker = worker
+        self._prefix = prefix
 
-        Raises: RunError if the study was started with other settings or in another space.
+    def study(self, name: str, space: SearchSpace, kept: Kept) -> Study:
+        """The study of that name, created or joined.
+
+        Raises: RunError if it was started with other settings or in another space.
         """
-        with storage_errors(self.path):
-            found = self._create(name, DIRECTIONS[str(settings["better"])])
-            self._check(found, {**settings, "space": _space_text(space)})
-            study = Study(self.path, found, space, str(settings["objective"]))
-            study.give_up_unfinished()
-        return study
+        with file_errors(self._storage.label):
+            number = self._create(self._prefix + name, [DIRECTIONS[b] for _, b in kept.objectives])
+            self._check(number, name, _plain(space, kept))
+        return Study(self._storage, self._worker, number, space, [o for o, _ in kept.objectives])
 
     def names(self) -> list[str]:
-        """The studies of this file, in the order of their creation."""
-        with storage_errors(self.path):
-            return optuna.get_all_study_names(self._storage)
+        """These studies' names, in the order of their creation."""
+        with file_errors(self._storage.label):
+            names = [study.study_name for study in self._storage.optuna.get_all_studies()]
+        start = len(self._prefix)
+        return [name[start:] for name in names if name.startswith(self._prefix)]
 
-    def known(self, context: str) -> dict[str, Measured]:
-        """By arch key, everything that any study of this file measured in that context."""
-        found: dict[str, Measured] = {}
-        with storage_errors(self.path):
-            for name in optuna.get_all_study_names(self._storage):
-                study = optuna.load_study(study_name=name, storage=self._storage)
-                if study.user_attrs.get("settings", {}).get("context") == context:
-                    for one in _measured(study, self.path):
-                        found.setdefault(one.arch.key, one)
+    def known(self, supernet: str, judging: str) -> dict[str, dict[str, float]]:
+        """By arch key, the figures that any study of the storage has of that context."""
+        found: dict[str, dict[str, float]] = {}
+        with file_errors(self._storage.label):
+            for study in self._storage.optuna.get_all_studies():
+                kept = study.user_attrs.get("settings", {})
+                if (kept.get("supernet"), kept.get("judging")) == (supernet, judging):
+                    for one in _done(self._storage.optuna, study._study_id, self._storage.label):
+                        found.setdefault(one.arch.key, one.scores)
         return found
 
-    def _create(self, name: str, direction: StudyDirection) -> optuna.Study:
-        before = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study on stderr
-        try:
-            return optuna.create_study(
-                study_name=name,
-                storage=self._storage,
-                direction=direction,
-                load_if_exists=True,
-                sampler=optuna.samplers.RandomSampler(seed=0),  # never asked for a value
-            )
-        finally:
-            optuna.logging.set_verbosity(before)
+    def _create(self, name: str, directions: Sequence[StudyDirection]) -> int:
+        storage = self._storage.optuna
+        with suppress(optuna.exceptions.DuplicatedStudyError):  # another process was first
+            with suppress(KeyError):
+                return storage.get_study_id_from_name(name)
+            before = optuna.logging.get_verbosity()
+            optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study
+            try:
+                return storage.create_new_study(list(directions), name)
+            finally:
+                optuna.logging.set_verbosity(before)
+        return storage.get_study_id_from_name(name)
 
-    def _check(self, study: optuna.Study, settings: Mapping[str, Setting]) -> None:
-        stored = study.user_attrs.get("settings")
-        if stored is None:
-            study.set_user_attr("settings", dict(settings))
+    def _check(self, number: int, name: str, settings: Mapping[str, Setting]) -> None:
+        stored = self._storage.optuna.get_study_user_attrs(number).get("settings")
+        if stored is None:  # processes that begin at once all write the same
+            self._storage.optuna.set_study_user_attr(number, "settings", dict(settings))
             return
         for key in sorted({*stored, *settings}):
             old, new = stored.get(key), settings.get(key)
             if old != new:
                 said = OTHER.get(key, f"{key} {old!r}, not {new!r}")
                 raise RunError(
-                    f"{self.path}: study {study.study_name!r} was made with {said}; search in "
-                    "another run folder, or delete this file to start afresh"
+                    f"{self._storage.label}: study {self._prefix + name!r} was made with {said}; "
+                    "search in another run folder or under another recipe name, or give --redo"
                 )
 
 
 class Study:
-    """One search: which archs were measured, in order, and which one is being measured."""
+    """One search: which archs were measured, in order, and which are being measured by whom.
 
-    def __init__(self, path: Path, study: optuna.Study, space: SearchSpace, objective: str) -> None:
-        self._path = path
-        self._study = study
-        self._objective = objective
+    An arch is claimed by adding a trial that holds it, in one step of the storage, which numbers
+    trials in the order of these steps. Then the lower number has it: who finds the same arch under
+    a lower one than its own withdraws. So nothing is measured twice, and no lock is needed.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        worker: Worker,
+        number: int,
+        space: SearchSpace,
+        objectives: Sequence[str],
+    ) -> None:
+        self._storage = storage.optuna
+        self._label = storage.label
+        self._worker = worker
+        self._number = number
+        self._objectives = tuple(objectives)
         self._distributions: dict[str, BaseDistribution] = {
             slot: CategoricalDistribution(values) for slot, values in space.choices
         }
 
-    def measured(self) -> list[Measured]:
+    def measured(self) -> tuple[Measured, ...]:
         """What was measured, in the order in which it was claimed."""
-        with storage_errors(self._path):
-            return _measured(self._study, self._path)
+        with file_errors(self._label):
+            return _done(self._storage, self._number, self._label)
 
-    def give_up_unfinished(self) -> None:
-        """Marks trials of a process that was stopped as failed, so that they are proposed anew."""
-        while self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self._study.ask()
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._study.tell(trial.number, state=TrialState.FAIL)
+    def look(self) -> Progress:
+        """What was measured and is being measured; claims of dead workers are marked as failed."""
+        done: list[Measured] = []
+        pending: list[Arch] = []
+        abandoned: list[Arch] = []
+        with file_errors(self._label):
+            for trial in self._storage.get_all_trials(self._number, deepcopy=False):
+                state = trial.state
+                if not state.is_finished() and self._is_dead(trial):
+                    state = self._fail(trial._trial_id)
+                if state == TrialState.COMPLETE:
+                    done.append(_of_trial(trial, self._label))
+                elif "arch" not in trial.user_attrs or trial.user_attrs.get(WITHDRAWN):
+                    continue  # of another program, or of nobody
+                elif state == TrialState.RUNNING:
+                    pending.append(_arch(trial, self._label))
+                elif state == TrialState.FAIL:
+                    abandoned.append(_arch(trial, self._label))
+        seen = {*pending, *(one.arch for one in done)}
+        free = dict.fromkeys(arch for arch in abandoned if arch not in seen)
+        return Progress(tuple(done), tuple(pending), tuple(free))
 
-    def claim(self, arch: Arch, macs: int) -> Claim:
-        """Records that `arch` is being measured, before it is: slots and MACs in one commit."""
-        with storage_errors(self._path):
-            self._study.add_trial(
+    def claim(self, arch: Arch, costs: Mapping[str, float], most: int) -> Claim | None:
+        """Records that this process measures `arch`; None if another was first with it.
+
+        Also None if `most` archs are measured or being measured before it.
+        """
+        with file_errors(self._label):
+            trial = self._storage.create_new_trial(
+                self._number,
                 optuna.create_trial(
-                    state=TrialState.WAITING,
+                    state=TrialState.RUNNING,
                     params=arch.values,
                     distributions=self._distributions,
-                    user_attrs={"arch": arch.to_json(), "macs": int(macs)},
-                )
+                    user_attrs={
+                        "arch": arch.to_json(),
+                        WORKER: self._worker.about,
+                        **{COST_PREFIX + name: value for name, value in costs.items()},
+                    },
+                ),
             )
-            trial = self._study.ask()
-        if trial.user_attrs.get("arch") != arch.to_json():
-            raise self._taken_over(trial)
-        return Claim(arch, int(macs), trial)
+            if self._comes_late(trial, arch, most):
+                self._storage.set_trial_user_attr(trial, WITHDRAWN, True)
+                self._fail(trial)
+                return None
+        self._worker.beat(lambda number: self._tell(trial, number))
+        return Claim(arch, dict(costs), trial)
 
-    def record(self, claim: Claim, scores: Mapping[str, float]) -> Measured:
-        """Records the figures of a claimed arch; it counts as measured from the last commit on.
+    def give_back(self, claim: Claim) -> None:
+        """Leaves a claimed arch to whoever comes next."""
+        self._worker.rest()
+        with file_errors(self._label):
+            self._fail(claim.trial)
 
-        Raises: MetricError for a missing or non-finite figure, RunError if another process took
-        the claim over.
+    def record(self, claim: Claim, scores: Mapping[str, float]) -> Measured | None:
+        """Records the figures of a claimed arch; it counts as measured from the last step on.
+
+        None if this process was so silent that others took it for dead, and the arch over.
+        Raises: MetricError for a missing or non-finite figure.
         """
-        measured = Measured(claim.arch, claim.macs, self._checked(claim.arch, scores))
-        with storage_errors(self._path):
+        measured = Measured(claim.arch, claim.costs, self._checked(claim.arch, scores))
+        figures = {**measured.costs, **measured.scores}
+        self._worker.rest()
+        with file_errors(self._label):
             try:
                 for name, value in measured.scores.items():
-                    claim.trial.set_user_attr(SCORE_PREFIX + name, value)
-                self._study.tell(claim.trial, measured.scores[self._objective])
-            except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
-                raise self._taken_over(claim.trial) from None
+                    self._storage.set_trial_user_attr(claim.trial, SCORE_PREFIX + name, value)
+                self._storage.set_trial_state_values(
+                    claim.trial, TrialState.COMPLETE, [figures[name] for name in self._objectives]
+                )
+            except optuna.exceptions.UpdateFinishedTrialError:
+                return None
         return measured
 
-    def _taken_over(self, trial: optuna.Trial) -> RunError:
-        return RunError(
-            f"{self._path}: trial {trial.number} was taken over by another process; let one "
-            "search at a time work on a run folder"
-        )
+    def _comes_late(self, claimed: int, arch: Arch, most: int) -> bool:
+        before = 0
+        text = arch.to_json()
+        for trial in self._storage.get_all_trials(self._number, deepcopy=False):
+            if trial._trial_id == claimed:
+                break
+            if trial.state in (TrialState.COMPLETE, TrialState.RUNNING):
+                before += 1
+                if trial.user_attrs.get("arch") == text:
+                    return True
+        return before >= most
+
+    def _is_dead(self, trial: FrozenTrial) -> bool:
+        queued = trial.state == TrialState.WAITING  # by another program: not for us
+        return queued or self._worker.is_dead(trial._trial_id, trial.user_attrs)
+
+    def _fail(self, trial: int) -> TrialState:
+        """Marks a trial as failed, unless it is finished; its state then."""
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self._storage.set_trial_state_values(trial, TrialState.FAIL)
+        return self._storage.get_trial(trial).state
+
+    def _tell(self, trial: int, number: int) -> bool:
+        """A sign of life; whether another one is wanted."""
+        try:
+            self._storage.set_trial_user_attr(trial, BEAT, number)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        except STORAGE_ERRORS:
+            return True  # a storage that is busy or away now may answer next time
+        return True
 
     def _checked(self, arch: Arch, scores: Mapping[str, float]) -> dict[str, float]:
-        figures = {name: float(value) for name, value in scores.items()}
-        if self._objective not in figures:
+        figures = {name: float(value) for name, value in sorted(scores.items())}
+        if self._objectives[0] not in figures:
             raise MetricError(
-                f"search: the score has no {self._objective!r}; it has {', '.join(figures)}"
+                f"search: the score has no {self._objectives[0]!r}; it has {', '.join(figures)}"
             )
         for name, value in figures.items():
             if not math.isfinite(value):
@@ -214,46 +295,29 @@ class Study:
         return figures
 
 
-def _measured(study: optuna.Study, path: Path) -> list[Measured]:
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [_of_trial(trial, path) for trial in trials]
+def _done(storage: BaseStorage, number: int, label: str) -> tuple[Measured, ...]:
+    trials = storage.get_all_trials(number, deepcopy=False, states=(TrialState.COMPLETE,))
+    return tuple(_of_trial(trial, label) for trial in trials)
 
 
-def _of_trial(trial: FrozenTrial, path: Path) -> Measured:
-    start = len(SCORE_PREFIX)
+def _of_trial(trial: FrozenTrial, label: str) -> Measured:
+    def named(prefix: str) -> dict[str, float]:
+        found = {k.removeprefix(prefix): v for k, v in attributes.items() if k.startswith(prefix)}
+        return dict(sorted(found.items()))
+
     attributes = trial.user_attrs
-    scores = {k[start:]: v for k, v in attributes.items() if k.startswith(SCORE_PREFIX)}
-    arch = Arch.from_json(attributes["arch"], f"{path}, trial {trial.number}")
-    return Measured(arch, attributes["macs"], dict(sorted(scores.items())))
+    return Measured(_arch(trial, label), named(COST_PREFIX), named(SCORE_PREFIX))
 
 
-def _space_text(space: SearchSpace) -> str:
-    return json.dumps([space.family, space.choices])
+def _arch(trial: FrozenTrial, label: str) -> Arch:
+    return Arch.from_json(trial.user_attrs.get("arch", ""), f"{label}, trial {trial.number}")
 
 
-def _check_file(path: Path) -> None:
-    """Raises: CheckpointError if there is a file at `path` that SQLite finds damaged."""
-    if not path.exists():
-        return
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-            finding = "the file is damaged"
-    except sqlite3.Error as error:
-        whole, finding = False, str(error)
-    if not whole:
-        raise CheckpointError(f"{path}: {finding}; move the file away and search again")
-
-
-@contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turns what SQLite and Optuna raise about the file into a CheckpointError."""
-    try:
-        yield
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-        reason = getattr(cause, "orig", None) or cause  # the sentence of SQLite itself
-        raise CheckpointError(
-            f"{path}: {reason}; free some space if the disk is full, otherwise move the file away "
-            "and search again"
-        ) from error
+def _plain(space: SearchSpace, kept: Kept) -> dict[str, Setting]:
+    return {
+        **kept.settings,
+        "objectives": json.dumps(kept.objectives),
+        "supernet": kept.supernet,
+        "judging": kept.judging,
+        "space": json.dumps([space.family, space.choices]),
+    }

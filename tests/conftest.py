@@ -1,8 +1,10 @@
 """What all tests share: one thread, so that they neither fight for cores nor round differently."""
 
+import sqlite3
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy
 import torch
 
 
@@ -12,3 +14,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_wait_for_the_disk() -> Iterator[None]:
+    """For SQLite files: processes are killed in tests, not the machine."""
+
+    def relax(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF").close()
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", relax)
+    yield
+    sqlalchemy.event.remove(sqlalchemy.Engine, "connect", relax)

@@ -1,0 +1,117 @@
+"""A search in two rungs: all archs are judged on few images, the best of them then on all.
+
+Successive halving with one halving (Jamieson and Talwalkar 2016): what the first look costs is
+small, and what wins was measured in full.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gancompress.arch import Arch, SearchSpace
+from gancompress.ranks import kendall_tau
+from gancompress.search.limits import Costs, Limit, admitted
+from gancompress.search.proposals import History, seen_in
+from gancompress.search.run import Judging, Quest, SearchResult, search
+from gancompress.search.study import Measured, Studies
+
+PROBES = 8  # of those that fall out, spread over the ranking: they tell what the first look misses
+ROW_SURVIVORS = 2  # of each row, however small the share
+FIRST_LOOK = " first look"  # of a study's name
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """What the first look at each arch found, if there was one, and the full measurements."""
+
+    first: SearchResult | None
+    full: SearchResult
+
+
+class Listed:
+    """Proposes given archs, in their order."""
+
+    def __init__(self, archs: Sequence[Arch]) -> None:
+        self._archs = tuple(archs)
+
+    def propose(
+        self, rng: np.random.Generator, history: History, pending: Collection[Arch] = ()
+    ) -> Arch | None:
+        seen = seen_in(history, pending)
+        return next((arch for arch in self._archs if arch not in seen), None)
+
+    def order(self, history: History) -> list[int]:
+        return list(range(len(history)))
+
+
+def climb(
+    studies: Studies,
+    space: SearchSpace,
+    costs: Costs,
+    quest: Quest,
+    first: Judging | None,
+    survivors: float,
+    *,
+    rows: Sequence[Sequence[Limit]] = (),
+    seed: int,
+    progress: bool = True,
+) -> Rungs:
+    """`quest`, whose archs are all judged by `first` before a share of them is judged in full.
+
+    survivors: that share, in (0, 1]. rows: limits that winners are looked for within; of each the
+    best survive. Without `first` all are judged in full at once.
+    Raises: as `search`.
+    """
+
+    def done(quest: Quest) -> SearchResult:
+        return search(studies, space, costs, quest, seed=seed, progress=progress)
+
+    if first is None:
+        return Rungs(None, done(quest))
+    looked = done(replace(quest, name=quest.name + FIRST_LOOK, judging=first))
+    archs = chosen(looked.trials, replace(quest, judging=first), survivors, rows)
+    listed = replace(quest, sampler=Listed(archs), candidates=len(archs))
+    return Rungs(looked, done(listed))
+
+
+def chosen(
+    trials: Sequence[Measured],
+    quest: Quest,
+    survivors: float,
+    rows: Sequence[Sequence[Limit]],
+) -> list[Arch]:
+    """The best share of what was looked at, each row's best, and some probes of the rest."""
+    history: History = [(one.arch, quest.values(one)) for one in trials]
+    order = [trials[i] for i in quest.sampler.order(history)]
+    kept = [one.arch for one in order[: math.ceil(survivors * len(order))]]
+    for limits in rows:
+        inside = [one for one in order if admitted(one.costs, limits)]
+        best = sorted(inside, key=lambda one: (quest.judging.signed(one), one.arch.key))
+        kept += [one.arch for one in best[: max(ROW_SURVIVORS, math.ceil(survivors * len(best)))]]
+    kept = list(dict.fromkeys(kept))
+    rest = [one.arch for one in order if one.arch not in set(kept)]
+    probes = min(PROBES, len(rest))
+    return kept + [rest[(2 * i + 1) * len(rest) // (2 * probes)] for i in range(probes)]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How alike two scores rank the same archs: Kendall's tau-b, n archs."""
+
+    tau: float
+    n: int
+
+
+def agreement(
+    one: Sequence[Measured], other: Sequence[Measured], by: tuple[Judging, Judging]
+) -> Agreement | None:
+    """Of archs that both hold; None for fewer than three, or where all scores are equal."""
+    left = {m.arch: by[0].signed(m) for m in one}
+    right = {m.arch: by[1].signed(m) for m in other}
+    both = [arch for arch in left if arch in right]
+    tau = kendall_tau([left[arch] for arch in both], [right[arch] for arch in both])
+    return None if tau is None else Agreement(tau, len(both))
