@@ -56,8 +56,7 @@ def train_supernet(
     computes; the critics go on from the teacher's, or begin anew where it has none. See
     `gancompress.loop.fit` for resuming and for what is raised.
     """
-    taught = build(teacher.arch).eval()
-    taught.load_state_dict(sort_channels(build, teacher.arch, teacher.tensors[task.target]))
+    taught = sorted_teacher(build, teacher, task.target)
     _fill_random(supernet, build, INITS[task.init], torch.Generator().manual_seed(how.seed))
     if distilling.init != "random":
         fill_from_teacher(supernet, taught)
@@ -83,6 +82,13 @@ def train_supernet(
     )
     fit(student, nets, batches, how, title="supernet")
     return {name: net.eval() for name, net in nets.items() if net is not taught}
+
+
+def sorted_teacher(build: Build, teacher: Teacher, target: str) -> nn.Module:
+    """The teacher's generator, its channels in order of falling importance, for evaluation."""
+    taught = build(teacher.arch).eval()
+    taught.load_state_dict(sort_channels(build, teacher.arch, teacher.tensors[target]))
+    return taught
 
 
 def _critics(task: ConditionalTask, teacher: Teacher, seed: int) -> dict[str, nn.Module]:

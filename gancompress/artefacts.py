@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +15,15 @@ from torch import Tensor, nn
 
 from gancompress import assemble
 from gancompress.arch import Arch
-from gancompress.checkpoint import load_tensors, read_json
+from gancompress.checkpoint import file_hash, load_tensors, read_json
 from gancompress.cost import Cost, network_cost
 from gancompress.data.dataset import Split
 from gancompress.distill.supernet import Teacher
+from gancompress.errors import BudgetError, CheckpointError
 from gancompress.metrics.evaluate import Evaluator, Judge
 from gancompress.metrics.segmentation import MeanIoU
 from gancompress.recipe import Recipe
-from gancompress.runs import Run
+from gancompress.runs import Run, StageDir
 from gancompress.statistics import batch_norms, estimate
 from gancompress.supernet import Supernet
 from gancompress.weights import part, unpack
@@ -79,6 +82,15 @@ def load_supernet(recipe: Recipe, run: Run) -> Supernet:
     return supernet.to(assemble.device_of(recipe)).eval()
 
 
+def load_companions(recipe: Recipe, run: Run) -> dict[str, dict[str, Tensor]]:
+    """What was trained beside the run's supernet: tensors of its critics and "adapters".
+
+    Raises: RunError, CheckpointError.
+    """
+    tensors, _ = load_tensors(run.stage("supernet").artefact())
+    return {n: part(tensors, n) for n in (*assemble.task_of(recipe).critics(), "adapters")}
+
+
 class Subnets:
     """The generators of a run's trained supernet, each with batch statistics of its own.
 
@@ -91,7 +103,24 @@ class Subnets:
 
     def plain(self, arch: Arch) -> nn.Module:
         """The network of `arch`, cut out, on the recipe's device."""
-        net = self.supernet.extract(arch)
+        return self._estimated(self.supernet.extract(arch))
+
+    def finetuned(self, one: Finetuned) -> nn.Module:
+        """The network of `one` as it was trained further, on the recipe's device.
+
+        Raises: CheckpointError.
+        """
+        if not one.path.is_file() or file_hash(one.path) != one.sha256:
+            raise CheckpointError(
+                f"{one.path}: changed on disk or truncated; give `gancompress finetune … --redo` "
+                "to make it again"
+            )
+        tensors, _ = load_tensors(one.path)
+        net = assemble.family_of(self._recipe).build(one.arch)
+        unpack(net, part(tensors, assemble.task_of(self._recipe).target), str(one.path))
+        return self._estimated(net.to(assemble.device_of(self._recipe)).eval())
+
+    def _estimated(self, net: nn.Module) -> nn.Module:
         if batch_norms(net):
             estimate(net, self._inputs)
         return net
@@ -147,7 +176,78 @@ class Winner:
 def winners_of(run: Run) -> list[Winner]:
     """The search's choices, the one to export first. Raises: RunError, CheckpointError."""
     path = run.stage("search").artefact()
+    return [Winner(w["row"], _arch(w, path)) for w in read_json(path)["winners"]]
+
+
+def exported_of(recipe: Recipe, run: Run) -> list[Winner]:
+    """The rows of the final table: the winners, behind what `export.budget_macs` picks.
+
+    That is the best of the front that keeps the budget. Raises: BudgetError if none does;
+    RunError, CheckpointError.
+    """
+    winners, most = winners_of(run), recipe.export.budget_macs
+    if most is None:
+        return winners
+    path = run.stage("search").artefact()
+    found = read_json(path)
+    fitting = [point for point in found["points"] if point["costs"]["macs"] <= most]
+    if not fitting:
+        least = min(point["costs"]["macs"] for point in found["points"])
+        raise BudgetError(
+            f"export.budget_macs: {most:,} is below all that the search measured; its cheapest "
+            f"generator has {least:,} MACs"
+        )
+    pick = max if found["better"] == "max" else min
+    best = pick(fitting, key=lambda point: point["scores"][found["objective"]])
+    return [Winner(f"at most {most:,} MACs", _arch(best, path)), *winners]
+
+
+def stage_of(recipe: Recipe, run: Run, name: str) -> StageDir:
+    """The folder of a stage; an export within a budget of its own stands beside the winner's."""
+    most = recipe.export.budget_macs if name == "export" else None
+    return run.stage(name, "" if most is None else f"-{most}")
+
+
+def _arch(told: Mapping[str, Any], path: Path) -> Arch:
+    return Arch.from_json(json.dumps(told["arch"]), str(path))
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A generator that was trained further: its weights file, and the hash that it must have."""
+
+    name: str
+    arch: Arch
+    path: Path
+    sha256: str
+
+
+def finetuned_of(run: Run) -> list[Finetuned]:
+    """What the stage finetune made; nothing if it is not finished, or made from other parents.
+
+    Raises: CheckpointError.
+    """
+    if not has_finetuned(run):
+        return []
+    path = run.stage("finetune").artefact()
     return [
-        Winner(w["row"], Arch.from_json(json.dumps(w["arch"]), str(path)))
-        for w in read_json(path)["winners"]
+        Finetuned(
+            g["name"],
+            Arch.from_json(json.dumps(g["arch"]), str(path)),
+            path.parent / g["file"],
+            g["sha256"],
+        )
+        for g in read_json(path)["generators"]
     ]
+
+
+def has_finetuned(run: Run) -> bool:
+    """Whether the stage finetune is finished, and made from what the run holds now."""
+    stage = run.stage("finetune")
+    if not stage.is_finished():
+        return False
+    parents = {name: run.stage(name) for name in stage.record()["parents"]}
+    return all(
+        parent.is_finished() and parent.hash() == stage.record()["parents"][name]
+        for name, parent in parents.items()
+    )

@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from gancompress.arch import Arch, SearchSpace
+from gancompress.board import open_log
 from gancompress.cost import CostModel
 from gancompress.data import DATASETS, Dataset
 from gancompress.data.batches import step_loader
 from gancompress.data.styled import Styled
 from gancompress.distributed import current, own_device
 from gancompress.errors import ArchError, RecipeError
-from gancompress.loop import Optimisation
+from gancompress.loop import Optimisation, Training
 from gancompress.metrics.features import FeatureNet, load_features
 from gancompress.metrics.segnets import SegmentationNet
 from gancompress.nets import FAMILIES, Family
@@ -22,6 +23,7 @@ from gancompress.nets.family import Choices, check_size
 from gancompress.nets.features import ONE, Bands
 from gancompress.parts import find_parts
 from gancompress.recipe import Recipe, TrainingSection
+from gancompress.runs import StageDir
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Batch, ConditionalTask
 
@@ -81,7 +83,8 @@ def check_shares(recipe: Recipe, section: TrainingSection, processes: int) -> No
     """Raises: RecipeError if a batch cannot be shared equally by the processes, in equal parts."""
     multiple = processes * section.accumulate
     if section.batch_size % multiple:
-        name = "teacher" if section is recipe.teacher else "supernet"
+        sections = {n: getattr(recipe, n) for n in ("teacher", "supernet", "finetune")}
+        name = next(n for n, one in sections.items() if one is section)
         raise RecipeError(
             f"{recipe.name}: {name}.batch_size: found {section.batch_size}; multiples of "
             f"{multiple} are allowed with {processes} processes and accumulate {section.accumulate}"
@@ -96,6 +99,21 @@ def optimisation_of(section: TrainingSection) -> Optimisation:
         beta2=section.beta2,
         decay_from=section.decay_from,
         ema=section.ema,
+    )
+
+
+def training_of(recipe: Recipe, section: TrainingSection, stage: StageDir) -> Training:
+    """How networks are trained, with state and log in the folder of `stage`."""
+    return Training(
+        steps=section.steps,
+        optimisation=optimisation_of(section),
+        seed=recipe.seed,
+        device=device_of(recipe),
+        precision=recipe.precision,
+        state_path=stage.state,
+        log=open_log(stage, recipe.tensorboard),
+        save_seconds=recipe.save_seconds,
+        accumulate=section.accumulate,
     )
 
 

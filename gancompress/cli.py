@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gancompress import describe, importing, pipeline
+from gancompress import describe, importing, pipeline, reporting, spaces, timing
 from gancompress.errors import GanCompressError
 from gancompress.recipefile import load_recipe, resolved_yaml
 
@@ -56,10 +57,16 @@ def _exit_codes() -> Iterator[None]:
 
 
 def _stages(
-    names: tuple[str, ...], recipe: str, overrides: list[str] | None, dry_run: bool, redo: bool
+    names: tuple[str, ...] | None,
+    recipe: str,
+    overrides: list[str] | None,
+    dry_run: bool,
+    redo: bool,
 ) -> None:
+    """names: None for all that `run` does."""
     with _exit_codes():
         read = load_recipe(recipe, overrides or [])
+        names = pipeline.stages_of(read) if names is None else names
         if dry_run:
             typer.echo(f"{resolved_yaml(read)}\n{describe.plan(read, names)}")
             return
@@ -112,6 +119,14 @@ def search(
     _stages(("search",), recipe, overrides, dry_run, redo)
 
 
+@app.command("finetune", epilog="Example: gancompress finetune quickstart finetune.steps=500")
+def finetune(
+    recipe: RecipeArg, overrides: Overrides = None, dry_run: DryRun = False, redo: Redo = False
+) -> None:
+    """Train what the search chose further, each generator alone; export then takes these."""
+    _stages(("finetune",), recipe, overrides, dry_run, redo)
+
+
 @app.command("export", epilog="Example: gancompress export quickstart")
 def export(
     recipe: RecipeArg, overrides: Overrides = None, dry_run: DryRun = False, redo: Redo = False
@@ -124,8 +139,9 @@ def export(
 def run(
     recipe: RecipeArg, overrides: Overrides = None, dry_run: DryRun = False, redo: Redo = False
 ) -> None:
-    """All four stages, one after the other; finished ones are passed over."""
-    _stages(tuple(pipeline.STAGE_WORK), recipe, overrides, dry_run, redo)
+    """All stages, one after the other; finished ones are passed over. Fine-tuning is among them
+    where finetune.steps is above 0."""
+    _stages(None, recipe, overrides, dry_run, redo)
 
 
 @app.command("list", epilog="Example: gancompress list")
@@ -171,6 +187,46 @@ def profile(
         typer.echo(json.dumps(figures, indent=2) if as_json else describe.profile_text(figures))
 
 
+@app.command("space", epilog="Example: gancompress space quickstart search.reduction=20")
+def space(
+    recipe: RecipeArg, overrides: Overrides = None, as_json: Json = False, dry_run: DryRun = False
+) -> None:
+    """How many generators the search chooses from, what they cost, and how many of them keep the
+    budgets; needs no data and no weights."""
+    with _exit_codes():
+        read = load_recipe(recipe, overrides or [])
+        if dry_run:
+            typer.echo(resolved_yaml(read))
+            return
+        figures = spaces.space_figures(read)
+        typer.echo(json.dumps(figures, indent=2) if as_json else spaces.space_text(figures))
+
+
+@app.command("latency-table", epilog="Example: gancompress latency-table quickstart")
+def latency_table(
+    recipe: RecipeArg,
+    overrides: Overrides = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(metavar="torch|onnxruntime", help="Default: both, if installed."),
+    ] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    redo: Redo = False,
+) -> None:
+    """Measure the layers of the search space on this device, so that any generator's time is known.
+    Needs no data and no weights. Given again, it goes on where it stopped."""
+    with _exit_codes():
+        read = load_recipe(recipe, overrides or [])
+        if dry_run:
+            typer.echo(timing.plan(read, runtime))
+            return
+        say = partial(typer.echo, err=as_json)
+        tables = timing.measure_tables(read, say, only=runtime, redo=redo)
+        if as_json:
+            typer.echo(json.dumps(timing.tables_json(tables), indent=2))
+
+
 @app.command("evaluate", epilog="Example: gancompress evaluate quickstart --arch smallest")
 def evaluate(
     recipe: RecipeArg,
@@ -194,3 +250,20 @@ def evaluate(
         rows = describe.evaluate(read, arch or [], split)
         text = json.dumps(describe.rows_json(rows), indent=2) if as_json else describe.tables(rows)
         typer.echo(text)
+
+
+@app.command("report", epilog="Example: gancompress report quickstart")
+def report(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's folder, or the recipe that made it.")
+    ],
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: report.html in the run.")
+    ] = None,
+) -> None:
+    """Write one page, which opens from disk, of all that a run holds: the front, the table, curves,
+    pictures, costs. What is not there yet is left out."""
+    with _exit_codes():
+        root = reporting.run_root(run, overrides or [])
+        typer.echo(f"report: {reporting.write_report(root, out)}")

@@ -15,6 +15,7 @@ from gancompress.artefacts import (
     Subnets,
     cost_of,
     evaluator_of,
+    stage_of,
     teacher_arch,
     teacher_net,
     winners_of,
@@ -27,7 +28,7 @@ from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.errors import RecipeError
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.report import Row, class_table, quantity, table
-from gancompress.exporting import judged_rows, measure
+from gancompress.exporting import chosen_nets, judged_rows, measure
 from gancompress.foreign import LAYOUTS
 from gancompress.metrics import METRICS
 from gancompress.metrics.features import FEATURES
@@ -78,11 +79,16 @@ def plan(recipe: Recipe, stages: Sequence[str]) -> str:
     run = Run(recipe.run_dir)
     lines = []
     for name in stages:
-        stage = run.stage(name)
+        stage = stage_of(recipe, run, name)
         done = stage.is_finished()
-        what = "is done already" if done else "would go on" if stage.state.exists() else "would run"
+        begun = any(stage.path.rglob("state.pt")) or any(stage.path.glob("*.safetensors"))
+        what = "is done already" if done else "would go on" if begun else "would run"
         steps = {"teacher": recipe.teacher.steps, "supernet": recipe.supernet.steps}.get(name)
         size = f" ({steps} steps)" if steps else ""
+        if name == "finetune":
+            size = (
+                f" (up to {recipe.finetune.archs} generators, {recipe.finetune.steps} steps each)"
+            )
         lines.append(f"{name}{size} {what} in {stage.path}")
     return "\n".join(lines)
 
@@ -143,11 +149,11 @@ def evaluate(recipe: Recipe, arch_texts: Sequence[str], split: str) -> list[Row]
         "teacher": (teacher_net(recipe, run), teacher_arch(recipe, run))
     }
     wanted = {text: assemble.parse_arch(recipe, text) for text in arch_texts if text != "teacher"}
-    if not arch_texts and run.stage("search").is_finished():
-        wanted = {winner.row: winner.arch for winner in winners_of(run)}
     if wanted:
         subnets = Subnets(recipe, run)
         nets |= {name: (subnets.plain(arch), arch) for name, arch in wanted.items()}
+    elif not arch_texts and run.stage("search").is_finished():
+        nets |= chosen_nets(winners_of(run), run, Subnets(recipe, run))
     judge = evaluator_of(recipe, known[split], run, recipe.metrics.images, final=True)
     example = assemble.dataset_of(recipe).batch(known[split], [0], None)["input"]
     return judged_rows(recipe, nets, judge, measure(recipe, nets, example, with_onnx=False))

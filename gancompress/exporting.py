@@ -17,11 +17,13 @@ from gancompress import assemble
 from gancompress.arch import Arch
 from gancompress.artefacts import (
     Subnets,
+    Winner,
     cost_of,
     evaluator_of,
+    exported_of,
+    finetuned_of,
     teacher_arch,
     teacher_net,
-    winners_of,
 )
 from gancompress.checkpoint import write_json, write_text
 from gancompress.export.card import Card
@@ -31,6 +33,7 @@ from gancompress.export.latency import Latency, paired_latency
 from gancompress.export.picture import grid
 from gancompress.export.report import Figure, Row, table
 from gancompress.metrics.evaluate import Evaluator
+from gancompress.metrics.evaluate import Figure as Scored
 from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
 from gancompress.supernet import Supernet
@@ -41,15 +44,17 @@ VERIFIED_IMAGES = 4  # real test images that every file is compared on
 def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str], None]) -> None:
     """Cuts the winner out, proves its files, and reports on it and the other rows."""
     subnets, teacher = Subnets(recipe, run), teacher_net(recipe, run)
-    winners, dataset = winners_of(run), assemble.dataset_of(recipe)
+    dataset = assemble.dataset_of(recipe)
     shown = _evenly(dataset.count("test"), recipe.export.images)
     batch = dataset.batch("test", shown, None)
     judge = evaluator_of(recipe, "test", run, recipe.metrics.images, final=True)
     formats = _installed(recipe.export.formats, say)
-    plain = {w.row: (subnets.plain(w.arch), w.arch) for w in winners}
-    exported = _write(
-        recipe, subnets.supernet, *plain[winners[0].row], batch["input"], stage, formats
-    )
+    plain, finetuned = chosen_nets(exported_of(recipe, run), run, subnets), finetuned_of(run)
+    if not finetuned and run.stage("finetune").record_path.exists():
+        say(f"left out: {run.root / 'finetune'} is not finished, or was made from another search")
+    net, arch = next(iter(plain.values()))
+    supernet = None if arch in {one.arch for one in finetuned} else subnets.supernet
+    exported = _write(recipe, supernet, net, arch, batch["input"], stage, formats)
     for one in exported:
         note = f" ({one.note})" if one.note else ""
         say(f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g}{note}")
@@ -69,7 +74,8 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
         **_facts(recipe),
         **run.stage("teacher").extra(),
         "rows": [asdict(row) for row in rows],
-        "archs": {w.row: {"family": w.arch.family, "slots": w.arch.values} for w in winners},
+        "archs": {n: {"family": a.family, "slots": a.values} for n, (_, a) in plain.items()},
+        **({"finetune": run.stage("finetune").extra()} if finetuned else {}),
         "files": {e.path.name: {"bytes": e.bytes, "difference": e.difference} for e in exported},
     }
     write_json(stage.path / "card.json", card)
@@ -88,16 +94,38 @@ def _installed(formats: Sequence[str], say: Callable[[str], None]) -> list[str]:
     return here
 
 
+def chosen_nets(
+    winners: Sequence[Winner], run: Run, subnets: Subnets
+) -> dict[str, tuple[nn.Module, Arch]]:
+    """The rows of the final table behind the teacher's, the one to export first.
+
+    What was trained further comes as it is now, and then as it was in the supernet.
+    """
+    nets: dict[str, tuple[nn.Module, Arch]] = {}
+    finetuned = {one.arch: one for one in finetuned_of(run)}
+    for row, arch in ((winner.row, winner.arch) for winner in winners):
+        one = finetuned.get(arch)
+        if one is not None:
+            nets[f"{row}, fine-tuned"] = (subnets.finetuned(one), arch)
+        nets[row if one is None else f"{row} before fine-tuning"] = (subnets.plain(arch), arch)
+    return nets
+
+
 Nets = Mapping[str, tuple[nn.Module, Arch]]
 Latencies = Mapping[str, Mapping[str, Latency]]  # by generator and runtime
 
 
 def judged_rows(recipe: Recipe, nets: Nets, judge: Evaluator, latencies: Latencies) -> list[Row]:
-    """A row of the table for every generator: its costs, its times, its figures."""
-    rows = []
+    """A row of the table for every generator: its costs, its times, its figures.
+
+    The figures' differences are to those of the first one, the teacher.
+    """
+    rows: list[Row] = []
+    first: Mapping[str, Scored] = {}
     for name, (net, arch) in nets.items():
         cost = cost_of(recipe, arch)
-        figures = judge.score(net).values()
+        scored = judge.score(net, recipe.metrics.resamples, recipe.seed)
+        first = first or scored
         rows.append(
             Row(
                 name=name,
@@ -106,7 +134,17 @@ def judged_rows(recipe: Recipe, nets: Nets, judge: Evaluator, latencies: Latenci
                 macs_published=cost.macs_published,
                 file_bytes=len(safetensors.torch.save(net.state_dict())),
                 latencies=latencies.get(name, {}),
-                figures=tuple(Figure(f.label, f.value, f.n, f.details) for f in figures),
+                figures=tuple(
+                    Figure(
+                        f.label,
+                        f.value,
+                        f.n,
+                        f.details,
+                        f.interval,
+                        f.above(first[metric]) if rows else None,
+                    )  # fmt: skip
+                    for metric, f in scored.items()
+                ),
             )
         )
     return rows
@@ -142,16 +180,21 @@ def measure(recipe: Recipe, nets: Nets, example: Tensor, *, with_onnx: bool) -> 
 
 def _write(
     recipe: Recipe,
-    supernet: Supernet,
+    supernet: Supernet | None,
     net: nn.Module,
     arch: Arch,
     inputs: Tensor,
     stage: StageDir,
     formats: Sequence[str],
 ) -> list[Exported]:
-    """The winner in every format, each compared with the supernet's own output."""
-    supernet.to("cpu")
-    net = copy.deepcopy(net).cpu()
+    """The winner in every format, each compared with the supernet's own output.
+
+    supernet: None for a network that was trained further: its files are compared with itself.
+    """
+    net, reference = copy.deepcopy(net).cpu(), copy.deepcopy(net).cpu()
+    if supernet is not None:
+        supernet.to("cpu")
+        reference = supernet.subnet(arch, dict(net.named_buffers()))
     try:
         return write_all(
             net,
@@ -160,11 +203,12 @@ def _write(
             formats=formats,
             folder=stage.path / "model",
             example=inputs[:1],
-            reference=supernet.subnet(arch, dict(net.named_buffers())),
+            reference=reference,
             inputs=[inputs[i : i + 1] for i in range(min(VERIFIED_IMAGES, len(inputs)))],
         )
     finally:
-        supernet.to(assemble.device_of(recipe))
+        if supernet is not None:
+            supernet.to(assemble.device_of(recipe))
 
 
 def _card(recipe: Recipe, arch: Arch) -> Card:

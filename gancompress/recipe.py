@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     Field,
     field_validator,
     model_validator,
@@ -22,6 +21,7 @@ from pydantic import (
 from gancompress.recipedata import Data
 from gancompress.recipefamilies import Family
 from gancompress.recipemetrics import MetricsSection
+from gancompress.recipesearch import FinetuneSection, SearchSection
 from gancompress.recipetasks import Task
 from gancompress.recipetraining import TrainingSection
 from gancompress.recipetypes import STRICT, Integer, Listed, Real, Split, Weight, refuse
@@ -114,42 +114,14 @@ class SupernetSection(TrainingSection):
         return losses
 
 
-class SearchSection(BaseModel):
-    """Which generator of the space is chosen; exactly one of budget_macs and reduction."""
-
-    model_config = STRICT
-
-    budget_macs: Integer | None = Field(None, ge=1, description="most MACs of the winner")
-    reduction: Real | None = Field(None, gt=0, description="budget as the teacher's MACs / this")
-    more_reductions: tuple[Annotated[Real, Field(gt=0)], ...] = Field(
-        (), description="further rows of the final table, one winner each"
-    )
-    convention: Annotated[
-        Literal["true", "published"], BeforeValidator(lambda v: "true" if v is True else v)
-    ] = Field("true", description="how MACs are counted")  # unquoted, YAML reads true as a truth
-    algorithm: Literal["evolution", "random"] = Field("evolution", description="the sampler")
-    candidates: Integer = Field(200, ge=1, description="archs that are judged")
-    population: Integer = Field(20, ge=2, description="archs of one generation")
-    mutation: Real = Field(0.3, ge=0, le=1, description="chance that a slot is redrawn")
-    images: Integer = Field(
-        0, ge=0, description="images a candidate is judged on; 0: all of split search"
-    )
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> Self:
-        given = [key for key in ("budget_macs", "reduction") if getattr(self, key) is not None]
-        if len(given) == 2:
-            refuse(["reduction: given beside budget_macs; exactly one is allowed, set one to null"])
-        if not given:
-            refuse(["reduction: missing, and budget_macs too; exactly one is needed"])
-        return self
-
-
 class ExportSection(BaseModel):
     """What is written at the end."""
 
     model_config = STRICT
 
+    budget_macs: Integer | None = Field(
+        None, ge=1, description="export the front's best of at most so many MACs, not the winner"
+    )
     formats: tuple[Format, ...] = Field(
         ("safetensors", "pt2", "onnx"), min_length=1, description="file formats of the winner"
     )
@@ -186,6 +158,9 @@ class Recipe(BaseModel):
         MetricsSection.model_validate({}), description="what judges images"
     )
     search: SearchSection = Field(description="choice of the winner")
+    finetune: FinetuneSection = Field(
+        FinetuneSection.model_validate({}), description="further training of the chosen"
+    )
     export: ExportSection = Field(
         ExportSection.model_validate({}), description="what is written at the end"
     )
@@ -236,18 +211,27 @@ STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
     "teacher": ("seed", "precision", "data", "family", "task", "teacher"),
     "supernet": ("space", "supernet"),
     "search": ("metrics", "search"),
+    "finetune": ("finetune",),
     "export": ("export",),
 }
-_WITHOUT_EFFECT = {"data": {"cache_mb"}, "teacher": {"accumulate"}, "supernet": {"accumulate"}}
+_TRAININGS = ("teacher", "supernet", "finetune")
+_WITHOUT_EFFECT = {
+    "data": {"cache_mb"},
+    "search": {"storage", "silence_seconds"},
+    **{name: {"accumulate"} for name in _TRAININGS},
+}
 
 
 def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     """The parts of `recipe`, as plain JSON values, that decide the result of `stage`."""
     stages = list(STAGE_SECTIONS)
-    names = [n for s in stages[: stages.index(stage) + 1] for n in STAGE_SECTIONS[s]]
+    before = [s for s in stages[: stages.index(stage)] if s != "finetune"]  # it can be left out
+    names = [n for s in (*before, stage) for n in STAGE_SECTIONS[s]]
     plain = recipe.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
     if stage != "export" or recipe.metrics.segmentation is None:
         del plain["metrics"]["segmentation"]  # candidates are not judged by it
+    if stage != "export":
+        del plain["metrics"]["resamples"]  # theirs come without intervals
     return {name: plain[name] for name in names}
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +22,7 @@ from gancompress.checkpoint import (
 from gancompress.errors import CheckpointError, RunError
 from gancompress.filelock import FileLock
 from gancompress.metricslog import MetricsLog
+from gancompress.stagetimes import note_redo, note_time
 
 Status = Literal["new", "partial", "done"]
 
@@ -27,6 +30,7 @@ STAGES: dict[str, str] = {  # stage and the command that makes it
     "teacher": "train-teacher",
     "supernet": "train-supernet",
     "search": "search",
+    "finetune": "finetune",
     "export": "export",
 }
 _ABSENT = object()
@@ -43,9 +47,11 @@ class Run:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
 
-    def stage(self, name: str) -> StageDir:
+    def stage(self, name: str, variant: str = "") -> StageDir:
+        """The folder of a stage; `variant` is added to its name where a stage is done in several
+        ways side by side."""
         assert name in STAGES, f"{name!r} is not one of {list(STAGES)}"
-        return StageDir(self.root, name)
+        return StageDir(self.root, name, variant)
 
     def keep_recipe(self, text: str) -> None:
         """Writes ROOT/recipe.yaml. Raises: CheckpointError if that is impossible."""
@@ -59,13 +65,14 @@ class StageDir:
     the stage's lock; the system gives it back when the process is killed.
     """
 
-    def __init__(self, root: Path, name: str) -> None:
+    def __init__(self, root: Path, name: str, variant: str = "") -> None:
         self.root = root
         self.name = name
-        self.path = root / name
+        self.path = root / (name + variant)
         self.state = self.path / "state.pt"
         self.metrics = MetricsLog(self.path / "metrics.jsonl")
-        self._lock = FileLock(root / f".{name}.lock")
+        self._lock = FileLock(root / f".{name}{variant}.lock")
+        self._since: float | None = None  # when the work that goes on was taken up
 
     def __enter__(self) -> Self:
         return self
@@ -78,20 +85,25 @@ class StageDir:
     ) -> None:
         self.release()
 
-    def begin(self, sections: Mapping[str, Any], parents: Sequence[str] = ()) -> Status:
+    def begin(
+        self, sections: Mapping[str, Any], parents: Sequence[str] = (), *, shared: bool = False
+    ) -> Status:
         """Takes the stage up: "new", "partial" (go on, from `state` if it is there yet) or "done".
 
         `sections` are the plain JSON values that decide this stage, `parents` the stages whose
-        artefacts it reads. What is there is left as it is.
+        artefacts it reads. What is there is left as it is. shared: beside other processes that
+        work on it so, too.
 
         Raises:
             RunError: another command works on this stage; a parent is not finished; or the folder
                 holds the work of other sections or of another parent artefact.
             CheckpointError: a file of this stage or of a parent was changed or truncated.
         """
-        self._acquire()
+        self._acquire(shared=shared)
         try:
-            return self._take_up(dict(sections), parents)
+            status = self._take_up(dict(sections), parents)
+            self._since = None if status == "done" else time.monotonic()
+            return status
         except BaseException:
             self.release()
             raise
@@ -107,7 +119,8 @@ class StageDir:
         if record["finished"]:
             self.artefact()
             return "done"
-        remove_leftovers(self.path)
+        if not self._lock.is_shared:
+            remove_leftovers(self.path)
         return "partial"
 
     def _refuse_other(
@@ -123,10 +136,15 @@ class StageDir:
             )
         for parent in sorted({*record["parents"], *hashes}):
             if record["parents"].get(parent) != hashes.get(parent):
-                raise RunError(
-                    f"{self.path}: made from another {parent} than {self.root / parent} holds now; "
-                    + ways_out
-                )
+                path = self.root / parent
+                if parent in record["parents"] and parent in hashes:
+                    found = f"made from another {parent} than {path} holds now"
+                else:  # a parent that the stage can do without: nothing before it is to be redone
+                    ways_out = f"give `gancompress {STAGES[self.name]} … --redo` to make it again"
+                    found = f"made before {path} was"
+                    if parent in record["parents"]:
+                        found = f"made from {path}, which is no longer finished or up to date"
+                raise RunError(f"{self.path}: {found}; {ways_out}")
 
     def finish(self, artefact: str, extra: Mapping[str, Any] | None = None) -> None:
         """Declares the stage done: `artefact` is the file in this folder that later stages read.
@@ -211,16 +229,18 @@ class StageDir:
         self._acquire()
         try:
             number = 1
-            while (aside := self.path.with_name(f"{self.name}.{number}")).exists():
+            while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
                 number += 1
             self.path.rename(aside)
+            with suppress(OSError):  # only the report misses it
+                note_redo(self.root, self.path.name)
         finally:
             if not held:
                 self.release()
         return aside
 
-    def _acquire(self) -> None:
-        holder = self._lock.acquire()
+    def _acquire(self, *, shared: bool = False) -> None:
+        holder = self._lock.acquire(shared=shared)
         if holder is not None:
             raise RunError(
                 f"{self.path}: another command (process {holder}) works on it; wait for its end, "
@@ -228,7 +248,11 @@ class StageDir:
             )
 
     def release(self) -> None:
-        """Gives the stage's lock back, if it is held."""
+        """Gives the stage's lock back, if it is held, and notes how long the work took."""
+        if self._since is not None:
+            with suppress(OSError):  # a full disk has been told of; only the report misses it
+                note_time(self.root, self.path.name, time.monotonic() - self._since)
+            self._since = None
         self._lock.release()
 
 

@@ -37,7 +37,7 @@ def toy(folder: Path) -> Recipe:
 
 def test_unpaired_domains_go_all_the_way_and_the_card_names_the_planes(tmp_path: Path) -> None:
     recipe = toy(tmp_path)
-    for stage in pipeline.STAGE_WORK:
+    for stage in pipeline.stages_of(recipe):
         pipeline.run_stage(recipe, stage, lambda text: None)
     export = tmp_path / "run" / "export"
     title = (export / "table.md").read_text().splitlines()[0]

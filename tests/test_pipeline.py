@@ -16,7 +16,7 @@ from images import noise, save, save_domains
 from PIL import Image
 
 import gancompress.export
-from gancompress import artefacts, assemble, importing, pipeline
+from gancompress import artefacts, assemble, budgets, importing, pipeline
 from gancompress.errors import BudgetError, CheckpointError, RunError
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe, packaged_recipes
@@ -98,8 +98,8 @@ def toy(pairs: Path, run: Path, *more: str, name: str = "edges2shoes") -> Recipe
 
 def run_all(recipe: Recipe) -> list[str]:
     said: list[str] = []
-    pipeline.preflight(recipe, list(pipeline.STAGE_WORK))
-    for stage in pipeline.STAGE_WORK:
+    pipeline.preflight(recipe, pipeline.stages_of(recipe))
+    for stage in pipeline.stages_of(recipe):
         pipeline.run_stage(recipe, stage, said.append)
     return said
 
@@ -122,7 +122,7 @@ def test_budgets_of_packaged_recipes_can_be_met(name: str, tmp_path: Path) -> No
     recipe = load_recipe(name)
     model, convention = assemble.cost_model_of(recipe), recipe.search.convention
     _, least = floor(assemble.space_of(recipe), lambda arch: model(arch).macs(convention))
-    assert least < min(pipeline.budgets_of(recipe, Run(tmp_path)).values())
+    assert least < min(budgets.budgets_of(recipe, Run(tmp_path)).values())
 
 
 @pytest.mark.parametrize("name", packaged_recipes())
@@ -175,7 +175,7 @@ def test_exported_model_equals_the_supernets_winner(pairs: Path, tmp_path: Path)
         ours = artefacts.load_supernet(recipe, run).subnet(winner)(x)
         files = gancompress.export.load(tmp_path / "export" / "model")(x)
     assert torch.equal(ours, files)
-    budget = pipeline.budgets_of(recipe, run)["compressed"]
+    budget = budgets.budgets_of(recipe, run)["compressed"]
     assert artefacts.cost_of(recipe, winner).macs_true <= budget
 
 

@@ -16,6 +16,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from gancompress.errors import MetricError
 from gancompress.metrics.weights import inception_file, read_state
 
+# So many images at once suit oneDNN: EfficientNet-Lite0 takes 2.5 ms each, 3.1 ms by 32, 4.0 ms by
+# 8; Inception 63, 70 and 80 ms (one thread of an AMD EPYC).
+CPU_IMAGES = 16
 # Attribute names of a convolution and the batch norm right after it: EfficientNet's, Inception's.
 _CONV_NORM = (
     ("_conv_stem", "_bn0"),
@@ -80,7 +83,7 @@ class Inception(nn.Module):
         """Features (N, 2048), float32, of images (N, 1 or 3, H, W) in [-1, 1]."""
         x = bytes_rgb(images) / 255  # (N, 3, H, W) in [0, 1]; the network resizes to 299
         x = x.contiguous(memory_format=torch.channels_last)
-        return self.net(x)[0].flatten(1).float()  # (N, 2048)
+        return _in_parts(lambda part: self.net(part)[0], x).flatten(1).float()  # (N, 2048)
 
 
 class EffNetLite0(nn.Module):
@@ -121,7 +124,7 @@ class EffNetLite0(nn.Module):
             size = (self.size, self.size)
             x = F.interpolate(x, size, mode="bilinear", antialias=True)
         x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
-        return self.net.extract_features(x).float().mean((2, 3))  # (N, 1280)
+        return _in_parts(self.net.extract_features, x).float().mean((2, 3))  # (N, 1280)
 
 
 FEATURES: dict[str, Callable[[str | None], FeatureNet]] = {
@@ -158,10 +161,17 @@ def bytes_rgb(images: Tensor) -> Tensor:
     return levels.expand(-1, 3, -1, -1)
 
 
+def _in_parts(net: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`net` of (N, C, H, W), on a CPU in parts of `CPU_IMAGES`."""
+    if x.device.type != "cpu":
+        return net(x)
+    return torch.cat([net(part) for part in x.split(CPU_IMAGES)])
+
+
 def _frozen(net: Any) -> Any:
     """`net` for inference: same function, norms folded into convolutions, channels last.
 
-    Measured with one CPU thread, 128 px, batch 32: EfficientNet-Lite0 3 times faster.
+    Measured with one CPU thread, 128 px, batch 32: EfficientNet-Lite0 5 times faster.
     """
     net = net.eval().requires_grad_(False)
     for module in list(net.modules()):
@@ -179,11 +189,23 @@ def _frozen(net: Any) -> Any:
 
 
 def _absorb_padding(conv: Any) -> None:
-    """Moves an even zero padding that a package's convolution does first into the convolution."""
+    """Moves a zero padding that a package's convolution does first into the convolution.
+
+    Where there is one row and column less in front, the kernel gets zeros there: to the bit the
+    same answer, and a copy of the whole input less (a fifth of EfficientNet-Lite0's time).
+    """
     padding = getattr(conv, "static_padding", None)
-    if isinstance(padding, nn.ZeroPad2d) and len(set(padding.padding)) == 1:
-        conv.padding = padding.padding[:2]
-        conv.static_padding = nn.Identity()
+    if not isinstance(padding, nn.ZeroPad2d):
+        return
+    left, right, top, bottom = padding.padding
+    if (left, right) != (top, bottom) or right - left not in (0, 1):
+        return
+    if right > left:
+        kernel = F.pad(conv.weight, (1, 0, 1, 0))
+        conv.weight = nn.Parameter(kernel, requires_grad=False)
+        conv.kernel_size = tuple(side + 1 for side in conv.kernel_size)
+    conv.padding = (right, right)
+    conv.static_padding = nn.Identity()
 
 
 def _identity(label: str, state: Mapping[str, Tensor]) -> str:

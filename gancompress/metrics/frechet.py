@@ -138,8 +138,29 @@ class Gaussian:
         return float(self.root.square().sum())
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What a Frechet distance to one real side is made of, each at least 0.
+
+    shift ‖μ1 − μ2‖², variance tr S2 of the fake side, overlap tr (S1 S2)^½.
+    """
+
+    shift: float
+    variance: float
+    overlap: float
+
+
 def frechet_distance(real: Gaussian, fake: Moments) -> float:
     """‖μ1 − μ2‖² + tr S1 + tr S2 − 2 tr (S1 S2)^½. Dowson & Landau 1982; Heusel et al. 2017.
+
+    Raises: MetricError if the dimensions differ or `fake` holds fewer than two rows.
+    """
+    terms = frechet_terms(real, fake)
+    return max(0.0, terms.shift + real.variance + terms.variance - 2 * terms.overlap)
+
+
+def frechet_terms(real: Gaussian, fake: Moments) -> Terms:
+    """The terms of `frechet_distance`.
 
     With R a root of the real side, tr (S1 S2)^½ is the sum of the square roots of the eigenvalues
     of R S1 Rᵀ; with F the centred features of few images, S1 = FᵀF, and of the smaller of the two
@@ -163,7 +184,7 @@ def frechet_distance(real: Gaussian, fake: Moments) -> float:
         product = thin @ real.root.T  # (n, rank)
         short = product if product.shape[0] <= product.shape[1] else product.T
         overlap = _root_trace(short @ short.T)
-    return max(0.0, shift + real.variance + variance - 2 * overlap)
+    return Terms(shift, variance, overlap)
 
 
 def _root_trace(matrix: Tensor) -> float:

@@ -1,0 +1,86 @@
+"""Further training of one generator of a supernet, alone: the rest no longer pulls at its weights.
+
+It is the supernet's own training over a space of one arch: the same task, terms, loop and state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.arch import Arch, SearchSpace
+from gancompress.distill.supernet import Teacher, sorted_teacher
+from gancompress.distill.taps import adapters, tap_channels
+from gancompress.distill.task import Distillation
+from gancompress.loop import Training, fit
+from gancompress.supernet import Build, Supernet, skeleton_of
+from gancompress.tasks.base import Batch, ConditionalTask
+from gancompress.weights import unpack
+
+
+def supernet_of_one(supernet: Supernet, build: Build, arch: Arch) -> Supernet:
+    """A supernet that holds `arch` alone, with the weights that it has in `supernet`.
+
+    Its subnet answers as the other's, to the last bit. Raises: ArchError if that has no `arch`.
+    """
+    space = SearchSpace.of(arch.family, {slot: (value,) for slot, value in arch.slots})
+    alone = Supernet(build, space)
+    alone.absorb(supernet.extract(arch), arch)
+    return alone
+
+
+def train_alone(
+    task: ConditionalTask,
+    supernet: Supernet,
+    arch: Arch,
+    build: Build,
+    teacher: Teacher,
+    trained: Mapping[str, Mapping[str, Tensor]],
+    batches: Callable[[int], Iterable[Batch]],
+    how: Training,
+    *,
+    losses: Mapping[str, float],
+    reference: str,
+    taps: Sequence[str],
+    input_shape: tuple[int, int, int],
+    title: str = "finetune",
+) -> nn.Module:
+    """The plain network of `arch`, distilled on from where it stands in `supernet`.
+
+    trained: tensors of the critics and of "adapters" by network, as the supernet's training left
+    them; this one goes on from them, with new optimisers. losses and reference: as the supernet's.
+    See `gancompress.loop.fit` for resuming and for what is raised.
+    """
+    alone = supernet_of_one(supernet, build, arch)
+    critics = task.critics()
+    for name, critic in critics.items():
+        unpack(critic, trained[name], name)
+    example = torch.empty(1, *input_shape, device="meta")
+    channels = tap_channels(skeleton_of(build, arch), taps, example)
+    nets: dict[str, nn.Module] = {
+        task.target: alone,
+        **critics,
+        "adapters": narrowed_adapters(trained["adapters"], channels),
+        "teacher": sorted_teacher(build, teacher, task.target),
+    }
+    for net in nets.values():
+        net.to(how.device).train()
+    nets["teacher"].eval()
+    student = Distillation(task, taps=taps, losses=losses, archs="uniform", reference=reference)
+    fit(student, nets, batches, how, title)
+    return alone.eval().extract(arch)
+
+
+@torch.no_grad()
+def narrowed_adapters(trained: Mapping[str, Tensor], students: Sequence[int]) -> nn.ModuleList:
+    """Trained adapters for students of so many channels at each tap: their leading columns.
+
+    trained: "0.weight" (teacher's channels, widest student's), "1.weight" …, in order of the taps.
+    """
+    weights = [trained[f"{tap}.weight"] for tap in range(len(students))]
+    made = adapters(students, [len(weight) for weight in weights])
+    for parameter, weight in zip(made.parameters(), weights, strict=True):
+        parameter.copy_(weight[:, : parameter.shape[1]])
+    return made

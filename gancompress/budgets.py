@@ -1,0 +1,79 @@
+"""What generators cost and may cost, as a recipe counts it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gancompress import assemble
+from gancompress.arch import Arch
+from gancompress.artefacts import cost_of, teacher_arch
+from gancompress.recipe import Recipe
+from gancompress.runs import Run
+from gancompress.search.extremes import roomiest
+from gancompress.search.limits import Costs, Limit
+from gancompress.timing import table_of
+
+
+def budgets_of(recipe: Recipe, run: Run) -> dict[str, int]:
+    """The row of the final table -> most MACs, in the recipe's convention; the winner's first."""
+    section = recipe.search
+    teacher = cost_of(recipe, teacher_arch(recipe, run)).macs(section.convention)
+    if section.budget_macs is not None:
+        budgets = {"compressed": section.budget_macs}
+    else:
+        assert section.reduction is not None, "the recipe has exactly one of the two"
+        budgets = {"compressed": int(teacher / section.reduction)}
+    return budgets | {f"{r:g}x smaller": int(teacher / r) for r in section.more_reductions}
+
+
+def rows_of(recipe: Recipe, run: Run) -> dict[str, tuple[Limit, ...]]:
+    """The row of the final table -> all that its winner must keep, MACs first."""
+    section = recipe.search
+    further = {
+        "params": (section.budget_params, "parameters"),
+        "activation_bytes": (section.budget_activation_bytes, "bytes of activations"),
+        "latency_ms": (section.budget_latency_ms, f"ms in {section.latency}"),
+    }
+    limits = [
+        Limit(cost, most, unit, f"search.budget_{cost}")
+        for cost, (most, unit) in further.items()
+        if most is not None
+    ]
+    key = "budget_macs" if section.budget_macs is not None else "reduction"
+    keys = [key, *(f"more_reductions, {r:g}" for r in section.more_reductions)]
+    unit = f"{section.convention} MACs"
+    return {
+        row: (Limit("macs", most, unit, f"search.{key}"), *limits)
+        for (row, most), key in zip(budgets_of(recipe, run).items(), keys, strict=True)
+    }
+
+
+def check_budgets(recipe: Recipe, run: Run) -> None:
+    """Raises: BudgetError if no generator of the space keeps a row's limits; RunError as below."""
+    space, costs = assemble.space_of(recipe), costs_of(recipe, run)
+    for limits in rows_of(recipe, run).values():
+        roomiest(space, costs, limits)
+
+
+def costs_of(recipe: Recipe, run: Run) -> Costs:
+    """All costs of an arch by name; its latency where the recipe asks for it.
+
+    Raises: RunError if latency is asked for and was not measured yet.
+    """
+    section = recipe.search
+    model = assemble.cost_model_of(recipe)
+    is_timed = section.budget_latency_ms is not None or section.cost == "latency_ms"
+    table = table_of(recipe, run, section.latency) if is_timed else None
+
+    def costs(arch: Arch) -> Mapping[str, float]:
+        cost = model(arch)
+        found: dict[str, float] = {
+            "macs": cost.macs(section.convention),
+            "params": cost.params,
+            "activation_bytes": cost.activation_bytes,
+        }
+        if table is not None:
+            found["latency_ms"] = table.ms(arch)
+        return found
+
+    return costs

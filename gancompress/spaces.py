@@ -1,0 +1,136 @@
+"""What `gancompress space` says: how large a recipe's space is, and what its budgets leave."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from tqdm import tqdm
+
+from gancompress import assemble
+from gancompress.arch import Arch, SearchSpace
+from gancompress.budgets import rows_of
+from gancompress.errors import RunError
+from gancompress.recipe import Recipe
+from gancompress.runs import Run
+from gancompress.search.counting import Share, share
+from gancompress.search.extremes import ceiling, floor
+from gancompress.search.limits import Costs, figure
+from gancompress.timing import table_of
+
+ENDS = {  # costs as they are named in the table
+    "macs_true": "MACs, true",
+    "macs_published": "MACs, published",
+    "params": "parameters",
+    "activation_bytes": "activations, B",
+    "latency_ms": "latency, ms",
+}
+
+
+def space_figures(recipe: Recipe) -> dict[str, Any]:
+    """Size, slots, the ends of every cost, and the share of the archs that keep each limit.
+
+    Needs no data, no weights and no stage; the latency is told where its table was measured.
+    Raises: BudgetError if a row's limits leave nothing.
+    """
+    run, space = Run(recipe.run_dir), assemble.space_of(recipe)
+    costs, rows = _costs(recipe, run), rows_of(recipe, run)
+    known = costs(space.smallest)
+    together = {
+        row: tuple(limit for limit in limits if limit.cost in known) for row, limits in rows.items()
+    }
+    alone = [(limit,) for limits in together.values() for limit in limits]
+    asked = list(dict.fromkeys([*together.values(), *alone]))
+    bar = tqdm(asked, desc="counting", unit="budget", leave=False, disable=None)
+    shares = {limits: share(space, costs, limits, recipe.seed) for limits in bar}
+    return {
+        "recipe": recipe.name,
+        "family": space.family,
+        "size": space.size,
+        "slots": dict(space.choices),
+        "costs": {name: _ends(space, costs, name) for name in ENDS if name in known},
+        "rows": [
+            {
+                "row": row,
+                **_told(shares[together[row]]),
+                "limits": [asdict(one) | _told(shares.get((one,))) for one in limits],
+            }
+            for row, limits in rows.items()
+        ],
+    }
+
+
+def _costs(recipe: Recipe, run: Run) -> Costs:
+    """As `budgets.costs_of`, but MACs in both conventions, and no latency where none is known."""
+    model, section = assemble.cost_model_of(recipe), recipe.search
+    try:
+        table = table_of(recipe, run, section.latency)
+    except RunError:
+        table = None
+
+    def costs(arch: Arch) -> Mapping[str, float]:
+        cost = model(arch)
+        found = {
+            "macs": cost.macs(section.convention),
+            "macs_true": cost.macs_true,
+            "macs_published": cost.macs_published,
+            "params": cost.params,
+            "activation_bytes": cost.activation_bytes,
+        }
+        return found if table is None else found | {"latency_ms": table.ms(arch)}
+
+    return costs
+
+
+def _ends(space: SearchSpace, costs: Costs, name: str) -> dict[str, Any]:
+    def cost(arch: Arch) -> float:
+        return costs(arch)[name]
+
+    (small, least), (large, most) = floor(space, cost), ceiling(space, cost)
+    return {"least": least, "least_arch": small.values, "most": most, "most_arch": large.values}
+
+
+def _told(found: Share | None) -> dict[str, Any]:
+    if found is None:
+        return dict.fromkeys(("share", "share_error", "count", "count_error", "is_exact"))
+    return {
+        "share": found.value,
+        "share_error": found.error,
+        "count": found.count,
+        "count_error": found.count_error,
+        "is_exact": found.is_exact,
+    }
+
+
+def space_text(figures: Mapping[str, Any]) -> str:
+    """`space_figures` for reading."""
+    chosen = {slot: values for slot, values in figures["slots"].items() if len(values) > 1}
+    wide = max((len(slot) for slot in chosen), default=0)
+    lines = [f"{figure(figures['size'])} generators of {figures['family']}"]
+    lines += [f"  {slot:<{wide}}  {', '.join(map(str, v))}" for slot, v in chosen.items()]
+    lines += ["", f"{'':<18}{'smallest':>20}{'largest':>20}"]
+    for name, ends in figures["costs"].items():
+        least, most = (f"{figure(ends[end])}" for end in ("least", "most"))
+        lines.append(f"{ENDS[name]:<18}{least:>20}{most:>20}")
+    for row in figures["rows"]:
+        lines += ["", f"row {row['row']!r}: {_counted(row)}"]
+        for limit in row["limits"]:
+            alone = f": {_counted(limit)}" if len(row["limits"]) > 1 else ""
+            lines.append(f"  {limit['where']}: {figure(limit['most'])} {limit['unit']}{alone}")
+    return "\n".join(lines)
+
+
+def _counted(told: Mapping[str, Any]) -> str:
+    if told["share"] is None:
+        return "not known before `gancompress latency-table`"
+    percent = 100 * told["share"]
+    if told["is_exact"]:
+        return f"{figure(told['count'])} of them fit, {percent:.3g} %"
+    if not told["count"]:
+        return "too few of them fit for an estimate, at least 1"
+    error = 100 * told["share_error"]
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    some = figure(float(f"{told['count']:.2g}"))
+    return f"some {some} of them fit, {percent:.{digits}f} ± {error:.{digits}f} %"

@@ -1,0 +1,131 @@
+"""`gancompress space`: its figures against enumeration, its words, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from gancompress import assemble
+from gancompress.budgets import budgets_of
+from gancompress.cli import app
+from gancompress.latencytable import LatencyTable
+from gancompress.recipe import Recipe
+from gancompress.recipefile import load_recipe
+from gancompress.runs import Run
+from gancompress.spaces import space_figures, space_text
+
+SMALL = [
+    "space.widths=[24, 8]", "space.ops=[separable]", "space.bands=[0]",
+    "search.more_reductions=[20]",
+]  # fmt: skip  # 256 archs
+
+
+def recipe_of(folder: Path, *more: str) -> Recipe:
+    return load_recipe("quickstart", [*SMALL, f"run={folder}", *more])
+
+
+def call(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["space", *arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def test_figures_equal_enumeration(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, "search.budget_params=120_000")
+    model, archs = assemble.cost_model_of(recipe), list(assemble.space_of(recipe).all())
+    costs = {arch: model(arch) for arch in archs}
+    found = space_figures(recipe)
+    assert found["size"] == len(archs) == 256
+    names = ["macs_true", "macs_published", "params", "activation_bytes"]
+    assert list(found["costs"]) == names
+    for name in names:
+        every, ends = [getattr(cost, name) for cost in costs.values()], found["costs"][name]
+        assert (ends["least"], ends["most"]) == (min(every), max(every))
+    budgets = budgets_of(recipe, Run(recipe.run_dir))
+    assert [row["row"] for row in found["rows"]] == list(budgets)
+    shares = []
+    for row, most in zip(found["rows"], budgets.values(), strict=True):
+        light = {arch for arch, cost in costs.items() if cost.macs_true <= most}
+        thin = {arch for arch, cost in costs.items() if cost.params <= 120_000}
+        assert row["is_exact"] and row["count"] == len(light & thin)
+        assert [limit["count"] for limit in row["limits"]] == [len(light), len(thin)]
+        assert [limit["share"] for limit in row["limits"]] == [len(light) / 256, len(thin) / 256]
+        shares.append(row["share"])
+    assert 0 < min(shares) < max(shares) < 1
+    assert not any(tmp_path.iterdir())
+
+
+def test_text_says_size_slots_ends_and_shares(tmp_path: Path) -> None:
+    text = space_text(space_figures(recipe_of(tmp_path)))
+    assert text.startswith("256 generators of resnet\n  stem.width    24, 8\n")
+    for word in ("smallest", "largest", "MACs, true", "MACs, published", "row 'compressed'",
+                 "of them fit", "search.reduction", "search.more_reductions, 20"):  # fmt: skip
+        assert word in text
+    assert ".op" not in text  # a slot without a choice is none
+    assert "latency" not in text
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        ({"share": 0.25, "count": 64, "is_exact": True}, "64 of them fit, 25 %"),
+        ({"share": 0.1234, "share_error": 0.0056, "count": 123_400}, "some 120 000 of them fit, "
+         "12.34 ± 0.56 %"),
+        ({"share": 0.4, "share_error": 0.02, "count": 2e7}, "some 20 000 000 of them fit, "
+         "40.0 ± 2.0 %"),
+        ({"share": 0.0, "share_error": 0.0, "count": 0}, "too few of them fit for an estimate"),
+        ({"share": None}, "not known before `gancompress latency-table`"),
+    ],
+)  # fmt: skip
+def test_shares_are_told_with_their_error(share: dict[str, Any], said: str) -> None:
+    row = {"row": "r", "limits": [], "is_exact": False, **share}
+    text = space_text({"slots": {}, "size": 1, "family": "f", "costs": {}, "rows": [row]})
+    assert said in text
+
+
+def test_latency_is_told_once_its_table_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of(tmp_path, "search.budget_latency_ms=20")
+    found = space_figures(recipe)
+    assert "latency_ms" not in found["costs"]
+    assert found["rows"][0]["limits"][1]["share"] is None
+    assert found["rows"][0]["count"] == found["rows"][0]["limits"][0]["count"]
+
+    table = LatencyTable.__new__(LatencyTable)
+    monkeypatch.setattr(table, "ms", lambda arch: float(arch.width("stem.width")), raising=False)
+    monkeypatch.setattr("gancompress.spaces.table_of", lambda recipe, run, runtime: table)
+    found = space_figures(recipe)
+    assert (found["costs"]["latency_ms"]["least"], found["costs"]["latency_ms"]["most"]) == (8, 24)
+    assert found["rows"][0]["limits"][1]["share"] == 0.5
+    assert found["rows"][0]["count"] < found["rows"][0]["limits"][0]["count"]
+
+
+def test_command_prints_the_figures_and_writes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    code, out = call("quickstart", *SMALL, f"run={folder}")
+    assert code == 0 and "256 generators" in out
+    code, out = call("quickstart", *SMALL, f"run={folder}", "--json")
+    assert code == 0 and json.loads(out) == json.loads(json.dumps(space_figures(recipe_of(folder))))
+    code, out = call("quickstart", *SMALL, f"run={folder}", "--dry-run")
+    assert code == 0 and "budget_params" in out and "generators of" not in out
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["search.reduction=1000"], "search.reduction: "),
+        (["search.budget_params=10"], "search.budget_params: 10 is below the smallest"),
+        (["search.budget_parms=10"], "budget_params"),
+    ],
+)
+def test_budgets_that_leave_nothing_are_one_sentence_and_exit_code_2(
+    overrides: list[str], said: str, tmp_path: Path
+) -> None:
+    code, out = call("quickstart", *SMALL, f"run={tmp_path}", *overrides)
+    assert code == 2 and said in out and "Traceback" not in out
+    assert out.count("\n") == 1
