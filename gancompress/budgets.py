@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from gancompress import assemble
 from gancompress.arch import Arch
 from gancompress.artefacts import cost_of, teacher_arch
+from gancompress.cost import Cost
+from gancompress.errors import RunError
 from gancompress.recipe import Recipe
 from gancompress.runs import Run
 from gancompress.search.extremes import roomiest
@@ -55,25 +57,34 @@ def check_budgets(recipe: Recipe, run: Run) -> None:
         roomiest(space, costs, limits)
 
 
-def costs_of(recipe: Recipe, run: Run) -> Costs:
-    """All costs of an arch by name; its latency where the recipe asks for it.
+def costs_of(recipe: Recipe, run: Run, *, must_time: bool = True) -> Costs:
+    """All costs of an arch by name; latency where `gancompress latency-table` has measured it.
 
-    Raises: RunError if latency is asked for and was not measured yet.
+    Raises: RunError if the recipe asks for latency, which was not measured yet (with must_time).
     """
     section = recipe.search
     model = assemble.cost_model_of(recipe)
-    is_timed = section.budget_latency_ms is not None or section.cost == "latency_ms"
-    table = table_of(recipe, run, section.latency) if is_timed else None
+    is_wanted = section.budget_latency_ms is not None or section.cost == "latency_ms"
+    try:
+        table = table_of(recipe, run, section.latency)
+    except RunError:
+        if is_wanted and must_time:
+            raise
+        table = None
 
     def costs(arch: Arch) -> Mapping[str, float]:
-        cost = model(arch)
-        found: dict[str, float] = {
-            "macs": cost.macs(section.convention),
-            "params": cost.params,
-            "activation_bytes": cost.activation_bytes,
-        }
-        if table is not None:
-            found["latency_ms"] = table.ms(arch)
-        return found
+        found = named(model(arch), section.convention)
+        return found if table is None else {**found, "latency_ms": table.ms(arch)}
 
     return costs
+
+
+def named(cost: Cost, convention: str) -> dict[str, float]:
+    """What limits and fronts know of a cost, by name; "macs" in the recipe's convention."""
+    return {
+        "macs": cost.macs(convention),
+        "macs_true": cost.macs_true,
+        "macs_published": cost.macs_published,
+        "params": cost.params,
+        "activation_bytes": cost.activation_bytes,
+    }

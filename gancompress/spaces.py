@@ -11,14 +11,12 @@ from tqdm import tqdm
 
 from gancompress import assemble
 from gancompress.arch import Arch, SearchSpace
-from gancompress.budgets import rows_of
-from gancompress.errors import RunError
+from gancompress.budgets import costs_of, rows_of
 from gancompress.recipe import Recipe
 from gancompress.runs import Run
 from gancompress.search.counting import Share, share
 from gancompress.search.extremes import ceiling, floor
 from gancompress.search.limits import Costs, figure
-from gancompress.timing import table_of
 
 ENDS = {  # costs as they are named in the table
     "macs_true": "MACs, true",
@@ -36,7 +34,7 @@ def space_figures(recipe: Recipe) -> dict[str, Any]:
     Raises: BudgetError if a row's limits leave nothing.
     """
     run, space = Run(recipe.run_dir), assemble.space_of(recipe)
-    costs, rows = _costs(recipe, run), rows_of(recipe, run)
+    costs, rows = costs_of(recipe, run, must_time=False), rows_of(recipe, run)
     known = costs(space.smallest)
     together = {
         row: tuple(limit for limit in limits if limit.cost in known) for row, limits in rows.items()
@@ -60,28 +58,6 @@ def space_figures(recipe: Recipe) -> dict[str, Any]:
             for row, limits in rows.items()
         ],
     }
-
-
-def _costs(recipe: Recipe, run: Run) -> Costs:
-    """As `budgets.costs_of`, but MACs in both conventions, and no latency where none is known."""
-    model, section = assemble.cost_model_of(recipe), recipe.search
-    try:
-        table = table_of(recipe, run, section.latency)
-    except RunError:
-        table = None
-
-    def costs(arch: Arch) -> Mapping[str, float]:
-        cost = model(arch)
-        found = {
-            "macs": cost.macs(section.convention),
-            "macs_true": cost.macs_true,
-            "macs_published": cost.macs_published,
-            "params": cost.params,
-            "activation_bytes": cost.activation_bytes,
-        }
-        return found if table is None else found | {"latency_ms": table.ms(arch)}
-
-    return costs
 
 
 def _ends(space: SearchSpace, costs: Costs, name: str) -> dict[str, Any]:

@@ -57,13 +57,14 @@ def climb(
     survivors: float,
     *,
     rows: Sequence[Sequence[Limit]] = (),
+    probes: int = PROBES,
     seed: int,
     progress: bool = True,
 ) -> Rungs:
     """`quest`, whose archs are all judged by `first` before a share of them is judged in full.
 
     survivors: that share, in (0, 1]. rows: limits that winners are looked for within; of each the
-    best survive. Without `first` all are judged in full at once.
+    best survive. probes: how many others are judged in full too. Without `first` all are, at once.
     Raises: as `search`.
     """
 
@@ -73,7 +74,7 @@ def climb(
     if first is None:
         return Rungs(None, done(quest))
     looked = done(replace(quest, name=quest.name + FIRST_LOOK, judging=first))
-    archs = chosen(looked.trials, replace(quest, judging=first), survivors, rows)
+    archs = chosen(looked.trials, replace(quest, judging=first), survivors, rows, probes)
     listed = replace(quest, sampler=Listed(archs), candidates=len(archs))
     return Rungs(looked, done(listed))
 
@@ -82,7 +83,8 @@ def chosen(
     trials: Sequence[Measured],
     quest: Quest,
     survivors: float,
-    rows: Sequence[Sequence[Limit]],
+    rows: Sequence[Sequence[Limit]] = (),
+    probes: int = PROBES,
 ) -> list[Arch]:
     """The best share of what was looked at, each row's best, and some probes of the rest."""
     history: History = [(one.arch, quest.values(one)) for one in trials]
@@ -94,7 +96,7 @@ def chosen(
         kept += [one.arch for one in best[: max(ROW_SURVIVORS, math.ceil(survivors * len(best)))]]
     kept = list(dict.fromkeys(kept))
     rest = [one.arch for one in order if one.arch not in set(kept)]
-    probes = min(PROBES, len(rest))
+    probes = min(probes, len(rest))
     return kept + [rest[(2 * i + 1) * len(rest) // (2 * probes)] for i in range(probes)]
 
 

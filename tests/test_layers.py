@@ -68,6 +68,8 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "assemble",
         "artefacts",
         "budgets",
+        "fronts",
+        "judging",
         "searching",
         "spaces",
         "board",

@@ -97,7 +97,7 @@ def test_latency_is_told_once_its_table_is_there(
 
     table = LatencyTable.__new__(LatencyTable)
     monkeypatch.setattr(table, "ms", lambda arch: float(arch.width("stem.width")), raising=False)
-    monkeypatch.setattr("gancompress.spaces.table_of", lambda recipe, run, runtime: table)
+    monkeypatch.setattr("gancompress.budgets.table_of", lambda recipe, run, runtime: table)
     found = space_figures(recipe)
     assert (found["costs"]["latency_ms"]["least"], found["costs"]["latency_ms"]["most"]) == (8, 24)
     assert found["rows"][0]["limits"][1]["share"] == 0.5

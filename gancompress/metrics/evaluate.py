@@ -208,7 +208,7 @@ class Evaluator:
     ) -> dict[str, Tensor]:
         """`batch` with the generator's "output", float32, and its "features" (N, dim) if there is
         a network for them. Raises: as `score`."""
-        # A generator then runs in its faster form from the first layer on: on a CPU in 2/3 the time.
+        # So a generator runs in its faster form from the first layer on: on a CPU in 2/3 the time.
         given = batch["input"].contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             with self._autocast(self._precision):

@@ -1,0 +1,269 @@
+"""`gancompress report`: all that a run's stages left, as one page that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from gancompress import assemble
+from gancompress.arch import Arch
+from gancompress.checkpoint import load_tensors, write_text
+from gancompress.errors import ArchError, RecipeError, RunError
+from gancompress.recipe import Recipe
+from gancompress.recipefile import load_recipe
+from gancompress.recipeyaml import parse
+from gancompress.reports import sections
+from gancompress.reports.archplot import arch_plot, channels_per_unit
+from gancompress.reports.frontplot import front_plot
+from gancompress.reports.runfiles import (
+    Front,
+    Hunt,
+    picture_uri,
+    read_finetuning,
+    read_front,
+    read_hunts,
+    read_rows,
+)
+from gancompress.reports.words import arch_text, duration
+from gancompress.runs import STAGES, Run, StageDir
+from gancompress.stagetimes import times_of
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run to report on: its recipe as plain values, and as a `Recipe` if this version reads it.
+
+    arch: the teacher's, None if there is none yet. units: channels of one unit of its width slots.
+    """
+
+    run: Run
+    raw: Mapping[str, Any]
+    text: str
+    recipe: Recipe | None
+    arch: Arch | None = None
+    units: Mapping[str, int] = field(default_factory=dict)
+
+    def command(self, name: str, *changes: str) -> str:
+        """The line that makes what is missing; the run holds the recipe that it needs."""
+        root = self.run.root
+        moved = () if self.raw.get("run") == str(root) else (f"run={root}",)
+        words = ("gancompress", name, str(root / "recipe.yaml"), *moved, *changes)
+        return " ".join(map(shlex.quote, words))
+
+    def part(self, section: str) -> Mapping[str, Any]:
+        found = self.raw.get(section)
+        return found if isinstance(found, dict) else {}
+
+
+def run_root(given: str, overrides: Sequence[str] = ()) -> Path:
+    """The run's folder: `given` itself, or that of the recipe of this name or file.
+
+    Raises: RecipeError, RunError.
+    """
+    if Path(given).is_dir() and overrides:
+        raise RunError(f"{given}: a folder, and {overrides[0]}; changes go with a recipe alone")
+    root = Path(given) if Path(given).is_dir() else load_recipe(given, overrides).run_dir
+    if not (root / "recipe.yaml").is_file():
+        raise RunError(
+            f"{root}: not a run, it has no recipe.yaml; give the folder of a run, or make one by "
+            "`gancompress run …`"
+        )
+    return root
+
+
+def write_report(root: Path, out: Path | None = None) -> Path:
+    """Writes the page of the run in `root` and returns its place, `root`/report.html or `out`.
+
+    Equal runs give equal pages. Raises: CheckpointError for a damaged file of the run or a place
+    that cannot be written; RecipeError.
+    """
+    page = render(source_of(root))
+    place = root / "report.html" if out is None else out
+    write_text(place, page)
+    return place
+
+
+def source_of(root: Path) -> Source:
+    """Raises: RecipeError, CheckpointError."""
+    run, path = Run(root), root / "recipe.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise RecipeError(f"{path}: cannot be read as text; give the recipe's run again") from None
+    raw = parse(text, str(path))
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{path}: not a recipe; give the command that made the run again")
+    try:
+        recipe = load_recipe(path)
+    except RecipeError:  # another version's run is reported on as far as it can be read
+        recipe = None
+    arch = _teacher_arch(run)
+    units: dict[str, int] = {}
+    if recipe is not None and arch is not None:
+        with suppress(ArchError):  # bars are then in the family's own widths
+            units = channels_per_unit(assemble.family_of(recipe).build, arch)
+    return Source(run, raw, text, recipe, arch, units)
+
+
+def _teacher_arch(run: Run) -> Arch | None:
+    stage = run.stage("teacher")
+    if not stage.is_finished():
+        return None
+    path = stage.artefact()
+    return Arch.from_json(load_tensors(path)[1].get("arch", ""), str(path))
+
+
+def render(source: Source) -> str:
+    """The page's text."""
+    environment = Environment(
+        loader=PackageLoader("gancompress.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = {
+        **_head(source),
+        **_results(source),
+        **_search(source),
+        **_training(source),
+        **_accounts(source),
+    }
+    return environment.get_template("page.html.j2").render(page)
+
+
+def _head(source: Source) -> dict[str, Any]:
+    """What was compressed and how."""
+    data, family = source.part("data"), source.part("family")
+    search, teacher = source.part("search"), source.arch
+    budget = search.get("budget_macs") or f"the teacher's / {search.get('reduction')}"
+    facts = {
+        "task": source.part("task").get("name"),
+        "data": ", ".join(filter(None, (str(data.get("name", "")), sections.size_text(data)))),
+        "family": family.get("name"),
+        "teacher": None if teacher is None else arch_text(teacher),
+        "search": f"{search.get('algorithm')}, {search.get('candidates')} candidates by "
+        f"{search.get('objective')}, MACs at most {budget}",
+        "device": f"{source.raw.get('device')}, threads {source.raw.get('threads') or 'all'}, "
+        f"precision {source.raw.get('precision')}",
+        "seed": source.raw.get("seed"),
+    }
+    return {
+        "name": str(source.raw.get("name", source.run.root.name)),
+        "facts": [(key, str(value)) for key, value in facts.items() if value not in (None, "")],
+        "recipe_text": source.text,
+        "is_readable": source.recipe is not None,
+    }
+
+
+def _results(source: Source) -> dict[str, Any]:
+    stage = source.run.stage("export")
+    picture = stage.path / "grid.png"
+    rows = read_rows(stage.artefact()) if stage.is_finished() else []
+    others = {
+        one.path.name: sections.final_tables(read_rows(one.artefact()))
+        for one in _variants(source.run, "export")
+        if one.is_finished()
+    }
+    return {
+        "tiles": sections.tiles(rows),
+        "tables": sections.final_tables(rows) if rows else [],
+        "other_tables": others,
+        "picture": Markup(picture_uri(picture)) if rows and picture.is_file() else None,
+        "export_command": source.command("export"),
+    }
+
+
+def _variants(run: Run, name: str) -> list[StageDir]:
+    """The folders in which the stage was done in another way, but not those set aside."""
+    found = sorted(path.parent.name for path in run.root.glob(f"{name}*/stage.json"))
+    return [
+        run.stage(name, folder.removeprefix(name))
+        for folder in found
+        if folder != name and not re.search(r"\.\d+$", folder)
+    ]
+
+
+def _search(source: Source) -> dict[str, Any]:
+    stage = source.run.stage("search")
+    front: Front | None = None
+    hunts: list[Hunt] = []
+    if stage.is_finished():
+        front = read_front(stage.artefact())
+        trials = stage.path / "trials.json"
+        hunts = read_hunts(trials) if trials.is_file() else []
+    look = None if front is None else sections.first_look_scatter(front, hunts)
+    drawn = [] if front is None else sections.progress(front, hunts)
+    return {
+        "front": front,
+        "front_plot": None if front is None else front_plot(front, hunts),
+        "front_table": None if front is None else sections.front_table(front),
+        "chosen": [] if front is None else sections.chosen(front, source.arch, source.units),
+        "teacher_plot": None if source.arch is None else arch_plot(source.arch, None, source.units),
+        "progress": _safe(drawn),
+        "first_look": None if look is None else Markup(look),
+        "measured": sum(len(hunt.full) for hunt in hunts),
+        "search_command": source.command("search"),
+    }
+
+
+def _training(source: Source) -> dict[str, Any]:
+    """Curves by stage, or the command that makes what they show."""
+    found, missing = [], []
+    for name in ("teacher", "supernet"):
+        stage = source.run.stage(name)
+        drawn = sections.curves_of({name: stage.metrics.path}, name)
+        if drawn:
+            note = "" if stage.is_finished() else f"not finished: {source.command(STAGES[name])}"
+            found.append((name, _safe(drawn), note))
+        elif not stage.is_finished():
+            missing.append((f"No {name} yet", source.command(STAGES[name])))
+    tuned = source.run.stage("finetune")
+    logs = {p.parent.name: p for p in sorted(tuned.path.glob("*/metrics.jsonl"))}
+    drawn = sections.curves_of(logs, "finetune")
+    if drawn:
+        found.append(("fine-tuning", _safe(drawn), ""))
+    path = tuned.artefact() if tuned.is_finished() else None
+    steps = () if source.part("finetune").get("steps") else ("finetune.steps=500",)
+    return {
+        "curves": found,
+        "missing_training": missing,
+        "tuned": None if path is None else sections.finetuning_table(read_finetuning(path)),
+        "finetune_command": source.command("finetune", *steps),
+    }
+
+
+def _safe(drawings: Sequence[str]) -> list[Markup]:
+    """What matplotlib wrote, which has escaped all names in it."""
+    return [Markup(drawing) for drawing in drawings]
+
+
+def _accounts(source: Source) -> dict[str, Any]:
+    """What the stages took, and what they were made with."""
+    times, lines = times_of(source.run.root), []
+    versions: dict[str, list[str]] = {}
+    stages = [stage for stage in map(source.run.stage, STAGES) if stage.record_path.exists()]
+    for stage in [*stages, *_variants(source.run, "export")]:
+        name = stage.path.name
+        record, time = stage.record(), times.get(name)
+        took = "not noted" if time is None else duration(time.seconds)
+        commands = "" if time is None else str(time.commands)
+        lines.append((name, "done" if record["finished"] else "not finished", took, commands))
+        made_with = record.get("versions")
+        if isinstance(made_with, dict):
+            text = ", ".join(f"{key} {value}" for key, value in made_with.items())
+            versions.setdefault(text, []).append(name)
+    return {
+        "times": sections.Table(("stage", "state", "time", "commands"), tuple(lines)),
+        "versions": [(text, ", ".join(names)) for text, names in versions.items()],
+        "latency": sections.latency_tables(source.run.root / "latency"),
+        "latency_command": source.command("latency-table"),
+    }
