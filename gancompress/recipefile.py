@@ -27,11 +27,19 @@ class Override:
     value: Any
 
 
+ALTERNATIVES = {  # of two keys of which a recipe has exactly one: the other
+    ("search", "budget_macs"): "reduction",
+    ("search", "reduction"): "budget_macs",
+    ("space", "preset"): "widths",
+    ("space", "widths"): "preset",
+}
+
+
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a file, or the packaged one of that name, with `key.sub=value` changes.
 
-    Values of overrides are YAML: `supernet.losses={l1: 10}`; `key=null` unsets. `name` is the
-    file's stem where nothing else is said.
+    Values of overrides are YAML: `supernet.losses={l1: 10}`; `key=null` unsets, and one of two
+    `ALTERNATIVES` takes the other's place. `name` is the file's stem where nothing else is said.
 
     Raises: RecipeError with one line per problem.
     """
@@ -44,6 +52,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     changes, lines = _parse_overrides(overrides)
     for change in changes:
         lines += _apply(raw, change)
+    _replace(raw, changes)
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
@@ -105,6 +114,15 @@ def _apply(raw: dict[str, Any], change: Override) -> list[str]:
             return [f"override {change.text}: {key} is {place!r}; it has no keys of its own"]
     place[change.path[-1]] = change.value
     return []
+
+
+def _replace(raw: dict[str, Any], changes: Sequence[Override]) -> None:
+    """Takes out of the file what an override says in the other of two forms."""
+    given = {change.path for change in changes}
+    for change in changes:
+        section, other = change.path[0], ALTERNATIVES.get(change.path)
+        if other and change.value is not None and (section, other) not in given:
+            raw[section].pop(other, None)
 
 
 def _line(where: str, changes: Sequence[Override], problem: Problem) -> str:

@@ -6,8 +6,9 @@ import fcntl
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import optuna
@@ -19,6 +20,7 @@ from gancompress.errors import CheckpointError, RecipeError
 
 JOURNAL = "journal:"  # of an address: the rest is a file
 PATIENCE_SECONDS = 60  # that a process waits for others to be done with a SQLite file
+TRIES = 5  # to open a database whose tables another worker is making
 CONNECT_SECONDS = 10  # until a server counts as out of reach
 _CONNECT_ARGS = {  # by SQLAlchemy's name of the driver
     "pysqlite": {"timeout": PATIENCE_SECONDS},
@@ -33,7 +35,12 @@ STORAGE_ERRORS = (
     optuna.exceptions.StorageInternalError,
     json.JSONDecodeError,  # a line of a journal
 )
-_DRIVERS = {"postgresql": "psycopg2-binary", "mysql": "pymysql"}  # package of a usual one
+_DRIVERS = {  # by the same name, what pip calls it
+    "psycopg": "'psycopg[binary]'",
+    "psycopg2": "psycopg2-binary",
+    "mysqldb": "mysqlclient",
+    "mysqlconnector": "mysql-connector-python",
+}
 
 
 class Storage:
@@ -79,9 +86,14 @@ class Storage:
     def _rows(self, url: sqlalchemy.URL) -> BaseStorage:
         where = f"search.storage: {self.label}"
         try:
+            for _ in range(TRIES):
+                # Of workers that begin at once on an empty database, one makes the tables.
+                with suppress(sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+                    return self._opened(url)
+                time.sleep(1)
             return self._opened(url)
         except ImportError as error:
-            package = _DRIVERS.get(url.get_backend_name(), error.name or url.drivername)
+            package = _DRIVERS.get(url.get_dialect().driver, error.name or url.drivername)
             raise RecipeError(
                 f"{where} needs a driver that is not installed; pip install {package}"
             ) from None

@@ -44,6 +44,14 @@ def test_a_file_names_its_recipe_unless_it_says_otherwise(good: Path) -> None:
     assert load_recipe(good, ["name=other"]).name == "other"
 
 
+def test_an_override_takes_the_place_of_the_other_form(good: Path) -> None:
+    made = load_recipe(good, ["search.budget_macs=5", "space.preset=channels-32"])
+    assert (made.search.budget_macs, made.search.reduction) == (5, None)
+    assert (made.space.preset, made.space.widths) == ("channels-32", None)
+    with pytest.raises(RecipeError, match="reduction=2: given beside budget_macs"):
+        load_recipe(good, ["search.budget_macs=5", "search.reduction=2"])
+
+
 def test_overrides_set_dotted_keys_with_yaml_values(good: Path) -> None:
     made = load_recipe(
         good,
@@ -112,7 +120,8 @@ steps: 5
         'bad.yaml: export.formats.1: found "onx"; one of safetensors, pt2, onnx; '
         'did you mean "onnx"?',
         'bad.yaml: sede: unknown key; did you mean "seed"?',
-        'bad.yaml: steps: unknown key here; did you mean "teacher.steps" or "supernet.steps"?',
+        'bad.yaml: steps: unknown key here; did you mean "teacher.steps" or "supernet.steps" or '
+        '"finetune.steps"?',
     ]
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from searching import LANDSCAPE, process, work
 
+from gancompress.errors import RecipeError
+from gancompress.search.storage import Storage
 from gancompress.search.workers import BEAT, WORKER, Worker
 
 pytestmark = pytest.mark.usefixtures("no_wait_for_the_disk")
@@ -36,6 +38,7 @@ def killed(place: Path | str, folder: Path, kills: int, candidates: int, seconds
     for kill in range(kills):
         wanted = (kill + 1) * candidates // (kills + 2)
         while not begun.exists() or len(begun.read_text().split()) < wanted:
+            assert any(one.is_alive() for one in workers), "see what they said on stderr"
             time.sleep(0.002)
         time.sleep(float(rng.uniform(0, seconds)))
         chosen = int(rng.integers(4))
@@ -77,6 +80,29 @@ def test_four_workers_lose_nothing_when_one_is_killed(tmp_path: Path, kind: str)
 def test_a_hundred_kills_in_a_row_lose_nothing(tmp_path: Path, kind: str) -> None:
     place = tmp_path / "study.db" if kind == "sqlite" else f"journal:{tmp_path / 'study.log'}"
     check(killed(place, tmp_path / "log", 100, 102, 0.1), 100, 102)
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("postgres:/x", "found 'postgres:/x'; postgresql://USER@HOST/DATABASE, "),
+        ("redis://h/0", "found 'redis://h/0'; postgresql://"),
+        ("oracle+cx_oracle://u:secret@h/d", r"oracle\+cx_oracle://u:\*\*\*@h/d needs a driver"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_refused_without_its_password(
+    place: str, expected: str
+) -> None:
+    with pytest.raises(RecipeError, match=f"^search.storage: {expected}"):
+        Storage(place)
+
+
+def test_a_server_out_of_reach_is_refused_in_one_line() -> None:
+    pytest.importorskip("psycopg")
+    place = "postgresql://u:secret@127.0.0.1:1/d"
+    with pytest.raises(RecipeError, match="cannot be reached .*; check address") as refused:
+        Storage(place)
+    assert "secret" not in str(refused.value) and "\n" not in str(refused.value)
 
 
 @pytest.mark.slow
