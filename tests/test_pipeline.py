@@ -129,9 +129,10 @@ def test_budgets_of_packaged_recipes_can_be_met(name: str, tmp_path: Path) -> No
 def test_every_packaged_recipe_runs_at_toy_size(name: str, pairs: Path, tmp_path: Path) -> None:
     data = toy_data(load_recipe(name), pairs, tmp_path)
     formats = ["safetensors", "pt2", "onnx"] if name == "quickstart" else ["safetensors"]
+    few = ["finetune.steps=2", "search.first_images=3"] if name == "quickstart" else []
     recipe = load_recipe(
         name,
-        [*data, *TOY, "task.critic_width=4", f"run={tmp_path / name}", "precision=float32",
+        [*data, *few, *TOY, "task.critic_width=4", f"run={tmp_path / name}", "precision=float32",
          f"export.formats={json.dumps(formats)}", "search.more_reductions=[]"],
     )  # fmt: skip
     said = run_all(recipe)
