@@ -245,9 +245,8 @@ def bench(given: argparse.Namespace) -> None:
         look = FirstLook(judge, pieces.teacher, images)
         setups[images] = watch.now() - begun
         looks[images] = Way(pieces.nets(), look.score, range(count))
-    for i, arch in enumerate(
-        tqdm(archs, "archs", leave=False)
-    ):  # in turn: all feel what else runs
+    for i, arch in enumerate(tqdm(archs, "archs", leave=False)):
+        # Way after way for each arch, so that all feel alike what else the machine does.
         for way in (plain, full, *looks.values()):
             if i in way.places:
                 way.take(arch, watch)

@@ -31,6 +31,7 @@ OTHER = {  # how a setting whose value says nothing to a reader is named when it
     "judging": "other images or other features",
     "space": "another search space",
 }
+WAYS_OUT = "search in another run folder, or give --redo to set this search aside"
 DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
 Setting = str | int | float | None
 
@@ -140,7 +141,7 @@ class Studies:
                 said = OTHER.get(key, f"{key} {old!r}, not {new!r}")
                 raise RunError(
                     f"{self._storage.label}: study {self._prefix + name!r} was made with {said}; "
-                    "search in another run folder or under another recipe name, or give --redo"
+                    + ("give the recipe another name=" if self._prefix else WAYS_OUT)
                 )
 
 

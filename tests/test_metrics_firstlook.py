@@ -156,9 +156,12 @@ def test_a_forecast_leaves_alone_what_noise_alone_puts_right() -> None:
 
 
 def test_a_forecast_from_few_scores_is_the_look_and_a_constant() -> None:
-    looks = looks_of(3)
-    forecast = Forecast.fitted("fd", looks, [x["fd"] + 5 for x in looks])
-    assert [forecast(x) for x in looks] == pytest.approx([x["fd"] + 5 for x in looks])
+    looks = looks_of(5)
+    missed = [5.0, -1.0, 2.0, 9.0, 0.0]  # 3 on average
+    forecast = Forecast.fitted(
+        "fd", looks, [x["fd"] + m for x, m in zip(looks, missed, strict=True)]
+    )
+    assert [forecast(x) for x in looks] == pytest.approx([x["fd"] + 3 for x in looks])
 
 
 def test_a_forecast_from_nothing_is_the_look() -> None:

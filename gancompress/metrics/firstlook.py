@@ -3,18 +3,18 @@
 Kendall's tau of estimates and full scores ("fd", 256 images, EffNet-Lite0, random archs), and the
 share of the full score's time that an estimate takes:
 
-    images  time   quickstart, 120 archs     cyclegan-maps, 60 archs
-                   as estimated, forecast    as estimated, forecast
-    24       9 %   0.80          0.86        0.72          0.82
-    32      12 %   0.82          0.88        0.76          0.82
-    48      19 %   0.85          0.90        0.82          0.86
-    64      25 %   0.89          0.93        0.85          0.88
+    images  time   quickstart, 120   cyclegan-maps, 60   pix2pix-unet-maps, 60
+                    look  forecast     look  forecast          look  forecast
+    24      11 %    0.80    0.86       0.72    0.82            0.83    0.88
+    32      15 %    0.82    0.88       0.76    0.81            0.85    0.88
+    48      21 %    0.85    0.90       0.82    0.86            0.90    0.91
+    64      27 %    0.89    0.93       0.85    0.88            0.90    0.91
 
 "Forecast" is how a search ends: the best fifth and ten others are measured in full, the rest are
-told by a `Forecast` fitted on those. The winner was among the best five of every estimate. The
-distance of 64 images as they are, evenly spread: 0.79 and 0.79. What is cheaper ranks too badly:
-the mean distance of 64 outputs to the teacher's 0.34, to the targets 0.27, of their features to
-those of the teacher's 0.47, of the targets 0.58 (quickstart).
+told by a `Forecast` fitted on those. The best arch was in the first six places of every look. The
+distance of 64 images as they are, evenly spread: 0.82 and 0.79 (quickstart, cyclegan-maps). What is
+cheaper ranks too badly: the mean distance of 64 outputs to the teacher's 0.34, to the targets 0.27,
+of their features to those of the teacher's 0.47, of the targets 0.58 (quickstart).
 """
 
 from __future__ import annotations

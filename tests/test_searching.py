@@ -1,0 +1,165 @@
+"""The stage search as the command does it: rows, first look, random search, several workers."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from images import save_pairs
+
+from gancompress import pipeline
+from gancompress.artefacts import exported_of, stage_of
+from gancompress.errors import BudgetError
+from gancompress.recipe import Recipe
+from gancompress.recipefile import load_recipe
+from gancompress.runs import Run
+
+pytest.importorskip("efficientnet_lite_pytorch")
+
+TOY = (
+    "teacher={width: 6, steps: 2, batch_size: 4}", "space={widths: [6, 4, 3, 2]}",
+    "family.blocks=1", "supernet.steps=2", "supernet.batch_size=4", "supernet.init=teacher",
+    "task={name: pix2pix, critic_width: 4, critic_layers: 1}", "metrics.features=effnet-lite0",
+    "metrics.images=4", "export={formats: [safetensors], images: 2, latency_repeats: 1}",
+    "workers=0", "device=cpu", "threads=1",
+    "search={reduction: 1.5, more_reductions: [3], images: 6, first_images: 3, candidates: 10, "
+    "population: 4}",
+)  # fmt: skip
+ROWS = ["compressed", "3x smaller"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of images, and beside it a run with teacher and supernet."""
+    folder = tmp_path_factory.mktemp("searching")
+    save_pairs(folder / "data", 24, 32, 32)
+    for stage in ("teacher", "supernet"):
+        pipeline.run_stage(recipe_of(folder, folder / "run"), stage, quiet)
+    return folder
+
+
+def options(folder: Path, run: Path, *more: str) -> list[str]:
+    sizes = "load_size: 32, crop_size: 32, flip: false, search_fraction: 0.3, test_fraction: 0.3"
+    data = f"data={{name: pairs, folder: {folder}/data, {sizes}}}"
+    return ["edges2shoes", data, *TOY, f"run={run}", *more]
+
+
+def recipe_of(folder: Path, run: Path, *more: str) -> Recipe:
+    name, *changes = options(folder, run, *more)
+    return load_recipe(name, changes)
+
+
+def quiet(text: str) -> None:
+    """What these stages say is not looked at."""
+
+
+def searched(trained: Path, run: Path, *more: str) -> dict[str, Any]:
+    """The front of a search in a copy of the run."""
+    if not run.exists():
+        shutil.copytree(trained / "run", run)
+    pipeline.run_stage(recipe_of(trained, run, *more), "search", quiet)
+    return dict(json.loads((run / "search" / "front.json").read_text()))
+
+
+def told(run: Path) -> list[dict[str, Any]]:
+    return list(json.loads((run / "search" / "trials.json").read_text()))
+
+
+@pytest.mark.parametrize("algorithm", ["pareto", "evolution"])
+def test_winners_are_the_best_of_all_that_was_measured_in_full(
+    trained: Path, tmp_path: Path, algorithm: str
+) -> None:
+    front = searched(trained, tmp_path / "run", f"search.algorithm={algorithm}")
+    hunts = told(tmp_path / "run")
+    named = ["search"] if algorithm == "pareto" else ROWS
+    assert [hunt["name"] for hunt in hunts] == [*named, *(f"{row}, random" for row in ROWS)]
+    assert [hunt["is_baseline"] for hunt in hunts] == [False] * len(named) + [True, True]
+    full = [one for hunt in hunts for one in hunt["full"]]
+    assert [winner["row"] for winner in front["winners"]] == ROWS
+    for winner in front["winners"]:
+        inside = [o for o in full if o["costs"]["macs"] <= winner["budget_macs"]]
+        assert winner["scores"]["fd"] == min(one["scores"]["fd"] for one in inside)
+        assert winner["costs"]["macs"] <= winner["limits"]["macs"] == winner["budget_macs"]
+        both = [winner["by_search"]["scores"]["fd"], winner["by_chance"]["scores"]["fd"]]
+        assert winner["scores"]["fd"] == min(both)
+    assert front["points"][-1]["scores"]["fd"] == min(one["scores"]["fd"] for one in full)
+    assert {"macs", "macs_true", "params", "activation_bytes"} < set(front["teacher"]["costs"])
+
+
+def test_all_are_looked_at_and_few_are_measured_in_full(trained: Path, tmp_path: Path) -> None:
+    front = searched(trained, tmp_path / "run", "search.candidates=16", "search.survivors=0.1")
+    hunt = told(tmp_path / "run")[0]
+    assert len(hunt["first_look"]) == 16 > len(hunt["full"])
+    archs = [str(one["arch"]) for one in hunt["first_look"]]
+    assert {str(one["arch"]) for one in hunt["full"]} < set(archs)
+    assert all(set(one["scores"]) == {"fd", "kid", "l1"} for one in hunt["full"])
+    assert all(isinstance(one["forecast"], float) for one in hunt["first_look"])
+    assert front["first_look"]["n"] >= len(hunt["full"])
+    (tmp_path / "once").mkdir()
+    searched(trained, tmp_path / "once" / "run", "search.first_images=0", "search.baseline=false")
+    (only,) = told(tmp_path / "once" / "run")
+    assert only["first_look"] is None and len(only["full"]) == 10
+
+
+def test_workers_that_begin_together_end_with_one_front(trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained / "run", run)
+    command = [sys.executable, "-m", "gancompress", "search", *options(trained, run)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    workers = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    said = [worker.communicate(timeout=120) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], said
+    for hunt in told(run):
+        for kind in ("first_look", "full"):
+            archs = [str(one["arch"]) for one in hunt[kind]]
+            assert len(archs) == len(set(archs))
+    assert sum(b"compressed:" in out for out, _ in said) == 1  # one of them wrote the front
+    assert all(b"front.json" in out for out, _ in said)
+    again = subprocess.run(command, env=environment, capture_output=True, timeout=120)
+    assert b"done already" in again.stdout
+
+
+def test_an_export_within_a_budget_of_its_own_picks_from_the_front(
+    trained: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    front = searched(trained, run)
+    point = front["points"][len(front["points"]) // 2]
+    most = point["costs"]["macs"]
+    recipe = recipe_of(trained, run, f"export.budget_macs={most}")
+    first, *others = exported_of(recipe, Run(run))
+    assert {"family": first.arch.family, "slots": first.arch.values} == point["arch"]
+    assert [other.row for other in others] == ROWS
+    said: list[str] = []
+    pipeline.run_stages(recipe, ["export"], said.append)
+    card = json.loads((run / f"export-{most}" / "card.json").read_text())
+    assert list(card["archs"]) == [f"at most {most:,} MACs", *ROWS]
+    assert card["archs"][f"at most {most:,} MACs"] == point["arch"]
+    assert not stage_of(recipe_of(trained, run), Run(run), "export").path.exists()
+    low = recipe_of(trained, run, "export.budget_macs=10")
+    with pytest.raises(BudgetError, match="export.budget_macs: 10 is below all that the search"):
+        pipeline.run_stages(low, ["export"], said.append)
+
+
+def test_budgets_hold_together_and_contradictions_are_refused_before_training(
+    trained: Path, tmp_path: Path
+) -> None:
+    free = searched(trained, tmp_path / "run")
+    params = min(point["costs"]["params"] for point in free["points"]) + 1
+    tight = (f"search.budget_params={params}", "search.more_reductions=[]")
+    (tmp_path / "tight").mkdir()
+    front = searched(trained, tmp_path / "tight" / "run", *tight)
+    measured = [one for hunt in told(tmp_path / "tight" / "run") for one in hunt["full"]]
+    assert measured and all(one["costs"]["params"] <= params for one in measured)
+    assert front["winners"][0]["limits"]["params"] == params
+    nowhere = recipe_of(trained, tmp_path / "none", "search.budget_params=10")
+    with pytest.raises(BudgetError, match=r"search.budget_params: 10 is below the smallest"):
+        pipeline.preflight(nowhere, ["teacher"])
+    assert not (tmp_path / "none").exists()
