@@ -27,7 +27,8 @@ class Override:
     value: Any
 
 
-ALTERNATIVES = {  # of two keys of which a recipe has exactly one: the other
+# Of two keys of which a recipe has exactly one: the other.
+ALTERNATIVES: dict[tuple[str, ...], str] = {
     ("search", "budget_macs"): "reduction",
     ("search", "reduction"): "budget_macs",
     ("space", "preset"): "widths",

@@ -142,9 +142,7 @@ def _next(quest: Quest, seen: Progress, seed: int) -> Arch | None:
     return quest.sampler.propose(rng, history, seen.pending)
 
 
-def _measure(
-    study: Study, claim: Claim, scores: Mapping[str, float] | None, how: Judging
-) -> None:
+def _measure(study: Study, claim: Claim, scores: Mapping[str, float] | None, how: Judging) -> None:
     """Scores the arch, if that was not done before, and records it."""
     try:
         study.record(claim, how.score(claim.arch) if scores is None else scores)
