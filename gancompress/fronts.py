@@ -15,9 +15,9 @@ from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
 from gancompress.search.front import best_of, front, plain
 from gancompress.search.limits import Limit, admitted
+from gancompress.search.record import Measured
 from gancompress.search.run import Judging
 from gancompress.search.rungs import Rungs, agreement
-from gancompress.search.study import Measured
 
 Say = Callable[[str], None]
 BASELINE = "random"  # how the names of random searches end

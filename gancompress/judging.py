@@ -26,7 +26,6 @@ class Judges:
         self.evaluator = evaluator_of(recipe, "search", run, images=section.images)
         self.teacher = teacher_net(recipe, run)
         self._weights = run.stage("supernet").hash()
-        self._features = recipe.metrics.features
         self.full = self._judging(self._figures, section.objective, self.evaluator.n)
         self.first = None
         if 0 < section.first_images < self.evaluator.n:
@@ -49,6 +48,7 @@ class Judges:
         self, score: Callable[[Arch], Mapping[str, float]], objective: str, images: int
     ) -> Judging:
         better = METRICS[objective].better if objective in METRICS else "min"
-        seen = [self.evaluator.content_hash, self._features, self.evaluator.n, images]
+        how = self.evaluator
+        seen = [how.content_hash, how.features_identity, how.n, images]
         told = hashlib.sha256(json.dumps(seen).encode()).hexdigest()
         return Judging(score, objective, better, self._weights, told)

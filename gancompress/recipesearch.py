@@ -57,7 +57,7 @@ class SearchSection(BaseModel):
         64, ge=0, description="images all are judged on first; 0: all are judged in full at once"
     )
     survivors: Real = Field(
-        0.2, gt=0, le=1, description="share of them that is then judged on all `images`"
+        0.15, gt=0, le=1, description="share of them that is then judged on all `images`"
     )
     baseline: bool = Field(True, description="search as many archs at random too, to compare with")
     storage: str | None = Field(

@@ -17,11 +17,12 @@ from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.limits import Costs, Limit
+from gancompress.search.record import Setting
 from gancompress.search.run import Quest
 from gancompress.search.rungs import PROBES, Rungs, climb
 from gancompress.search.samplers import make_sampler
 from gancompress.search.storage import Storage
-from gancompress.search.study import Setting, Studies
+from gancompress.search.study import Studies
 from gancompress.search.surrogate import need_scikit_learn
 from gancompress.search.workers import Worker
 

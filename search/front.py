@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gancompress.search.study import Measured
+from gancompress.search.record import Measured
 
 
 def signed(one: Measured, objective: str, better: str) -> float:

@@ -16,7 +16,8 @@ from gancompress.errors import CheckpointError
 from gancompress.search.front import best_of
 from gancompress.search.limits import Costs
 from gancompress.search.proposals import History, Sampler
-from gancompress.search.study import Claim, Kept, Measured, Progress, Setting, Studies, Study
+from gancompress.search.record import Claim, Kept, Measured, Progress, Setting
+from gancompress.search.study import Studies, Study
 
 SEARCH_STREAM = 5  # of random numbers: default_rng([seed, stream, archs claimed so far])
 WAIT_SECONDS = 0.5  # between looks at what other workers are still measuring

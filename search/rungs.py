@@ -16,8 +16,9 @@ from gancompress.arch import Arch, SearchSpace
 from gancompress.ranks import kendall_tau
 from gancompress.search.limits import Costs, Limit, admitted
 from gancompress.search.proposals import History, seen_in
+from gancompress.search.record import Measured
 from gancompress.search.run import Judging, Quest, SearchResult, search
-from gancompress.search.study import Measured, Studies
+from gancompress.search.study import Studies
 
 PROBES = 8  # of those that fall out, spread over the ranking: they tell what the first look misses
 ROW_SURVIVORS = 2  # of each row, however small the share

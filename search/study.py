@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -20,11 +19,20 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gancompress.arch import Arch, SearchSpace
 from gancompress.errors import MetricError, RunError
+from gancompress.search.record import (
+    COST_PREFIX,
+    SCORE_PREFIX,
+    Claim,
+    Kept,
+    Measured,
+    Progress,
+    Setting,
+    arch_of,
+    measured_of,
+)
 from gancompress.search.storage import STORAGE_ERRORS, Storage, file_errors
 from gancompress.search.workers import BEAT, WORKER, Worker
 
-COST_PREFIX = "cost "  # of the user attributes that hold what an arch costs
-SCORE_PREFIX = "score "  # and its figures
 WITHDRAWN = "withdrawn"  # of a claim that came second: nobody need take it up
 OTHER = {  # how a setting whose value says nothing to a reader is named when it differs
     "supernet": "another supernet (its weights differ)",
@@ -33,49 +41,6 @@ OTHER = {  # how a setting whose value says nothing to a reader is named when it
 }
 WAYS_OUT = "search in another run folder, or give --redo to set this search aside"
 DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
-Setting = str | int | float | None
-
-
-@dataclass(frozen=True)
-class Measured:
-    """An arch that was measured: what it costs, and all its figures, by name."""
-
-    arch: Arch
-    costs: dict[str, float]
-    scores: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """An arch that this process is measuring."""
-
-    arch: Arch
-    costs: dict[str, float]
-    trial: int  # the storage's number of it
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One look at a study: what was measured, is being measured, and was left by the dead."""
-
-    done: tuple[Measured, ...]  # in the order in which they were claimed
-    pending: tuple[Arch, ...]
-    abandoned: tuple[Arch, ...]
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What decides which archs a study proposes and what their scores mean.
-
-    objectives: the scores and costs that are the trials' values, each "min" or "max" for better.
-    supernet, judging: hashes of what the scores depend on beside the arch; figures are used again
-    in other studies where both are equal.
-    """
-
-    objectives: tuple[tuple[str, str], ...]
-    supernet: str
-    judging: str
-    settings: Mapping[str, Setting]
 
 
 class Studies:
@@ -186,13 +151,13 @@ class Study:
                 if not state.is_finished() and self._is_dead(trial):
                     state = self._fail(trial._trial_id)
                 if state == TrialState.COMPLETE:
-                    done.append(_of_trial(trial, self._label))
+                    done.append(measured_of(trial, self._label))
                 elif "arch" not in trial.user_attrs or trial.user_attrs.get(WITHDRAWN):
                     continue  # of another program, or of nobody
                 elif state == TrialState.RUNNING:
-                    pending.append(_arch(trial, self._label))
+                    pending.append(arch_of(trial, self._label))
                 elif state == TrialState.FAIL:
-                    abandoned.append(_arch(trial, self._label))
+                    abandoned.append(arch_of(trial, self._label))
         seen = {*pending, *(one.arch for one in done)}
         free = dict.fromkeys(arch for arch in abandoned if arch not in seen)
         return Progress(tuple(done), tuple(pending), tuple(free))
@@ -298,20 +263,7 @@ class Study:
 
 def _done(storage: BaseStorage, number: int, label: str) -> tuple[Measured, ...]:
     trials = storage.get_all_trials(number, deepcopy=False, states=(TrialState.COMPLETE,))
-    return tuple(_of_trial(trial, label) for trial in trials)
-
-
-def _of_trial(trial: FrozenTrial, label: str) -> Measured:
-    def named(prefix: str) -> dict[str, float]:
-        found = {k.removeprefix(prefix): v for k, v in attributes.items() if k.startswith(prefix)}
-        return dict(sorted(found.items()))
-
-    attributes = trial.user_attrs
-    return Measured(_arch(trial, label), named(COST_PREFIX), named(SCORE_PREFIX))
-
-
-def _arch(trial: FrozenTrial, label: str) -> Arch:
-    return Arch.from_json(trial.user_attrs.get("arch", ""), f"{label}, trial {trial.number}")
+    return tuple(measured_of(trial, label) for trial in trials)
 
 
 def _plain(space: SearchSpace, kept: Kept) -> dict[str, Setting]:

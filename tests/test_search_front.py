@@ -6,7 +6,7 @@ from search_landscape import RESNET
 
 from gancompress.arch import Arch
 from gancompress.search.front import best_of, front, plain
-from gancompress.search.study import Measured
+from gancompress.search.record import Measured
 
 
 def some_measured(seed: int, count: int = 60) -> list[Measured]:

@@ -16,10 +16,11 @@ from searching import BUDGET, LANDSCAPE, SPACE, costs, score, within
 from gancompress.arch import Arch
 from gancompress.errors import RunError
 from gancompress.search.front import best_of, front, plain
+from gancompress.search.record import Measured
 from gancompress.search.run import SEARCH_STREAM, Judging, Quest, SearchResult, search
 from gancompress.search.samplers import make_sampler
 from gancompress.search.storage import Storage
-from gancompress.search.study import Measured, Studies
+from gancompress.search.study import Studies
 from gancompress.search.workers import Worker
 
 Scored = Callable[[Arch], dict[str, float]]

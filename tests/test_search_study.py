@@ -15,8 +15,9 @@ from search_landscape import small_space
 
 from gancompress.arch import Arch
 from gancompress.errors import CheckpointError, MetricError, RunError
+from gancompress.search.record import Claim, Kept, Measured, Progress
 from gancompress.search.storage import Storage
-from gancompress.search.study import Claim, Kept, Measured, Progress, Studies, Study
+from gancompress.search.study import Studies, Study
 from gancompress.search.workers import Worker
 
 SPACE = small_space(op=("dense", "separable"))
