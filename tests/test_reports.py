@@ -94,6 +94,14 @@ def test_progress_counts_what_breaks_the_limits_as_an_evaluation_only() -> None:
     assert len(sections.progress(front, hunts)) == 1 and sections.progress(front, []) == []
 
 
+def test_progress_of_two_rungs_is_told_by_full_scores_where_they_were_proposed() -> None:
+    front = toy_front()
+    looks = (point(20, 1, 8), point(20, 9, 16), point(20, 2, 24), point(20, 3, 32))
+    hunts = [Hunt("search", False, looks, (point(20, 5, 24), point(20, 6, 16)))]
+    curve = sections._best(front, front.winners[0], hunts, "search")
+    assert curve == Curve("search", (2, 3, 4), (6.0, 5.0, 5.0))
+
+
 def test_best_so_far_turns_with_the_objective() -> None:
     assert best_so_far([3, 5, 2, 4], True) == [3, 3, 2, 2]
     assert best_so_far([3, 5, 2, 4], False) == [3, 5, 5, 5]

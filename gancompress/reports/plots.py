@@ -91,7 +91,7 @@ def progress_curves(panels: Mapping[str, Sequence[Curve]], name: str, score: str
                 label=curve.name,
             )  # fmt: skip
             axes.plot(curve.steps[-1], curve.values[-1], "o", color=ink, ms=3.5)
-        axes.set_xlabel("candidates measured in full")
+        axes.set_xlabel("candidates proposed")
         axes.set_ylabel(f"best {score} so far")
         axes.legend()
 

@@ -165,18 +165,27 @@ def progress(front: Front, hunts: Sequence[Hunt]) -> list[str]:
 
 
 def _best(front: Front, winner: Winner, hunts: Sequence[Hunt], name: str) -> Curve | None:
-    """Candidates outside the row's limits count as evaluations, but not as the best."""
+    """Candidates in the order in which they were proposed; those outside the row's limits, or that
+    fell out after a first look, count as evaluations, but not as the best."""
     worst = math.inf if front.is_lower_better else -math.inf
     scores = [
-        point.scores.get(front.objective, worst)
+        full.get(front.objective, worst)
         if all(point.costs.get(c, 0) <= most for c, most in winner.limits.items())
         else worst
         for hunt in hunts
-        for point in hunt.full
+        for point, full in _proposed(hunt)
     ]
     best = best_so_far(scores, front.is_lower_better)
     known = [(n, score) for n, score in enumerate(best, 1) if math.isfinite(score)]
     return Curve(name, *zip(*known, strict=True)) if known else None
+
+
+def _proposed(hunt: Hunt) -> list[tuple[Point, Mapping[str, float]]]:
+    """Every candidate in order, and its scores in full, none if it was only looked at."""
+    if not hunt.first_look:
+        return [(point, point.scores) for point in hunt.full]
+    full = {point.arch: point.scores for point in hunt.full}
+    return [(point, full.get(point.arch, {})) for point in hunt.first_look]
 
 
 def first_look_scatter(front: Front, hunts: Sequence[Hunt]) -> str | None:
