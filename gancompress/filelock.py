@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gancompress.errors import CheckpointError
@@ -32,17 +34,18 @@ class FileLock:
     def is_held(self) -> bool:
         return self._close is not None
 
-    def acquire(self, *, shared: bool = False) -> str | None:
+    def acquire(self, *, shared: bool = False, wait: bool = False) -> str | None:
         """Takes the lock, or returns the process that holds it ("unknown" where unreadable).
 
-        shared: beside others that take it so.
+        shared: beside others that take it so. wait: until it is free, so that None is returned.
         Raises: CheckpointError if the lock file cannot be made.
         """
         if self._close is not None:
             return None
         handle = self._open()
         try:
-            fcntl.lockf(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.lockf(handle, kind if wait else kind | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.read(handle, 20).decode(errors="replace").strip()
             os.close(handle)
@@ -70,6 +73,17 @@ class FileLock:
         if self._close is not None:
             self._close()
             self._close = None
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process at a time; the others wait. Raises: CheckpointError as `FileLock.acquire`."""
+    lock = FileLock(path)
+    lock.acquire(wait=True)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def is_held_elsewhere(path: Path) -> bool | None:

@@ -15,6 +15,7 @@ from gancompress.arch import Arch
 from gancompress.checkpoint import read_json, write_json
 from gancompress.errors import ArchError, CheckpointError, RunError
 from gancompress.nets.family import Part
+from gancompress.ranks import kendall_tau, spearman
 from gancompress.slots import Value
 
 Values = tuple[Value, ...]
@@ -217,17 +218,12 @@ def accuracy(predicted_ms: Sequence[float], measured_ms: Sequence[float]) -> Acc
     """How these predictions compare with these measurements."""
     predicted, measured = np.asarray(predicted_ms), np.asarray(measured_ms)
     errors = np.abs(predicted / measured - 1)
-    spearman = kendall = None
-    if len(set(predicted)) > 1 and len(set(measured)) > 1:
-        stats = importlib.import_module("scipy.stats")  # here: importing it takes a second
-        spearman = float(stats.spearmanr(predicted, measured).statistic)
-        kendall = float(stats.kendalltau(predicted, measured).statistic)
     return Accuracy(
         generators=len(measured),
         median_error=float(np.median(errors)),
         p90_error=float(np.percentile(errors, 90)),
-        spearman=spearman,
-        kendall=kendall,
+        spearman=spearman(predicted_ms, measured_ms),
+        kendall=kendall_tau(predicted_ms, measured_ms),
         least_ms=float(measured.min()),
         most_ms=float(measured.max()),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +24,6 @@ WARMUP = 3  # runs of each that are not counted
 # alike: at most so many, and so many bytes of weights and inputs (or one that has more).
 GROUP, GROUP_BYTES = 128, 2**30
 EXPORTED = 16  # layers that go through one export
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
 Ready = tuple[str, Call, int]  # key, what is timed, bytes that it holds
@@ -168,19 +166,6 @@ def _copied(given: Any) -> Any:
     if isinstance(given, dict):
         return {name: _copied(one) for name, one in given.items()}
     return given
-
-
-def keep_memory() -> None:
-    """From now on freed memory stays with the process, where the C library is glibc.
-
-    A network that runs again and again gets the same memory again. A layer by itself, with others'
-    inputs held beside it, was given fresh pages by the system each time: 220 a run in a ResNet at
-    128x128, so that predictions were 20 % off where they were most.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(_MMAP_THRESHOLD, 2**25)  # the largest that every glibc takes
 
 
 @contextmanager

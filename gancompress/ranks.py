@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Sequence
 
 FEWEST = 3  # of fewer, a rank correlation says nothing
 
 
+def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Spearman's rank correlation; None as for `kendall_tau`."""
+    return _correlation("spearmanr", one, other)
+
+
 def kendall_tau(one: Sequence[float], other: Sequence[float]) -> float | None:
     """Kendall's tau-b, 1 for equal orders; None of fewer than FEWEST, or where all are alike."""
-    if len(one) < FEWEST:
+    return _correlation("kendalltau", one, other)
+
+
+def _correlation(name: str, one: Sequence[float], other: Sequence[float]) -> float | None:
+    if len(one) < FEWEST or len(set(one)) < 2 or len(set(other)) < 2:
         return None
     stats = importlib.import_module("scipy.stats")  # here: importing it takes a second
-    tau = float(stats.kendalltau(one, other).statistic)
-    return None if math.isnan(tau) else tau
+    return float(getattr(stats, name)(one, other).statistic)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from gancompress.artefacts import evaluator_of
 from gancompress.budgets import costs_of, rows_of
-from gancompress.filelock import FileLock
+from gancompress.filelock import alone
 from gancompress.fronts import BASELINE, Say, inside, write_front
 from gancompress.judging import Judges
 from gancompress.recipe import Recipe
@@ -25,8 +23,6 @@ from gancompress.search.storage import Storage
 from gancompress.search.study import Studies
 from gancompress.search.surrogate import need_scikit_learn
 from gancompress.search.workers import Worker
-
-WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ def search_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
             hunt = Hunt(f"{row}, more", "evolution", rows[row], section.population)
             found[hunt.name] = _hunted(recipe, studies, judges, costs, hunt)
         worker.sweep()
-    with _alone(stage):
+    with alone(stage.root / f".{stage.name}-report.lock"):
         if not stage.is_finished():
             write_front(recipe, stage, judges, rows, found, say)
 
@@ -127,15 +123,3 @@ def _hunted(recipe: Recipe, studies: Studies, judges: Judges, costs: Costs, hunt
         probes=0 if hunt.algorithm == BASELINE else PROBES,
         seed=recipe.seed,
     )
-
-
-@contextmanager
-def _alone(stage: StageDir) -> Iterator[None]:
-    """One worker of this run at a time; the others wait."""
-    lock = FileLock(stage.root / f".{stage.name}-report.lock")
-    while lock.acquire() is not None:
-        time.sleep(WAIT_SECONDS)
-    try:
-        yield
-    finally:
-        lock.release()

@@ -34,10 +34,11 @@ from gancompress.latencytable import (
     spread,
 )
 from gancompress.layerconfigs import Layout, layout_of
-from gancompress.layertimes import WARMUP, keep_memory, time_layers, time_networks
+from gancompress.layertimes import WARMUP, time_layers, time_networks
 from gancompress.measurements import Measurements, Times, medians
 from gancompress.nets.family import Part
 from gancompress.parts import find_parts
+from gancompress.process import settle
 from gancompress.recipe import Recipe
 from gancompress.runs import Run
 
@@ -60,7 +61,7 @@ def measure_tables(
     network's parts.
     """
     places = places_of(recipe, only, say)
-    keep_memory()
+    settle()  # or layers by themselves are given fresh pages every time: predictions 20 % off
     with _lock(places[0].folder):
         if redo:
             _set_aside(places, say)

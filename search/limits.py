@@ -11,13 +11,6 @@ from gancompress.arch import Arch
 # ever falls when a width grows.
 Costs = Callable[[Arch], Mapping[str, float]]
 
-UNITS = {
-    "macs": "MACs",
-    "params": "parameters",
-    "activation_bytes": "bytes of activations",
-    "latency_ms": "ms",
-}
-
 
 @dataclass(frozen=True)
 class Limit:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from gancompress.arch import Arch, SearchSpace
 from gancompress.errors import CheckpointError
-from gancompress.search.front import best_of
+from gancompress.search.front import best_of, signed
 from gancompress.search.limits import Costs
 from gancompress.search.proposals import History, Sampler
 from gancompress.search.record import Claim, Kept, Measured, Progress, Setting
@@ -41,8 +41,7 @@ class Judging:
 
     def signed(self, one: Measured) -> float:
         """The objective, turned so that lower is better."""
-        value = one.scores[self.objective]
-        return value if self.better == "min" else -value
+        return signed(one, self.objective, self.better)
 
 
 @dataclass(frozen=True)

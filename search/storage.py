@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from gancompress.errors import CheckpointError, RecipeError
+from gancompress.filelock import FileLock, alone
 
 JOURNAL = "journal:"  # of an address: the rest is a file
 PATIENCE_SECONDS = 60  # that a process waits for others to be done with a SQLite file
@@ -80,7 +79,7 @@ class Storage:
     def _file(self, path: Path, url: sqlalchemy.URL) -> BaseStorage:
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_file(path)
-        with file_errors(str(path)), _alone(path.with_name(f".{path.name}.lock")):
+        with file_errors(str(path)), alone(path.with_name(f".{path.name}.lock")):
             return self._opened(url)  # makes the tables
 
     def _rows(self, url: sqlalchemy.URL) -> BaseStorage:
@@ -144,27 +143,13 @@ class _JournalLock(JournalFileOpenLock):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
-        self._path = path
-        self._handle = -1
+        self._lock = FileLock(path)
 
     def acquire(self) -> bool:
-        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-        fcntl.lockf(self._handle, fcntl.LOCK_EX)
-        return True
+        return self._lock.acquire(wait=True) is None
 
     def release(self) -> None:
-        os.close(self._handle)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One process at a time, others wait."""
-    lock = _JournalLock(path)
-    lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        self._lock.release()
 
 
 def _check_file(path: Path) -> None:

@@ -64,13 +64,6 @@ class Studies:
             self._check(number, name, _plain(space, kept))
         return Study(self._storage, self._worker, number, space, [o for o, _ in kept.objectives])
 
-    def names(self) -> list[str]:
-        """These studies' names, in the order of their creation."""
-        with file_errors(self._storage.label):
-            names = [study.study_name for study in self._storage.optuna.get_all_studies()]
-        start = len(self._prefix)
-        return [name[start:] for name in names if name.startswith(self._prefix)]
-
     def known(self, supernet: str, judging: str) -> dict[str, dict[str, float]]:
         """By arch key, the figures that any study of the storage has of that context."""
         found: dict[str, dict[str, float]] = {}
@@ -134,11 +127,6 @@ class Study:
         self._distributions: dict[str, BaseDistribution] = {
             slot: CategoricalDistribution(values) for slot, values in space.choices
         }
-
-    def measured(self) -> tuple[Measured, ...]:
-        """What was measured, in the order in which it was claimed."""
-        with file_errors(self._label):
-            return _done(self._storage, self._number, self._label)
 
     def look(self) -> Progress:
         """What was measured and is being measured; claims of dead workers are marked as failed."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -132,22 +130,3 @@ def test_one_thread_is_timed_by_its_own_time() -> None:
     start = two.clock()
     time.sleep(0.05)
     assert two.clock() - start >= 0.05
-
-
-def test_kept_memory_is_not_asked_of_the_system_again() -> None:
-    """In a process of its own: without it the first rounds take their 65 536 pages anew."""
-    program = """if True:
-        import resource, torch
-        from gancompress import layertimes
-        layertimes.keep_memory()
-        pages = []
-        for _ in range(6):
-            held = [torch.ones(2**21) for _ in range(32)]  # 8 MB each
-            del held
-            pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-        print(pages[-1] - pages[0])
-    """
-    ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert int(ran.stdout) < 65_536

@@ -54,8 +54,7 @@ def test_figures_come_back_to_the_last_bit_and_in_order(tmp_path: Path) -> None:
         study = file.study("main", SPACE, KEPT)
         added = [add(study, a, l1=float(rng.random()), fd=float(rng.normal())) for a in archs]
     with opened(tmp_path / "study.db") as file:
-        found = file.study("main", SPACE, KEPT).measured()
-        assert file.names() == ["main"]
+        found = file.study("main", SPACE, KEPT).look().done
     assert list(found) == added
     assert [one.arch for one in found] == archs
 
@@ -86,7 +85,7 @@ def test_any_folder_name_will_do(tmp_path: Path, folder: str) -> None:
         add(file.study("main", SPACE, KEPT), SPACE.smallest, fd=1.0)
     assert path.is_file()
     with opened(path) as file:
-        assert len(file.study("main", SPACE, KEPT).measured()) == 1
+        assert len(file.study("main", SPACE, KEPT).look().done) == 1
 
 
 def test_optuna_says_nothing(tmp_path: Path) -> None:
@@ -149,7 +148,7 @@ def test_who_was_taken_for_dead_loses_its_claim(tmp_path: Path) -> None:
         claimed = claim(study, SPACE.smallest)
         study.give_back(claimed)
         assert study.record(claimed, {"fd": 1.0}) is None
-        assert study.measured() == ()
+        assert study.look().done == ()
 
 
 def test_trials_of_another_program_are_passed_over(tmp_path: Path) -> None:
@@ -183,7 +182,7 @@ def test_other_settings_are_refused(tmp_path: Path, changed: dict[str, Any], exp
             file.study("main", SPACE, replace(KEPT, **changed))
         with pytest.raises(RunError, match="made with another search space"):
             file.study("main", small_space(), KEPT)
-        assert file.study("main", SPACE, KEPT).measured() == (done,)
+        assert file.study("main", SPACE, KEPT).look().done == (done,)
 
 
 def test_known_gathers_all_studies_of_one_context(tmp_path: Path) -> None:
@@ -207,7 +206,7 @@ def test_figures_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
             study.record(claimed, {"fd": 1.0, "l1": value})
         with pytest.raises(MetricError, match="search: the score has no 'fd'; it has kid, l1"):
             study.record(claimed, {"l1": 1.0, "kid": 1.0})
-        assert study.measured() == ()
+        assert study.look().done == ()
 
 
 def damage(path: Path, how: str) -> None:
@@ -268,4 +267,4 @@ def test_full_disk_is_reported_and_loses_nothing(
             for arch in itertools.islice(SPACE.all(), 1, None):
                 add(study, arch, fd=1.0)
     with opened(path) as file:
-        assert file.study("main", SPACE, KEPT).measured()[0] == done
+        assert file.study("main", SPACE, KEPT).look().done[0] == done

@@ -61,7 +61,7 @@ def killed(place: Path | str, folder: Path, kills: int, candidates: int, seconds
     )
 
 
-def check(found: Outcome, kills: int, candidates: int) -> None:
+def check_nothing_is_lost(found: Outcome, kills: int, candidates: int) -> None:
     assert len(set(found.trials)) == len(found.trials) == candidates
     assert set(found.ended) == set(found.begun) == set(found.trials)
     # Begun anew is what a killed worker had begun and not recorded, at most one arch each.
@@ -72,14 +72,14 @@ def check(found: Outcome, kills: int, candidates: int) -> None:
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_four_workers_lose_nothing_when_one_is_killed(tmp_path: Path, kind: str) -> None:
     place = tmp_path / "study.db" if kind == "sqlite" else f"journal:{tmp_path / 'study.log'}"
-    check(killed(place, tmp_path / "log", 1, 40, 0.02), 1, 40)
+    check_nothing_is_lost(killed(place, tmp_path / "log", 1, 40, 0.02), 1, 40)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_a_hundred_kills_in_a_row_lose_nothing(tmp_path: Path, kind: str) -> None:
     place = tmp_path / "study.db" if kind == "sqlite" else f"journal:{tmp_path / 'study.log'}"
-    check(killed(place, tmp_path / "log", 100, 102, 0.1), 100, 102)
+    check_nothing_is_lost(killed(place, tmp_path / "log", 100, 102, 0.1), 100, 102)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_database_server_serves_many_workers(tmp_path: Path) -> None:
     place = os.environ.get("GANCOMPRESS_TEST_STORAGE")
     if not place:
         pytest.skip("GANCOMPRESS_TEST_STORAGE names no server")
-    check(killed(place, tmp_path / "log", 3, 40, 0.1), 3, 40)
+    check_nothing_is_lost(killed(place, tmp_path / "log", 3, 40, 0.1), 3, 40)
 
 
 def test_a_worker_of_another_machine_is_dead_after_its_silence(

@@ -143,16 +143,6 @@ class Evaluator:
         return self._batches
 
     @property
-    def is_paired(self) -> bool:
-        """Whether "target" is the true answer to "input", not just one of its kind."""
-        return self._dataset.paired
-
-    @property
-    def content_hash(self) -> str:
-        """Changes with any image of the split that generators are scored on."""
-        return self._dataset.content_hash(self._split)
-
-    @property
     def features_identity(self) -> str:
         """Changes with the feature network and its precision; "" without one."""
         return f"{self._features.identity} {self._feature_precision}" if self._features else ""
@@ -180,9 +170,9 @@ class Evaluator:
         Args:
             generate: inputs (N, C, H, W) in [-1, 1] on the evaluator's device → images of the
                 targets' shape; called without gradients, batch by batch, always in one order.
-        resamples: how many random halvings of the images the intervals of the metrics on
-            features are made of; 0 makes none, and so do fewer images than FEWEST.
-        seed: of the halvings. The images, and style codes with them, are always the same.
+            resamples: how many random halvings of the images the intervals of the metrics on
+                features are made of; 0 makes none, and so do fewer images than FEWEST.
+            seed: of the halvings. The images, and style codes with them, are always the same.
 
         Raises: MetricError if an image is not finite or not of its target's shape.
         """
