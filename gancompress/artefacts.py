@@ -227,7 +227,7 @@ def finetuned_of(run: Run) -> list[Finetuned]:
 
     Raises: CheckpointError.
     """
-    if not has_finetuned(run):
+    if not run.stage("finetune").is_up_to_date():
         return []
     path = run.stage("finetune").artefact()
     return [
@@ -239,15 +239,3 @@ def finetuned_of(run: Run) -> list[Finetuned]:
         )
         for g in read_json(path)["generators"]
     ]
-
-
-def has_finetuned(run: Run) -> bool:
-    """Whether the stage finetune is finished, and made from what the run holds now."""
-    stage = run.stage("finetune")
-    if not stage.is_finished():
-        return False
-    parents = {name: run.stage(name) for name in stage.record()["parents"]}
-    return all(
-        parent.is_finished() and parent.hash() == stage.record()["parents"][name]
-        for name, parent in parents.items()
-    )

@@ -9,7 +9,7 @@ from itertools import takewhile
 import torch
 
 from gancompress import assemble, distributed
-from gancompress.artefacts import has_finetuned, load_teacher, stage_of
+from gancompress.artefacts import load_teacher, stage_of
 from gancompress.budgets import check_budgets
 from gancompress.checkpoint import save_tensors
 from gancompress.distill.supernet import Distilling, train_supernet
@@ -92,7 +92,8 @@ def run_stage(recipe: Recipe, name: str, say: Say = print, *, redo: bool = False
 
 def parents_of(run: Run, name: str) -> tuple[str, ...]:
     """The stages that this one reads; for export the fine-tuned generators too, if there are."""
-    further = ("finetune",) if name == "export" and has_finetuned(run) else ()
+    has_finetuned = run.stage("finetune").is_up_to_date()
+    further = ("finetune",) if name == "export" and has_finetuned else ()
     return (*PARENTS[name], *further)
 
 

@@ -177,6 +177,7 @@ def _results(source: Source) -> dict[str, Any]:
         "tiles": sections.tiles(rows),
         "tables": sections.final_tables(rows) if rows else [],
         "other_tables": others,
+        "is_stale": stage.is_finished() and not stage.is_up_to_date(),
         "picture": Markup(picture_uri(picture)) if rows and picture.is_file() else None,
         "export_command": source.command("export"),
     }
@@ -256,7 +257,8 @@ def _accounts(source: Source) -> dict[str, Any]:
         record, time = stage.record(), times.get(name)
         took = "not noted" if time is None else duration(time.seconds)
         commands = "" if time is None else str(time.commands)
-        lines.append((name, "done" if record["finished"] else "not finished", took, commands))
+        state = "done" if stage.is_up_to_date() else "done, of other results than the run's now"
+        lines.append((name, state if record["finished"] else "not finished", took, commands))
         made_with = record.get("versions")
         if isinstance(made_with, dict):
             text = ", ".join(f"{key} {value}" for key, value in made_with.items())

@@ -184,6 +184,16 @@ class StageDir:
     def is_finished(self) -> bool:
         return self.record_path.exists() and bool(self.record()["finished"])
 
+    def is_up_to_date(self) -> bool:
+        """Whether the stage is finished, and made from what its parents hold now."""
+        if not self.is_finished():
+            return False
+        parents = {name: StageDir(self.root, name) for name in self.record()["parents"]}
+        return all(
+            parent.is_finished() and parent.hash() == self.record()["parents"][name]
+            for name, parent in parents.items()
+        )
+
     @property
     def record_path(self) -> Path:
         return self.path / "stage.json"

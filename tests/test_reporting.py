@@ -194,6 +194,18 @@ def test_exports_of_other_budgets_are_shown_and_those_set_aside_are_not(
     assert not {"export.1", "export-half.1"} & set(found.words)
 
 
+def test_a_table_of_an_earlier_search_is_told_to_be_one(done: Recipe, tmp_path: Path) -> None:
+    root = copied(done, tmp_path / "run")
+    assert "earlier result" not in Page(reporting.render(reporting.source_of(root))).text
+    front, record = root / "search" / "front.json", root / "search" / "stage.json"
+    front.write_text(front.read_text() + " ")
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({**content, "sha256": file_hash(front)}))
+    page = Page(reporting.render(reporting.source_of(root)))
+    assert "of an earlier result than the rest of the page: gancompress export" in page.text
+    assert page.text.count("done, of other results") == 2  # fine-tuning and export
+
+
 def test_names_from_files_stay_words(done: Recipe, tmp_path: Path) -> None:
     root = copied(done, tmp_path / "run")
     evil = "</script><script>alert(1)</script>$x_{$"

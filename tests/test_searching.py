@@ -6,14 +6,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from images import save_pairs
 
 from gancompress import pipeline
+from gancompress.arch import Arch
 from gancompress.artefacts import exported_of, stage_of
-from gancompress.errors import BudgetError
+from gancompress.errors import BudgetError, RunError
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.runs import Run
@@ -146,6 +148,30 @@ def test_an_export_within_a_budget_of_its_own_picks_from_the_front(
     low = recipe_of(trained, run, "export.budget_macs=10")
     with pytest.raises(BudgetError, match="export.budget_macs: 10 is below all that the search"):
         pipeline.run_stages(low, ["export"], said.append)
+
+
+def test_a_front_of_latency_keeps_its_budget(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = ("search.cost=latency_ms", "search.budget_latency_ms=12", "search.more_reductions=[]")
+    with pytest.raises(RunError, match="no latency table yet; run `gancompress latency-table"):
+        pipeline.preflight(recipe_of(trained, tmp_path / "run", *timed), ["teacher"])
+
+    def ms(arch: Arch) -> float:
+        return 2.0 * arch.width("stem.width") + arch.width("up.1.width")
+
+    table = SimpleNamespace(ms=ms)
+    monkeypatch.setattr("gancompress.budgets.table_of", lambda recipe, run, runtime: table)
+    front = searched(trained, tmp_path / "run", *timed)
+    measured = [one for hunt in told(tmp_path / "run") for one in hunt["full"]]
+    assert measured and all(one["costs"]["latency_ms"] <= 12 for one in measured)
+    points = [(p["costs"]["latency_ms"], p["scores"]["fd"]) for p in front["points"]]
+    assert points == sorted(points) and [fd for _, fd in points] == sorted(
+        (fd for _, fd in points), reverse=True
+    )
+    for point in front["points"]:
+        arch = Arch.of(point["arch"]["family"], point["arch"]["slots"])
+        assert point["costs"]["latency_ms"] == ms(arch)
 
 
 def test_budgets_hold_together_and_contradictions_are_refused_before_training(

@@ -143,6 +143,11 @@ class Evaluator:
         return self._batches
 
     @property
+    def content_hash(self) -> str:
+        """Changes with any image of the split that generators are scored on."""
+        return self._dataset.content_hash(self._split)
+
+    @property
     def features_identity(self) -> str:
         """Changes with the feature network and its precision; "" without one."""
         return f"{self._features.identity} {self._feature_precision}" if self._features else ""
