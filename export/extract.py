@@ -7,17 +7,16 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import weights
-from gancompress.export.card import Card, Run
+from gancompress.export.card import Card, Run, Source
 from gancompress.export.formats import FORMATS, require
 from gancompress.export.program import first_line, static_note
 from gancompress.export.verify import verify
@@ -39,30 +38,29 @@ class Exported:
 
 
 def write_all(
-    net: nn.Module,
-    arch: Arch,
-    card: Card,
+    source: Source,
     *,
     formats: Sequence[str],
     folder: Path | str,
-    example: Tensor,
     reference: Run,
     inputs: Sequence[Tensor],
 ) -> list[Exported]:
-    """Writes `net` in every format, compares each file with `reference`, then replaces `folder`.
+    """Writes a network in every format, compares each file with `reference`, replaces `folder`.
 
-    net: the extracted network; it is not changed. example (N, C, H, W): one input of the size that
-    `card` names. reference and inputs: see `verify`. When anything fails, `folder` is as before.
+    source.net: the extracted network, on any device; it is not changed. reference and inputs: see
+    `verify`. When anything fails, `folder` is as before.
     Raises: ExportError or CheckpointError.
     """
-    entries = {name: require(name) for name in formats}
-    plain = copy.deepcopy(net).to("cpu", torch.float32).eval().requires_grad_(False)
-    fixed = "" if card.is_static else _fixed_size(plain, card, example.cpu())
-    kept = card.static() if fixed else card
+    entries, card = {name: require(name) for name in formats}, source.card
+    plain = copy.deepcopy(source.net).to("cpu", torch.float32).eval().requires_grad_(False)
+    source = replace(source, net=plain, example=source.example.cpu())
+    fixed = "" if card.is_static else _fixed_size(plain, card, source.example)
+    if fixed:
+        source = replace(source, card=card.static())
     folder, done = Path(folder), []
     with staging(folder) as temporary:
         for name, entry in entries.items():
-            written = entry.write(plain, arch, kept, temporary, example.cpu())
+            written = entry.write(source, temporary)
             # A file that claims to take other sizes shows it on one.
             more = [] if written.is_static else [_other_size(x, card) for x in inputs[:1]]
             own = card.options.get("file") if name == "safetensors" else None

@@ -7,12 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor, nn
-
-from gancompress.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import onnx_file, program, weights
-from gancompress.export.card import Card, Run, Written
+from gancompress.export.card import Model, Source, Written
 
 
 @dataclass(frozen=True)
@@ -26,8 +23,8 @@ class Format:
     """
 
     files: tuple[str, ...]
-    write: Callable[[nn.Module, Arch, Card, Path, Tensor], Written]
-    load: Callable[[Path], Run]
+    write: Callable[[Source, Path], Written]
+    load: Callable[[Path], Model]
     tolerance: float
     reason: str
     packages: tuple[str, ...] = ()

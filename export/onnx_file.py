@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gancompress.arch import Arch
 from gancompress.checkpoint import write_bytes
 from gancompress.errors import ExportError
-from gancompress.export.card import Card, Run, Written, guarded, manifest_text, read_manifest
+from gancompress.export.card import Model, Source, Written, manifest_text, read_manifest
 from gancompress.export.program import first_line, trace
 
 MODEL = "model.onnx"
@@ -20,7 +19,7 @@ MANIFEST = "gancompress"  # the key of the model's metadata that holds `card.man
 OPSET = 20  # the newest that torch's exporter writes itself, without a version conversion
 
 
-def write(net: nn.Module, arch: Arch, card: Card, folder: Path, example: Tensor) -> Written:
+def write(source: Source, folder: Path) -> Written:
     """Writes one file with the weights inside; `input` and `output` as (N, C, H, W) in [-1, 1].
 
     Batch, height and width are free, or batch alone with a note why. Goes through `trace`, as the
@@ -28,7 +27,7 @@ def write(net: nn.Module, arch: Arch, card: Card, folder: Path, example: Tensor)
     Raises: ExportError if the network has no ONNX form or the checker refuses it, CheckpointError
     if the folder cannot be written.
     """
-    traced, path = trace(net, card, example), folder / MODEL
+    traced, path = trace(source.net, source.card, source.example), folder / MODEL
     try:
         program = torch.onnx.export(
             traced.program,
@@ -43,7 +42,7 @@ def write(net: nn.Module, arch: Arch, card: Card, folder: Path, example: Tensor)
         )
     except RuntimeError as error:  # torch.onnx.OnnxExporterError is one
         raise ExportError(f"{path}: this network has no ONNX form ({first_line(error)})") from error
-    write_bytes(path, _content(program, manifest_text(arch, traced.card), path))
+    write_bytes(path, _content(program, manifest_text(source.arch, traced.card), path))
     return Written(path, (path,), traced.card.is_static, traced.note)
 
 
@@ -68,7 +67,7 @@ def _content(program: Any, about: str, path: Path) -> bytes:
     return content
 
 
-def load_run(path: Path) -> Run:
+def load_run(path: Path) -> Model:
     """The model in `path` under onnxruntime on the CPU, with as many threads as torch has now.
 
     Raises: ExportError if the file is missing, truncated or none of ours.
@@ -90,10 +89,10 @@ def load_run(path: Path) -> Run:
     except broken:
         raise ExportError(f"{path}: truncated or not an ONNX model; export it again") from None
     text = session.get_modelmeta().custom_metadata_map.get(MANIFEST, "")
-    _, card = read_manifest(text, str(path))
+    arch, card = read_manifest(text, str(path))
 
     def run(x: Tensor) -> Tensor:
         (out,) = session.run(["output"], {"input": x.detach().cpu().contiguous().numpy()})
         return torch.from_numpy(out)
 
-    return guarded(run, card, str(path))
+    return Model(run, arch, card, str(path))

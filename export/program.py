@@ -12,11 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from gancompress.arch import Arch
 from gancompress.checkpoint import write_bytes
 from gancompress.errors import ExportError
 from gancompress.export.archive import MODEL, checked, pack, unpack
-from gancompress.export.card import Card, Run, Written, guarded, manifest_text, read_manifest
+from gancompress.export.card import (
+    Card,
+    Model,
+    Source,
+    Written,
+    manifest_text,
+    read_manifest,
+)
 
 PROGRAM = "model.pt2"
 MANIFEST = "card.json"  # the record of the archive that holds `card.manifest`
@@ -56,10 +62,10 @@ def trace(net: nn.Module, card: Card, example: Tensor) -> Traced:
     raise ExportError(f"export: torch.export cannot trace this network ({reason})")
 
 
-def write(net: nn.Module, arch: Arch, card: Card, folder: Path, example: Tensor) -> Written:
+def write(source: Source, folder: Path) -> Written:
     """Writes the program. Raises: ExportError as `trace`, CheckpointError as `write_bytes`."""
-    traced, path = trace(net, card, example), folder / PROGRAM
-    write_bytes(path, _content(traced.program, manifest_text(arch, traced.card)))
+    traced, path = trace(source.net, source.card, source.example), folder / PROGRAM
+    write_bytes(path, _content(traced.program, manifest_text(source.arch, traced.card)))
     return Written(path, (path,), traced.card.is_static, traced.note)
 
 
@@ -94,7 +100,7 @@ def _content(program: ExportedProgram, about: str) -> bytes:
     return pack(records).getvalue()
 
 
-def load_run(path: Path) -> Run:
+def load_run(path: Path) -> Model:
     """The program in `path`, on the CPU, checking its inputs.
 
     Safe with a file from anywhere: `archive.checked` has the reasons. Plain torch reads the
@@ -114,5 +120,5 @@ def load_run(path: Path) -> Run:
             f"{path}: torch {torch.__version__} cannot read this program ({first_line(error)}); "
             "export it again with this version"
         ) from error
-    _, card = read_manifest(extra[MANIFEST], str(path))
-    return guarded(net, card, str(path))
+    arch, card = read_manifest(extra[MANIFEST], str(path))
+    return Model(net, arch, card, str(path))

@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from gancompress.arch import Arch
 from gancompress.checkpoint import load_tensors, read_json, save_tensors, write_json
 from gancompress.errors import ArchError, ExportError
-from gancompress.export.card import Card, Run, Written, guarded, manifest, read_manifest
+from gancompress.export.card import Card, Model, Source, Written, manifest, read_manifest
 from gancompress.nets import FAMILIES
 
 WEIGHTS, ARCH = "model.safetensors", "arch.json"
 
 
-def write(net: nn.Module, arch: Arch, card: Card, folder: Path, example: Tensor) -> Written:
+def write(source: Source, folder: Path) -> Written:
     """Writes both files. Raises: CheckpointError if the folder cannot be written."""
     weights, about = folder / WEIGHTS, folder / ARCH
     # The arch is in both files, so that a pair put together from two exports is noticed.
-    save_tensors(weights, net.state_dict(), {"arch": arch.key})
-    write_json(about, manifest(arch, card))
-    return Written(weights, (weights, about), card.is_static)
+    save_tensors(weights, source.net.state_dict(), {"arch": source.arch.key})
+    write_json(about, manifest(source.arch, source.card))
+    return Written(weights, (weights, about), source.card.is_static)
 
 
 def load(folder: Path | str, file: Path | str | None = None) -> nn.Module:
@@ -37,13 +37,13 @@ def load(folder: Path | str, file: Path | str | None = None) -> nn.Module:
     return _rebuild(Path(folder), file)[0]
 
 
-def load_run(path: Path, file: Path | str | None = None) -> Run:
+def load_run(path: Path, file: Path | str | None = None) -> Model:
     """`load` for the folder of `path` (a file of the pair), checking its inputs."""
-    net, card = _rebuild(path.parent, file)
-    return guarded(net, card, str(path))
+    net, arch, card = _rebuild(path.parent, file)
+    return Model(net, arch, card, str(path))
 
 
-def _rebuild(folder: Path, file: Path | str | None) -> tuple[nn.Module, Card]:
+def _rebuild(folder: Path, file: Path | str | None) -> tuple[nn.Module, Arch, Card]:
     about, weights = folder / ARCH, folder / WEIGHTS
     arch, card = read_manifest(json.dumps(read_json(about)), str(about))
     tensors, meta = load_tensors(weights)
@@ -66,4 +66,4 @@ def _rebuild(folder: Path, file: Path | str | None) -> tuple[nn.Module, Card]:
     except (ArchError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise ExportError(f"{about}: does not rebuild {weights} ({reason}); export again") from None
-    return net.eval(), card
+    return net.eval(), arch, card

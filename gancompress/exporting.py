@@ -26,7 +26,7 @@ from gancompress.artefacts import (
     teacher_net,
 )
 from gancompress.checkpoint import write_json, write_text
-from gancompress.export.card import Card
+from gancompress.export.card import Card, Source
 from gancompress.export.extract import Exported, write_all
 from gancompress.export.formats import FORMATS, missing, require
 from gancompress.export.latency import Latency, paired_latency
@@ -166,7 +166,7 @@ def measure(recipe: Recipe, nets: Nets, example: Tensor, *, with_onnx: bool) -> 
             for name, (net, arch) in nets.items() if with_onnx else ():
                 card = _card(recipe, arch)
                 plain = copy.deepcopy(net).cpu()
-                written = FORMATS["onnx"].write(plain, arch, card, Path(folder), example)
+                written = FORMATS["onnx"].write(Source(plain, arch, card, example), Path(folder))
                 runs[name, "onnxruntime"] = partial(FORMATS["onnx"].load(written.path), example)
             numbered = {str(i): run for i, run in enumerate(runs.values())}
             timed = paired_latency(numbered, recipe.export.latency_repeats)
@@ -197,12 +197,9 @@ def _write(
         reference = supernet.subnet(arch, dict(net.named_buffers()))
     try:
         return write_all(
-            net,
-            arch,
-            _card(recipe, arch),
+            Source(net, arch, _card(recipe, arch), inputs[:1]),
             formats=formats,
             folder=stage.path / "model",
-            example=inputs[:1],
             reference=reference,
             inputs=[inputs[i : i + 1] for i in range(min(VERIFIED_IMAGES, len(inputs)))],
         )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gancompress.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import onnx_file
-from gancompress.export.card import Card
+from gancompress.export.card import Card, Source
 from gancompress.export.latency import Call
 from gancompress.export.program import first_line
 from gancompress.layerconfigs import tensors_of
@@ -95,7 +95,7 @@ class OnnxRuntime:
     def network(self, net: nn.Module, arch: Arch, image: Tensor) -> Call:
         # Of fixed size: traced in a third of the time, and as fast as the file with free sizes.
         with TemporaryDirectory() as folder:
-            written = onnx_file.write(net, arch, self.card.static(), Path(folder), image)
+            written = onnx_file.write(Source(net, arch, self.card.static(), image), Path(folder))
             return partial(onnx_file.load_run(written.path), image)
 
 

@@ -20,7 +20,7 @@ from gancompress.arch import Arch, SearchSpace
 from gancompress.cost import CostModel, network_cost
 from gancompress.distill.taps import tapped
 from gancompress.export import weights
-from gancompress.export.card import Card
+from gancompress.export.card import Card, Source
 from gancompress.nets import FAMILIES, Family
 from gancompress.nets.blocks import OPERATORS
 from gancompress.nets.features import ONE, Bands
@@ -229,7 +229,7 @@ def check_exported_weights_rebuild_the_network(case: Case, folder: Path) -> None
     options = case.family.options
     card = Card(options, channels, 3, (size[0], size[1]), case.family.size_multiple)
     for arch in case.archs(3, seed=8):
-        weights.write(supernet.extract(arch), arch, card, folder, x)
+        weights.write(Source(supernet.extract(arch), arch, card, x), folder)
         with torch.no_grad():
             again = weights.load(folder, options.get("file"))
             assert torch.equal(again(x), supernet(arch, x)), arch.key

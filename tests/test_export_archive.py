@@ -13,7 +13,7 @@ from gancompress.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import program
 from gancompress.export.archive import CONSTANTS, MODEL, SAMPLES, WEIGHTS, checked, pack, unpack
-from gancompress.export.card import Card
+from gancompress.export.card import Card, Source
 from gancompress.nets.norms import InstanceNorm
 
 
@@ -24,7 +24,7 @@ def records(tmp_path_factory):
     # Trainable, and of a norm that would be traced in its training form with gradients on.
     net = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), InstanceNorm(1), nn.Tanh()).eval()
     card = Card({}, 1, 1, (8, 8), 2)
-    written = program.write(net, Arch.of("toy", {}), card, folder, torch.zeros(1, 1, 8, 8))
+    written = program.write(Source(net, Arch.of("toy", {}), card, torch.zeros(1, 1, 8, 8)), folder)
     return unpack(written.path.read_bytes(), "x")
 
 

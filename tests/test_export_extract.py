@@ -9,7 +9,7 @@ from torch import nn
 from gancompress.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import extract
-from gancompress.export.card import Card, Written
+from gancompress.export.card import Card, Source, Written
 from gancompress.export.extract import staging, write_all
 from gancompress.export.formats import FORMATS, Format
 from gancompress.export.verify import difference, verify
@@ -28,12 +28,9 @@ def net(seed=0):
 
 def export(folder, generator, *, reference=None, formats=("safetensors",), inputs=(X,), card=CARD):
     return write_all(
-        generator,
-        ARCH,
-        card,
+        Source(generator, ARCH, card, X),
         formats=formats,
         folder=folder,
-        example=X,
         reference=reference or generator,
         inputs=inputs,
     )
@@ -137,7 +134,7 @@ def test_network_of_one_size_gives_a_file_of_one_size(tmp_path):
 
 
 def stub(answer, tolerance=0.0, is_static=True):
-    def write(net, arch, card, folder, example):
+    def write(source, folder):
         path = folder / "stub"
         path.write_text("")
         return Written(path, (path,), is_static)

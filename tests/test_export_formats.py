@@ -14,7 +14,7 @@ from gancompress import export
 from gancompress.arch import Arch
 from gancompress.errors import CheckpointError, ExportError
 from gancompress.export import formats
-from gancompress.export.card import Card, manifest_text, read_manifest
+from gancompress.export.card import Card, Source, manifest_text, read_manifest
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing, require
 from gancompress.nets import FAMILIES
@@ -47,12 +47,9 @@ def images(seed, *shape):
 def exports(supernet, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "export"
     done = write_all(
-        supernet.extract(ARCH),
-        ARCH,
-        CARD,
+        Source(supernet.extract(ARCH), ARCH, CARD, images(0, 1, 4, 32, 32)),
         formats=USABLE,
         folder=folder,
-        example=images(0, 1, 4, 32, 32),
         reference=supernet.subnet(ARCH),
         inputs=[images(1, 1, 4, 32, 32), images(2, 3, 4, 32, 32)],
     )
@@ -127,7 +124,7 @@ def test_equal_networks_give_equal_bytes_without_this_machines_paths(
     name, exports, supernet, tmp_path
 ):
     net = supernet.extract(ARCH).requires_grad_(False)
-    FORMATS[name].write(net, ARCH, CARD, tmp_path, images(0, 1, 4, 32, 32))
+    FORMATS[name].write(Source(net, ARCH, CARD, images(0, 1, 4, 32, 32)), tmp_path)
     for file in FORMATS[name].files:
         content = (tmp_path / file).read_bytes()
         assert content == (exports[name].path.parent / file).read_bytes()
@@ -234,7 +231,9 @@ class Branching(nn.Module):
 @pytest.mark.parametrize("name", [n for n in USABLE if n != "safetensors"])
 def test_size_is_fixed_with_the_reason_where_it_cannot_be_traced_free(name, tmp_path):
     x, card = images(3, 3, 1, 16, 16), Card({}, 1, 1, (16, 16), 4)
-    written = FORMATS[name].write(Branching().eval(), Arch.of("branching", {}), card, tmp_path, x)
+    written = FORMATS[name].write(
+        Source(Branching().eval(), Arch.of("branching", {}), card, x), tmp_path
+    )
     assert written.note.startswith("size fixed at 16x16: Constraints violated (4*height)")
     run = FORMATS[name].load(written.path)
     assert written.is_static and (run(x) - x.tanh()).abs().max() <= FORMATS[name].tolerance

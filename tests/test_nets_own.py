@@ -11,7 +11,7 @@ from gancompress.arch import Arch
 from gancompress.cost import CostModel, network_cost
 from gancompress.errors import ArchError, ExportError
 from gancompress.export import weights
-from gancompress.export.card import Card
+from gancompress.export.card import Card, Source
 from gancompress.nets import FAMILIES
 from gancompress.nets.own import OwnGenerator
 from gancompress.parts import find_parts
@@ -119,7 +119,8 @@ def test_networks_whose_parts_do_not_tell_are_measured_as_a_whole(tmp_path: Path
 def test_exported_weights_never_run_a_file_by_themselves(tmp_path: Path) -> None:
     family = OwnGenerator(file=str(EXAMPLE))
     net, arch = family.build(family.uniform(4)), family.uniform(4)
-    weights.write(net, arch, Card(family.options, 3, 3, (16, 16), 4), tmp_path, torch.zeros(1))
+    card = Card(family.options, 3, 3, (16, 16), 4)
+    weights.write(Source(net, arch, card, torch.zeros(1)), tmp_path)
     with pytest.raises(ExportError, match="code of its maker's own.*file="):
         weights.load(tmp_path)
     x = torch.rand(1, 3, 16, 16)

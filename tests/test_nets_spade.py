@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from gancompress.arch import Arch
 from gancompress.cost import Cost, layer_costs, network_cost
 from gancompress.errors import ArchError
-from gancompress.export.card import Card
+from gancompress.export.card import Card, Source
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
 from gancompress.nets.batchnorm import BatchNorm
@@ -184,7 +184,7 @@ def test_exported_files_take_every_multiple_of_the_smallest_map(tmp_path: Path) 
     formats = [name for name in FORMATS if not missing(name)]
     card = Card(family.options, 2, 3, (64, 64), family.size_multiple)
     written = write_all(
-        net, arch, card, formats=formats, folder=tmp_path, example=x, reference=net, inputs=[x]
+        Source(net, arch, card, x), formats=formats, folder=tmp_path, reference=net, inputs=[x]
     )
     wider = torch.randn(2, 2, 64, 96)
     for one in written:

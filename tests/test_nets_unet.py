@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from gancompress.arch import Arch
 from gancompress.cost import CostModel, network_cost
 from gancompress.errors import ArchError
-from gancompress.export.card import Card
+from gancompress.export.card import Card, Source
 from gancompress.export.formats import FORMATS, missing
 from gancompress.nets import FAMILIES
 from gancompress.nets.unet import UNet, Up
@@ -180,9 +180,8 @@ def test_exported_unet_answers_alike_at_any_size(name: str, tmp_path: Path) -> N
     arch = SMALL.uniform(3, "separable")  # the ends are dense
     net, multiple = SMALL.build(arch).eval(), SMALL.size_multiple
     card = Card(SMALL.options, SMALL.in_channels, SMALL.out_channels, (16, 16), multiple)
-    written = FORMATS[name].write(
-        net, arch, card, tmp_path, torch.randn(1, SMALL.in_channels, 16, 16)
-    )
+    source = Source(net, arch, card, torch.randn(1, SMALL.in_channels, 16, 16))
+    written = FORMATS[name].write(source, tmp_path)
     assert written.note == "" and not written.is_static
     x = torch.randn(3, SMALL.in_channels, 3 * multiple, 4 * multiple)
     with torch.no_grad():
