@@ -5,20 +5,23 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gancompress.errors import ExportError
 from gancompress.export import weights
-from gancompress.export.card import Card, Run, Source
+from gancompress.export.card import Card, Model, Run, Source, Written
 from gancompress.export.formats import FORMATS, require
 from gancompress.export.program import first_line, static_note
+from gancompress.export.rewrite import Rewritten, rewritten
 from gancompress.export.verify import verify
 
 
@@ -27,13 +30,16 @@ class Exported:
     """One format as it now lies on the disk.
 
     path: the file to load. bytes: of all its files. difference: the largest one to the supernet's
-    own output. note: what a reader should know, or empty.
+    own output. rewrites: how often each step of `rewrite.STEPS` changed the network. seconds: that
+    rewriting, writing and proving took. note: what a reader should know, or empty.
     """
 
     name: str
     path: Path
     bytes: int
     difference: float
+    rewrites: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
     note: str = ""
 
 
@@ -57,19 +63,51 @@ def write_all(
     fixed = "" if card.is_static else _fixed_size(plain, card, source.example)
     if fixed:
         source = replace(source, card=card.static())
+    # Formats with the same steps share one network, and what each makes of it.
+    arranged: dict[tuple[str, ...], Rewritten] = {(): Rewritten(source, {})}
     folder, done = Path(folder), []
     with staging(folder) as temporary:
         for name, entry in entries.items():
-            written = entry.write(source, temporary)
+            started = time.perf_counter()
+            if entry.steps not in arranged:
+                arranged[entry.steps] = rewritten(source, entry.steps)
+            given = arranged[entry.steps]
+            written = entry.write(given.source, temporary)
             # A file that claims to take other sizes shows it on one.
             more = [] if written.is_static else [_other_size(x, card) for x in inputs[:1]]
-            own = card.options.get("file") if name == "safetensors" else None
-            load = partial(weights.load_run, file=own) if own else None
+            load = partial(load_exported, name, options=card.options)
             largest = verify(written.path, name, reference, [*inputs, *more], load)
-            size = sum(file.stat().st_size for file in written.files)
-            path = folder / written.path.name
-            done.append(Exported(name, path, size, largest, written.note or fixed))
+            done.append(
+                Exported(
+                    name,
+                    folder / written.path.name,
+                    sum(file.stat().st_size for file in written.files),
+                    largest,
+                    given.counts,
+                    time.perf_counter() - started,
+                    written.note or given.note or fixed,
+                )
+            )
     return done
+
+
+def write_format(source: Source, name: str, folder: Path) -> Written:
+    """One format alone, its network rewritten as in `write_all` but not compared with anything.
+
+    Raises: ExportError, CheckpointError.
+    """
+    entry = require(name)
+    return entry.write(rewritten(source, entry.steps).source, folder)
+
+
+def load_exported(name: str, path: Path, options: Mapping[str, Any]) -> Model:
+    """A file of the format `name`, also where the generator is code of a user's own.
+
+    options: of the recipe's family, which names that code. Raises: ExportError.
+    """
+    if name == "safetensors" and "file" in options:
+        return weights.load_run(path, options["file"])
+    return FORMATS[name].load(path)
 
 
 def _other_size(x: Tensor, card: Card) -> Tensor:

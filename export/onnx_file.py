@@ -1,8 +1,9 @@
-"""The generator as `model.onnx`, run by onnxruntime. Needs the `onnx` extra."""
+"""The generator as `model.onnx` or `model-static.onnx`, run by onnxruntime. Needs extra `onnx`."""
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,43 +12,85 @@ from torch import Tensor
 
 from gancompress.checkpoint import write_bytes
 from gancompress.errors import ExportError
-from gancompress.export.card import Model, Source, Written, manifest_text, read_manifest
-from gancompress.export.program import first_line, trace
+from gancompress.export.card import Card, Model, Run, Source, Written, manifest_text, read_manifest
+from gancompress.export.program import Traced, first_line, traced, uncollected
 
-MODEL = "model.onnx"
+MODEL, STATIC = "model.onnx", "model-static.onnx"
 MANIFEST = "gancompress"  # the key of the model's metadata that holds `card.manifest`
 OPSET = 20  # the newest that torch's exporter writes itself, without a version conversion
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network as an ONNX ModelProto, which nobody changes; the card says if the size is fixed."""
+
+    model: Any
+    card: Card
+    note: str
 
 
 def write(source: Source, folder: Path) -> Written:
     """Writes one file with the weights inside; `input` and `output` as (N, C, H, W) in [-1, 1].
 
-    Batch, height and width are free, or batch alone with a note why. Goes through `trace`, as the
-    exporter by itself tries on where an axis cannot be free, and writes a file that is wrong there.
-    Raises: ExportError if the network has no ONNX form or the checker refuses it, CheckpointError
-    if the folder cannot be written.
+    Batch, height and width are free, or batch alone with a note why.
+    Raises: ExportError as `graph_of`, CheckpointError if the folder cannot be written.
     """
-    traced, path = trace(source.net, source.card, source.example), folder / MODEL
+    path = folder / MODEL
+    return save(graph_of(source, path), source, path)
+
+
+def write_static(source: Source, folder: Path) -> Written:
+    """`write` for the card's height and width alone: every shape but the batch's is a constant.
+
+    The batch stays free: fixing it too won nothing in onnxruntime (52.4 ms against 52.5, 256x256).
+    """
+    path = folder / STATIC
+    return save(graph_of(source, path, is_static=True), source, path)
+
+
+def save(graph: Graph, source: Source, path: Path) -> Written:
+    """Writes `graph` with its manifest. Raises: CheckpointError as `write_bytes`."""
+    write_bytes(path, content(graph.model, manifest_text(source.arch, graph.card)))
+    return Written(path, (path,), graph.card.is_static, graph.note)
+
+
+def graph_of(source: Source, path: Path, *, is_static: bool = False) -> Graph:
+    """The network's ONNX graph, made once for all formats that need it; `path` is for errors.
+
+    Raises: ExportError if the network has no ONNX form or the checker refuses it.
+    """
+    key = "static onnx" if is_static or source.card.is_static else "onnx"
+    if key not in source.made:
+        source.made[key] = _converted(traced(source, is_static=key != "onnx"), path)
+    graph: Graph = source.made[key]
+    return graph
+
+
+def _converted(program: Traced, path: Path) -> Graph:
+    """Goes through `trace`: by itself the exporter tries on where an axis cannot be free.
+
+    It then writes a file that is wrong.
+    """
     try:
-        program = torch.onnx.export(
-            traced.program,
-            (),
-            dynamo=True,
-            opset_version=OPSET,
-            external_data=False,
-            input_names=["input"],
-            output_names=["output"],
-            dynamic_shapes=(traced.axes,),  # here for the names of the axes alone
-            verbose=False,
-        )
+        with uncollected():
+            made = torch.onnx.export(
+                program.program,
+                (),
+                dynamo=True,
+                opset_version=OPSET,
+                external_data=False,
+                input_names=["input"],
+                output_names=["output"],
+                dynamic_shapes=(program.axes,),  # here for the names of the axes alone
+                verbose=False,
+            )
     except RuntimeError as error:  # torch.onnx.OnnxExporterError is one
         raise ExportError(f"{path}: this network has no ONNX form ({first_line(error)})") from error
-    write_bytes(path, _content(program, manifest_text(source.arch, traced.card), path))
-    return Written(path, (path,), traced.card.is_static, traced.note)
+    return Graph(_checked(made, path), program.card, program.note)
 
 
-def _content(program: Any, about: str, path: Path) -> bytes:
-    """The checked model's bytes, without the exporter's notes on each node.
+def _checked(program: Any, path: Path) -> Any:
+    """The checked ModelProto, without the exporter's notes on each node.
 
     The notes hold paths of the machine that exported, and outweigh a small generator.
     """
@@ -57,20 +100,28 @@ def _content(program: Any, about: str, path: Path) -> bytes:
         node.metadata_props.clear()
     for value in (*model.graph.inputs, *model.graph.outputs):
         value.metadata_props.clear()
-    model.metadata_props[MANIFEST] = about
     proto = program.model_proto
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"{path}: refused by onnx.checker ({first_line(error)})") from error
-    content: bytes = proto.SerializeToString(deterministic=True)
-    return content
+    return proto
 
 
-def load_run(path: Path) -> Model:
-    """The model in `path` under onnxruntime on the CPU, with as many threads as torch has now.
+def content(model: Any, about: str) -> bytes:
+    """The bytes of a ModelProto with the manifest `about`; equal models give equal bytes."""
+    onnx = importlib.import_module("onnx")
+    told = onnx.ModelProto()
+    told.CopyFrom(model)
+    onnx.helper.set_model_props(told, {MANIFEST: about})
+    whole: bytes = told.SerializeToString(deterministic=True)
+    return whole
 
-    Raises: ExportError if the file is missing, truncated or none of ours.
+
+def session(model: bytes, where: str) -> Any:
+    """An onnxruntime session on the CPU with as many threads as torch has now.
+
+    Raises: ExportError naming `where` if the bytes are no ONNX model.
     """
     runtime = importlib.import_module("onnxruntime")
     state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
@@ -78,21 +129,44 @@ def load_run(path: Path) -> Model:
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors alone: its warnings name nodes, which help no user
-    broken = (state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.Fail)
+    broken = (
+        state.InvalidProtobuf,
+        state.InvalidGraph,
+        state.InvalidArgument,
+        state.NotImplemented,
+        state.Fail,
+    )
     try:
-        session = runtime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ExportError(f"{path}: cannot be read ({reason}); give an .onnx file") from None
+        return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except broken:
-        raise ExportError(f"{path}: truncated or not an ONNX model; export it again") from None
-    text = session.get_modelmeta().custom_metadata_map.get(MANIFEST, "")
-    arch, card = read_manifest(text, str(path))
+        raise ExportError(f"{where}: truncated or not an ONNX model; export it again") from None
+
+
+def run_of(made: Any) -> Run:
+    """A session of ours as a function of tensors on the CPU."""
 
     def run(x: Tensor) -> Tensor:
-        (out,) = session.run(["output"], {"input": x.detach().cpu().contiguous().numpy()})
+        (out,) = made.run(["output"], {"input": x.detach().cpu().contiguous().numpy()})
         return torch.from_numpy(out)
 
-    return Model(run, arch, card, str(path))
+    return run
+
+
+def load_run(path: Path) -> Model:
+    """The model in `path` under onnxruntime on the CPU, with as many threads as torch has now.
+
+    Raises: ExportError if the file is missing, truncated or none of ours.
+    """
+    made = session(read(path, "an .onnx file"), str(path))
+    text = made.get_modelmeta().custom_metadata_map.get(MANIFEST, "")
+    arch, card = read_manifest(text, str(path))
+    return Model(run_of(made), arch, card, str(path))
+
+
+def read(path: Path, wanted: str) -> bytes:
+    """A file's bytes. Raises: ExportError saying what is `wanted` if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ExportError(f"{path}: cannot be read ({reason}); give {wanted}") from None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,7 @@ from gancompress.export.card import (
 )
 
 PROGRAM = "model.pt2"
+_NOTES = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack", "from_node", "custom")
 MANIFEST = "card.json"  # the record of the archive that holds `card.manifest`
 
 
@@ -52,7 +57,8 @@ def trace(net: nn.Module, card: Card, example: Tensor) -> Traced:
     reason = ""
     for axes, kept in [*attempts, ({0: batch}, card.static())]:
         try:
-            with torch.no_grad():  # nets may have a training form with gradients of its own
+            # Nets may have a training form with gradients of its own.
+            with torch.no_grad(), uncollected():
                 program = torch.export.export(net, (pair,), dynamic_shapes=(axes,), strict=False)
         except (RuntimeError, ValueError) as error:  # torch's UserError is a RuntimeError
             reason = first_line(error)
@@ -62,11 +68,34 @@ def trace(net: nn.Module, card: Card, example: Tensor) -> Traced:
     raise ExportError(f"export: torch.export cannot trace this network ({reason})")
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Leaves garbage for later: looking for it takes a quarter of what lowering a graph takes."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def traced(source: Source, *, is_static: bool = False) -> Traced:
+    """`trace` of the source, made once for all formats that read it."""
+    key = "static program" if is_static else "program"
+    if key not in source.made:
+        card = source.card.static() if is_static else source.card
+        source.made[key] = trace(source.net, card, source.example)
+    program: Traced = source.made[key]
+    return program
+
+
 def write(source: Source, folder: Path) -> Written:
     """Writes the program. Raises: ExportError as `trace`, CheckpointError as `write_bytes`."""
-    traced, path = trace(source.net, source.card, source.example), folder / PROGRAM
-    write_bytes(path, _content(traced.program, manifest_text(source.arch, traced.card)))
-    return Written(path, (path,), traced.card.is_static, traced.note)
+    found, path = traced(source), folder / PROGRAM
+    # A copy, as other formats read the same program.
+    write_bytes(path, _content(copy.copy(found.program), manifest_text(source.arch, found.card)))
+    return Written(path, (path,), found.card.is_static, found.note)
 
 
 def first_line(error: Exception) -> str:
@@ -83,13 +112,13 @@ def _content(program: ExportedProgram, about: str) -> bytes:
     """The file's bytes; equal programs give equal bytes.
 
     Left out: the example inputs (larger than a small generator's weights, and a pickle), every
-    node's stack trace (paths of the machine that exported) and the guards (Python expressions that
+    node's origin (paths of the machine that exported) and the guards (Python expressions that
     torch evaluates; the card says which sizes are taken). The graph is compressed: as torch writes
     it, it takes 250 kB for nine blocks, two thirds of a small generator's weights.
     """
     program.example_inputs = None
     for node in program.graph.nodes:
-        for key in ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack"):
+        for key in _NOTES:
             node.meta.pop(key, None)
     buffer = io.BytesIO()  # a path would put the temporary name into the archive
     torch.export.save(program, buffer, extra_files={MANIFEST: about})

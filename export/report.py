@@ -58,7 +58,7 @@ def table(rows: Sequence[Row]) -> str:
     columns = [*_sizes(rows), *_times(rows), *_figures(rows)]
     titles = [title for title, _ in columns]
     cells = [[cell(row) for _, cell in columns] for row in rows]
-    return "\n".join([*_aligned(titles, cells), *_notes(rows)])
+    return "\n".join([*aligned(titles, cells), *_notes(rows)])
 
 
 def class_table(rows: Sequence[Row]) -> str:
@@ -79,10 +79,11 @@ def class_table(rows: Sequence[Row]) -> str:
     kinds = dict.fromkeys(kind for _, kind, _ in told)
     cells = [[k, *(_or_none(c.get(k), _figure_text) for c in columns.values())] for k in kinds]
     safe = [[text.replace("|", "/") for text in line] for line in (["class", *columns], *cells)]
-    return "\n".join(_aligned(safe[0], safe[1:])) if cells else ""
+    return "\n".join(aligned(safe[0], safe[1:])) if cells else ""
 
 
-def _aligned(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+def aligned(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a markdown table, padded: the first column to the left, others to the right."""
     widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
     rule = ["-" * max(widths[0], 3), *("-" * (max(w, 2) - 1) + ":" for w in widths[1:])]
     return [_line(titles, widths), _line(rule, widths), *(_line(c, widths) for c in cells)]

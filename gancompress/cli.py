@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gancompress import describe, importing, pipeline, reporting, spaces, timing
-from gancompress.errors import GanCompressError
+from gancompress import clifiles, describe, importing, pipeline, reporting, spaces, timing
+from gancompress.exitcodes import exit_codes
 from gancompress.recipefile import load_recipe, resolved_yaml
 
 app = typer.Typer(
@@ -43,19 +41,6 @@ Redo = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-@contextmanager
-def _exit_codes() -> Iterator[None]:
-    """Refusals in one sentence and exit code 2; 130 after Ctrl-C; other errors keep their trace."""
-    try:
-        yield
-    except GanCompressError as error:
-        typer.echo(f"gancompress: {error}", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; give the same command again to go on from here", err=True)
-        raise typer.Exit(130) from None
-
-
 def _stages(
     names: tuple[str, ...] | None,
     recipe: str,
@@ -64,7 +49,7 @@ def _stages(
     redo: bool,
 ) -> None:
     """names: None for all that `run` does."""
-    with _exit_codes():
+    with exit_codes():
         read = load_recipe(recipe, overrides or [])
         names = pipeline.stages_of(read) if names is None else names
         if dry_run:
@@ -98,7 +83,7 @@ def import_teacher(
     redo: Redo = False,
 ) -> None:
     """Take a generator that another program has trained as the teacher; runs no code from FILE."""
-    with _exit_codes():
+    with exit_codes():
         read = load_recipe(recipe, overrides or [])
         importing.import_teacher(read, file, layout, typer.echo, part=part, redo=redo)
 
@@ -129,9 +114,21 @@ def finetune(
 
 @app.command("export", epilog="Example: gancompress export quickstart")
 def export(
-    recipe: RecipeArg, overrides: Overrides = None, dry_run: DryRun = False, redo: Redo = False
-) -> None:
+    recipe: RecipeArg,
+    overrides: Overrides = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="NAME", help="One more than export.formats of the "
+                     "recipe has, as web; may be repeated."),
+    ] = None,
+    dry_run: DryRun = False,
+    redo: Redo = False,
+) -> None:  # fmt: skip
     """Write the winner as model files, each proven equal; print the table, draw the picture."""
+    with exit_codes():
+        if formats:
+            listed = dict.fromkeys([*load_recipe(recipe, overrides or []).export.formats, *formats])
+            overrides = [*(overrides or []), f"export.formats=[{', '.join(listed)}]"]
     _stages(("export",), recipe, overrides, dry_run, redo)
 
 
@@ -178,7 +175,7 @@ def profile(
     dry_run: DryRun = False,
 ) -> None:
     """Parameters, MACs and activation memory of a generator; needs no data and no weights."""
-    with _exit_codes():
+    with exit_codes():
         read = load_recipe(recipe, overrides or [])
         if dry_run:
             typer.echo(resolved_yaml(read))
@@ -193,7 +190,7 @@ def space(
 ) -> None:
     """How many generators the search chooses from, what they cost, and how many of them keep the
     budgets; needs no data and no weights."""
-    with _exit_codes():
+    with exit_codes():
         read = load_recipe(recipe, overrides or [])
         if dry_run:
             typer.echo(resolved_yaml(read))
@@ -216,7 +213,7 @@ def latency_table(
 ) -> None:
     """Measure the layers of the search space on this device, so that any generator's time is known.
     Needs no data and no weights. Given again, it goes on where it stopped."""
-    with _exit_codes():
+    with exit_codes():
         read = load_recipe(recipe, overrides or [])
         if dry_run:
             typer.echo(timing.plan(read, runtime))
@@ -241,7 +238,7 @@ def evaluate(
     dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """Judge the teacher and generators of the supernet on real images, every figure with its n."""
-    with _exit_codes():
+    with exit_codes():
         read = load_recipe(recipe, overrides or [])
         if dry_run:
             names = ", ".join(arch or ["teacher and winners"])
@@ -264,6 +261,9 @@ def report(
 ) -> None:
     """Write one page, which opens from disk, of all that a run holds: the front, the table, curves,
     pictures, costs. What is not there yet is left out."""
-    with _exit_codes():
+    with exit_codes():
         root = reporting.run_root(run, overrides or [])
         typer.echo(f"report: {reporting.write_report(root, out)}")
+
+
+clifiles.register(app)

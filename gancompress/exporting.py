@@ -6,8 +6,10 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -26,26 +28,34 @@ from gancompress.artefacts import (
     teacher_net,
 )
 from gancompress.checkpoint import write_json, write_text
-from gancompress.export.card import Card, Source
-from gancompress.export.extract import Exported, write_all
+from gancompress.export.card import Source
+from gancompress.export.extract import write_format
+from gancompress.export.filetable import FileRow, file_table
 from gancompress.export.formats import FORMATS, missing, require
 from gancompress.export.latency import Latency, paired_latency
+from gancompress.export.modelcard import Page, licence_facts, model_card
 from gancompress.export.picture import grid
 from gancompress.export.report import Figure, Row, table
+from gancompress.exportfiles import (
+    Subject,
+    card_of,
+    evenly,
+    facts_of,
+    file_rows,
+    licences_of,
+    write_files,
+)
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.evaluate import Figure as Scored
 from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
-from gancompress.supernet import Supernet
-
-VERIFIED_IMAGES = 4  # real test images that every file is compared on
 
 
 def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str], None]) -> None:
-    """Cuts the winner out, proves its files, and reports on it and the other rows."""
+    """Cuts the winner out, proves its files, and reports on them and the other rows."""
     subnets, teacher = Subnets(recipe, run), teacher_net(recipe, run)
     dataset = assemble.dataset_of(recipe)
-    shown = _evenly(dataset.count("test"), recipe.export.images)
+    shown = evenly(dataset.count("test"), recipe.export.images)
     batch = dataset.batch("test", shown, None)
     judge = evaluator_of(recipe, "test", run, recipe.metrics.images, final=True)
     formats = _installed(recipe.export.formats, say)
@@ -54,7 +64,7 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
         say(f"left out: {run.root / 'finetune'} is not finished, or was made from another search")
     net, arch = next(iter(plain.values()))
     supernet = None if arch in {one.arch for one in finetuned} else subnets.supernet
-    exported = _write(recipe, supernet, net, arch, batch["input"], stage, formats)
+    exported = write_files(recipe, run, Subject(net, arch, supernet), stage.path / "model", formats)
     for one in exported:
         note = f" ({one.note})" if one.note else ""
         say(f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g}{note}")
@@ -62,25 +72,62 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
     with_onnx = "onnx" in formats
     latencies = measure(recipe, nets, batch["input"][:1], with_onnx=with_onnx)
     rows = judged_rows(recipe, nets, judge, latencies)
-    text = table(rows)
-    write_text(stage.path / "table.md", text + "\n")
+    files, teacher_ms = file_rows(recipe, exported, teacher, judge, rows[1].figures)
     columns = {
         "input": dataset.shown(batch["input"]),
         **{name: _images(recipe, net, batch["input"]) for name, (net, _) in nets.items()},
         "ground truth" if dataset.paired else "real example": batch["target"],
     }
     picture = grid(columns, stage.path / "grid.png")
-    card = {
-        **_facts(recipe),
+    texts = table(rows), file_table(files, teacher_ms)
+    write_text(stage.path / "table.md", "\n\n".join(texts) + "\n")
+    facts = {
         **run.stage("teacher").extra(),
-        "rows": [asdict(row) for row in rows],
         "archs": {n: {"family": a.family, "slots": a.values} for n, (_, a) in plain.items()},
         **({"finetune": run.stage("finetune").extra()} if finetuned else {}),
-        "files": {e.path.name: {"bytes": e.bytes, "difference": e.difference} for e in exported},
+        "teacher_latency": asdict(teacher_ms),
     }
-    write_json(stage.path / "card.json", card)
+    write_card(recipe, arch, stage.path, rows=rows, files=files, texts=texts, facts=facts)
     stage.finish("card.json")
-    say(f"\n{text}\n\npicture: {picture}")
+    say("\n" + "\n\n".join([*texts, f"picture: {picture}"]))
+
+
+def write_card(
+    recipe: Recipe,
+    arch: Arch,
+    folder: Path,
+    *,
+    rows: Sequence[Row],
+    files: Sequence[FileRow],
+    texts: tuple[str, str],
+    facts: Mapping[str, Any],
+) -> None:
+    """`README.md` for people and `card.json` for programs, of the same facts.
+
+    texts: the table of the generators and that of the files. Raises: CheckpointError.
+    """
+    licences = licences_of(recipe)
+    page = Page(
+        title=f"{recipe.name}: {rows[1].name}",
+        arch=arch,
+        card=card_of(recipe, arch),
+        rows=rows,
+        table=texts[0],
+        file_rows=files,
+        files=texts[1],
+        licences=licences,
+        version=version("gancompress"),
+        data=recipe.data.name,
+    )
+    write_text(folder / "README.md", model_card(page))
+    card = {
+        **facts_of(recipe),
+        **facts,
+        "rows": [asdict(row) for row in rows],
+        "files": [asdict(row) for row in files],
+        "licences": licence_facts(licences),
+    }
+    write_json(folder / "card.json", card)
 
 
 def _installed(formats: Sequence[str], say: Callable[[str], None]) -> list[str]:
@@ -164,9 +211,8 @@ def measure(recipe: Recipe, nets: Nets, example: Tensor, *, with_onnx: bool) -> 
         }
         with TemporaryDirectory() as folder:
             for name, (net, arch) in nets.items() if with_onnx else ():
-                card = _card(recipe, arch)
-                plain = copy.deepcopy(net).cpu()
-                written = FORMATS["onnx"].write(Source(plain, arch, card, example), Path(folder))
+                source = Source(copy.deepcopy(net).cpu(), arch, card_of(recipe, arch), example)
+                written = write_format(source, "onnx", Path(folder))
                 runs[name, "onnxruntime"] = partial(FORMATS["onnx"].load(written.path), example)
             numbered = {str(i): run for i, run in enumerate(runs.values())}
             timed = paired_latency(numbered, recipe.export.latency_repeats)
@@ -178,82 +224,7 @@ def measure(recipe: Recipe, nets: Nets, example: Tensor, *, with_onnx: bool) -> 
     return found
 
 
-def _write(
-    recipe: Recipe,
-    supernet: Supernet | None,
-    net: nn.Module,
-    arch: Arch,
-    inputs: Tensor,
-    stage: StageDir,
-    formats: Sequence[str],
-) -> list[Exported]:
-    """The winner in every format, each compared with the supernet's own output.
-
-    supernet: None for a network that was trained further: its files are compared with itself.
-    """
-    net, reference = copy.deepcopy(net).cpu(), copy.deepcopy(net).cpu()
-    if supernet is not None:
-        supernet.to("cpu")
-        reference = supernet.subnet(arch, dict(net.named_buffers()))
-    try:
-        return write_all(
-            Source(net, arch, _card(recipe, arch), inputs[:1]),
-            formats=formats,
-            folder=stage.path / "model",
-            reference=reference,
-            inputs=[inputs[i : i + 1] for i in range(min(VERIFIED_IMAGES, len(inputs)))],
-        )
-    finally:
-        if supernet is not None:
-            supernet.to(assemble.device_of(recipe))
-
-
-def _card(recipe: Recipe, arch: Arch) -> Card:
-    family, data = assemble.family_of(recipe), recipe.data
-    inputs, outputs = recipe.channels
-    # Odd sides of a band are fine in gancompress, but no graph with free sizes is traced over them.
-    multiple = family.multiple(arch)
-    return Card(
-        options=family.options,
-        in_channels=inputs,
-        out_channels=outputs,
-        size=data.image_size,
-        size_multiple=multiple,
-        is_static=any(side % multiple for side in data.image_size),
-        facts=_facts(recipe),
-    )
-
-
-def _facts(recipe: Recipe) -> dict[str, object]:
-    """What a user of the files should know beside shapes: above all, what each plane means."""
-    facts: dict[str, object] = {"recipe": recipe.name, "data": recipe.data.name}
-    if domains := recipe.data.domain_names:
-        facts["domains"] = list(domains)
-        facts["label_planes"] = (
-            "input channels 0 to 2 are the image; channel 3 + i is 1 throughout "
-            "where domains[i] is asked for and 0 throughout where it is not"
-        )
-    if planes := recipe.family.style_planes:
-        facts["style_planes"] = (
-            f"the last {planes} input channels hold a number each throughout: the style code, "
-            "drawn from N(0, 1)"
-        )
-    if recipe.data.kind == "label maps":
-        facts["classes"] = list(recipe.data.class_list)
-        facts["class_planes"] = (
-            "input channel i is 1 where classes[i] is and 0 elsewhere; planes after those of the "
-            "classes: unknown, if the data has it, then instances' borders"
-        )
-    return facts
-
-
 def _images(recipe: Recipe, net: nn.Module, inputs: Tensor) -> Tensor:
     with torch.no_grad():
         out: Tensor = net(inputs.to(assemble.device_of(recipe)))
     return out.cpu()
-
-
-def _evenly(count: int, wanted: int) -> list[int]:
-    """`wanted` indices spread over `count`."""
-    wanted = min(wanted, count)
-    return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]

@@ -96,10 +96,11 @@ def device_text(recipe: Recipe, place: Place) -> str:
     if place.device.type == "cuda":
         return f"{torch.cuda.get_device_name(place.device)}, {', '.join(versions)}"
     plural = "s" if threads > 1 else ""
-    return f"{_processor()}, {threads} thread{plural}, {', '.join(versions)}"
+    return f"{processor()}, {threads} thread{plural}, {', '.join(versions)}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name that the processor gives itself."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

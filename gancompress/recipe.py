@@ -43,7 +43,19 @@ Preset = Literal[
     "channels-64-gaugan",
     "channels-64-munit",
 ]
-Format = Literal["safetensors", "pt2", "onnx"]
+Format = Literal[
+    "safetensors",
+    "pt2",
+    "onnx",
+    "onnx-static",
+    "onnx-fp16",
+    "onnx-int8",
+    "openvino",
+    "openvino-16bit",
+    "openvino-int8",
+    "executorch",
+    "web",
+]
 Width = Annotated[Integer, Field(ge=1)]
 
 
@@ -125,6 +137,8 @@ class ExportSection(BaseModel):
     formats: tuple[Format, ...] = Field(
         ("safetensors", "pt2", "onnx"), min_length=1, description="file formats of the winner"
     )
+    licence: str = Field("", description="licence of the weights, for the model card: mit, …")
+    data_licence: str = Field("", description="licence of the data, where it is not built in")
     images: Integer = Field(6, ge=1, description="rows of the picture grid")
     latency_threads: Integer = Field(1, ge=1, description="CPU threads of the timed runs")
     latency_repeats: Integer = Field(30, ge=1, description="timed runs; the median is reported")

@@ -27,6 +27,7 @@ from gancompress.reports.runfiles import (
     Front,
     Hunt,
     picture_uri,
+    read_files,
     read_finetuning,
     read_front,
     read_hunts,
@@ -169,18 +170,23 @@ def _results(source: Source) -> dict[str, Any]:
     picture = stage.path / "grid.png"
     rows = read_rows(stage.artefact()) if stage.is_finished() else []
     others = {
-        one.path.name: sections.final_tables(read_rows(one.artefact()))
+        one.path.name: _final_tables(one)
         for one in _variants(source.run, "export")
         if one.is_finished()
     }
     return {
         "tiles": sections.tiles(rows),
-        "tables": sections.final_tables(rows) if rows else [],
+        "tables": _final_tables(stage) if rows else [],
         "other_tables": others,
         "is_stale": stage.is_finished() and not stage.is_up_to_date(),
         "picture": Markup(picture_uri(picture)) if rows and picture.is_file() else None,
         "export_command": source.command("export"),
     }
+
+
+def _final_tables(stage: StageDir) -> list[sections.Table]:
+    card = stage.artefact()
+    return sections.final_tables(read_rows(card), *read_files(card))
 
 
 def _variants(run: Run, name: str) -> list[StageDir]:

@@ -1,4 +1,7 @@
-"""What all tests share: one thread, so that they neither fight for cores nor round differently."""
+"""What all tests share: one thread, so that they neither fight for cores nor round differently.
+
+And no network: files that npm would fetch have stand-ins.
+"""
 
 import sqlite3
 from collections.abc import Iterator
@@ -7,6 +10,8 @@ import pytest
 import sqlalchemy
 import torch
 
+from gancompress.export import web
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
@@ -14,6 +19,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def stand_in_for_the_browsers_runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("runtime")
+    for name in web.RUNTIME:
+        (folder / name).write_text(name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(web.VARIABLE, str(folder))
+        yield
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gancompress.cli import app
+from gancompress.recipefile import load_recipe
 
 
 def call(*arguments: str) -> tuple[int, str]:
@@ -27,7 +28,7 @@ COMMANDS = [str(command.name) for command in app.registered_commands]
 
 
 def test_there_are_as_many_commands_as_this_test_knows() -> None:
-    assert len(COMMANDS) == 13
+    assert len(COMMANDS) == 16
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -64,6 +65,15 @@ def test_dry_run_prints_the_recipe_and_writes_nothing(
     code, out = call("run", "quickstart", "--dry-run", "teacher.steps=7")
     assert code == 0 and "steps: 7" in out and "teacher (7 steps) would run" in out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_formats_of_the_command_come_behind_those_of_the_recipe() -> None:
+    given = ("export", "quickstart", "--dry-run")
+    code, out = call(*given, "--format", "web", "--format", "onnx")
+    listed = load_recipe("quickstart").export.formats
+    assert code == 0 and f"formats: [{', '.join(listed)}, web]" in " ".join(out.split())
+    code, out = call(*given, "--format", "tflite")
+    assert code == 2 and "tflite" in out and "one of safetensors" in out
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,9 @@ steps: 5
         'bad.yaml: supernet.flip: unknown key here; did you mean "data.flip"?',
         "bad.yaml: metrics: found 5; a section of keys is allowed",
         "bad.yaml: search.reduction: missing, and budget_macs too; exactly one is needed",
-        'bad.yaml: export.formats.1: found "onx"; one of safetensors, pt2, onnx; '
-        'did you mean "onnx"?',
+        'bad.yaml: export.formats.1: found "onx"; one of safetensors, pt2, onnx, '
+        "onnx-static, onnx-fp16, onnx-int8, openvino, openvino-16bit, openvino-int8, executorch, "
+        'web; did you mean "onnx"?',
         'bad.yaml: sede: unknown key; did you mean "seed"?',
         'bad.yaml: steps: unknown key here; did you mean "teacher.steps" or "supernet.steps" or '
         '"finetune.steps"?',

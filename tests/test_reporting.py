@@ -19,11 +19,13 @@ from gancompress.arch import Arch
 from gancompress.checkpoint import file_hash
 from gancompress.cli import app
 from gancompress.errors import GanCompressError
+from gancompress.export.filetable import file_table
 from gancompress.export.report import table
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.reports.frontplot import front_plot
 from gancompress.reports.runfiles import (
+    read_files,
     read_front,
     read_hunts,
     read_rows,
@@ -290,7 +292,8 @@ def test_a_recipe_names_its_run_and_out_the_place(done: Recipe, tmp_path: Path) 
 def test_rows_of_the_card_make_the_table_of_export(done: Recipe) -> None:
     card = done.run_dir / "export" / "card.json"
     text = (done.run_dir / "export" / "table.md").read_text()
-    assert table(read_rows(card)) + "\n" == text
+    files, teacher = read_files(card)
+    assert table(read_rows(card)) + "\n\n" + file_table(files, teacher) + "\n" == text
     assert json.loads(card.read_text())["rows"] == json.loads(
         json.dumps([asdict(row) for row in read_rows(card)])
     )

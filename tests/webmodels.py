@@ -1,0 +1,33 @@
+"""Small generators of every kind of input that the web page knows."""
+
+from __future__ import annotations
+
+import torch
+
+from gancompress.export.card import Card, Source
+from gancompress.nets import FAMILIES
+
+CLASSES = ["sky", "grass", "water", "road"]
+KINDS = {  # facts, channels in and out, family options, whether the size is fixed
+    "image": ({"name": "toy"}, 3, 3, {}, False),
+    "grey": ({}, 1, 1, {}, True),
+    "classes": ({"classes": CLASSES}, 5, 3, {}, False),
+    "domains": ({"domains": ["day", "night"], "labels": "exclusive"}, 5, 3, {}, False),
+    "style": ({"style_planes": "the last 2"}, 5, 3, {"style": 2}, False),
+}
+
+
+def source(kind: str) -> Source:
+    facts, inputs, outputs, options, is_static = KINDS[kind]
+    family = FAMILIES["resnet"](in_channels=inputs, out_channels=outputs, blocks=1)
+    arch = family.uniform(4)
+    torch.manual_seed(3)
+    net = family.build(arch).eval().requires_grad_(False)
+    for parameter in net.parameters():
+        parameter.mul_(3)  # so that outputs spread over [-1, 1]
+    card = Card({**family.options, **options}, inputs, outputs, (32, 40), 4, is_static, facts=facts)
+    x = torch.rand((1, inputs, 32, 40), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    if kind == "classes":
+        numbers = torch.arange(40).expand(32, 40) * 4 // 40
+        x = torch.nn.functional.one_hot(numbers, 5).permute(2, 0, 1)[None].float()
+    return Source(net, arch, card, x)
