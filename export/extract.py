@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from gancompress.errors import ExportError
 from gancompress.export import weights
@@ -64,31 +65,33 @@ def write_all(
     if fixed:
         source = replace(source, card=card.static())
     # Formats with the same steps share one network, and what each makes of it.
-    arranged: dict[tuple[str, ...], Rewritten] = {(): Rewritten(source, {})}
+    arranged: dict[tuple[str, ...], Rewritten] = {(): Rewritten(source, {}, fixed)}
     folder, done = Path(folder), []
     with staging(folder) as temporary:
-        for name, entry in entries.items():
+        for name, entry in tqdm(entries.items(), desc="export", unit="format", leave=False):
             started = time.perf_counter()
             if entry.steps not in arranged:
                 arranged[entry.steps] = rewritten(source, entry.steps)
             given = arranged[entry.steps]
             written = entry.write(given.source, temporary)
-            # A file that claims to take other sizes shows it on one.
-            more = [] if written.is_static else [_other_size(x, card) for x in inputs[:1]]
-            load = partial(load_exported, name, options=card.options)
-            largest = verify(written.path, name, reference, [*inputs, *more], load)
+            largest = _proven(name, written, card, reference, inputs)
+            size = sum(file.stat().st_size for file in written.files)
+            notes = dict.fromkeys(note for note in (given.note or fixed, written.note) if note)
+            seconds, path = time.perf_counter() - started, folder / written.path.name
             done.append(
-                Exported(
-                    name,
-                    folder / written.path.name,
-                    sum(file.stat().st_size for file in written.files),
-                    largest,
-                    given.counts,
-                    time.perf_counter() - started,
-                    written.note or given.note or fixed,
-                )
+                Exported(name, path, size, largest, given.counts, seconds, "; ".join(notes))
             )
     return done
+
+
+def _proven(
+    name: str, written: Written, card: Card, reference: Run, inputs: Sequence[Tensor]
+) -> float:
+    """The largest difference of a file to `reference`. Raises: ExportError as `verify`."""
+    # A file that claims to take other sizes shows it on one.
+    more = [] if written.is_static else [_other_size(x, card) for x in inputs[:1]]
+    load = partial(load_exported, name, options=card.options)
+    return verify(written.path, name, reference, [*inputs, *more], load)
 
 
 def write_format(source: Source, name: str, folder: Path) -> Written:

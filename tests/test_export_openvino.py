@@ -108,3 +108,14 @@ def test_nothing_is_printed(folder, capfd):
     for name in NAMES:
         load(name, folder)(IMAGES)
     assert capfd.readouterr() == ("", "")
+
+
+def test_model_compiled_for_one_shape_answers_as_for_any(folder):
+    run = load("openvino", folder)
+    shapes = [(1, 32), (2, 32), (1, 48), (1, 64), (3, 32), (1, 80)]  # more than are kept
+    inputs = [torch.randn(n, 3, side, 32).clamp(-1, 1) for n, side in shapes]
+    first = [run(x) for x in inputs]
+    for _ in range(2):  # the second time each shape has a request of its own
+        for x, expected in zip(inputs, first, strict=True):
+            torch.testing.assert_close(run(x), expected, atol=1e-5, rtol=0)
+            torch.testing.assert_close(run(x), expected, atol=1e-5, rtol=0)
