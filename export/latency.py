@@ -28,11 +28,13 @@ def latency_ms(run: Call, repeats: int = 30, warmup: int = 5) -> Latency:
 
 
 def paired_latency(
-    runs: Mapping[str, Call], repeats: int = 30, warmup: int = 5
+    runs: Mapping[str, Call], repeats: int = 30, warmup: int = 5, *, is_warm: bool = False
 ) -> dict[str, Latency]:
     """Times several calls in turn, so that what else the machine does meets all of them alike.
 
-    Every other round goes backwards, so that none is always the one after the largest.
+    Every other round goes backwards, so that none is always the one after the largest. is_warm:
+    whether a call goes ahead, uncounted, in every turn: caches then hold what this call needs, as
+    where it is made again and again.
     """
     if repeats < 1:
         raise ValueError(f"repeats={repeats}; at least 1")
@@ -43,6 +45,8 @@ def paired_latency(
                 run()
         for i in range(repeats):
             for name in list(runs)[:: -1 if i % 2 else 1]:
+                if is_warm:
+                    runs[name]()
                 times_ms[name].append(_once_ms(runs[name]))
     threads = torch.get_num_threads()
     return {

@@ -123,9 +123,9 @@ def _run_of(model: Any, precision: str) -> Run:
 
     def run(x: Tensor) -> Tensor:
         image = x.detach().cpu().contiguous().numpy()
-        with lock:  # outputs are copied, as the next call overwrites the request's own
-            out = requests.of(image.shape).infer([image], share_inputs=True)[0]
-        return torch.from_numpy(out)
+        with lock:  # the next call overwrites the request's own output; OpenVINO copies slowly
+            out = requests.of(image.shape).infer([image], share_inputs=True, share_outputs=True)
+            return torch.from_numpy(out[0]).clone()
 
     return run
 

@@ -164,7 +164,7 @@ def _times(
     try:
         runs = {"teacher": partial(teacher, on_device)}
         runs |= {name: partial(model, example) for name, model in models.items()}
-        return paired_latency(runs, recipe.export.latency_repeats)
+        return paired_latency(runs, recipe.export.latency_repeats, is_warm=True)
     finally:
         torch.set_num_threads(before)
 

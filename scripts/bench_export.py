@@ -6,8 +6,8 @@
 The ResNet-9 of the literature (dense, width 64) against `16_16_24_16_32_64_16_24` of the separable
 form, at 256x256 and batch 1. Both are written in every installed format: "as it is" is the
 exporter without rewriting, "rewritten" what `gancompress export` writes. Times are medians of turns
-that alternate between all files of one table in one process; every file has first answered as the
-network does, within its format's tolerance. The int8 files are calibrated on noise unless a run is
+that alternate between all files of one table in one process, an uncounted call ahead of each; every
+file has first answered as the network does, within its format's tolerance. The int8 files are calibrated on noise unless a run is
 given: their times are real, their losses are not, and are not shown. Let nothing else run.
 """
 
@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from gancompress.arch import Arch
 from gancompress.cost import network_cost
@@ -85,7 +86,7 @@ def steps_table(source: Source, folder: Path, repeats: int) -> None:
         for i, (label, steps) in enumerate(ADDED.items())
         for name in engines
     }
-    times = paired_latency(runs, repeats)
+    times = paired_latency(runs, repeats, is_warm=True)
     lines = [
         [label, *(f"{times[f'{label}|{name}'].median_ms:.1f}" for name in engines)]
         for label in ADDED
@@ -93,22 +94,21 @@ def steps_table(source: Source, folder: Path, repeats: int) -> None:
     show("The compressed generator, step by step, ms:", ["steps", *engines], lines)
 
 
-def formats_table(teacher: Source, small: Source, folder: Path, repeats: int, macs: int) -> None:
-    """Teacher and compressed generator in every format, as it is and rewritten."""
-    names = [n for n in FORMATS if not missing(n) and n not in ("web", "onnx")]
+def formats_table(
+    teacher: Source, small: Source, folder: Path, repeats: int, macs: int, names: Sequence[str]
+) -> None:
+    """Teacher and compressed generator in every format."""
     runs: dict[str, Callable[[], object]] = {}
-    for name in names:
+    for name in tqdm(names, "formats"):
         runs[f"{name}|teacher"] = runs_of(teacher, name, (), folder / f"t-{name}")
         runs[f"{name}|rewritten teacher"] = runs_of(teacher, name, None, folder / f"u-{name}")
-        runs[f"{name}|as it is"] = runs_of(small, name, (), folder / f"p-{name}")
         runs[f"{name}|rewritten"] = runs_of(small, name, None, folder / f"r-{name}")
-    times = {key: one.median_ms for key, one in paired_latency(runs, repeats).items()}
+    times = {key: one.median_ms for key, one in paired_latency(runs, repeats, is_warm=True).items()}
     eager = times["safetensors|teacher"]
     lines = []
     for name in names:
-        own = [times[f"{name}|{kind}"] for kind in
-               ("teacher", "rewritten teacher", "as it is", "rewritten")]  # fmt: skip
-        best = own[3]
+        own = [times[f"{name}|{kind}"] for kind in ("teacher", "rewritten teacher", "rewritten")]
+        best = own[2]
         lines.append(
             [
                 name,
@@ -120,7 +120,7 @@ def formats_table(teacher: Source, small: Source, folder: Path, repeats: int, ma
             ]
         )
     head = [
-        "format", "teacher ms", "teacher rewritten", "compressed ms", "compressed rewritten",
+        "format", "teacher ms", "teacher rewritten", "compressed",
         "faster than eager", "than the teacher's file", "than its rewritten", "true MACs",
     ]  # fmt: skip
     show("Files, ms; ratios are of the rewritten compressed one:", head, lines)
@@ -146,7 +146,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--run", type=Path, help="its export/model holds the compressed generator")
+    parser.add_argument("--formats", help="for the second table, with commas; default: all")
     args = parser.parse_args()
+    known = [n for n in FORMATS if not missing(n) and n not in ("web", "onnx")]
+    names = args.formats.split(",") if args.formats else known
     torch.set_num_threads(args.threads)
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
@@ -158,7 +161,7 @@ def main() -> None:
     print(f"{costs[0] / costs[1]:.1f} times fewer true MACs; {args.threads} thread(s)")
     with TemporaryDirectory() as folder, torch.inference_mode():
         steps_table(small, Path(folder, "steps"), args.repeats)
-        formats_table(teacher, small, Path(folder, "formats"), args.repeats, costs[1])
+        formats_table(teacher, small, Path(folder, "formats"), args.repeats, costs[1], names)
     print()
     for line in bounds(small, args.threads):
         print(line)
