@@ -1,20 +1,22 @@
 """What a compressed generator's files are worth in time, and what each rewriting step adds.
 
-    python scripts/bench_export.py --threads 1
+    python scripts/bench_export.py --threads 1,2
     python scripts/bench_export.py --run RUN          # weights of a run instead of random ones
 
 The ResNet-9 of the literature (dense, width 64) against `16_16_24_16_32_64_16_24` of the separable
-form, at 256x256 and batch 1. Both are written in every installed format: "as it is" is the
-exporter without rewriting, "rewritten" what `gancompress export` writes. Times are medians of turns
-that alternate between all files of one table in one process, an uncounted call ahead of each; every
-file has first answered as the network does, within its format's tolerance. The int8 files are calibrated on noise unless a run is
-given: their times are real, their losses are not, and are not shown. Let nothing else run.
+form, at 256x256 and batch 1. First the steps, in one process by turns. Then files in every format
+that is installed, timed as `gancompress benchmark` does, each in a process of its own: the
+teacher's as an exporter without rewriting writes them, the compressed one's as `gancompress export`
+does. (There torch has the memory settings of our commands, which make the eager teacher an eighth
+faster than in a plain script; its time in this script, without them, is printed first.) Every file
+has first answered as the network does, within its format's tolerance. The int8 files are calibrated on noise unless a run is given: their times are real, their losses are not, and
+are not shown. Let nothing else run.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,15 +26,17 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gancompress.arch import Arch
+from gancompress.benchmarking import measure
+from gancompress.benchtable import table
+from gancompress.benchturns import Settings, Subject
 from gancompress.cost import network_cost
 from gancompress.export import load
 from gancompress.export.card import Card, Source
 from gancompress.export.extract import load_exported
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.latency import paired_latency
-from gancompress.export.report import aligned, ratio
+from gancompress.export.report import aligned
 from gancompress.export.rewrite import FOLDING, rewritten
-from gancompress.export.roofline import measure_rates, roofline, work_of
 from gancompress.export.verify import difference
 from gancompress.nets.resnet import ResNet
 
@@ -94,77 +98,45 @@ def steps_table(source: Source, folder: Path, repeats: int) -> None:
     show("The compressed generator, step by step, ms:", ["steps", *engines], lines)
 
 
-def formats_table(
-    teacher: Source, small: Source, folder: Path, repeats: int, macs: int, names: Sequence[str]
-) -> None:
-    """Teacher and compressed generator in every format."""
-    runs: dict[str, Callable[[], object]] = {}
-    for name in tqdm(names, "formats"):
-        runs[f"{name}|teacher"] = runs_of(teacher, name, (), folder / f"t-{name}")
-        runs[f"{name}|rewritten teacher"] = runs_of(teacher, name, None, folder / f"u-{name}")
-        runs[f"{name}|rewritten"] = runs_of(small, name, None, folder / f"r-{name}")
-    times = {key: one.median_ms for key, one in paired_latency(runs, repeats, is_warm=True).items()}
-    eager = times["safetensors|teacher"]
-    lines = []
-    for name in names:
-        own = [times[f"{name}|{kind}"] for kind in ("teacher", "rewritten teacher", "rewritten")]
-        best = own[2]
-        lines.append(
-            [
-                name,
-                *(f"{ms:.1f}" for ms in own),
-                ratio(eager, best),
-                ratio(own[0], best),
-                ratio(own[1], best),
-                f"{macs / best / 1e6:.0f} G/s",
-            ]
-        )
-    head = [
-        "format", "teacher ms", "teacher rewritten", "compressed",
-        "faster than eager", "than the teacher's file", "than its rewritten", "true MACs",
-    ]  # fmt: skip
-    show("Files, ms; ratios are of the rewritten compressed one:", head, lines)
-
-
-def bounds(small: Source, threads: int) -> Iterator[str]:
-    """What arithmetic and memory allow."""
-    rates = measure_rates()
-    work = work_of(small.net, small.example)
-    yield (
-        f"this machine, {threads} thread(s): {rates.macs_per_s / 1e9:.0f} G MACs/s "
-        f"({rates.product}), {rates.bytes_per_s / 1e9:.1f} GB/s copied"
-    )
-    line = roofline(work, rates, 1.0)
-    yield (
-        f"compressed: {work.macs / 1e9:.3f} G true MACs take at least {line.macs_ms:.1f} ms, "
-        f"{work.bytes / 1e6:.0f} MB between layers {line.bytes_ms:.1f} ms"
-    )
+def subjects(
+    label: str, source: Source, names: Sequence[str], folder: Path, *, is_rewritten: bool
+) -> list[Subject]:
+    """The files of one generator, proven, to be timed as `gancompress benchmark` times them."""
+    found = []
+    for name in tqdm(names, label):
+        place = folder / name
+        runs_of(source, name, None if is_rewritten else (), place)
+        found.append(Subject(label, place / FORMATS[name].files[0]))
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", default="1,2", help="of the files; the steps take the first")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--run", type=Path, help="its export/model holds the compressed generator")
-    parser.add_argument("--formats", help="for the second table, with commas; default: all")
+    parser.add_argument("--formats", help="with commas; default: all that are installed")
     args = parser.parse_args()
     known = [n for n in FORMATS if not missing(n) and n not in ("web", "onnx")]
     names = args.formats.split(",") if args.formats else known
-    torch.set_num_threads(args.threads)
-    generator = torch.Generator().manual_seed(0)
+    threads = [int(count) for count in args.threads.split(",")]
+    torch.set_num_threads(threads[0])
     torch.manual_seed(0)
-    x = torch.rand(1, 3, SIDE, SIDE, generator=generator) * 2 - 1
+    x = torch.rand(1, 3, SIDE, SIDE) * 2 - 1
     net = FAMILY.build(COMPRESSED) if args.run is None else load(args.run / "export" / "model")
     small = source_of(net.eval(), COMPRESSED, x)
     teacher = source_of(FAMILY.build(TEACHER).eval(), TEACHER, x)
     costs = [network_cost(one.net, x).macs_true for one in (teacher, small)]
-    print(f"{costs[0] / costs[1]:.1f} times fewer true MACs; {args.threads} thread(s)")
-    with TemporaryDirectory() as folder, torch.inference_mode():
-        steps_table(small, Path(folder, "steps"), args.repeats)
-        formats_table(teacher, small, Path(folder, "formats"), args.repeats, costs[1], names)
-    print()
-    for line in bounds(small, args.threads):
-        print(line)
+    print(f"{costs[0] / costs[1]:.1f} times fewer true MACs; steps on {threads[0]} thread(s)")
+    with TemporaryDirectory() as folder:
+        with torch.inference_mode():
+            eager = paired_latency({"": partial(teacher.net, x)}, args.repeats)[""]
+            print(f"the teacher in eager torch, in a plain script: {eager.median_ms:.0f} ms")
+            steps_table(small, Path(folder, "steps"), args.repeats)
+        files = subjects("teacher", teacher, names, Path(folder, "t"), is_rewritten=False)
+        files += subjects("compressed", small, names, Path(folder, "c"), is_rewritten=True)
+        settings = Settings(batch=1, repeats=args.repeats, warmup=5)
+        print(f"\n{table(measure(files, threads, settings))}")
 
 
 if __name__ == "__main__":

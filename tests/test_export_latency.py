@@ -35,6 +35,16 @@ def test_paired_latency_takes_turns_and_keeps_no_gradients():
     assert list(got) == ["a", "b", "c"]
 
 
+def test_warm_turns_have_a_call_ahead_that_is_not_counted(monkeypatch):
+    clock = iter(x for ms in [7, 9] for x in (0.0, ms / 1e3))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))  # two clock times a turn
+    order = []
+    runs = {n: lambda n=n: order.append(n) for n in "ab"}
+    got = paired_latency(runs, repeats=1, warmup=0, is_warm=True)
+    assert "".join(order) == "aabb"
+    assert [got[n].median_ms for n in "ab"] == pytest.approx([7, 9])
+
+
 def test_paired_latency_shares_a_drift_between_the_candidates(monkeypatch):
     # Each call takes longer than the one before: taken in turn, the medians stay together.
     now = [0.0, 0.0]
