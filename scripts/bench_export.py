@@ -9,8 +9,9 @@ that is installed, timed as `gancompress benchmark` does, each in a process of i
 teacher's as an exporter without rewriting writes them, the compressed one's as `gancompress export`
 does. (There torch has the memory settings of our commands, which make the eager teacher an eighth
 faster than in a plain script; its time in this script, without them, is printed first.) Every file
-has first answered as the network does, within its format's tolerance. The int8 files are calibrated on noise unless a run is given: their times are real, their losses are not, and
-are not shown. Let nothing else run.
+has first answered as the network does, within its format's tolerance. The int8 files are
+calibrated on noise unless a run is given: their times are real, their losses are not, and are not
+shown. Let nothing else run.
 """
 
 from __future__ import annotations
