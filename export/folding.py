@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import GraphModule
+from torch.fx.node import map_arg
 
 from gancompress.export.graph import (
     Convolution,
     aten,
     convolutions,
+    held,
     only_user,
     put,
     replace,
@@ -23,6 +25,23 @@ from gancompress.export.graph import (
 
 # Of aten.batch_norm and aten.instance_norm, in this order.
 _NORM = ("x", "weight", "bias", "mean", "var", "training", "momentum", "eps")
+
+
+def fold_constants(module: GraphModule) -> int:
+    """What is computed from weights alone, as under spectral norm, is computed now."""
+    count = 0
+    for node in module.graph.nodes:
+        known = [tensor_of(module, given) for given in node.all_input_nodes]
+        if node.op != "call_function" or not known or any(tensor is None for tensor in known):
+            continue
+        if not isinstance(node.target, torch._ops.OpOverload) or node.target._schema.is_mutable:
+            continue
+        values = dict(zip(node.all_input_nodes, known, strict=True))
+        value = node.target(*map_arg(node.args, values.get), **map_arg(node.kwargs, values.get))
+        if isinstance(value, Tensor):
+            put(module, held(module, node, value), node)
+            count += 1
+    return count
 
 
 def drop_dropouts(module: GraphModule) -> int:

@@ -20,6 +20,7 @@ from gancompress.export.folding import (
     drop_dropouts,
     fold_affine_norms,
     fold_batch_norms,
+    fold_constants,
     fold_zero_pads,
 )
 from gancompress.export.phases import phase_heads, phase_ups, row_heads
@@ -29,6 +30,7 @@ Step = Callable[[GraphModule], int]
 
 # By name, in the order in which they are taken; each changes a network in place and says how often.
 STEPS: dict[str, Step] = {
+    "constants": fold_constants,
     "dropout": drop_dropouts,
     "batch norms": fold_batch_norms,
     "affine norms": fold_affine_norms,
@@ -38,7 +40,7 @@ STEPS: dict[str, Step] = {
     "row heads": row_heads,
     "phase ups": phase_ups,
 }
-FOLDING = ("dropout", "batch norms", "affine norms", "biases", "zero pads")
+FOLDING = ("constants", "dropout", "batch norms", "affine norms", "biases", "zero pads")
 
 
 @dataclass(frozen=True)

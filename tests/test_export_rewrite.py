@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 
 import conformance
 from gancompress.arch import Arch
@@ -148,6 +149,16 @@ def test_what_does_not_fit_a_step_is_left_alone(net):
     assert set(new.counts.values()) == {0}
     with torch.no_grad():
         torch.testing.assert_close(new.source.net(x), net.eval()(x), atol=1e-6, rtol=0)
+
+
+def test_spectral_norm_of_a_user_becomes_part_of_the_weight():
+    net = nn.Sequential(nn.Conv2d(2, 6, 3), spectral_norm(nn.Conv2d(6, 3, 3))).eval()
+    x = torch.randn(2, 2, 8, 8, generator=GENERATOR)
+    new = rewritten(source_of(net, x, is_static=True), FOLDING)
+    assert set(operators(new.source)) == {aten.conv2d.default}
+    assert set(operators(source_of(net, x))) > {aten.conv2d.default}
+    with torch.no_grad():
+        torch.testing.assert_close(new.source.net(x), net(x), atol=1e-6, rtol=0)
 
 
 def test_value_that_two_read_is_not_folded():
