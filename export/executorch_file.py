@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import json
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.export import ExportedProgram, default_decompositions
 
 from gancompress.checkpoint import write_bytes, write_json
 from gancompress.errors import ExportError
@@ -25,6 +27,7 @@ from gancompress.export.program import first_line, static_note, traced, uncollec
 
 MODEL, ABOUT = "model.pte", "model.pte.json"  # a .pte file has no place for a manifest
 HASH = "sha256"  # the manifest's key for the hash of the program that it is of
+_BOTH = torch.ops.aten.var_mean.correction
 
 
 def write(source: Source, folder: Path) -> Written:
@@ -44,7 +47,7 @@ def write(source: Source, folder: Path) -> Written:
         )
         try:
             edge = exir.to_edge_transform_and_lower(
-                found.program, partitioner=[xnnpack.XnnpackPartitioner()]
+                _split(found.program), partitioner=[xnnpack.XnnpackPartitioner()]
             )
             content = bytes(edge.to_executorch().buffer)
         except (RuntimeError, ValueError, AssertionError) as error:
@@ -58,8 +61,23 @@ def write(source: Source, folder: Path) -> Written:
     return Written(path, (path, about), True, note)
 
 
+def _split(program: ExportedProgram) -> ExportedProgram:
+    """Mean and variance apart: ExecuTorch has no operator for both at once, as AdaIN has."""
+    if all(node.target is not _BOTH for node in program.graph.nodes):
+        return program
+    return program.run_decompositions({**default_decompositions(), _BOTH: _apart})
+
+
+def _apart(
+    x: Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False
+) -> tuple[Tensor, Tensor]:
+    aten = torch.ops.aten
+    variance: Tensor = aten.var.correction(x, dim, correction=correction, keepdim=keepdim)
+    return variance, aten.mean.dim(x, dim, keepdim)
+
+
 def load_run(path: Path) -> Model:
-    """The program in `path` on the CPU, with as many threads as torch has now.
+    """The program in `path` on the CPU, with as many threads as torch had at the first such call.
 
     Raises: ExportError if a file is missing, truncated, none of ours or not of this pair.
     """
@@ -91,11 +109,20 @@ class _Loaded:
     content: bytes
 
 
+@functools.cache
+def _runtime() -> Any:
+    """The library, its threads set at first use: programs keep the pool that they were loaded with.
+
+    A pool that is set anew frees it under them.
+    """
+    library = importlib.import_module("executorch.extension.pybindings.portable_lib")
+    library._unsafe_reset_threadpool(torch.get_num_threads())
+    return importlib.import_module("executorch.runtime")
+
+
 def _loaded(content: bytes, path: Path) -> _Loaded:
     with _quiet():
-        runtime = importlib.import_module("executorch.runtime")
-        library = importlib.import_module("executorch.extension.pybindings.portable_lib")
-        library._unsafe_reset_threadpool(torch.get_num_threads())
+        runtime = _runtime()
         try:
             program = runtime.Runtime.get().load_program(
                 content, verification=runtime.Verification.InternalConsistency

@@ -181,7 +181,11 @@ def test_exported_files_take_every_multiple_of_the_smallest_map(tmp_path: Path) 
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 2)
     x = torch.randn(1, 2, 64, 64)
-    formats = [name for name in FORMATS if not missing(name)]
+    fixed = ("onnx-static", "executorch")
+    formats = [
+        name for name, entry in FORMATS.items()
+        if not missing(name) and entry.is_float32 and name not in fixed
+    ]  # fmt: skip
     card = Card(family.options, 2, 3, (64, 64), family.size_multiple)
     written = write_all(
         Source(net, arch, card, x), formats=formats, folder=tmp_path, reference=net, inputs=[x]
