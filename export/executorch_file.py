@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._export.verifier import SpecViolationError
 from torch.export import ExportedProgram, default_decompositions
 
 from gancompress.checkpoint import write_bytes, write_json
@@ -41,16 +42,12 @@ def write(source: Source, folder: Path) -> Written:
     path, about = folder / MODEL, folder / ABOUT
     found = traced(source, is_static=True)
     with _quiet(), uncollected():
-        exir = importlib.import_module("executorch.exir")
-        xnnpack = importlib.import_module(
-            "executorch.backends.xnnpack.partition.xnnpack_partitioner"
-        )
         try:
-            edge = exir.to_edge_transform_and_lower(
-                _split(found.program), partitioner=[xnnpack.XnnpackPartitioner()]
-            )
-            content = bytes(edge.to_executorch().buffer)
-        except (RuntimeError, ValueError, AssertionError) as error:
+            try:
+                content = _lowered(found.program)
+            except SpecViolationError:
+                content = _lowered(_split(found.program))
+        except (RuntimeError, ValueError, AssertionError, SpecViolationError) as error:
             raise ExportError(
                 f"{path}: ExecuTorch has no form of this network ({first_line(error)})"
             ) from error
@@ -61,10 +58,15 @@ def write(source: Source, folder: Path) -> Written:
     return Written(path, (path, about), True, note)
 
 
+def _lowered(program: ExportedProgram) -> bytes:
+    exir = importlib.import_module("executorch.exir")
+    xnnpack = importlib.import_module("executorch.backends.xnnpack.partition.xnnpack_partitioner")
+    edge = exir.to_edge_transform_and_lower(program, partitioner=[xnnpack.XnnpackPartitioner()])
+    return bytes(edge.to_executorch().buffer)
+
+
 def _split(program: ExportedProgram) -> ExportedProgram:
-    """Mean and variance apart: ExecuTorch has no operator for both at once, as AdaIN has."""
-    if all(node.target is not _BOTH for node in program.graph.nodes):
-        return program
+    """Mean and variance apart: ExecuTorch has no operator for both, as layer norms become."""
     return program.run_decompositions({**default_decompositions(), _BOTH: _apart})
 
 
