@@ -175,7 +175,9 @@ def _constant(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tens
     return torch.ones_like(out)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if not missing(name)])
+@pytest.mark.parametrize(
+    "name", [n for n, entry in FORMATS.items() if entry.is_float32 and not missing(n)]
+)
 def test_exported_unet_answers_alike_at_any_size(name: str, tmp_path: Path) -> None:
     arch = SMALL.uniform(3, "separable")  # the ends are dense
     net, multiple = SMALL.build(arch).eval(), SMALL.size_multiple
