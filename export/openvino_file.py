@@ -97,7 +97,13 @@ def _read_onnx(model: Any, path: Path) -> Any:
     return found
 
 
+@functools.cache
 def _core() -> Any:
+    """One for the process, never let go.
+
+    Each core lays a signal stack of its own over the one before it. Let go in another order, one
+    leaves the process with a freed one, and the next Ctrl-C, where faulthandler is on, kills it.
+    """
     return importlib.import_module("openvino").Core()
 
 

@@ -1,6 +1,8 @@
 """OpenVINO's pair of files: three precisions, pairs that belong together, nothing printed."""
 
 import hashlib
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -119,3 +121,22 @@ def test_model_compiled_for_one_shape_answers_as_for_any(folder):
         for x, expected in zip(inputs, first, strict=True):
             torch.testing.assert_close(run(x), expected, atol=1e-5, rtol=0)
             torch.testing.assert_close(run(x), expected, atol=1e-5, rtol=0)
+
+
+def test_ctrl_c_is_still_one_after_models_were_let_go_in_any_order(folder):
+    program = f"""
+import signal, sys, torch
+from pathlib import Path
+from gancompress.export.openvino_file import load_run
+path, x = Path({str(folder / "model.xml")!r}), torch.zeros(1, 3, 32, 32)
+first, second = load_run(path), load_run(path)
+first(x), second(x)
+del first
+del second
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    sys.exit(3)
+"""
+    command = [sys.executable, "-X", "faulthandler", "-c", program]
+    assert subprocess.run(command, timeout=120).returncode == 3
