@@ -17,7 +17,8 @@ class FileRow:
 
     difference: the largest one to the supernet's own float32 output, of [-1, 1]. figures: the
     file's own, where it is computed in less than float32; those of the generator otherwise.
-    loss: by the figures' labels, how much more than the generator's, as a share.
+    loss: by the figures' labels, how much more than the generator's, as a share. rewrites: how
+    often each step of `rewrite.STEPS` changed the network before it was written.
     """
 
     name: str
@@ -28,6 +29,7 @@ class FileRow:
     latency: Latency | None = None
     figures: tuple[Figure, ...] = ()
     loss: Mapping[str, float] = field(default_factory=dict)
+    rewrites: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
 
 

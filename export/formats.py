@@ -190,8 +190,7 @@ def missing(name: str) -> str:
     if not absent:
         return ""
     return (
-        f"export.formats: {name} needs {', '.join(absent)}; "
-        f"install with: pip install 'gancompress[{entry.extra}]'"
+        f"{name} needs {', '.join(absent)}; install with: pip install 'gancompress[{entry.extra}]'"
     )
 
 
@@ -199,5 +198,5 @@ def require(name: str) -> Format:
     """The entry of that name. Raises: ExportError if unknown, or if its packages are missing."""
     entry, sentence = format_of(name), missing(name)
     if sentence:
-        raise ExportError(sentence)
+        raise ExportError(f"export.formats: {sentence}")
     return entry

@@ -112,7 +112,7 @@ def replace(
 
 def held(module: GraphModule, node: Node, value: Tensor) -> Node:
     """A node for a tensor, which the module holds from now on; for use ahead of `node`."""
-    name = f"{node.name}_{len([n for n in module.graph.nodes if n.op == 'get_attr'])}"
+    name = f"{node.name}_held"
     while name in module._parameters:
         name += "_"
     module.register_parameter(name, nn.Parameter(value.detach().contiguous(), requires_grad=False))

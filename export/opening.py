@@ -24,7 +24,7 @@ def open_model(path: Path | str, file: Path | str | None = None) -> Model:
     """
     name, found = locate(Path(path))
     if sentence := missing(name):
-        raise ExportError(f"{found}: {sentence.partition(': ')[2]}")
+        raise ExportError(f"{found}: {sentence}")
     load = FORMATS[name].load
     if name == "safetensors" and file is not None:
         load = partial(weights.load_run, file=file)

@@ -69,11 +69,11 @@ def subjects_of_run(
     asked = dict.fromkeys(["safetensors", *(formats or (*recipe.export.formats, *present))])
     for name in asked:
         if sentence := missing(name):
-            left_out.append(sentence.partition(": ")[2])
+            left_out.append(sentence)
     usable = [name for name in asked if name not in BROWSER and not missing(name)]
     file = assemble.family_of(recipe).options.get("file")  # of a generator of a user's own
     teacher, compressed = _generators(recipe, run, present["safetensors"], size)
-    here = present if size in (None, recipe.data.image_size) else {}
+    here = present if size in (None, recipe.input_size) else {}
     images = _images(recipe, compressed.card, left_out)
     found: list[Subject] = []
     for one, known in ((teacher, {}), (compressed, here)):
@@ -102,6 +102,8 @@ def _generators(
 
 def _resized(card: Card, size: tuple[int, int] | None) -> Card:
     height, width = size or card.size
+    if card.is_static and size in (None, card.size):
+        return card
     is_static = bool(height % card.size_multiple or width % card.size_multiple)
     return replace(card, size=(height, width), is_static=is_static)
 

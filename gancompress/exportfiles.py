@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -52,22 +52,23 @@ def write_files(
     """
     dataset, arch = assemble.dataset_of(recipe), subject.arch
     inputs = _inputs(dataset, "test", VERIFIED_IMAGES)
-    net, reference = copy.deepcopy(subject.net).cpu(), copy.deepcopy(subject.net).cpu()
-    loss = None
+    net = copy.deepcopy(subject.net).cpu()
+    source = Source(net, arch, card_of(recipe, arch), inputs[0])
     if any(not FORMATS[name].is_float32 for name in formats):
-        loss = loss_of(evaluator_of(recipe, "search", run, LOSS_IMAGES), net)
-    source = Source(
-        net,
-        arch,
-        card_of(recipe, arch),
-        inputs[0],
-        calibration=_inputs(dataset, "train", CALIBRATION_IMAGES),
-        loss=loss,
-    )
+        source = replace(
+            source,
+            calibration=_inputs(dataset, "train", CALIBRATION_IMAGES),
+            loss=loss_of(evaluator_of(recipe, "search", run, LOSS_IMAGES), net),
+        )
     with _on_the_cpu(recipe, subject.supernet) as supernet:
-        if supernet is not None:
-            reference = supernet.subnet(arch, dict(net.named_buffers()))
-        return write_all(source, formats=formats, folder=folder, reference=reference, inputs=inputs)
+        own = None if supernet is None else supernet.subnet(arch, dict(net.named_buffers()))
+        return write_all(
+            source,
+            formats=formats,
+            folder=folder,
+            reference=net if own is None else own,
+            inputs=inputs,
+        )
 
 
 def _inputs(dataset: Dataset, split: Split, count: int) -> list[Tensor]:
@@ -132,8 +133,9 @@ def file_rows(
     example = _inputs(assemble.dataset_of(recipe), "test", 1)[0]
     times = _times(recipe, models, teacher, example)
     rows = []
+    shared = tuple(Figure(f.label, f.value, f.images) for f in own)
     for one in exported:
-        model, figures, loss = models[one.name], tuple(own), {}
+        model, figures, loss = models[one.name], shared, {}
         if not FORMATS[one.name].is_float32:
             scored = judge.score(partial(_answer, model))
             figures = tuple(Figure(f.label, f.value, f.n) for f in scored.values())
@@ -149,6 +151,7 @@ def file_rows(
                 times[one.name],
                 figures,
                 loss,
+                one.rewrites,
                 one.note,
             )
         )
@@ -170,7 +173,7 @@ def _times(
 
 
 def card_of(recipe: Recipe, arch: Arch) -> Card:
-    family, data = assemble.family_of(recipe), recipe.data
+    family = assemble.family_of(recipe)
     inputs, outputs = recipe.channels
     # Odd sides of a band are fine in gancompress, but no graph with free sizes is traced over them.
     multiple = family.multiple(arch)
@@ -178,9 +181,9 @@ def card_of(recipe: Recipe, arch: Arch) -> Card:
         options=family.options,
         in_channels=inputs,
         out_channels=outputs,
-        size=data.image_size,
+        size=recipe.input_size,
         size_multiple=multiple,
-        is_static=any(side % multiple for side in data.image_size),
+        is_static=family.is_static or any(side % multiple for side in recipe.input_size),
         facts=facts_of(recipe),
     )
 

@@ -67,14 +67,18 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
     exported = write_files(recipe, run, Subject(net, arch, supernet), stage.path / "model", formats)
     for one in exported:
         note = f" ({one.note})" if one.note else ""
-        say(f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g}{note}")
+        say(
+            f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g}, "
+            f"{one.seconds:.1f} s{note}"
+        )
     nets = {"teacher": (teacher, teacher_arch(recipe, run)), **plain}
     with_onnx = "onnx" in formats
     latencies = measure(recipe, nets, batch["input"][:1], with_onnx=with_onnx)
     rows = judged_rows(recipe, nets, judge, latencies)
     files, teacher_ms = file_rows(recipe, exported, teacher, judge, rows[1].figures)
+    inputs = dataset.shown(batch["input"])
     columns = {
-        "input": dataset.shown(batch["input"]),
+        **({} if inputs is None else {"input": inputs}),
         **{name: _images(recipe, net, batch["input"]) for name, (net, _) in nets.items()},
         "ground truth" if dataset.paired else "real example": batch["target"],
     }

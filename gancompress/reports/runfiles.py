@@ -239,6 +239,7 @@ def _file(raw: Mapping[str, Any]) -> FileRow:
         None if latency is None else _latency(latency),
         tuple(_figure(figure) for figure in raw["figures"]),
         _numbers(raw["loss"]),
+        {str(step): int(times) for step, times in raw["rewrites"].items()},
         str(raw["note"]),
     )
 
