@@ -57,7 +57,7 @@ class Distillation:
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
         if phase != self.target:
-            return {phase: self._task.critic_loss(nets, batch, step.kept["fake"])}
+            return {phase: self._task.critic_loss(nets, batch, step.kept["fake"], step)}
         supernet = nets[self.target]
         assert isinstance(supernet, Supernet)
         with torch.no_grad(), tapped(nets["teacher"], self._taps) as taught:

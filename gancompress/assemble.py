@@ -12,6 +12,7 @@ from gancompress.board import open_log
 from gancompress.cost import CostModel
 from gancompress.data import DATASETS, Dataset
 from gancompress.data.batches import step_loader
+from gancompress.data.latent import Latent
 from gancompress.data.styled import Styled
 from gancompress.distributed import current, own_device
 from gancompress.errors import ArchError, RecipeError
@@ -49,6 +50,8 @@ def task_of(recipe: Recipe) -> ConditionalTask:
 def dataset_of(recipe: Recipe) -> Dataset:
     """The recipe's images, opened. Raises: DataError."""
     dataset = DATASETS[recipe.data.name](**recipe.data.model_dump(exclude={"name"}))
+    if latent := recipe.family.latent_size:
+        return Latent(dataset, latent)
     planes = recipe.family.style_planes
     return Styled(dataset, planes) if planes else dataset
 
@@ -147,7 +150,7 @@ def cost_model_of(recipe: Recipe) -> CostModel:
 
 def input_shape_of(recipe: Recipe) -> tuple[int, int, int]:
     """(C, H, W) of what the generator takes."""
-    return recipe.channels[0], *recipe.data.image_size
+    return recipe.channels[0], *recipe.input_size
 
 
 def features_of(recipe: Recipe) -> FeatureNet:

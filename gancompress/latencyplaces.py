@@ -81,7 +81,7 @@ def identity_of(recipe: Recipe, runtime: str) -> dict[str, Any]:
         "runtime": runtime,
         "family": recipe.family.model_dump(mode="json"),
         "channels": list(recipe.channels),
-        "size": list(recipe.data.image_size),
+        "size": list(recipe.input_size),
         "space": {slot: list(values) for slot, values in space.choices},
         "threads": recipe.export.latency_threads,
     }
@@ -109,11 +109,11 @@ def processor() -> str:
 
 def timing_of(recipe: Recipe, place: Place) -> Timing:
     """How a recipe's generators are timed: on noise of its size, as often as export times them."""
-    family, data = assemble.family_of(recipe), recipe.data
+    family = assemble.family_of(recipe)
     runtime: Runtime = Torch(place.device)
     if place.runtime == "onnxruntime":
         inputs, outputs = recipe.channels
-        card = Card(family.options, inputs, outputs, data.image_size, family.size_multiple)
+        card = Card(family.options, inputs, outputs, recipe.input_size, family.size_multiple)
         runtime = OnnxRuntime(card, place.device)
     shape = assemble.input_shape_of(recipe)
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1

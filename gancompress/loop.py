@@ -101,8 +101,10 @@ def fit(
         for index, batch in steps_left:
             parts = _parts(batch, index, how, ours.rank)
             for phase in task.phases:
-                if index % phase.every == 0:
-                    optimiser = optimisers[phase.name]
+                optimiser = optimisers[phase.name]
+                if phase.restarts_at(index, steps):
+                    optimiser.state.clear()
+                if phase.has_turn(index, steps):
                     state.add(_turn(task, nets, parts, phase, optimiser, scaler, how))
             if averaged:
                 with torch.no_grad():  # the target may be the network that trained last
@@ -143,7 +145,7 @@ def _parts(batch: Batch, index: int, how: Training, rank: int) -> Parts:
     cut = {name: values.chunk(how.accumulate) for name, values in batch.items()}
     assert all(len(pieces) == how.accumulate for pieces in cut.values())
     return [
-        ({name: pieces[i] for name, pieces in cut.items()}, Step(index, rng))
+        ({name: pieces[i] for name, pieces in cut.items()}, Step(index, rng, total=how.steps))
         for i, rng in enumerate(rngs)
     ]
 

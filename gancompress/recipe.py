@@ -22,6 +22,7 @@ from gancompress.recipedata import Data
 from gancompress.recipefamilies import Family
 from gancompress.recipemetrics import MetricsSection
 from gancompress.recipesearch import FinetuneSection, SearchSection
+from gancompress.recipesections import TaskSection
 from gancompress.recipetasks import Task
 from gancompress.recipetraining import TrainingSection
 from gancompress.recipetypes import STRICT, Integer, Listed, Real, Split, Weight, refuse
@@ -188,7 +189,15 @@ class Recipe(BaseModel):
     def channels(self) -> tuple[int, int]:
         """Channels of what the generator takes, planes among them, and of what it makes."""
         inputs, outputs = self.data.channels
-        return inputs + self.family.style_planes, outputs
+        return self.family.latent_size or inputs + self.family.style_planes, outputs
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of what the generator takes in training."""
+        if self.family.latent_size:
+            return 1, 1
+        height, width = self.data.image_size
+        return height // self.data.scale, width // self.data.scale
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -213,9 +222,26 @@ class Recipe(BaseModel):
                 f"family.style: found {self.family.style_planes}; task {self.task.name} has no "
                 "styles, gaugan and munit do"
             )
+        if bool(self.family.latent_size) != self.task.unconditional:
+            takes = "random numbers" if self.family.latent_size else "images"
+            problems.append(
+                f"family.name: found {family}, which makes images of {takes}; "
+                f"task {self.task.name} {_other_inputs(self.task)}"
+            )
+        if not self.family.latent_size and self.family.scale != self.data.scale:
+            problems.append(
+                f"family.name: found {family}, which enlarges {self.family.scale} times; targets "
+                f"of data {self.data.name} are {self.data.scale} times as large as inputs"
+            )
         labels = self.metrics.label_problems(self.data.class_list, self.data.name)
         refuse([*problems, *(f"metrics.{line}" for line in labels)])
         return self
+
+
+def _other_inputs(task: TaskSection) -> str:
+    if task.unconditional:
+        return "takes a family that makes them of random numbers, such as progan or lsgan"
+    return "takes one that makes them of images; task unconditional trains the others"
 
 
 # The sections that decide each stage's result, beside those of the stages before it. Not among

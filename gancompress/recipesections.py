@@ -29,6 +29,11 @@ class DataSection(BaseModel):
         return side if isinstance(side, tuple) else (side, side)
 
     @property
+    def scale(self) -> int:
+        """The target's side as a multiple of the input's."""
+        return 1
+
+    @property
     def channels(self) -> tuple[int, int]:
         """Channels of input and target."""
         return 3, 3
@@ -118,6 +123,16 @@ class FamilySection(BaseModel):
         """Constant planes behind the input's, a style code for each image."""
         return 0
 
+    @property
+    def latent_size(self) -> int:
+        """Numbers of the random vector that it makes images of; 0 where it takes images."""
+        return 0
+
+    @property
+    def scale(self) -> int:
+        """The side of what it makes as a multiple of what it takes."""
+        return 1
+
 
 class TaskSection(BaseModel):
     """What the models of all tasks say."""
@@ -126,6 +141,7 @@ class TaskSection(BaseModel):
 
     takes: ClassVar[tuple[Kind, ...]] = ("pairs",)
     styled: ClassVar[bool] = False  # whether it knows what style planes are
+    unconditional: ClassVar[bool] = False  # whether images are made of nothing but random numbers
     families: ClassVar[tuple[str, ...]] = ()  # that it can train; all, if none is named
 
     @property

@@ -112,7 +112,10 @@ def test_pix2pix_critic_s_one_pass_equals_two() -> None:
     real_logits = critic(torch.cat((data["input"], data["target"]), 1))
     fake_logits = critic(torch.cat((data["input"], fake), 1))
     expected = (torch.relu(1 - real_logits).mean() + torch.relu(1 + fake_logits).mean()) / 2
-    torch.testing.assert_close(task.critic_loss(both, data, fake), expected)
+    at = step()
+    torch.testing.assert_close(task.critic_loss(both, data, fake, at), expected)
+    (seen,) = at.verdicts
+    torch.testing.assert_close(seen, (real_logits, fake_logits))
 
 
 def test_pix2pix_critic_takes_input_and_image_together() -> None:

@@ -66,7 +66,9 @@ def test_critics_see_their_own_side() -> None:
     }
     for name, term in expected.items():
         torch.testing.assert_close(terms[name], term)
-    torch.testing.assert_close(TASK.critic_loss(made, batch, there.detach()), expected["critic"])
+    torch.testing.assert_close(
+        TASK.critic_loss(made, batch, there.detach(), step()), expected["critic"]
+    )
 
 
 def test_identity_costs_nothing_when_it_is_not_asked_for() -> None:

@@ -131,7 +131,9 @@ def test_critics_see_their_own_side() -> None:
     assert terms.keys() == expected.keys()
     for name, term in expected.items():
         torch.testing.assert_close(terms[name], term)
-    torch.testing.assert_close(TASK.critic_loss(made, batch, ab.detach()), expected["critic"])
+    torch.testing.assert_close(
+        TASK.critic_loss(made, batch, ab.detach(), step()), expected["critic"]
+    )
     sum(terms.values(), torch.zeros(())).backward()
     assert all(p.grad is None for name in TASK.phases[0].trains for p in made[name].parameters())
     assert all(p.grad is not None for p in made["critic_backward"].parameters())

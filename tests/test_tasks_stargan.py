@@ -169,7 +169,7 @@ def test_critic_losses_equal_hand_computed_ones(labels: str) -> None:
     torch.testing.assert_close(found["critic_cls"], 2 * known)
     slope = np.sqrt((1 + 4 + 0.25) / 256)  # each of 256 pixels has the weight / 256
     assert found["gp"].item() == pytest.approx(7 * (slope - 1) ** 2, rel=1e-5)
-    total = task.critic_loss(both, data, now.kept["fake"])
+    total = task.critic_loss(both, data, now.kept["fake"], now)
     torch.testing.assert_close(total, torch.stack(list(found.values())).sum())
     total.backward()
     assert both["generator"].get_parameter("gain").grad is None

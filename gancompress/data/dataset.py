@@ -38,5 +38,8 @@ class Dataset(Protocol):
     def content_hash(self, split: Split) -> str:
         """Hexadecimal digest that changes with any pixel or setting of the split."""
 
-    def shown(self, inputs: Tensor) -> Tensor:
-        """The part of inputs (N, C, H, W) that can be looked at: (N, 3 or 1, H, W) in [-1, 1]."""
+    def shown(self, inputs: Tensor) -> Tensor | None:
+        """The part of inputs (N, C, H, W) that can be looked at: (N, 3 or 1, H, W) in [-1, 1].
+
+        None for random vectors.
+        """

@@ -45,7 +45,7 @@ class Styled:
         batch["input"] = torch.cat((images, planes), 1)  # (N, C + style, H, W)
         return batch
 
-    def shown(self, inputs: Tensor) -> Tensor:
+    def shown(self, inputs: Tensor) -> Tensor | None:
         """The picture of the images alone; see `Dataset.shown`."""
         return self._dataset.shown(inputs[:, : inputs.shape[1] - self._style])
 

@@ -47,6 +47,11 @@ class Family(Protocol):
         """Height and width of the input must be multiples of this."""
 
     @property
+    def is_static(self) -> bool:
+        """Whether it takes inputs of one height and width alone."""
+        return False
+
+    @property
     def presets(self) -> Mapping[str, Sequence[Sequence[int]]]:
         """Published choice lists by name, slot by slot in the order of `width_slots`."""
         return {}

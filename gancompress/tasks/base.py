@@ -14,11 +14,30 @@ Batch = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimiser's turn within a step: which networks it trains, and every how many steps."""
+    """One optimiser's turn within a step: which networks it trains, and every how many steps.
+
+    first, restarts: shares of the training's steps, in [0, 1): before the one it has no turn; at
+    the others its optimiser forgets what it knows of the gradients (progressive growing).
+    """
 
     name: str
     trains: tuple[str, ...]
     every: int = 1
+    first: float = 0.0
+    restarts: tuple[float, ...] = ()
+
+    def has_turn(self, index: int, total: int) -> bool:
+        """Whether step `index` of `total` trains its networks."""
+        return index % self.every == 0 and index >= step_at(self.first, total)
+
+    def restarts_at(self, index: int, total: int) -> bool:
+        """Whether its optimiser begins anew with step `index` of `total`."""
+        return index in {step_at(share, total) for share in self.restarts}
+
+
+def step_at(share: float, total: int) -> int:
+    """The step of `total` that a share of them has gone before."""
+    return round(share * total)
 
 
 @dataclass
@@ -28,6 +47,15 @@ class Step:
     index: int
     rng: np.random.Generator  # seeded by the run's seed and the step's index
     kept: dict[str, Tensor] = field(default_factory=dict)  # what one phase leaves for the next
+    total: int = 1  # steps of the whole training
+    verdicts: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def judged(self, real: Tensor, fake: Tensor) -> None:
+        """Notes what a critic made of real and of made images, for whoever watches the training.
+
+        Of any shape, as the loss takes them; one call for each critic and each of its scales.
+        """
+        self.verdicts.append((real.detach(), fake.detach()))
 
 
 class Task(Protocol):
@@ -79,5 +107,7 @@ class ConditionalTask(Task, Protocol):
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
         """The generator's unweighted GAN loss of `fake` (N, C, H, W) in [-1, 1]."""
 
-    def critic_loss(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+    def critic_loss(
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
+    ) -> Tensor:
         """The critics' loss against `fake`, which carries no gradient."""

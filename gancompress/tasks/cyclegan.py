@@ -75,8 +75,8 @@ class CycleGAN(ConditionalTask):
             there = nets["pool"](kept["fake"].to(real[0].dtype), step.rng)
             back = nets["pool_backward"](kept["fake_backward"].to(real[1].dtype), step.rng)
             return {
-                "critic": self._critic_loss(nets["critic"], real[0], there),
-                "critic_backward": self._critic_loss(nets["critic_backward"], real[1], back),
+                "critic": self._critic_loss(nets["critic"], real[0], there, step),
+                "critic_backward": self._critic_loss(nets["critic_backward"], real[1], back, step),
             }
         generator, backward = nets["generator"], nets["backward"]
         a, b = batch["input"], batch["target"]
@@ -96,14 +96,19 @@ class CycleGAN(ConditionalTask):
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
         return self._generator_loss(nets["critic"], fake)
 
-    def critic_loss(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
-        return self._critic_loss(nets["critic"], batch["target"], fake.to(batch["target"].dtype))
+    def critic_loss(
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
+    ) -> Tensor:
+        made = fake.to(batch["target"].dtype)
+        return self._critic_loss(nets["critic"], batch["target"], made, step)
 
     def _generator_loss(self, critic: nn.Module, fake: Tensor) -> Tensor:
         return GAN_LOSSES[self.gan][1](critic(fake).float())
 
-    def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-        return GAN_LOSSES[self.gan][0](critic(real).float(), critic(fake).float())
+    def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor, step: Step) -> Tensor:
+        logits = critic(real).float(), critic(fake).float()
+        step.judged(*logits)
+        return GAN_LOSSES[self.gan][0](*logits)
 
 
 def _l1(ours: Tensor, theirs: Tensor) -> Tensor:

@@ -110,7 +110,7 @@ class GauGAN(ConditionalTask):
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
         if phase == "critic":
-            return {"critic": self.critic_loss(nets, batch, step.kept["fake"])}
+            return {"critic": self.critic_loss(nets, batch, step.kept["fake"], step)}
         inputs = batch["input"]
         divergences: dict[str, Tensor] = {}
         if self.style:
@@ -137,10 +137,14 @@ class GauGAN(ConditionalTask):
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
         return torch.stack(list(self._generator_terms(nets, batch, fake).values())).sum()
 
-    def critic_loss(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+    def critic_loss(
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
+    ) -> Tensor:
         real, made = self._judged(nets, batch, fake)
-        scales = zip(real, made, strict=True)
-        return _mean([hinge_critic(a[-1].float(), b[-1].float()) for a, b in scales])
+        logits = [(a[-1].float(), b[-1].float()) for a, b in zip(real, made, strict=True)]
+        for pair in logits:
+            step.judged(*pair)
+        return _mean([hinge_critic(*pair) for pair in logits])
 
     def _generator_terms(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor

@@ -99,8 +99,8 @@ class MUNIT(ConditionalTask):
         if phase == "critic":
             fake_b, fake_a = step.kept["fake"], step.kept["fake_backward"]
             return {
-                "critic": self._critic_loss(nets["critic"], b, fake_b),
-                "critic_backward": self._critic_loss(nets["critic_backward"], a, fake_a),
+                "critic": self._critic_loss(nets["critic"], b, fake_b, step),
+                "critic_backward": self._critic_loss(nets["critic_backward"], a, fake_a, step),
             }
         wanted_b = batch["input"][:, self.out_channels :, 0, 0]  # (N, S)
         wanted_a = torch.randn_like(wanted_b)  # from torch's numbers, which `fit` seeds
@@ -127,17 +127,21 @@ class MUNIT(ConditionalTask):
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
         return self._gan_loss(nets["critic"], fake)
 
-    def critic_loss(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
-        return self._critic_loss(nets["critic"], batch["target"], fake)
+    def critic_loss(
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
+    ) -> Tensor:
+        return self._critic_loss(nets["critic"], batch["target"], fake, step)
 
     def _gan_loss(self, critic: nn.Module, fake: Tensor) -> Tensor:
         """The sum over the critic's scales."""
         loss = GAN_LOSSES[self.gan][1]
         return torch.stack([loss(logits.float()) for logits in critic(fake)]).sum()
 
-    def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor, step: Step) -> Tensor:
         loss = GAN_LOSSES[self.gan][0]
         scales = [logits.float().chunk(2) for logits in critic(torch.cat((real, fake.to(real))))]
+        for both in scales:
+            step.judged(*both)
         return torch.stack([loss(*both) for both in scales]).sum()
 
 

@@ -56,7 +56,7 @@ class Pix2Pix(ConditionalTask):
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
         if phase == "critic":
-            return {"critic": self.critic_loss(nets, batch, step.kept["fake"])}
+            return {"critic": self.critic_loss(nets, batch, step.kept["fake"], step)}
         fake = nets["generator"](*self.inputs(batch))
         step.kept["fake"] = fake.detach()
         return {
@@ -68,9 +68,12 @@ class Pix2Pix(ConditionalTask):
         logits = nets["critic"](torch.cat((batch["input"], fake), 1)).float()
         return GAN_LOSSES[self.gan][1](logits)
 
-    def critic_loss(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+    def critic_loss(
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
+    ) -> Tensor:
         # One pass over both halves: the critic's norms see one image at a time.
         images = torch.cat((batch["target"], fake.to(batch["target"].dtype)))
         pairs = torch.cat((batch["input"].repeat(2, 1, 1, 1), images), 1)
         real_logits, fake_logits = nets["critic"](pairs).float().chunk(2)
+        step.judged(real_logits, fake_logits)
         return GAN_LOSSES[self.gan][0](real_logits, fake_logits)

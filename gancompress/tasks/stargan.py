@@ -72,7 +72,7 @@ class StarGAN(ConditionalTask):
             if "fake" not in step.kept:  # a step without the generator's turn
                 with torch.no_grad():
                     step.kept["fake"] = generator(*self.inputs(batch))
-            return self._critic_terms(nets, batch, step.kept["fake"])
+            return self._critic_terms(nets, batch, step.kept["fake"], step)
         fake = generator(*self.inputs(batch))
         step.kept["fake"] = fake.detach()
         source = self._source(batch)
@@ -84,8 +84,10 @@ class StarGAN(ConditionalTask):
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
         return torch.stack(list(self._generator_terms(nets, batch, fake).values())).sum()
 
-    def critic_loss(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
-        return torch.stack(list(self._critic_terms(nets, batch, fake).values())).sum()
+    def critic_loss(
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
+    ) -> Tensor:
+        return torch.stack(list(self._critic_terms(nets, batch, fake, step).values())).sum()
 
     def _generator_terms(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor
@@ -97,12 +99,13 @@ class StarGAN(ConditionalTask):
         return {"gan": -logits.float().mean(), "cls": classification}
 
     def _critic_terms(
-        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
     ) -> dict[str, Tensor]:
         """Choi et al. 2018, eq. 5 with eq. 8; only real images teach it the labels."""
         critic, real = nets["critic"], self._source(batch)
         logits, classes = critic(torch.cat((real, fake.to(real.dtype))))
         real_logits, fake_logits = logits.float().chunk(2)
+        step.judged(real_logits, fake_logits)
         known = self._classification(classes[: len(real)], batch["labels"].flatten(1))
         penalty = gradient_penalty(lambda images: critic(images)[0], real, fake)
         return {
