@@ -31,7 +31,9 @@ from gancompress.tasks.base import Batch, ConditionalTask
 
 def family_of(recipe: Recipe) -> Family:
     inputs, outputs = recipe.channels
-    options = recipe.family.model_dump(exclude={"name", "sha256"})
+    options = recipe.family.model_dump(exclude={"name", "sha256", "latent"})
+    if recipe.family.latent_size:
+        options["size"] = recipe.data.image_size[0]
     return FAMILIES[recipe.family.name](in_channels=inputs, out_channels=outputs, **options)
 
 
@@ -42,6 +44,8 @@ def task_of(recipe: Recipe) -> ConditionalTask:
         options["labels"] = recipe.data.labels
     if recipe.task.styled:
         options["style"] = recipe.family.style_planes
+    if recipe.task.unconditional:
+        options["grows"] = recipe.family.grows
     return TASKS[recipe.task.name](
         in_channels=inputs, out_channels=outputs, size=recipe.data.image_size, **options
     )

@@ -207,7 +207,11 @@ class Recipe(BaseModel):
             for section, part in (("family", self.family), ("task", self.task))
             if any(side % part.size_multiple for side in self.data.image_size)
         ]
-        if self.data.kind not in self.task.takes:
+        problems += [
+            f"data.{self.data.size_key}: {line}"
+            for line in self.family.size_problems(self.data.image_size)
+        ]
+        if self.task.takes and self.data.kind not in self.task.takes:
             problems.append(
                 f"data.name: found {self.data.name}, {self.data.kind}; task {self.task.name} takes "
                 f"{' or '.join(self.task.takes)}"

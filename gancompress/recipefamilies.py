@@ -93,8 +93,65 @@ class MunitFamily(FamilySection):
         return self.style
 
 
+class ProGANFamily(FamilySection):
+    """The generator of progressive growing: a random vector in, a level for each doubling."""
+
+    size_multiple: ClassVar[int] = 1  # see size_problems
+    grows: ClassVar[bool] = True
+
+    name: Literal["progan"] = Field(description="images of random vectors, grown from 4x4")
+    latent: Integer = Field(512, ge=1, description="numbers of the random vector")
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers of the random vector."""
+        return self.latent
+
+    def size_problems(self, size: tuple[int, int]) -> list[str]:
+        """Why it cannot make images of that height and width."""
+        height, width = size
+        levels = (height // 4).bit_length()
+        if height == width and height == 4 * 2 ** (levels - 1) and levels > 1:
+            return []
+        return [
+            f"found {list(size)}; sides of 4 * 2^k from 8 on, alike, are allowed with family "
+            "progan, whose levels double the 4x4 that they begin with"
+        ]
+
+
+class LSGANFamily(FamilySection):
+    """A small generator of images of random vectors: two doublings behind a dense layer."""
+
+    size_multiple: ClassVar[int] = 1  # see size_problems
+
+    name: Literal["lsgan"] = Field(description="images of random vectors, of 28 pixels or so")
+    latent: Integer = Field(64, ge=1, description="numbers of the random vector")
+    norm: Literal["batch", "instance"] = Field(
+        "batch", description="of the batch, or of each image by itself"
+    )
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers of the random vector."""
+        return self.latent
+
+    def size_problems(self, size: tuple[int, int]) -> list[str]:
+        """Why it cannot make images of that height and width."""
+        height, width = size
+        if height == width and height % 4 == 0 and height >= 8:
+            return []
+        return [f"found {list(size)}; multiples of 4 from 8 on, alike, are allowed with lsgan"]
+
+
 Family = Annotated[
-    ResNetFamily | StarGANFamily | SpadeFamily | UNetFamily | MunitFamily | OwnFamily,
+    ResNetFamily
+    | StarGANFamily
+    | SpadeFamily
+    | UNetFamily
+    | MunitFamily
+    | ProGANFamily
+    | LSGANFamily
+    | OwnFamily,
     Field(discriminator="name"),
     BeforeValidator(named_own),
 ]

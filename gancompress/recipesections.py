@@ -133,13 +133,22 @@ class FamilySection(BaseModel):
         """The side of what it makes as a multiple of what it takes."""
         return 1
 
+    @property
+    def grows(self) -> bool:
+        """Whether it is trained level by level."""
+        return False
+
+    def size_problems(self, size: tuple[int, int]) -> list[str]:
+        """Why it cannot make images of that height and width."""
+        return []
+
 
 class TaskSection(BaseModel):
     """What the models of all tasks say."""
 
     model_config = STRICT
 
-    takes: ClassVar[tuple[Kind, ...]] = ("pairs",)
+    takes: ClassVar[tuple[Kind, ...]] = ("pairs",)  # any kind, if none is named
     styled: ClassVar[bool] = False  # whether it knows what style planes are
     unconditional: ClassVar[bool] = False  # whether images are made of nothing but random numbers
     families: ClassVar[tuple[str, ...]] = ()  # that it can train; all, if none is named

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from gancompress.recipesections import Kind, TaskSection
-from gancompress.recipetypes import Integer, Weight, refuse
+from gancompress.recipetypes import Integer, Real, Weight, refuse
 
 
 class Pix2pixTask(TaskSection):
@@ -135,6 +135,33 @@ class MunitTask(TaskSection):
     critic_scales: Integer = Field(3, ge=1, le=4, description="sizes at which it sees an image")
 
 
+class UnconditionalTask(TaskSection):
+    """Images of random vectors alone; a data set's target images are what is learnt from."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ()
+    unconditional: ClassVar[bool] = True
+    families: ClassVar[tuple[str, ...]] = ("progan", "lsgan")
+
+    name: Literal["unconditional"] = Field(description="images of random vectors")
+    gan: Literal["wgan-gp", "lsgan", "lsgan-sigmoid", "hinge", "bce"] = Field(
+        "wgan-gp", description="adversarial loss; lsgan-sigmoid: least squares of probabilities"
+    )
+    lambda_gp: Weight = Field(10.0, description="wgan-gp: weight of the gradient penalty")
+    drift: Weight = Field(1e-3, description="wgan-gp: weight of real images' squared scores")
+    growth: tuple[Weight, ...] = Field(
+        (), description="progan: how long each level is trained, relative to the others; "
+        "default: all equally long"
+    )  # fmt: skip
+    fade: Real = Field(
+        0.5, ge=0, le=1, description="progan: share of a level's steps that fade it in"
+    )
+    critic_width: Integer = Field(16, ge=1, description="progan: width of the critic, as teacher's")
+    critic_op: Literal["dense", "separable"] = Field(
+        "dense", description="progan: operator of the critic's 3x3 convolutions"
+    )
+
+
 Task = Annotated[
-    Pix2pixTask | CycleGANTask | StarGANTask | GauGANTask | MunitTask, Field(discriminator="name")
+    Pix2pixTask | CycleGANTask | StarGANTask | GauGANTask | MunitTask | UnconditionalTask,
+    Field(discriminator="name"),
 ]

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 from gancompress.nets.family import Family
+from gancompress.nets.lsgan import LSGAN
 from gancompress.nets.munit import Munit
 from gancompress.nets.own import OwnGenerator
+from gancompress.nets.progan import ProGAN
 from gancompress.nets.resnet import ResNet
 from gancompress.nets.spade import Spade
 from gancompress.nets.unet import UNet
@@ -19,6 +21,8 @@ FAMILIES: dict[str, Callable[..., Family]] = {
     "spade": Spade,
     "unet": UNet,
     "munit": Munit,
+    "progan": ProGAN,
+    "lsgan": LSGAN,
     "own": OwnGenerator,
 }
 

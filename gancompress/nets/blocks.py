@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from gancompress.nets.bands import band_conv, band_norm
+from gancompress.nets.equalised import GAIN, Layer, fan_in
 from gancompress.nets.features import ONE, Bands, Features, added, converted, per_band
 from gancompress.nets.plain import PaddingMode
 
@@ -34,6 +35,7 @@ class Conv:
     output_padding: int = 0
     bands_in: Bands = ONE
     bands_out: Bands = ONE
+    bare: bool = False  # a separable one: depthwise without bias, then pointwise, nothing between
 
 
 def dense(conv: Conv) -> nn.Module:
@@ -67,9 +69,18 @@ class SeparableConv(nn.Module):
 
     def __init__(self, conv: Conv) -> None:
         super().__init__()
-        inner = replace(conv, out_channels=conv.in_channels, bands_out=conv.bands_in)
+        inner = replace(
+            conv,
+            out_channels=conv.in_channels,
+            bands_out=conv.bands_in,
+            bias=conv.bias and not conv.bare,
+        )
         self.depthwise = _spatial(inner, groups=conv.in_channels)
-        self.norm = band_norm(conv.in_channels, conv.bands_in, _inner(conv.norm))
+        self.norm = (
+            nn.Identity()
+            if conv.bare
+            else band_norm(conv.in_channels, conv.bands_in, _inner(conv.norm))
+        )
         self.pointwise = _pointwise(conv)
 
     def forward(self, x: Features) -> Features:
@@ -197,6 +208,17 @@ def init_xavier(net: nn.Module, generator: torch.Generator, gain: float = 0.02) 
         weight.normal_(0.0, gain * (2 / fans) ** 0.5, generator=generator)
 
 
+@torch.no_grad()
+def init_equalised(net: nn.Module, generator: torch.Generator) -> None:
+    """Weights from N(0, 1) where their rate is equalised, elsewhere from N(0, 2 / fan_in); biases
+    zero (Karras et al. 2018, section 4.1)."""
+    for weight in _weights_without_biases(net):
+        weight.normal_(0.0, 1.0, generator=generator)
+    for module in net.modules():
+        if isinstance(module, Layer) and not is_parametrized(module, "weight"):
+            module.weight.mul_(GAIN * fan_in(module) ** -0.5)
+
+
 def _weights_without_biases(net: nn.Module) -> Iterator[Tensor]:
     """Every weight of a convolution or dense layer, below its parametrizations; zeroes biases."""
     for module in net.modules():
@@ -215,4 +237,5 @@ INITS: dict[str, Callable[[nn.Module, torch.Generator], None]] = {
     "normal": init_normal,
     "kaiming": init_kaiming,
     "xavier": init_xavier,
+    "equalised": init_equalised,
 }

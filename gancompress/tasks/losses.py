@@ -27,10 +27,41 @@ def lsgan_generator(fake: Tensor) -> Tensor:
     return (fake - 1.0).square().mean()
 
 
+def probability_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """Least squares of probabilities: a sigmoid keeps the critic's answers between its targets."""
+    return lsgan_critic(real.sigmoid(), fake.sigmoid())
+
+
+def probability_generator(fake: Tensor) -> Tensor:
+    return lsgan_generator(fake.sigmoid())
+
+
+def bce_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """Goodfellow et al. 2014, eq. 1, on logits."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def bce_generator(fake: Tensor) -> Tensor:
+    """Its form that does not saturate: -log D (section 3)."""
+    return F.softplus(-fake).mean()
+
+
+def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """Arjovsky et al. 2017; wants `gradient_penalty` beside it."""
+    return fake.mean() - real.mean()
+
+
+def wasserstein_generator(fake: Tensor) -> Tensor:
+    return -fake.mean()
+
+
 # name -> (critic's loss of real and fake logits, generator's loss of fake logits)
 GAN_LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "hinge": (hinge_critic, hinge_generator),
     "lsgan": (lsgan_critic, lsgan_generator),
+    "lsgan-sigmoid": (probability_critic, probability_generator),
+    "bce": (bce_critic, bce_generator),
+    "wgan-gp": (wasserstein_critic, wasserstein_generator),
 }
 
 

@@ -1,0 +1,146 @@
+"""Images of random vectors: the generator is given nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.nets.progan import ProGANGenerator, levels_of
+from gancompress.nets.progressive import ProgressiveCritic
+from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
+from gancompress.tasks.growth import Growth, grown_evenly
+from gancompress.tasks.losses import GAN_LOSSES, gradient_penalty
+
+
+@dataclass(frozen=True)
+class Unconditional(ConditionalTask):
+    """A GAN whose generator takes a random vector, trained at full size or level by level.
+
+    Batches hold "input" (N, in_channels, 1, 1) from N(0, 1) and "target", real images
+    (N, out_channels, H, W) in [-1, 1], of no relation to it.
+
+    grows: whether both networks are grown (Karras et al. 2018): `growth` says how long each level
+    is trained relative to the others, `fade` in which share of that it is faded in, in both
+    networks and in the real images. Each level begins with optimisers that know nothing. `gan`
+    wgan-gp adds the gradient penalty and `drift` times the squared scores of real images.
+    """
+
+    in_channels: int = 512
+    out_channels: int = 3
+    size: tuple[int, int] = (64, 64)  # height and width
+    gan: str = "wgan-gp"
+    lambda_gp: float = 10.0
+    drift: float = 1e-3
+    grows: bool = True
+    growth: tuple[float, ...] = ()
+    fade: float = 0.5
+    critic_width: int = 16
+    critic_op: str = "dense"
+
+    @property
+    def target(self) -> str:
+        return "generator"
+
+    @property
+    def init(self) -> str:
+        return "equalised" if self.grows else "normal"
+
+    @property
+    def plan(self) -> Growth:
+        """When which level is trained, of networks that grow."""
+        return grown_evenly(levels_of(self.size[0]), self.growth, self.fade)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        restarts = self.plan.starts[1:] if self.grows else ()
+        return (
+            Phase("generator", ("generator",), restarts=restarts),
+            Phase("critic", ("critic",), restarts=restarts),
+        )
+
+    def critics(self) -> dict[str, nn.Module]:
+        side = self.size[0]
+        return {
+            "critic": ProgressiveCritic(self.out_channels, side, self.critic_width, self.critic_op)
+        }
+
+    def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
+        generator = make()
+        if isinstance(generator, ProGANGenerator):
+            generator.equalise()
+        return {self.target: generator, **self.critics()}
+
+    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
+        return {"critic": (1, self.out_channels, *self.size)}
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        return (batch["input"],)
+
+    def truth(self, batch: Batch) -> Tensor | None:
+        return None
+
+    def losses(
+        self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
+    ) -> dict[str, Tensor]:
+        stage = self.plan.at(step.index, step.total) if self.grows else None
+        if phase == "critic":
+            return self._critic_terms(nets["critic"], batch["target"], step, stage)
+        (z,) = self.inputs(batch)
+        fake = _grown(nets[self.target], z, stage)
+        step.kept["fake"] = fake.detach()
+        return {"gan": self._generator_loss(_grown(nets["critic"], fake, stage))}
+
+    def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        return self._generator_loss(nets["critic"](fake))
+
+    def critic_loss(
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
+    ) -> Tensor:
+        step.kept["fake"] = fake
+        terms = self._critic_terms(nets["critic"], batch["target"], step, None)
+        return torch.stack(list(terms.values())).sum()
+
+    def _generator_loss(self, scores: Tensor) -> Tensor:
+        return GAN_LOSSES[self.gan][1](scores.float())
+
+    def _critic_terms(
+        self, critic: nn.Module, images: Tensor, step: Step, stage: tuple[int, float] | None
+    ) -> dict[str, Tensor]:
+        """Karras et al. 2018, appendix A.1: Wasserstein, penalty and drift."""
+        real = images if stage is None else shrunk(images, *stage)
+        fake = step.kept["fake"].to(real.dtype)
+        scores = _grown(critic, real, stage).float(), _grown(critic, fake, stage).float()
+        step.judged(*scores)
+        terms = {"critic": GAN_LOSSES[self.gan][0](*scores)}
+        if self.gan == "wgan-gp":
+            penalty = gradient_penalty(lambda x: _grown(critic, x, stage), real, fake)
+            terms["gp"] = self.lambda_gp * penalty
+            terms["drift"] = self.drift * scores[0].square().mean()
+        return terms
+
+
+def _grown(net: nn.Module, x: Tensor, stage: tuple[int, float] | None) -> Tensor:
+    """What a network that has grown to `stage` answers; as a whole where there is none."""
+    if stage is None:
+        whole: Tensor = net(x)
+        return whole
+    assert isinstance(net, ProGANGenerator | ProgressiveCritic)
+    return net.grown(x, *stage)
+
+
+def shrunk(images: Tensor, level: int, share: float) -> Tensor:
+    """Real images (N, C, H, W) as a level of 4 * 2^level pixels sees them.
+
+    While the level is faded in, so are its details: the rest is of the level below, enlarged
+    (Karras et al. 2018, figure 2).
+    """
+    factor = images.shape[-1] // (4 * 2**level)
+    small = F.avg_pool2d(images, factor) if factor > 1 else images
+    if share < 1:
+        coarse = F.interpolate(F.avg_pool2d(small, 2), scale_factor=2.0)
+        small = torch.lerp(coarse, small, share)
+    return small
