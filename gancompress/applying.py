@@ -176,12 +176,12 @@ def _answer(model: Model, group: Sequence[tuple[Task, Prepared]], left_out: list
         if not kept.isfinite().all():
             left_out.append(f"{task.source}: the answer holds values that are not finite")
             continue
-        write_bytes(task.target, _content(kept, task.target.suffix.lower()))
+        write_bytes(task.target, content(kept, task.target.suffix.lower()))
         written += 1
     return written
 
 
-def _content(answer: Tensor, suffix: str) -> bytes:
+def content(answer: Tensor, suffix: str) -> bytes:
     """The bytes of a file of an answer (C, H, W) in [-1, 1], rounded to 0 to 255."""
     scaled = ((answer.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     pixels = np.ascontiguousarray(scaled.permute(1, 2, 0).numpy())  # (H, W, C)

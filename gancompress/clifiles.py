@@ -11,7 +11,7 @@ from typing import Annotated
 import torch
 import typer
 
-from gancompress import applying, benchmarking, benchtable, demopage
+from gancompress import applying, benchmarking, benchtable, demopage, sampling
 from gancompress.applyinputs import Wishes
 from gancompress.benchturns import Settings
 from gancompress.demo import demo_of
@@ -51,6 +51,9 @@ Instances = Annotated[
 def register(app: typer.Typer) -> None:
     """Adds these commands to `app`."""
     app.command("apply", epilog="Example: gancompress apply runs/quickstart photos answers")(apply)
+    app.command("sample", epilog="Example: gancompress sample runs/progan-maps samples -n 64")(
+        sample
+    )
     app.command("benchmark", epilog="Example: gancompress benchmark runs/quickstart --threads 1,2")(
         benchmark
     )
@@ -91,6 +94,47 @@ def apply(
             out,
             wishes,
             typer.echo,
+            batch=batch,
+            redo=redo,
+        )
+
+
+def sample(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A model file, an export folder, a run's folder, "
+                       "or the recipe that made the run."),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write PNG files to.")],
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, help="How many images to make.")
+    ] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Another one draws other images.")] = 0,
+    upscale: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="A generator that enlarges each image, such as the run "
+                     "srgan-maps."),
+    ] = None,
+    teacher: Annotated[
+        bool, typer.Option("--teacher", help="The run's teacher, not what was exported.")
+    ] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Images run at once.")] = 16,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
+    redo: Annotated[bool, typer.Option("--redo", help="Write what is there already anew.")] = False,
+) -> None:  # fmt: skip
+    """Make images with a generator that takes random vectors (progan, lsgan), and a picture of
+    them all. Image number i of a seed is always the same; given again, it goes on."""
+    with exit_codes():
+        if threads:
+            torch.set_num_threads(threads)
+        place = place_of(model)
+        sampling.sample(
+            sampling.teacher_model(place) if teacher else open_model(place),
+            out,
+            count,
+            typer.echo,
+            seed=seed,
+            upscale=None if upscale is None else open_model(place_of(upscale)),
             batch=batch,
             redo=redo,
         )

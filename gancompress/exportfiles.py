@@ -198,6 +198,9 @@ def facts_of(recipe: Recipe) -> dict[str, object]:
             "input channels 0 to 2 are the image; channel 3 + i is 1 throughout "
             "where domains[i] is asked for and 0 throughout where it is not"
         )
+    if latent := recipe.family.latent_size:
+        facts["latent"] = latent
+        facts["input"] = f"{latent} numbers drawn from N(0, 1) for each image"
     if planes := recipe.family.style_planes:
         facts["style_planes"] = (
             f"the last {planes} input channels hold a number each throughout: the style code, "

@@ -111,7 +111,8 @@ class LSGAN(Family):
 
     def channels(self, stage: str) -> Mapping[str, int]:
         """The width slot whose channels a stage's bands split, with its channels per unit."""
-        return {f"{stage}.width": self.unit(int(stage.rpartition(".")[2]))}
+        unit = 4 if stage == "stem" else self.unit(int(stage.rpartition(".")[2]))
+        return {f"{stage}.width": unit}
 
     def kernels(self, stage: str) -> int:
         """The side of the image that a kernel on a stage's bands covers."""
