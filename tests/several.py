@@ -18,7 +18,7 @@ from gancompress.checkpoint import load_state
 from gancompress.distributed import Processes, agree, alike, from_writer, processes, together
 from gancompress.errors import DataError, DivergedError, GanCompressError, RunError
 from gancompress.nets.batchnorm import BatchNorm
-from gancompress.tasks.base import Batch, Phase, Step
+from gancompress.tasks.base import Batch, Phase, Step, Task
 
 BATCH = 4  # images of one step, of all processes together
 ALONE = Processes()
@@ -201,7 +201,7 @@ def stopped(folder: Path, ours: Processes) -> Found:
     return {}
 
 
-class Pooled:
+class Pooled(Task):
     """A phase that trains a network beside a module of buffers alone, such as a pool of images."""
 
     target = "net"
