@@ -187,7 +187,8 @@ class Guard:
         for name, symptom in symptoms.items():
             streak = self._streaks.setdefault(f"{where}: {name}", Streak())
             streak.see(symptom.sign(numbers), step, symptom.turns)
-            if streak.is_found and not (streak.is_told or is_hidden):
+            is_shown = streak.is_found and streak.turns == 0  # what was hidden may be passing
+            if is_shown and not (streak.is_told or is_hidden):
                 streak.is_told, streak.words = True, symptom.words.format(**numbers)
                 said = f"{where} {name} since step {streak.since} ({streak.words})"
                 self._tell(step, where, name, streak, f"{said}; {symptom.advice}")
