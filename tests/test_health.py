@@ -128,6 +128,13 @@ def test_a_lesser_finding_shows_when_the_one_that_hid_it_is_over(tmp_path: Path)
     assert locked == ("locked at chance", 1, False)
 
 
+def test_a_lesser_finding_that_is_passing_is_not_told(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    watched.hear(around(12), around(12), times=45)
+    watched.hear(around(1), around(-1), times=60)
+    assert watched.found() == [("saturated", 1, False), ("saturated", 46, True)]
+
+
 def test_each_critic_and_scale_is_watched_by_itself(tmp_path: Path) -> None:
     watched = Watched(tmp_path)
     well = (around(1), around(-1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 import toylsgan as blobs
 import toytraining as toy
+from torch import Tensor
 
 from gancompress import loop
 from gancompress.checkpoint import load_state, save_state
@@ -71,13 +74,39 @@ def test_a_healthy_training_is_left_alone(tmp_path: Path) -> None:
 def test_a_watched_training_has_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watched, plain = blobs.nets(norm=True), blobs.nets(norm=True)
-    findings(tmp_path / "a", nets=watched, optimisation=CALM, steps=25, is_healthy=True)
+    watched, plain = toy.pix2pix_nets(dropout=0.5), toy.pix2pix_nets(dropout=0.5)
+    toy.train(toy.TASK, watched, tmp_path / "a", steps=12)
     monkeypatch.setattr(Guard, "see", lambda *_: None)
     monkeypatch.setattr(loop, "is_look_due", lambda _: False)
-    findings(tmp_path / "b", nets=plain, optimisation=CALM, steps=25, is_healthy=True)
+    toy.train(toy.TASK, plain, tmp_path / "b", steps=12)
     for name, tensor in toy.weights(plain).items():
         assert torch.equal(tensor, toy.weights(watched)[name]), name
+
+
+def interrupted(at: int) -> Any:
+    """Batches that stop the training at `at`, and would break it five steps later."""
+
+    def feed(start: int) -> Iterator[dict[str, Tensor]]:
+        for step, batch in enumerate(blobs.batches(start), start):
+            if step == at:
+                signal.raise_signal(signal.SIGINT)
+            if step == at + 5:
+                batch["target"][0, 0, 0, 0] = float("nan")
+            yield batch
+
+    return feed
+
+
+def test_findings_after_the_saved_state_are_found_anew(tmp_path: Path) -> None:
+    how = {"optimisation": CALM, "steps": 15}
+    rows = findings(tmp_path / "whole", nets=blobs.nets(bias=25.0), **how)
+    assert [row["step"] for row in rows] == [10]
+    for error in (KeyboardInterrupt, DivergedError):  # saved after 7 steps, found after 10
+        with pytest.raises(error):
+            feed = interrupted(6)
+            findings(tmp_path / "parts", nets=blobs.nets(bias=25.0), feed=feed, **how)
+    assert MetricsLog(tmp_path / "parts" / "health.jsonl").rows() == rows
+    assert findings(tmp_path / "parts", nets=blobs.nets(bias=25.0), **how) == rows
 
 
 def test_on_request_an_ill_training_stops_saved_and_goes_on_with_a_warning(
