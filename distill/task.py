@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES, Comparison
 from gancompress.distill.taps import tapped
+from gancompress.statistics import batch_norms
 from gancompress.supernet import Subnet, Supernet
-from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
+from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step, Task
+from gancompress.tasks.verdicts import Verdict
 
 
-class Distillation:
+class Distillation(Task):
     """Trains a supernet's subnets, drawn per step, to answer as a teacher does.
 
     Networks: the wrapped task's, with a `Supernet` as its target, and "teacher" (never trained)
@@ -75,6 +77,22 @@ class Distillation:
                 largest = fake
             step.kept["fake"] = fake
         return {name: torch.stack([t[name] for t in terms]).mean() for name in self._losses}
+
+    @property
+    def verdict(self) -> Verdict:
+        return self._task.verdict
+
+    def pictures(self, nets: Mapping[str, nn.Module], batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Those of the largest subnet.
+
+        None with batch norms: their statistics are a mixture over all subnets and fit none.
+        """
+        supernet = nets[self.target]
+        assert isinstance(supernet, Supernet)
+        largest = supernet.subnet(supernet.space.largest)
+        if batch_norms(largest.skeleton):
+            return None
+        return largest(*self._task.inputs(batch)), self._task.real(batch)
 
     def _references(self, batch: Batch, image: Tensor) -> list[Tensor]:
         truth = self._task.truth(batch)

@@ -121,6 +121,7 @@ def training_of(recipe: Recipe, section: TrainingSection, stage: StageDir) -> Tr
         log=open_log(stage, recipe.tensorboard),
         save_seconds=recipe.save_seconds,
         accumulate=section.accumulate,
+        stops_unhealthy=recipe.on_unhealthy == "stop",
     )
 
 

@@ -40,5 +40,9 @@ class ExportError(GanCompressError):
     """A model file that cannot be written, or that differs from the supernet's own output."""
 
 
-class DivergedError(GanCompressError):
+class UnhealthyError(GanCompressError):
+    """Training that goes on but leads nowhere; see `gancompress.health`."""
+
+
+class DivergedError(UnhealthyError):
     """Training produced values that are not finite."""

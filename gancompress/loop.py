@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from tqdm import tqdm
 
 from gancompress import distributed
 from gancompress.errors import DivergedError
+from gancompress.health import NOT_FINITE, Guard, is_look_due, variety
 from gancompress.runs import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
 from gancompress.trainingstate import TrainingState
@@ -62,6 +65,7 @@ class Training:
     log_every: int = 50  # steps
     save_seconds: float = 60.0
     accumulate: int = 1  # parts that each batch is worked through in
+    stops_unhealthy: bool = False  # or goes on with a warning
 
 
 def fit(
@@ -77,8 +81,9 @@ def fit(
     `gancompress.distributed`) each gives its share. All read the state, one writes it. On the same
     machine, thread and process count the weights are the same, to the last bit on CPU, however
     often training was stopped.
-    Raises: DivergedError on values that are not finite; KeyboardInterrupt after Ctrl-C or SIGTERM
-    in any process, once the step is finished and saved; RunError if processes see different states.
+    Raises: DivergedError on values that are not finite; UnhealthyError as `how` says; the latter,
+    and KeyboardInterrupt after Ctrl-C or SIGTERM in any process, once the step is finished and
+    saved; RunError if processes see different states.
     """
     optimisation, steps, ours = how.optimisation, how.steps, distributed.current()
     distributed.broadcast_nets(nets.values())
@@ -86,11 +91,14 @@ def fit(
     averaged = [p.detach().clone() for p in _target(task, nets)] if optimisation.ema else []
     scaler = torch.amp.GradScaler(how.device.type, enabled=how.precision == "fp16")
     trained = {name: nets[name] for phase in task.phases for name in phase.trains}
-    state = TrainingState(trained, optimisers, averaged, scaler)
+    findings = MetricsLog(how.log.path.with_name("health.jsonl"))
+    guard = Guard(task.verdict, title, findings, partial(tqdm.write, file=sys.stderr))
+    state = TrainingState(trained, optimisers, averaged, scaler, guard)
     start = distributed.together(lambda: state.load(how.state_path))
     start = distributed.alike(start, str(how.state_path))
     if ours.is_writer:
         how.log.truncate_after(start)
+        findings.truncate_after(start)
     saved, done = time.monotonic(), start
     bar = tqdm(
         total=steps, initial=start, desc=title, unit="step", dynamic_ncols=True,
@@ -100,6 +108,7 @@ def fit(
         steps_left = zip(range(start, steps), distributed.in_step(batches(start)), strict=False)
         for index, batch in steps_left:
             parts = _parts(batch, index, how, ours.rank)
+            guard.keep(parts[0][0])
             for phase in task.phases:
                 optimiser = optimisers[phase.name]
                 if phase.restarts_at(index, steps):
@@ -111,19 +120,24 @@ def fit(
                     torch._foreach_lerp_(averaged, _target(task, nets), 1 - optimisation.ema)
             bar.update()
             done = index + 1
+            guard.see(done, [step.verdicts for _, step in parts])
+            if is_look_due(done):
+                share = distributed.from_writer(lambda: _variety(task, nets, guard.fixed, how))
+                guard.look(done, share)
             if done % how.log_every == 0 or done == steps:
                 means = state.take_means()
                 if ours.is_writer:
                     how.log.write(done, **means)
                 bar.set_postfix({n: f"{v:.3g}" for n, v in means.items()}, refresh=False)
-            is_stopped = distributed.agree(stopping.is_set())
+            is_ill = how.stops_unhealthy and guard.is_ill
+            is_stopped = distributed.agree(stopping.is_set() or is_ill)
             is_due = is_stopped or time.monotonic() - saved > how.save_seconds
             if ours.is_writer and is_due and done < steps:
                 state.save(how.state_path, done)
                 saved = time.monotonic()
             if is_stopped and done < steps:
                 distributed.wait()  # for the state: who leaves first may have the others killed
-                raise KeyboardInterrupt
+                raise guard.refusal(done) if is_ill else KeyboardInterrupt
     assert done >= steps, f"batches ended after {done} of {steps} steps"
     if averaged:
         with torch.no_grad():
@@ -204,12 +218,26 @@ def _forward(
         return list(losses), torch.stack([loss.float() for loss in losses.values()])
 
 
+def _variety(
+    task: Task, nets: Mapping[str, nn.Module], batch: Batch, how: Training
+) -> float | None:
+    """How much the target's images of a batch differ; leaves no trace in any network."""
+    target, dtype = nets[task.target], AUTOCAST[how.precision]
+    was_training = target.training
+    target.eval()
+    on_device = {name: values.to(how.device) for name, values in batch.items()}
+    autocast = torch.autocast(how.device.type, dtype=dtype, enabled=dtype is not None)
+    with torch.no_grad(), autocast:
+        pictures = task.pictures(nets, on_device)
+    target.train(was_training)
+    return None if pictures is None else variety(*pictures)
+
+
 def _check_losses(losses: Mapping[str, Tensor], step: Step, phase: Phase) -> None:
     if not torch.isfinite(torch.stack(list(losses.values())).sum()):
         shown = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
         raise DivergedError(
-            f"step {step.index}, {phase.name}: the loss is not finite ({shown}); lower the "
-            "learning rate or use precision=float32, then give the same command again"
+            f"step {step.index}, {phase.name}: the loss is not finite ({shown}); {NOT_FINITE}"
         )
 
 
@@ -217,8 +245,7 @@ def _check_gradients(optimiser: torch.optim.Adam, step: Step, phase: Phase) -> N
     gradients = [p.grad for g in optimiser.param_groups for p in g["params"] if p.grad is not None]
     if not torch.isfinite(torch.nn.utils.get_total_norm(gradients, foreach=True)):
         raise DivergedError(
-            f"step {step.index}, {phase.name}: a gradient is not finite; lower the learning rate "
-            "or use precision=float32, then give the same command again"
+            f"step {step.index}, {phase.name}: a gradient is not finite; {NOT_FINITE}"
         )
 
 

@@ -162,6 +162,9 @@ class Recipe(BaseModel):
     )
     workers: Integer = Field(0, ge=0, description="processes that load data")
     save_seconds: Real = Field(60.0, ge=0, description="training state is saved this often")
+    on_unhealthy: Literal["warn", "stop"] = Field(
+        "warn", description="what training does when it finds itself ill, see the report"
+    )
     tensorboard: bool = Field(False, description="write TensorBoard events of training too")
     data: Data = Field(description="the images")
     family: Family = Field(description="the generator's architecture")
@@ -249,8 +252,8 @@ def _other_inputs(task: TaskSection) -> str:
 
 
 # The sections that decide each stage's result, beside those of the stages before it. Not among
-# them: name, run, device, threads, workers, tensorboard, accumulate (nor how many processes train),
-# so that a run can move to another machine.
+# them: name, run, device, threads, workers, tensorboard, on_unhealthy, accumulate (nor how many
+# processes train), so that a run can move to another machine.
 STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
     "teacher": ("seed", "precision", "data", "family", "task", "teacher"),
     "supernet": ("space", "supernet"),

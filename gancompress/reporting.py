@@ -238,11 +238,15 @@ def _training(source: Source) -> dict[str, Any]:
     drawn = sections.curves_of(logs, "finetune")
     if drawn:
         found.append(("fine-tuning", _safe(drawn), ""))
+    folders = {name: source.run.stage(name).path for name in ("teacher", "supernet")}
+    folders |= {f"finetune {name}": log.parent for name, log in logs.items()}
+    health = {name: folder / "health.jsonl" for name, folder in folders.items()}
     path = tuned.artefact() if tuned.is_finished() else None
     steps = () if source.part("finetune").get("steps") else ("finetune.steps=500",)
     return {
         "curves": found,
         "missing_training": missing,
+        "findings": sections.findings_table(health),
         "tuned": None if path is None else sections.finetuning_table(read_finetuning(path)),
         "finetune_command": source.command("finetune", *steps),
     }

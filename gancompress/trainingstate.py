@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gancompress.checkpoint import load_state, save_state
 from gancompress.errors import CheckpointError
+from gancompress.health import Guard
 
 
 @dataclass
@@ -22,6 +23,7 @@ class TrainingState:
     optimisers: Mapping[str, torch.optim.Adam]
     averaged: list[Tensor]
     scaler: torch.amp.GradScaler
+    guard: Guard
     sums: dict[str, Tensor] = field(default_factory=dict)  # of the losses since the last log row
     turns: dict[str, int] = field(default_factory=dict)  # how many losses are in each
 
@@ -47,6 +49,7 @@ class TrainingState:
             "scaler": self.scaler.state_dict(),
             "sums": self.sums,
             "turns": self.turns,
+            "guard": self.guard.state(),
         }
         save_state(path, state)
 
@@ -64,6 +67,8 @@ class TrainingState:
                 have.copy_(saved)
             self.scaler.load_state_dict(state["scaler"])
             self.sums, self.turns = state["sums"], state["turns"]
+            if "guard" in state:  # states of versions before it have none: it begins here
+                self.guard.restore(state["guard"])
             return int(state["step"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(

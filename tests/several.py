@@ -10,15 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import toylsgan as blobs
 import toytraining as toy
 from torch import Tensor, nn
 
 from gancompress import distributed
 from gancompress.checkpoint import load_state
 from gancompress.distributed import Processes, agree, alike, from_writer, processes, together
-from gancompress.errors import DataError, DivergedError, GanCompressError, RunError
+from gancompress.errors import (
+    DataError,
+    DivergedError,
+    GanCompressError,
+    RunError,
+    UnhealthyError,
+)
 from gancompress.nets.batchnorm import BatchNorm
-from gancompress.tasks.base import Batch, Phase, Step
+from gancompress.tasks.base import Batch, Phase, Step, Task
 
 BATCH = 4  # images of one step, of all processes together
 ALONE = Processes()
@@ -31,9 +38,15 @@ def whole_batch(step: int) -> dict[str, Tensor]:
 
 
 def shares(ours: Processes) -> Callable[[int], Iterator[dict[str, Tensor]]]:
+    return shares_of(whole_batch, ours)
+
+
+def shares_of(
+    whole: Callable[[int], dict[str, Tensor]], ours: Processes
+) -> Callable[[int], Iterator[dict[str, Tensor]]]:
     def feed(step: int) -> Iterator[dict[str, Tensor]]:
         while True:
-            yield {k: v[ours.rank :: ours.world] for k, v in whole_batch(step).items()}
+            yield {k: v[ours.rank :: ours.world] for k, v in whole(step).items()}
             step += 1
 
     return feed
@@ -182,6 +195,19 @@ def diverged(folder: Path, ours: Processes) -> Found:
     return {}
 
 
+def unhealthy(folder: Path, ours: Processes) -> Found:
+    """A critic calls all images real; then all go on with a warning, over a look at the images."""
+    how: dict[str, Any] = {"feed": shares_of(blobs.batch_at, ours), "steps": 12, "is_healthy": None}
+    try:
+        toy.train(blobs.Blobs(), blobs.nets(bias=25.0), folder, **how, stops_unhealthy=True)
+    except UnhealthyError as error:
+        said = str(error)
+        nets = blobs.nets(bias=25.0)
+        toy.train(blobs.Blobs(), nets, folder, **how)
+        return {"said": said} | toy.weights(nets)
+    return {}
+
+
 def stopped(folder: Path, ours: Processes) -> Found:
     """Only the last process is told to stop, in its third step; then all go on."""
 
@@ -201,7 +227,7 @@ def stopped(folder: Path, ours: Processes) -> Found:
     return {}
 
 
-class Pooled:
+class Pooled(Task):
     """A phase that trains a network beside a module of buffers alone, such as a pool of images."""
 
     target = "net"
@@ -228,7 +254,7 @@ WORK: dict[str, Callable[[Path, Processes], Found]] = {
     work.__name__: work
     for work in (
         pix2pix, accumulated, distillation, dropout, norms, windowed, gradients, words, diverged,
-        stopped, pooled,
+        stopped, pooled, unhealthy,
     )
 }  # fmt: skip
 

@@ -159,6 +159,17 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_all(results: Results) ->
     assert first == second
 
 
+def test_an_ill_training_stops_in_all_processes_and_is_told_by_one(
+    folder: Path, results: Results
+) -> None:
+    first, second = results("unhealthy")
+    text = "step 10, critic: saturated since step 1 (100% of its outputs "
+    assert first.pop("said").startswith(text) and second.pop("said").startswith(text)
+    assert_close(first, second, 0)
+    (row,) = MetricsLog(folder / "unhealthy" / "health.jsonl").rows()
+    assert (row["step"], row["what"]) == (10, "saturated")
+
+
 def test_one_process_that_is_told_to_stop_stops_all_after_the_same_step(results: Results) -> None:
     (whole, _), both = results("pix2pix"), results("stopped")
     for found in both:

@@ -53,6 +53,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     (
         "loop",
         "distributed",
+        "health",
         "trainingstate",
         "metrics",
         "data",

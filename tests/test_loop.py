@@ -18,7 +18,7 @@ from gancompress.checkpoint import load_state
 from gancompress.errors import CheckpointError, DivergedError, GanCompressError
 from gancompress.loop import Optimisation, step_rng
 from gancompress.metricslog import MetricsLog
-from gancompress.tasks.base import Batch, Phase, Step
+from gancompress.tasks.base import Batch, Phase, Step, Task
 from gancompress.tasks.pix2pix import Pix2Pix
 
 STEPS = 7
@@ -142,10 +142,11 @@ def test_learning_rate_is_constant_then_falls_linearly_to_zero() -> None:
     assert Optimisation(lr=8.0, decay_from=1.0).rate("generator", 9, 10) == 8
 
 
-class Recording:
+class Recording(Task):
     """Pix2pix that keeps, for every call of `losses`, who is trained and all weights just then."""
 
     target = "generator"
+    phases: tuple[Phase, ...] = ()
 
     def __init__(self, every: int = 1) -> None:
         self.phases = Phase("generator", ("generator",)), Phase("critic", ("critic",), every)
@@ -229,7 +230,7 @@ def test_rows_after_the_saved_state_are_written_anew(tmp_path: Path) -> None:
     assert rows(parts) == rows(whole)
 
 
-class Alone:
+class Alone(Task):
     """One network, one phase; `power` 0.5 has an infinite slope where its base is 0."""
 
     target = "net"

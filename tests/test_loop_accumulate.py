@@ -14,7 +14,7 @@ from gancompress.loop import step_rng
 from gancompress.metricslog import MetricsLog
 from gancompress.recipe import stage_sections
 from gancompress.recipefile import load_recipe
-from gancompress.tasks.base import Batch, Phase, Step
+from gancompress.tasks.base import Batch, Phase, Step, Task
 
 
 def batches(start: int) -> Iterator[dict[str, Tensor]]:
@@ -49,7 +49,7 @@ def test_parts_of_a_supernets_batch_draw_the_same_archs(tmp_path: Path) -> None:
     assert_equal_but_for_noise(*found)
 
 
-class Seen:
+class Seen(Task):
     """Keeps what it is called with; one phase leaves its input for the other."""
 
     target = "net"

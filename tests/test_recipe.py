@@ -237,6 +237,7 @@ def test_the_losses_that_are_described_are_those_that_are_allowed() -> None:
         {"threads": 2},
         {"workers": 3},
         {"tensorboard": True},
+        {"on_unhealthy": "stop"},
         {"data": PAIRS | {"cache_mb": 5}},
     ],
     ids=str,
@@ -276,6 +277,7 @@ def test_a_section_decides_its_stage_and_the_later_ones(change: dict[str, Any], 
 def test_every_section_decides_a_stage_or_none() -> None:
     named = {name for names in STAGE_SECTIONS.values() for name in names}
     free = {"name", "run", "device", "threads", "workers", "save_seconds", "tensorboard"}
+    free |= {"on_unhealthy"}
     assert set(Recipe.model_fields) - named == free
 
 

@@ -21,6 +21,7 @@ from gancompress.cli import app
 from gancompress.errors import GanCompressError
 from gancompress.export.filetable import file_table
 from gancompress.export.report import table
+from gancompress.metricslog import MetricsLog
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.reports.frontplot import front_plot
@@ -228,6 +229,17 @@ def refreshed(stage: Path, artefact: str) -> str:
     """A record whose hash is that of the artefact as it is now."""
     record = json.loads((stage / "stage.json").read_text())
     return json.dumps({**record, "sha256": file_hash(stage / artefact)})
+
+
+def test_warnings_of_trainings_are_listed(done: Recipe, page: Page, tmp_path: Path) -> None:
+    assert "Warnings" not in page.words
+    root = copied(done, tmp_path / "run")
+    row = {"since": 11, "is_over": False, "where": "critic", "what": "dead", "found": "<it>"}
+    for log in (root / "teacher", next((root / "finetune").glob("*/metrics.jsonl")).parent):
+        MetricsLog(log / "health.jsonl").write(20, **row)
+    found = Page(reporting.write_report(root).read_text(encoding="utf-8"))
+    assert "Warnings" in found.words and found.words.count("critic dead") == 2
+    assert found.wrong == [] and "<it>" in found.words
 
 
 def test_a_recipe_of_another_version_still_gives_a_report(done: Recipe, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from PIL import Image
 
 from gancompress.arch import Arch
 from gancompress.export.report import Row
+from gancompress.health import SYMPTOMS
 from gancompress.latencytable import Accuracy, Calibration, LatencyTable
+from gancompress.metricslog import MetricsLog
 from gancompress.nets import FAMILIES
 from gancompress.nets.features import Bands
 from gancompress.nets.spade import UNITS
@@ -31,7 +33,7 @@ from gancompress.reports.runfiles import (
     Winner,
     picture_uri,
 )
-from gancompress.reports.sections import Curve
+from gancompress.reports.sections import Curve, findings_table
 from gancompress.reports.words import cost_text, duration, tick_text
 
 
@@ -204,3 +206,21 @@ def test_tiles_say_what_the_rows_say() -> None:
     rows = [Row("teacher", 100, 1000, 1000), Row("compressed", 10, 50, 50)]
     assert sections.tiles(rows) == [("20.0x", "fewer MACs"), ("10.0x", "fewer parameters")]
     assert sections.tiles(rows[:1]) == []
+
+
+def test_findings_of_a_training_are_told_with_their_end_and_what_to_try(tmp_path: Path) -> None:
+    log, other = MetricsLog(tmp_path / "a.jsonl"), MetricsLog(tmp_path / "b.jsonl")
+    critic = {"where": "critic", "what": "saturated", "found": "100%"}
+    log.write(20, since=11, is_over=False, **critic)
+    log.write(70, since=61, is_over=True, **critic)
+    log.write(90, since=81, is_over=False, **critic)
+    other.write(90, since=81, is_over=False, where="generator", what="unheard of", found="much")
+    table = findings_table({"a": log.path, "b": other.path, "c": tmp_path / "c.jsonl"})
+    assert table is not None
+    advice = SYMPTOMS["saturated"].advice
+    assert table.lines == (
+        ("a", "critic saturated", "11", "61", "100%", advice),
+        ("a", "critic saturated", "81", "-", "100%", advice),
+        ("b", "generator unheard of", "81", "-", "much", "-"),
+    )
+    assert findings_table({"c": tmp_path / "c.jsonl"}) is None

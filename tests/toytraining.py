@@ -85,9 +85,13 @@ def train(
     steps: int,
     feed: Any = batches,
     optimisation: Optimisation | None = None,
+    is_healthy: bool | None = True,
     **settings: Any,
 ) -> None:
-    """`fit` with its state and metrics in `folder`, saving after every step."""
+    """`fit` with its state and metrics in `folder`, saving after every step.
+
+    is_healthy: whether its guard is to find nothing; None: it may find something.
+    """
     how = optimisation or Optimisation(lr=2e-3, lr_critic=1e-3, ema=0.9)
     defaults: dict[str, Any] = {"precision": "float32", "log_every": 2, "save_seconds": 0.0}
     training = Training(
@@ -100,6 +104,7 @@ def train(
         **(defaults | settings),
     )
     fit(task, nets, feed, training, title="test")
+    assert is_healthy in (None, not (folder / "health.jsonl").exists())
 
 
 def weights(nets: Mapping[str, nn.Module]) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from gancompress.arch import Arch
 from gancompress.export.filetable import FileRow, file_table
 from gancompress.export.latency import Latency
 from gancompress.export.report import Row, class_table, quantity, ratio, table
+from gancompress.health import SYMPTOMS
 from gancompress.latencytable import LatencyTable
 from gancompress.metricslog import MetricsLog
 from gancompress.reports.archplot import ArchPlot, arch_plot
@@ -100,6 +101,23 @@ def curves_of(logs: Mapping[str, Path], name: str) -> list[str]:
             steps, values = zip(*pairs, strict=True)
             panels.setdefault(key, []).append(Curve(label, steps, values))
     return training_curves(panels, name)
+
+
+def findings_table(logs: Mapping[str, Path]) -> Table | None:
+    """What the trainings' guards found, by the training's name; None if nothing."""
+    lines: list[tuple[str, ...]] = []
+    for label, path in logs.items():
+        rows = MetricsLog(path).rows()
+        for number, row in enumerate(rows):
+            key = (row.get("where"), row.get("what"))
+            later = (r for r in rows[number + 1 :] if (r.get("where"), r.get("what")) == key)
+            until = next((str(r.get("since")) for r in later if r.get("is_over")), "-")
+            if not row.get("is_over"):
+                known = SYMPTOMS.get(str(key[1]))
+                cells = (" ".join(map(str, key)), row.get("since"), until, row.get("found"))
+                lines.append((label, *map(str, cells), known.advice if known else "-"))
+    titles = ("", "found", "since step", "over at", "what was seen", "what to try")
+    return Table(titles, tuple(lines), is_wordy=True) if lines else None
 
 
 def front_table(front: Front) -> Table:

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
+from gancompress.tasks.verdicts import Verdict
+
 Batch = Mapping[str, Tensor]
 
 
@@ -59,7 +61,10 @@ class Step:
 
 
 class Task(Protocol):
-    """A kind of GAN. Stateless: it owns no weights, optimiser or device."""
+    """A kind of GAN. Stateless: it owns no weights, optimiser or device.
+
+    Tasks inherit from this. What the last two say is for who watches the training alone.
+    """
 
     @property
     def target(self) -> str:
@@ -72,6 +77,19 @@ class Task(Protocol):
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
         """Weighted terms by name; the phase minimises their sum."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the numbers are that `Step.judged` is given."""
+        return "score"
+
+    def pictures(self, nets: Mapping[str, nn.Module], batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """What the target makes of a batch, and real images that it should vary as much as.
+
+        Both (N, C, H, W). Draws no random numbers where the target is in evaluation. None: what it
+        makes is not watched.
+        """
+        return None
 
 
 class ConditionalTask(Task, Protocol):
@@ -103,6 +121,13 @@ class ConditionalTask(Task, Protocol):
 
     def truth(self, batch: Batch) -> Tensor | None:
         """The image that the generator should make; None when unpaired."""
+
+    def real(self, batch: Batch) -> Tensor:
+        """The batch's images of the kind that the generator makes, be they its own truth or not."""
+        return batch["target"]
+
+    def pictures(self, nets: Mapping[str, nn.Module], batch: Batch) -> tuple[Tensor, Tensor] | None:
+        return nets[self.target](*self.inputs(batch)), self.real(batch)
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
         """The generator's unweighted GAN loss of `fake` (N, C, H, W) in [-1, 1]."""

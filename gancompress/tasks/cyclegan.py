@@ -12,6 +12,7 @@ from gancompress.nets.critics import PatchCritic
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.pool import ImagePool
+from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class CycleGAN(ConditionalTask):
     @property
     def target(self) -> str:
         return "generator"
+
+    @property
+    def verdict(self) -> Verdict:
+        return VERDICTS[self.gan]
 
     @property
     def phases(self) -> tuple[Phase, ...]:

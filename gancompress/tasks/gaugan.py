@@ -17,6 +17,7 @@ from gancompress.nets.spectral import spectral
 from gancompress.nets.vgg import Vgg19
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.losses import hinge_critic, hinge_generator
+from gancompress.tasks.verdicts import Verdict
 
 Scales = list[list[Tensor]]  # for each scale of the critic its features, the logits last
 
@@ -51,6 +52,10 @@ class GauGAN(ConditionalTask):
     @property
     def target(self) -> str:
         return "generator"
+
+    @property
+    def verdict(self) -> Verdict:
+        return "margin"
 
     @property
     def init(self) -> str:

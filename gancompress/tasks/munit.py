@@ -13,6 +13,7 @@ from gancompress.nets.munit import MunitGenerator
 from gancompress.nets.munitteacher import MunitCritic, StyleEncoder
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class MUNIT(ConditionalTask):
     @property
     def target(self) -> str:
         return "generator"
+
+    @property
+    def verdict(self) -> Verdict:
+        return VERDICTS[self.gan]
 
     @property
     def init(self) -> str:

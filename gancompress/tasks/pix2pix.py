@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from gancompress.nets.critics import PatchCritic
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Pix2Pix(ConditionalTask):
     @property
     def target(self) -> str:
         return "generator"
+
+    @property
+    def verdict(self) -> Verdict:
+        return VERDICTS[self.gan]
 
     @property
     def phases(self) -> tuple[Phase, ...]:

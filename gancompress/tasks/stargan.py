@@ -64,6 +64,9 @@ class StarGAN(ConditionalTask):
     def truth(self, batch: Batch) -> Tensor | None:
         return None
 
+    def real(self, batch: Batch) -> Tensor:
+        return self._source(batch)
+
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:

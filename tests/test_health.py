@@ -1,0 +1,248 @@
+"""The guard of a training: each symptom, found in what a critic says and in real trainings."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import toylsgan as blobs
+import toytraining as toy
+from torch import Tensor
+
+from gancompress import health
+from gancompress.checkpoint import load_state, save_state
+from gancompress.health import OF_CRITICS, OF_PICTURES, READINGS, Guard, variety
+from gancompress.metricslog import MetricsLog
+from gancompress.tasks import TASKS
+from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.verdicts import VERDICTS, Verdict
+
+
+class Watched:
+    """A guard of one critic that is fed by hand, and what it said."""
+
+    def __init__(self, folder: Path, verdict: Verdict = "probability") -> None:
+        self.lines: list[str] = []
+        self.log = MetricsLog(folder / "health.jsonl")
+        self.guard = Guard(verdict, "test", self.log, self.lines.append)
+        self.step = 0
+
+    def hear(self, real: Tensor, fake: Tensor, times: int = 1) -> None:
+        for _ in range(times):
+            self.step += 1
+            self.guard.see(self.step, [[(real, fake)]])
+
+    def found(self) -> list[tuple[str, int, bool]]:
+        """(what, since, is it over) of all rows."""
+        return [(row["what"], row["since"], row["is_over"]) for row in self.log.rows()]
+
+
+def around(mean: float, spread: float = 0.1) -> Tensor:
+    """16 logits, evenly spread."""
+    return mean + spread * torch.linspace(-1, 1, 16)[:, None]
+
+
+# verdict, logits of real images, of made ones -> what is found, and after how many turns
+ILL: dict[str, tuple[Verdict, Tensor, Tensor, str, int]] = {
+    "all called real": ("probability", around(12), around(12), "saturated", 10),
+    "all called made": ("probability", around(-12), around(-12), "saturated", 10),
+    "all known": ("probability", around(12), around(-12), "saturated", 10),
+    "half and half": ("probability", around(0), around(0), "locked at chance", 40),
+    "targets met": ("target", around(1, 1e-4), around(0, 1e-4), "idle", 100),
+    "targets not known": ("target", around(0.5), around(0.5), "locked at chance", 40),
+    "margins met": ("margin", around(1.2), around(-3), "idle", 100),
+    "margins not known": ("margin", around(0.5), around(0.5), "locked at chance", 40),
+    **{
+        f"one answer, {kind}": (kind, torch.full((16, 1), 0.1), torch.full((16, 1), 0.1), "dead", 5)
+        for kind in READINGS
+    },
+}
+
+
+@pytest.mark.parametrize("name", ILL)
+def test_what_a_critic_says_is_found_when_it_lasts(name: str, tmp_path: Path) -> None:
+    verdict, real, fake, what, turns = ILL[name]
+    watched = Watched(tmp_path, verdict)
+    watched.hear(around(0.5), around(0.3), times=3)
+    watched.hear(real, fake, times=turns - 1)
+    assert watched.lines == [] and not watched.guard.is_ill
+    watched.hear(real, fake)
+    assert watched.found() == [(what, 4, False)]
+    (line,) = watched.lines
+    assert line.startswith(f"test: critic {what} since step 4 (") and "\n" not in line
+    assert line.endswith(f"; {OF_CRITICS[what].advice}")
+    watched.hear(real, fake, times=200)  # said once, and nothing that follows from it
+    assert len(watched.lines) == 1 and watched.guard.is_ill
+
+
+def test_every_symptom_has_a_case() -> None:
+    assert {what for *_, what, _ in ILL.values()} == set(OF_CRITICS)
+    assert {verdict for verdict, *_ in ILL.values()} == set(READINGS)
+    assert set(itertools.chain(*READINGS.values())) == set(OF_CRITICS)
+    assert set(GAN_LOSSES) == set(VERDICTS)
+
+
+WELL: dict[str, tuple[Verdict, Tensor, Tensor]] = {
+    "sure, not saturated": ("probability", around(5), around(-5)),
+    "one side saturated": ("probability", around(12), around(-5)),
+    "hardly apart": ("probability", around(0), around(0.01)),
+    "one target met": ("target", around(1, 1e-4), around(0.1, 1e-4)),
+    "one margin open": ("margin", around(1.2), around(-1, 0.1)),
+    "equal scores": ("score", around(0), around(0)),
+    "scores far apart": ("score", around(1e4), around(-1e4)),
+    "small scores": ("score", around(0, 1e-5), around(0, 1e-5)),
+}
+
+
+@pytest.mark.parametrize("name", WELL)
+def test_healthy_critics_are_left_alone(name: str, tmp_path: Path) -> None:
+    verdict, real, fake = WELL[name]
+    watched = Watched(tmp_path, verdict)
+    watched.hear(real, fake, times=300)
+    assert watched.found() == []
+
+
+def test_what_is_over_is_said_once_it_stays_away(tmp_path: Path) -> None:
+    watched, well = Watched(tmp_path), (around(1), around(-1))
+    watched.hear(around(12), around(12), times=20)
+    watched.hear(*well, times=9)
+    assert watched.guard.is_ill
+    watched.hear(around(12), around(12))
+    watched.hear(*well, times=10)
+    assert watched.found() == [("saturated", 1, False), ("saturated", 31, True)]
+    assert watched.lines[1] == "test: critic recovered at step 31, no longer saturated"
+    assert not watched.guard.is_ill
+    watched.hear(around(12), around(12), times=10)
+    assert watched.found()[2] == ("saturated", 41, False)
+
+
+def test_a_lesser_finding_shows_when_the_one_that_hid_it_is_over(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    watched.hear(around(12), around(12), times=45)
+    watched.hear(around(0), around(0), times=10)
+    saturated, over, locked = watched.found()
+    assert (saturated[0], over) == ("saturated", ("saturated", 46, True))
+    assert locked == ("locked at chance", 1, False)
+
+
+def test_a_lesser_finding_that_is_passing_is_not_told(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    watched.hear(around(12), around(12), times=45)
+    watched.hear(around(1), around(-1), times=60)
+    assert watched.found() == [("saturated", 1, False), ("saturated", 46, True)]
+
+
+def test_each_critic_and_scale_is_watched_by_itself(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    well = (around(1), around(-1))
+    for step in range(1, 11):
+        watched.guard.see(step, [[well, (around(12), around(12)), well]])
+    (row,) = watched.log.rows()
+    assert (row["where"], row["what"], row["step"]) == ("critic 2 of 3", "saturated", 10)
+
+
+def test_steps_without_a_critics_turn_neither_count_nor_interrupt(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    for step in range(1, 51):
+        watched.guard.see(step, [[(around(12), around(12))] if step % 5 == 0 else []])
+    (row,) = watched.log.rows()
+    assert (row["step"], row["since"]) == (50, 5)
+
+
+def test_parts_of_a_batch_are_judged_together(tmp_path: Path) -> None:
+    real, fake = around(1), around(0.3, 1.0)
+    whole = health.measured(real, fake, "probability")
+    halves = zip(real.view(8, 2).unbind(1), fake.view(8, 2).unbind(1), strict=True)
+    parts = torch.stack([health.measured(a, b, "probability") for a, b in halves]).mean(0)
+    torch.testing.assert_close(parts[:3], whole[:3])  # means of equal parts
+    watched = Watched(tmp_path)
+    for step in range(1, 11):  # one part alone is no whole batch
+        watched.guard.see(step, [[(around(12), around(12))], [(around(1), around(-1))]])
+    assert watched.found() == []
+
+
+def test_variety_is_the_mean_distance_of_all_pairs() -> None:
+    draw = torch.Generator().manual_seed(1)
+    made, real = torch.rand(2, 5, 3, 4, 4, generator=draw)
+    pairs = [tuple(pair) for pair in itertools.combinations(range(5), 2)]
+    sums = [
+        sum(math.sqrt(float((x[a] - x[b]).square().mean())) for a, b in pairs) for x in (made, real)
+    ]
+    assert variety(made, real) == pytest.approx(sums[0] / sums[1], rel=1e-6)
+    assert variety(real[:1].expand(5, -1, -1, -1), real) == 0
+    assert variety(made[:1], real[:1]) is None
+    assert variety(made, real[:1].expand(5, -1, -1, -1)) is None
+
+
+# what the looks saw -> what is found, since which of them
+LOOKS: dict[str, tuple[list[float], list[tuple[str, int, bool]]]] = {
+    "fell": ([0.05, 0.5, 0.9, 0.001, 0.0], [("collapsed", 4, False)]),
+    "fell once": ([0.5, 0.0, 0.3, 0.0, 0.3], []),
+    "young": ([0.0] * 19 + [0.03, 0.5], []),
+    "never rose": ([0.01] * 20, [("stuck", 1, False)]),
+    "came back": ([0.5, 0.0, 0.0, 0.3, 0.4], [("collapsed", 2, False), ("collapsed", 4, True)]),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_images_that_no_longer_differ_are_found(name: str, tmp_path: Path) -> None:
+    shares, wanted = LOOKS[name]
+    watched = Watched(tmp_path)
+    for step, share in enumerate(shares, 1):
+        watched.guard.look(step, None)
+        watched.guard.look(step, share)
+    assert watched.found() == wanted
+
+
+def test_the_fixed_batch_is_whole_after_some_small_ones_and_stays(tmp_path: Path) -> None:
+    guard = Watched(tmp_path).guard
+    batches = [{"input": torch.full((3, 2, 1, 1), float(i))} for i in range(4)]
+    for batch in batches:
+        guard.keep(batch)
+    assert guard.fixed["input"][:, 0, 0, 0].tolist() == [0.0, 0.0, 0.0, 1.0]
+    large = Watched(tmp_path).guard
+    for _ in range(3):
+        large.keep({"input": torch.empty(1, 64, 512, 512)})
+    assert len(large.fixed["input"]) == 2  # a pair at least
+
+
+@pytest.mark.parametrize("stop", [4, 15, 45])
+def test_a_guard_goes_on_from_its_state(stop: int, tmp_path: Path) -> None:
+    whole, first, second = (Watched(tmp_path / name) for name in ("whole", "parts", "parts"))
+    feed = [(around(12), around(12))] * 30 + [(around(0), around(0))] * 60
+    for watched in (whole, first):
+        watched.guard.keep(blobs.batch_at(0))
+    for real, fake in feed:
+        whole.hear(real, fake)
+    for real, fake in feed[:stop]:
+        first.hear(real, fake)
+    save_state(tmp_path / "state.pt", first.guard.state())
+    second.guard.restore(load_state(tmp_path / "state.pt"))
+    second.step = stop
+    for real, fake in feed[stop:]:
+        second.hear(real, fake)
+    assert second.found() == whole.found() and len(whole.found()) == 3
+    assert torch.equal(second.guard.fixed["input"], whole.guard.fixed["input"])
+
+
+def test_every_kind_of_gan_says_what_its_critics_answers_are() -> None:
+    found = {name: make().verdict for name, make in TASKS.items()}
+    assert found == {
+        "pix2pix": "margin", "cyclegan": "target", "stargan": "score", "gaugan": "margin",
+        "munit": "target",
+    }  # fmt: skip
+
+
+def test_the_largest_subnet_is_looked_at() -> None:
+    nets = toy.distillation_nets()
+    made, real = toy.distillation().pictures(nets, toy.batch_at(0))
+    largest = nets["generator"].extract(nets["generator"].space.largest)
+    assert torch.equal(made, largest(toy.batch_at(0)["input"]))
+    assert torch.equal(real, toy.batch_at(0)["target"])
+
+
+def test_symptoms_of_pictures_are_of_the_generator_alone() -> None:
+    assert set(OF_PICTURES) == {"collapsed", "stuck"}
