@@ -82,7 +82,9 @@ class Distillation(Task):
     def verdict(self) -> Verdict:
         return self._task.verdict
 
-    def pictures(self, nets: Mapping[str, nn.Module], batch: Batch) -> tuple[Tensor, Tensor] | None:
+    def pictures(
+        self, nets: Mapping[str, nn.Module], batch: Batch, step: Step
+    ) -> tuple[Tensor, Tensor] | None:
         """Those of the largest subnet.
 
         None with batch norms: their statistics are a mixture over all subnets and fit none.

@@ -122,7 +122,9 @@ def fit(
             done = index + 1
             guard.see(done, [step.verdicts for _, step in parts])
             if is_look_due(done):
-                share = distributed.from_writer(lambda: _variety(task, nets, guard.fixed, how))
+                share = distributed.from_writer(
+                    partial(_variety, task, nets, guard.fixed, step=parts[0][1], how=how)
+                )
                 guard.look(done, share)
             if done % how.log_every == 0 or done == steps:
                 means = state.take_means()
@@ -219,7 +221,7 @@ def _forward(
 
 
 def _variety(
-    task: Task, nets: Mapping[str, nn.Module], batch: Batch, how: Training
+    task: Task, nets: Mapping[str, nn.Module], batch: Batch, *, step: Step, how: Training
 ) -> float | None:
     """How much the target's images of a batch differ; leaves no trace in any network."""
     target, dtype = nets[task.target], AUTOCAST[how.precision]
@@ -228,7 +230,7 @@ def _variety(
     on_device = {name: values.to(how.device) for name, values in batch.items()}
     autocast = torch.autocast(how.device.type, dtype=dtype, enabled=dtype is not None)
     with torch.no_grad(), autocast:
-        pictures = task.pictures(nets, on_device)
+        pictures = task.pictures(nets, on_device, step)
     target.train(was_training)
     return None if pictures is None else variety(*pictures)
 

@@ -15,8 +15,10 @@ from torch import Tensor
 from gancompress import health
 from gancompress.checkpoint import load_state, save_state
 from gancompress.health import OF_CRITICS, OF_PICTURES, READINGS, Guard, variety
+from gancompress.loop import step_rng
 from gancompress.metricslog import MetricsLog
 from gancompress.tasks import TASKS
+from gancompress.tasks.base import Step
 from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.verdicts import VERDICTS, Verdict
 
@@ -232,13 +234,14 @@ def test_every_kind_of_gan_says_what_its_critics_answers_are() -> None:
     found = {name: make().verdict for name, make in TASKS.items()}
     assert found == {
         "pix2pix": "margin", "cyclegan": "target", "stargan": "score", "gaugan": "margin",
-        "munit": "target",
+        "munit": "target", "unconditional": "score",
     }  # fmt: skip
 
 
 def test_the_largest_subnet_is_looked_at() -> None:
     nets = toy.distillation_nets()
-    made, real = toy.distillation().pictures(nets, toy.batch_at(0))
+    at = Step(0, step_rng(0, 0))
+    made, real = toy.distillation().pictures(nets, toy.batch_at(0), at)
     largest = nets["generator"].extract(nets["generator"].space.largest)
     assert torch.equal(made, largest(toy.batch_at(0)["input"]))
     assert torch.equal(real, toy.batch_at(0)["target"])

@@ -17,8 +17,9 @@ from gancompress import loop
 from gancompress.checkpoint import load_state, save_state
 from gancompress.errors import DivergedError, UnhealthyError
 from gancompress.health import Guard, variety
-from gancompress.loop import Optimisation
+from gancompress.loop import Optimisation, step_rng
 from gancompress.metricslog import MetricsLog
+from gancompress.tasks.base import Step
 
 FAST = Optimisation(lr=0.1, decay_from=1.0)
 CALM = Optimisation(lr=1e-3, decay_from=1.0)
@@ -66,7 +67,7 @@ def test_a_training_that_goes_astray_is_found_within_fifty_steps(
 def test_a_healthy_training_is_left_alone(tmp_path: Path) -> None:
     made = blobs.nets()
     assert findings(tmp_path, nets=made, optimisation=CALM, steps=320, is_healthy=True) == []
-    pictures = blobs.Blobs().pictures(made, blobs.batch_at(0))
+    pictures = blobs.Blobs().pictures(made, blobs.batch_at(0), Step(0, step_rng(0, 0)))
     share = variety(*pictures)
     assert share is not None and share > 0.3  # it did learn
 

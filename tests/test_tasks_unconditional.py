@@ -197,3 +197,13 @@ def test_folded_teacher_answers_alike_without_parametrizations() -> None:
     torch.testing.assert_close(generator(z), before)
     plain = FAMILY.build(FAMILY.uniform(1))
     assert sorted(generator.state_dict()) == sorted(plain.state_dict())
+
+
+def test_pictures_are_of_the_level_that_is_trained() -> None:
+    made, data = nets(), batch()
+    generator, _ = networks(made)
+    for index, level in ((0, 0), (45, 1), (79, 2)):
+        ours, real = TASK.pictures(made, data, step(index))
+        torch.testing.assert_close(ours, generator.grown(data["input"], level, 1.0))
+        torch.testing.assert_close(real, F.avg_pool2d(data["target"], 2 ** (2 - level)))
+    assert TASK.verdict == "score" and Unconditional(gan="bce").verdict == "probability"

@@ -67,7 +67,9 @@ class Blobs(Task):
     phases = (Phase("generator", ("generator",)), Phase("critic", ("critic",)))
     verdict: Verdict = "probability"
 
-    def pictures(self, nets: Mapping[str, nn.Module], batch: Batch) -> tuple[Tensor, Tensor] | None:
+    def pictures(
+        self, nets: Mapping[str, nn.Module], batch: Batch, step: Step
+    ) -> tuple[Tensor, Tensor] | None:
         return nets["generator"](batch["input"]), batch["target"]
 
     def losses(

@@ -30,7 +30,7 @@ class LSGANGenerator(nn.Module):
         first = 4 * arch.width("stem.width")
         # The norm behind each convolution has the bias where it has statistics of its own.
         self.stem = nn.ConvTranspose2d(family.in_channels, first, family.size // 4, bias=False)
-        self.norm = NORMS[family.norm](first)
+        self.norm = nn.Sequential(NORMS[family.norm](first), nn.ReLU())
         self.up = nn.ModuleList()
         before, at = first, ONE
         for i in range(_UPS):
@@ -46,7 +46,7 @@ class LSGANGenerator(nn.Module):
         self.head, self.head_bands = OPERATORS[arch.op("head.op")](head), head.bands_in
 
     def forward(self, z: Tensor) -> Tensor:
-        features = torch.relu(self.norm(self.stem(z)))  # (N, 4 c0, side / 4, side / 4)
+        features = self.norm(self.stem(z))  # (N, 4 c0, side / 4, side / 4)
         for stage in self.up:
             features = stage(features)
         return torch.tanh(self.head(converted(features, self.head_bands)))
@@ -129,7 +129,7 @@ class LSGAN(Family):
         return (*found, Part("head", ("head.op", *before)))
 
     def taps(self) -> tuple[str, ...]:
-        """The modules whose outputs are distilled: the norm behind the stem, and the ups."""
+        """The modules whose outputs are distilled: what is behind the stem, and the ups."""
         return ("norm", *self.body)
 
     def build(self, arch: Arch) -> LSGANGenerator:

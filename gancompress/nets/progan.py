@@ -55,9 +55,10 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 class Level(nn.Module):
-    """Doubled in size but for the first, then convolutions of 3x3, each rectified.
+    """Doubled in size, then convolutions of 3x3, each rectified.
 
-    (N, a, H, W) -> (N, b, 2H, 2W); the first level, of one convolution, keeps the size.
+    (N, a, H, W) -> (N, b, 2H, 2W). The first level, of one convolution, keeps the size, and
+    rectifies what the stem gives it.
     """
 
     def __init__(self, op: str, convs: tuple[Conv, ...], is_first: bool) -> None:
@@ -66,9 +67,8 @@ class Level(nn.Module):
         self.convs = nn.ModuleList(OPERATORS[op](conv) for conv in convs)
 
     def forward(self, x: Features) -> Features:
-        x = converted(x, self.bands)
-        if not self.is_first:
-            x = per_band(_doubled, x)
+        # Here and not between the modules: their costs are counted by module.
+        x = per_band(rectified if self.is_first else _doubled, converted(x, self.bands))
         for conv in self.convs:
             x = per_band(rectified, conv(x))
         return x
@@ -118,7 +118,7 @@ class ProGANGenerator(nn.Module):
 
         share: of the level's own image, 1 when it is faded in (Karras et al. 2018, figure 2).
         """
-        x: Features = rectified(self.stem(normalised(z)))  # (N, C, 4, 4)
+        x: Features = self.stem(normalised(z))  # (N, C, 4, 4)
         below: Features = x
         for one in self.level[: level + 1]:
             below, x = x, one(x)

@@ -83,8 +83,10 @@ class Task(Protocol):
         """What the numbers are that `Step.judged` is given."""
         return "score"
 
-    def pictures(self, nets: Mapping[str, nn.Module], batch: Batch) -> tuple[Tensor, Tensor] | None:
-        """What the target makes of a batch, and real images that it should vary as much as.
+    def pictures(
+        self, nets: Mapping[str, nn.Module], batch: Batch, step: Step
+    ) -> tuple[Tensor, Tensor] | None:
+        """What the target makes of a batch by then, and real images that it should vary as much as.
 
         Both (N, C, H, W). Draws no random numbers where the target is in evaluation. None: what it
         makes is not watched.
@@ -126,7 +128,9 @@ class ConditionalTask(Task, Protocol):
         """The batch's images of the kind that the generator makes, be they its own truth or not."""
         return batch["target"]
 
-    def pictures(self, nets: Mapping[str, nn.Module], batch: Batch) -> tuple[Tensor, Tensor] | None:
+    def pictures(
+        self, nets: Mapping[str, nn.Module], batch: Batch, step: Step
+    ) -> tuple[Tensor, Tensor] | None:
         return nets[self.target](*self.inputs(batch)), self.real(batch)
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from gancompress.nets.progressive import ProgressiveCritic
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.growth import Growth, grown_evenly
 from gancompress.tasks.losses import GAN_LOSSES, gradient_penalty
+from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,20 @@ class Unconditional(ConditionalTask):
 
     def critic_inputs(self) -> dict[str, tuple[int, ...]]:
         return {"critic": (1, self.out_channels, *self.size)}
+
+    @property
+    def verdict(self) -> Verdict:
+        return VERDICTS[self.gan]
+
+    def pictures(
+        self, nets: Mapping[str, nn.Module], batch: Batch, step: Step
+    ) -> tuple[Tensor, Tensor]:
+        """Those of the level that the step trains."""
+        if not self.grows:
+            return nets[self.target](*self.inputs(batch)), batch["target"]
+        stage = self.plan.at(step.index, step.total)
+        made = _grown(nets[self.target], *self.inputs(batch), stage)
+        return made, shrunk(batch["target"], *stage)
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         return (batch["input"],)

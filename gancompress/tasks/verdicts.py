@@ -13,4 +13,10 @@ from typing import Literal
 Verdict = Literal["probability", "target", "margin", "score"]
 
 # GAN loss, a key of `losses.GAN_LOSSES` -> what its critic's outputs are
-VERDICTS: dict[str, Verdict] = {"hinge": "margin", "lsgan": "target"}
+VERDICTS: dict[str, Verdict] = {
+    "hinge": "margin",
+    "lsgan": "target",
+    "lsgan-sigmoid": "probability",
+    "bce": "probability",
+    "wgan-gp": "score",
+}
