@@ -43,8 +43,13 @@ class Planes:
 
 
 def planes_of(card: Card) -> Planes:
-    """The planes of `card`, by its facts: "classes", "domains" and "labels", "style_planes"."""
+    """The planes of `card`, by its facts: "classes", "domains" and "labels", "style_planes".
+
+    A random vector is a style alone.
+    """
     facts, left = card.facts, card.in_channels
+    if "latent" in facts:  # random numbers and nothing else
+        return Planes(0, (), (), 0, left)
     classes = tuple(map(str, facts.get("classes", ())))
     domains = tuple(map(str, facts.get("domains", ())))
     style = int(card.options.get("style", 0)) if "style_planes" in facts else 0

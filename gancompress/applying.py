@@ -66,6 +66,10 @@ def apply(
     Raises: ExportError for wishes that the generator does not admit; DataError if there are no
     images, or none could be used; CheckpointError if `out` cannot be written.
     """
+    if "latent" in model.card.facts:
+        raise ExportError(
+            f"{model.where}: takes random vectors, no images; `gancompress sample` draws them"
+        )
     inputs = Inputs(model.card, wishes or Wishes(), model.where)
     suffix = ".png" if model.card.out_channels in _PICTURES else ".npy"
     tasks = tasks_of(images, out, suffix)

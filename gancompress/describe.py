@@ -99,7 +99,7 @@ def profile(
     """Costs of a generator and of the recipe's discriminators, one image at the recipe's size.
 
     op and bands_text (`ALPHA[,BETA]`): see `assemble.parse_arch`; a discriminator that can be split
-    is split so too.
+    is split so too, and one that grows with its generator has its operator.
     Raises: ArchError if these name no arch.
     """
     bands = None if bands_text is None else Bands.parse(bands_text.replace(",", "+"))
@@ -107,6 +107,9 @@ def profile(
     if bands is not None and recipe.task.name == "stargan":
         split = {"critic_bands": (bands.alpha, bands.beta)}
         recipe = recipe.model_copy(update={"task": recipe.task.model_copy(update=split)})
+    if op is not None and recipe.family.grows:  # its critic is the generator mirrored
+        mirrored = recipe.task.model_copy(update={"critic_op": op})
+        recipe = recipe.model_copy(update={"task": mirrored})
     cost = cost_of(recipe, arch)
     task = assemble.task_of(recipe)
     shapes = task.critic_inputs()
