@@ -13,11 +13,11 @@ from toymetrics import Toy, ToyFeatures, darken, evaluator
 from gancompress.data.dataset import Batch, Split
 from gancompress.errors import MetricError
 from gancompress.metrics import METRICS
-from gancompress.metrics.distances import KERNEL_IMAGES, RealStats
 from gancompress.metrics.evaluate import Evaluator, Figure
 from gancompress.metrics.fixed import pack, unpack
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
 from gancompress.metrics.kid import kernel_distance
+from gancompress.metrics.realstats import KERNEL_IMAGES, RealStats
 
 
 def values(figures: dict[str, Figure]) -> dict[str, float]:

@@ -9,10 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gancompress.errors import MetricError
 from gancompress.metrics.classifiers import Classifier
-from gancompress.metrics.distances import RealStats
 from gancompress.metrics.features import levels_of
 from gancompress.metrics.kid import SparseRows
+from gancompress.metrics.realstats import RealStats
 
 Details = Mapping[str, Mapping[str, float]]  # figures by their names, by what they are of
 NO_DETAILS: Details = MappingProxyType({})
@@ -71,3 +72,10 @@ def real_bytes(judge: RealImages) -> Tensor:
     for images in judge.real_images():
         kept.update(images)
     return kept.result()
+
+
+def needed_stats(real: RealStats | None, name: str) -> RealStats:
+    """`real`, for the metric `name`. Raises: MetricError if there is none."""
+    if real is None:
+        raise MetricError(f"metric {name}: no feature network was given; choose one in metrics")
+    return real
