@@ -3,6 +3,10 @@
 Odena et al. 2017 (AC-GAN), section 4.2; Karras et al. 2018, section 5. It finds large-scale mode
 collapse, and says nothing of quality: noise scores lowest. So the real images' own figure stands
 beside it, and a generator does best that comes near it.
+
+Below 176 pixels one smaller window serves all scales. The programs of these papers shrink it scale
+by scale instead, so figures of small images are not to be set beside theirs: 525 real map tiles of
+64 pixels score 0.49 here and 0.17 that way.
 """
 
 from __future__ import annotations

@@ -86,18 +86,19 @@ def patches_of(images: Tensor, level: int, is_last: bool, seed: int) -> Tensor:
     standard deviation 1 over all patches of the set.
     """
     generator = torch.Generator().manual_seed(seed + level)
-    n, channels = images.shape[:2]
+    n, channels, *sides = images.shape
+    for _ in range(level):
+        sides = [-(-side // 2) for side in sides]
+    rows, columns = (
+        torch.randint(side - PATCH + 1, (n, PATCHES), generator=generator) for side in sides
+    )
     found = torch.empty(n * PATCHES, channels, PATCH**2)
     for first in range(0, n, _IMAGES):
         part = laplacian_level(images[first : first + _IMAGES].float(), level, is_last)
         windows = part.unfold(2, PATCH, 1).unfold(3, PATCH, 1)  # (N, C, rows, columns, 7, 7)
-        rows, columns = (
-            torch.randint(windows.shape[axis], (len(part), PATCHES), generator=generator)
-            for axis in (2, 3)
-        )
-        one = windows[torch.arange(len(part))[:, None], :, rows, columns]  # (N, 128, C, 7, 7)
-        ends = first * PATCHES, (first + len(part)) * PATCHES
-        found[ends[0] : ends[1]] = one.flatten(0, 1).flatten(2)
+        own = slice(first, first + len(part))
+        one = windows[torch.arange(len(part))[:, None], :, rows[own], columns[own]]
+        found[first * PATCHES : own.stop * PATCHES] = one.flatten(0, 1).flatten(2)
     for channel in range(channels):
         values = found[:, channel]  # (n PATCHES, PATCH²)
         std, mean = torch.std_mean(values, correction=0)
