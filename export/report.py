@@ -62,11 +62,23 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def class_table(rows: Sequence[Row]) -> str:
-    """What the rows' figures say of each class, as `table` lays it out; "" if they say nothing.
+    """What the rows' figures are made of, a table for each, as `table` lays it out; "" if nothing.
 
-    A figure that all generators share, as the pixels of a class, has one column.
+    That is classes, levels of size, or the real images beside the generated ones. A figure that all
+    generators share, as the pixels of a class, has one column.
     """
-    told = [(r.name, c, d) for r in rows for f in r.figures for c, d in f.details.items()]
+    labels = dict.fromkeys(f.label for r in rows for f in r.figures if f.details)
+    return "\n\n".join("\n".join(_details(rows, label)) for label in labels)
+
+
+def _details(rows: Sequence[Row], label: str) -> list[str]:
+    told = [
+        (r.name, c, d)
+        for r in rows
+        for f in r.figures
+        if f.label == label
+        for c, d in f.details.items()
+    ]
     found: dict[str, dict[str, dict[str, float]]] = {}  # measure, generator, class -> value
     for name, kind, details in told:
         for measure, value in details.items():
@@ -78,8 +90,8 @@ def class_table(rows: Sequence[Row]) -> str:
         columns |= shared if same else {f"{n} {measure}": v for n, v in by_name.items()}
     kinds = dict.fromkeys(kind for _, kind, _ in told)
     cells = [[k, *(_or_none(c.get(k), _figure_text) for c in columns.values())] for k in kinds]
-    safe = [[text.replace("|", "/") for text in line] for line in (["class", *columns], *cells)]
-    return "\n".join(aligned(safe[0], safe[1:])) if cells else ""
+    safe = [[text.replace("|", "/") for text in line] for line in ([label, *columns], *cells)]
+    return aligned(safe[0], safe[1:])
 
 
 def aligned(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:

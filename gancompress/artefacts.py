@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,8 +19,9 @@ from gancompress.checkpoint import file_hash, load_tensors, read_json
 from gancompress.cost import Cost, network_cost
 from gancompress.data.dataset import Split
 from gancompress.distill.supernet import Teacher
-from gancompress.errors import BudgetError, CheckpointError
-from gancompress.metrics.evaluate import Evaluator, Judge
+from gancompress.errors import BudgetError, CheckpointError, MetricError
+from gancompress.metrics import metric_named
+from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, Judge
 from gancompress.metrics.segmentation import MeanIoU
 from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
@@ -28,6 +29,7 @@ from gancompress.statistics import batch_norms, estimate
 from gancompress.supernet import Supernet
 from gancompress.weights import part, unpack
 
+MIOU = "miou"  # the figure of metrics.segmentation, beside the names of METRICS
 STATISTICS_BATCHES = 16  # that a subnet's batch norms are estimated on
 
 
@@ -139,22 +141,47 @@ class Subnets:
 
 
 def evaluator_of(
-    recipe: Recipe, split: Split, run: Run, images: int = 0, *, final: bool = False
+    recipe: Recipe,
+    split: Split,
+    run: Run,
+    images: int = 0,
+    *,
+    final: bool = False,
+    metrics: Sequence[str] | None = None,
 ) -> Evaluator:
     """Judges generators on one split with the recipe's metrics.
 
-    final: with those that take too long to choose generators by, too: mIoU.
+    final: with those that take too long to choose generators by, too: mIoU, and metrics.also.
+    metrics: names of METRICS, and MIOU, in place of these.
+    Raises: MetricError if one is not known, or cannot judge this data.
     """
-    return Evaluator(
+    if metrics is None:
+        also = recipe.metrics.also if final else ()
+        names = list(dict.fromkeys((*DEFAULT_METRICS, *also)))
+    else:
+        names = [name for name in metrics if name != MIOU]
+        final = MIOU in metrics
+    made = [metric_named(name) for name in names]
+    features = any(metric.needs_features for metric in made)
+    judge = Evaluator(
         assemble.dataset_of(recipe),
         split,
-        assemble.features_of(recipe),
+        assemble.features_of(recipe) if features else None,
         recipe.metrics.batch_size,
         images,
         run.root / "cache",
         assemble.device_of(recipe),
+        metrics=names,
+        classifier=assemble.classifier_of(recipe) if any(m.needs_classes for m in made) else None,
         judges=_judges_of(recipe) if final else (),
     )
+    for name in () if metrics is None else names:
+        if name not in judge.metrics:  # all else that it can need is there
+            raise MetricError(
+                f"metrics: {name} compares each image with its own target; data "
+                f"{recipe.data.name} is not paired"
+            )
+    return judge
 
 
 def _judges_of(recipe: Recipe) -> tuple[Callable[[], Judge], ...]:

@@ -17,6 +17,12 @@ from gancompress.data.styled import Styled
 from gancompress.distributed import current, own_device
 from gancompress.errors import ArchError, RecipeError
 from gancompress.loop import Optimisation, Training
+from gancompress.metrics.classifiers import (
+    Classifier,
+    effnet_classifier,
+    file_classifier,
+    inception_classifier,
+)
 from gancompress.metrics.features import FeatureNet, load_features
 from gancompress.metrics.segnets import SegmentationNet
 from gancompress.nets import FAMILIES, Family
@@ -177,6 +183,31 @@ def segmentation_of(recipe: Recipe) -> SegmentationNet | None:
         mean=mean,
         std=std,
         device=device_of(recipe),
+    )
+
+
+def classifier_of(recipe: Recipe) -> Classifier:
+    """The network that the inception score asks; by default the one that makes features.
+
+    Raises: MetricError if its weights are not here.
+    """
+    section, device = recipe.metrics.classifier, device_of(recipe)
+    kind = recipe.metrics.features if section is None else section.kind
+    if kind == "inception":
+        return inception_classifier(recipe.metrics.inception_weights, device)
+    if kind == "effnet-lite0":
+        return effnet_classifier(device)
+    assert section is not None and section.file is not None
+    mean, std = section.normalisation
+    return file_classifier(
+        section.file,
+        kind,
+        section.architecture,
+        size=section.size,
+        mean=mean,
+        std=std,
+        channels=section.channels,
+        device=device,
     )
 
 

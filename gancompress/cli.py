@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from gancompress import clifiles, describe, importing, pipeline, reporting, spaces, timing
+from gancompress.artefacts import MIOU
 from gancompress.exitcodes import exit_codes
+from gancompress.metrics import METRICS
 from gancompress.recipefile import load_recipe, resolved_yaml
 
 app = typer.Typer(
@@ -234,6 +236,11 @@ def evaluate(
                      "teacher and, once searched, the winners."),
     ] = None,
     split: Annotated[str, typer.Option(help="train, search or test.")] = "test",
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[,NAME]…", help=f"In place of the final table's: any of "
+                     f"{', '.join(METRICS)}, {MIOU}."),
+    ] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:  # fmt: skip
@@ -242,9 +249,11 @@ def evaluate(
         read = load_recipe(recipe, overrides or [])
         if dry_run:
             names = ", ".join(arch or ["teacher and winners"])
+            if metrics is not None:
+                names += f" by {', '.join(describe.metric_names(metrics, read))}"
             typer.echo(f"{resolved_yaml(read)}\nwould judge {names} on split {split}")
             return
-        rows = describe.evaluate(read, arch or [], split)
+        rows = describe.evaluate(read, arch or [], split, metrics)
         text = json.dumps(describe.rows_json(rows), indent=2) if as_json else describe.tables(rows)
         typer.echo(text)
 

@@ -12,6 +12,7 @@ from torch import nn
 from gancompress import assemble
 from gancompress.arch import Arch
 from gancompress.artefacts import (
+    MIOU,
     Subnets,
     cost_of,
     evaluator_of,
@@ -25,12 +26,12 @@ from gancompress.data import DATASETS
 from gancompress.data.dataset import SPLITS
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES
-from gancompress.errors import RecipeError
+from gancompress.errors import MetricError, RecipeError
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.report import Row, class_table, quantity, table
 from gancompress.exporting import chosen_nets, judged_rows, measure
 from gancompress.foreign import LAYOUTS
-from gancompress.metrics import METRICS
+from gancompress.metrics import METRICS, metric_named
 from gancompress.metrics.features import FEATURES
 from gancompress.nets import FAMILIES
 from gancompress.nets.blocks import OPERATORS
@@ -41,7 +42,16 @@ from gancompress.runs import Run
 from gancompress.search.samplers import SAMPLERS
 from gancompress.tasks import TASKS
 
-__all__ = ["evaluate", "listing", "plan", "profile", "profile_text", "rows_json", "tables"]
+__all__ = [
+    "evaluate",
+    "listing",
+    "metric_names",
+    "plan",
+    "profile",
+    "profile_text",
+    "rows_json",
+    "tables",
+]
 
 
 def listing() -> str:
@@ -59,7 +69,7 @@ def listing() -> str:
         "bands": ["0", "ALPHA (Octave)", "[ALPHA, BETA] (Multi-Octave)"],
         "distillation losses": list(DISTILL_LOSSES),
         "archs a step trains": list(ARCH_DRAWS),
-        "metrics": [*METRICS, "miou (metrics.segmentation)"],
+        "metrics": [*METRICS, f"{MIOU} (metrics.segmentation)"],
         "feature networks": list(FEATURES),
         "search algorithms": list(SAMPLERS),
         "teachers from": list(LAYOUTS),
@@ -137,11 +147,30 @@ def profile_text(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def evaluate(recipe: Recipe, arch_texts: Sequence[str], split: str) -> list[Row]:
+def metric_names(text: str, recipe: Recipe) -> list[str]:
+    """The metrics of `swd,precision`, in that order: names of METRICS, or MIOU.
+
+    Raises: MetricError for an unknown one, or mIoU without a network in the recipe.
+    """
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name != MIOU:
+            metric_named(name, [MIOU])
+        elif recipe.metrics.segmentation is None:
+            raise MetricError("metrics: miou asks the network of metrics.segmentation; name one")
+    return names
+
+
+def evaluate(
+    recipe: Recipe, arch_texts: Sequence[str], split: str, metrics: str | None = None
+) -> list[Row]:
     """A row for each named generator; with none, for the teacher and the search's winners.
 
-    Raises: RecipeError for an unknown split; RunError if a stage is not finished.
+    metrics: see `metric_names`; None for those of the final table.
+    Raises: RecipeError for an unknown split, MetricError for an unknown metric; RunError if a stage
+        is not finished.
     """
+    names = None if metrics is None else metric_names(metrics, recipe)
     known = {name: name for name in SPLITS}
     if split not in known:
         raise RecipeError(f"--split {split}: unknown; one of {', '.join(known)}")
@@ -157,13 +186,14 @@ def evaluate(recipe: Recipe, arch_texts: Sequence[str], split: str) -> list[Row]
         nets |= {name: (subnets.plain(arch), arch) for name, arch in wanted.items()}
     elif not arch_texts and run.stage("search").is_finished():
         nets |= chosen_nets(winners_of(run), run, Subnets(recipe, run))
-    judge = evaluator_of(recipe, known[split], run, recipe.metrics.images, final=True)
+    images = recipe.metrics.images
+    judge = evaluator_of(recipe, known[split], run, images, final=True, metrics=names)
     example = assemble.dataset_of(recipe).batch(known[split], [0], None)["input"]
     return judged_rows(recipe, nets, judge, measure(recipe, nets, example, with_onnx=False))
 
 
 def tables(rows: Sequence[Row]) -> str:
-    """The rows as a table, and under it what their figures say of each class."""
+    """The rows as a table, and under it what their figures are made of."""
     return "\n\n".join(filter(None, (table(rows), class_table(rows))))
 
 

@@ -16,6 +16,7 @@ from gancompress.distill.supernet import Distilling, train_supernet
 from gancompress.distill.teacher import train_teacher
 from gancompress.exporting import export_stage
 from gancompress.finetuning import check_finetune, finetune_stage
+from gancompress.metrics import METRICS
 from gancompress.recipe import Recipe, stage_sections
 from gancompress.recipefile import resolved_yaml
 from gancompress.runs import Run, StageDir
@@ -120,6 +121,8 @@ def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> N
         assemble.features_of(recipe)
     if "export" in todo:
         assemble.segmentation_of(recipe)
+        if any(METRICS[name].needs_classes for name in recipe.metrics.also):
+            assemble.classifier_of(recipe)
 
 
 def teacher_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:

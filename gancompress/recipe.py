@@ -275,8 +275,9 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     before = [s for s in stages[: stages.index(stage)] if s != "finetune"]  # it can be left out
     names = [n for s in (*before, stage) for n in STAGE_SECTIONS[s]]
     plain = recipe.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
-    if stage != "export" or recipe.metrics.segmentation is None:
-        del plain["metrics"]["segmentation"]  # candidates are not judged by it
+    for name in ("segmentation", "classifier", "also"):  # candidates are not judged by them
+        if stage != "export" or not plain["metrics"][name]:
+            del plain["metrics"][name]
     if stage != "export":
         del plain["metrics"]["resamples"]  # theirs come without intervals
     return {name: plain[name] for name in names}

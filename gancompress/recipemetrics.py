@@ -47,6 +47,38 @@ ClassTable = Annotated[
 _Positive = Annotated[Real, Field(gt=0)]
 
 
+_Kind = Literal["torchscript", "pt2", "torchvision"]
+_Range = Literal["imagenet", "minus-one-one", "zero-one"]
+_Numbers = tuple[tuple[float, ...], tuple[float, ...]]
+MetricName = Literal[
+    "l1", "psnr", "ssim", "fd", "kid", "swd", "ms-ssim", "is", "precision", "recall"
+]
+
+
+def _normalisation(
+    range_: _Range | None, mean: tuple[float, ...] | None, std: tuple[float, ...] | None
+) -> _Numbers:
+    """Mean and std of RGB in [0, 1] that a network's section asks for."""
+    if mean is not None and std is not None:
+        return mean, std
+    return NORMALISATIONS[range_ or "imagenet"]
+
+
+def _network_problems(section: SegmentationSection | ClassifierSection) -> list[str]:
+    """What does not fit together in the section of a network from a file."""
+    problems = []
+    if section.kind == "torchvision" and section.architecture is None:
+        problems.append("architecture: missing; kind torchvision needs it")
+    if section.kind != "torchvision" and section.architecture is not None:
+        problems.append(f"architecture: given; kind {section.kind} takes none")
+    if (section.mean is None) != (section.std is None):
+        alone, other = ("mean", "std") if section.std is None else ("std", "mean")
+        problems.append(f"{other}: missing; {alone} needs it")
+    if section.range is not None and (section.mean, section.std) != (None, None):
+        problems.append("range: given beside mean or std; one of the two forms is allowed")
+    return problems
+
+
 class SegmentationSection(BaseModel):
     """The segmentation network that mIoU asks what generated images show.
 
@@ -57,7 +89,7 @@ class SegmentationSection(BaseModel):
     model_config = STRICT
 
     file: str = Field(description="the network's file; torchscript and pt2: one that you trust")
-    kind: Literal["torchscript", "pt2", "torchvision"] = Field(
+    kind: _Kind = Field(
         description="TorchScript, a torch.export program, or weights of a torchvision model"
     )
     architecture: (
@@ -74,9 +106,7 @@ class SegmentationSection(BaseModel):
     size: Size | None = Field(
         None, description="[height, width] that images are resized to for it; default: as they are"
     )
-    range: Literal["imagenet", "minus-one-one", "zero-one"] | None = Field(
-        None, description="how it wants pixels; default: imagenet"
-    )
+    range: _Range | None = Field(None, description="how it wants pixels; default: imagenet")
     mean: tuple[Real, Real, Real] | None = Field(
         None, description="in place of range: subtracted from RGB in [0, 1]"
     )
@@ -90,11 +120,9 @@ class SegmentationSection(BaseModel):
     )
 
     @property
-    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def normalisation(self) -> _Numbers:
         """Mean and std of RGB in [0, 1]."""
-        if self.mean is not None and self.std is not None:
-            return self.mean, self.std
-        return NORMALISATIONS[self.range or "imagenet"]
+        return _normalisation(self.range, self.mean, self.std)
 
     def class_table(self, class_names: Sequence[str]) -> tuple[int, ...]:
         """The network's class of each of the data set's, -1 for those that are ignored.
@@ -117,19 +145,60 @@ class SegmentationSection(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        problems = []
-        if self.kind == "torchvision" and self.architecture is None:
-            problems.append("architecture: missing; kind torchvision needs it")
-        if self.kind != "torchvision" and self.architecture is not None:
-            problems.append(f"architecture: given; kind {self.kind} takes none")
-        if (self.mean is None) != (self.std is None):
-            alone, other = ("mean", "std") if self.std is None else ("std", "mean")
-            problems.append(f"{other}: missing; {alone} needs it")
-        if self.range is not None and (self.mean, self.std) != (None, None):
-            problems.append("range: given beside mean or std; one of the two forms is allowed")
+        problems = _network_problems(self)
         if self.classes is not None and not self.classes:
             problems.append("classes: found {}; at least one class is needed")
         refuse(problems)
+        return self
+
+
+class ClassifierSection(BaseModel):
+    """The classifier that the inception score asks what images show.
+
+    Two need no file: effnet-lite0, with ImageNet's classes, and inception, the paper's own network
+    with the weights of metrics.inception_weights. As to files: see SegmentationSection.
+    """
+
+    model_config = STRICT
+
+    kind: Literal["effnet-lite0", "inception"] | _Kind = Field(
+        description="a built-in one; or TorchScript, torch.export, weights of a torchvision model"
+    )
+    file: str | None = Field(
+        None, description="the network's file; torchscript and pt2: one that you trust"
+    )
+    architecture: str | None = Field(
+        None, description="torchvision: the model whose weights they are, as resnet50"
+    )
+    size: Size | None = Field(
+        None, description="[height, width] that images are resized to for it; default: as they are"
+    )
+    range: _Range | None = Field(None, description="how it wants pixels; default: imagenet")
+    mean: tuple[Real, Real, Real] | None = Field(
+        None, description="in place of range: subtracted from RGB in [0, 1]"
+    )
+    std: tuple[_Positive, _Positive, _Positive] | None = Field(
+        None, description="in place of range: RGB is divided by it after that"
+    )
+    channels: Literal[1, 3] = Field(3, description="1: a network of grey images")
+
+    @property
+    def normalisation(self) -> _Numbers:
+        """Mean and std of RGB in [0, 1]."""
+        return _normalisation(self.range, self.mean, self.std)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.kind not in ("effnet-lite0", "inception"):
+            missing = [] if self.file else [f"file: missing; kind {self.kind} needs it"]
+            refuse([*missing, *_network_problems(self)])
+        refuse(
+            [
+                f"{key}: given; kind {self.kind} takes none"
+                for key in self.model_fields_set - {"kind"}
+                if self.kind in ("effnet-lite0", "inception")
+            ]
+        )
         return self
 
 
@@ -151,6 +220,12 @@ class MetricsSection(BaseModel):
     )
     segmentation: SegmentationSection | None = Field(
         None, description="label maps alone: the network that the final figures' mIoU asks"
+    )
+    classifier: ClassifierSection | None = Field(
+        None, description="the network that the inception score asks; default: that of features"
+    )
+    also: tuple[MetricName, ...] = Field(
+        (), description="final figures beside l1, fd and kid, as swd; candidates go without"
     )
 
     def label_problems(self, class_names: Sequence[str], data: str) -> list[str]:

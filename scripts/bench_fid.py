@@ -26,10 +26,10 @@ import torch
 from torch import Tensor
 
 from gancompress.data.dataset import Batch, Split
-from gancompress.metrics.distances import RealStats
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.frechet import Moments, frechet_distance
 from gancompress.metrics.intervals import Halvings, spreads
+from gancompress.metrics.realstats import RealStats
 
 DIM = 2048
 TARGET_S = 0.2

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gancompress.cli import app
+from gancompress.metrics import METRICS
 from gancompress.recipefile import load_recipe
 
 
@@ -35,6 +36,14 @@ def test_there_are_as_many_commands_as_this_test_knows() -> None:
 def test_help_of_every_command_has_an_example(command: str) -> None:
     code, out = call(command, "--help")
     assert code == 0 and "Example: gancompress" in " ".join(out.split())
+
+
+def test_evaluate_lists_every_metric_and_tells_what_it_would_judge_by() -> None:
+    _, out = call("evaluate", "--help")
+    shown = out.replace("│", " ").split()
+    assert [f"{name}," for name in METRICS if f"{name}," not in shown] == []
+    code, out = call("evaluate", "quickstart", "--metrics", "swd, recall,swd", "--dry-run")
+    assert code == 0 and "would judge teacher and winners by swd, recall on split test" in out
 
 
 def test_profile_json_has_the_published_counts() -> None:
@@ -84,6 +93,9 @@ def test_formats_of_the_command_come_behind_those_of_the_recipe() -> None:
         (["profile", "quickstart", "--arch", "1_2_3"], "3 widths"),
         (["profile", "quickstart", "--arch", "huge"], "not an arch"),
         (["evaluate", "quickstart", "--split", "all", "run=/nowhere"], "one of train, search"),
+        (["evaluate", "quickstart", "--metrics", "fd,sdw"], 'did you mean "swd"?'),
+        (["evaluate", "quickstart", "--metrics", "miou"], "the network of metrics.segmentation"),
+        (["run", "quickstart", "metrics.also=[swd, iss]"], "metrics.also.1: found"),
         (["search", "quickstart", "run=/nowhere", "search.reduction=1000"], "below the smallest"),
         (["export", "edges2shoes", "data.folder=/nowhere/at/all"], "/nowhere/at/all"),
     ],

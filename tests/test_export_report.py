@@ -223,7 +223,7 @@ def test_class_table_has_a_column_for_each_generator_and_one_for_what_they_share
     rows = [detailed("teacher", 97.25, 40.0), detailed("10x", 91.0, 0.125)]
     lines = class_table(rows).splitlines()
     assert cells("\n".join(lines)) == [
-        ["class", "teacher IoU %", "10x IoU %", "pixels"],
+        ["mIoU %", "teacher IoU %", "10x IoU %", "pixels"],
         ["-" * 7, *["-" * (n - 1) + ":" for n in (13, 9, 6)]],
         ["road", "97.25", "91", "123456"],
         ["sky/air", "40", "0.1250", "12"],
@@ -236,5 +236,5 @@ def test_class_table_has_a_column_for_each_generator_and_one_for_what_they_share
 
 def test_class_table_of_one_generator_or_of_no_classes():
     alone = class_table([detailed("teacher", 97.25, None)])
-    assert cells(alone)[0] == ["class", "IoU %", "pixels"]
+    assert cells(alone)[0] == ["mIoU %", "IoU %", "pixels"]
     assert class_table(ROWS) == ""

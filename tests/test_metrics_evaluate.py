@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from toymetrics import Toy, ToyFeatures, darken, evaluator
 from gancompress.data.dataset import Batch, Split
 from gancompress.errors import MetricError
 from gancompress.metrics import METRICS
-from gancompress.metrics.distances import KERNEL_IMAGES, RealStats
-from gancompress.metrics.evaluate import Evaluator, Figure
+from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, Figure
 from gancompress.metrics.fixed import pack, unpack
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
 from gancompress.metrics.kid import kernel_distance
+from gancompress.metrics.realstats import KERNEL_IMAGES, RealStats
+from gancompress.recipemetrics import MetricName
 
 
 def values(figures: dict[str, Figure]) -> dict[str, float]:
@@ -51,7 +53,10 @@ def test_scoring_again_gives_the_same_figures_and_leaves_the_real_side_alone() -
     assert net.seen == 120
 
 
-@pytest.mark.parametrize("name", list(METRICS))
+ALONE = ("ms-ssim", "is")  # they never look at the targets
+
+
+@pytest.mark.parametrize("name", [name for name in METRICS if name not in ALONE])
 def test_every_metric_prefers_the_target_to_noise(name: str) -> None:
     data = Toy()
     by_input = {row.numpy().tobytes(): i for i, row in enumerate(data.input)}
@@ -67,8 +72,28 @@ def test_every_metric_prefers_the_target_to_noise(name: str) -> None:
     assert np.isfinite([good, bad]).all()
 
 
-def test_registry_holds_five_metrics() -> None:
-    assert list(METRICS) == ["l1", "psnr", "ssim", "fd", "kid"]
+def test_registry_holds_ten_metrics_that_recipes_can_name() -> None:
+    names = ["l1", "psnr", "ssim", "fd", "kid", "swd", "ms-ssim", "is", "precision", "recall"]
+    assert list(METRICS) == names == list(get_args(MetricName))
+    assert DEFAULT_METRICS == ("l1", "fd", "kid")
+
+
+def test_metrics_on_sets_of_images_know_the_real_side_once() -> None:
+    data = Toy(size=48)
+    judge = evaluator(data, metrics=["swd", "ms-ssim"], held_bytes=0)
+    first = judge.score(darken)
+    assert len(data.reads) == 15  # the real side of both, and the generator
+    assert judge.score(darken) == first
+    assert len(data.reads) == 20
+    assert [f.n for f in first.values()] == [30, 30]
+    assert list(first["swd"].details) == ["48 px", "24 px"]
+    assert list(first["ms-ssim"].details) == ["real images"]
+
+
+def test_metrics_without_features_ask_no_network_for_real_features() -> None:
+    net = ToyFeatures()
+    evaluator(Toy(), net, metrics=["l1", "swd"]).score(darken, resamples=10)
+    assert net.seen == 30  # the generator's images alone
 
 
 @pytest.mark.parametrize("held_bytes", [0, 7_000, 20_000])  # all images take 25 920 as bytes
@@ -127,9 +152,12 @@ def test_unpaired_images_are_not_compared_pixel_by_pixel() -> None:
         seen.append(x)
         return darken(x[:, :3])
 
-    judge = evaluator(Unpaired(), metrics=list(METRICS))
+    judge = evaluator(Unpaired(), metrics=["l1", "psnr", "ssim", "fd", "kid"])
+    assert judge.metrics == ["fd", "kid"]
     found = judge.score(generate)
     assert found == {name: figure for name, figure in plain.items() if name != "l1"}
+    sets = evaluator(Unpaired(), metrics=list(METRICS)).metrics
+    assert sets == ["fd", "kid", "swd", "ms-ssim", "precision", "recall"]
     assert judge.score(generate) == found  # from what was held
     first, again = torch.cat(seen[:5]), torch.cat(seen[5:])
     assert torch.equal(first, again)
@@ -232,12 +260,15 @@ def test_too_few_images_are_refused() -> None:
 def test_unknown_metrics_and_precisions_are_refused() -> None:
     with pytest.raises(MetricError, match="no metric 'lpips'; one of l1, psnr, ssim, fd, kid"):
         evaluator(Toy(), metrics=["lpips"])
+    with pytest.raises(MetricError, match='no metric .recal.; one of .*; did you mean "recall"'):
+        evaluator(Toy(), metrics=["recal"])
     with pytest.raises(MetricError, match="no precision 'int8'; one of float32, bf16, fp16"):
         evaluator(Toy(), precision="int8")
 
 
 def test_metrics_on_features_need_a_network() -> None:
+    bare = Evaluator(Toy(), "test", None, 7)
     for name, metric in METRICS.items():
         if metric.needs_features:
             with pytest.raises(MetricError, match=f"metric {name}: no feature network"):
-                metric(None)
+                metric(metric.real_side(bare))

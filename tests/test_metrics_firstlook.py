@@ -9,7 +9,7 @@ from torch import Tensor
 from toymetrics import Toy, ToyFeatures, darken, evaluator
 
 from gancompress.errors import MetricError
-from gancompress.metrics import distances
+from gancompress.metrics import realstats
 from gancompress.metrics.firstlook import TERMS, FirstLook, Forecast, herded
 from gancompress.metrics.frechet import Moments, frechet_terms
 
@@ -85,7 +85,7 @@ def test_a_look_at_unpaired_images_takes_all_that_a_batch_holds() -> None:
 def test_images_are_chosen_among_those_kept_of_the_real_side(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(distances, "KERNEL_IMAGES", 10)  # every third of 30
+    monkeypatch.setattr(realstats, "KERNEL_IMAGES", 10)  # every third of 30
     data, given = Toy(), []
     look_of(4, data).score(lambda x: given.append(x) or x)  # type: ignore[func-returns-value]
     kept = data.input[::3]

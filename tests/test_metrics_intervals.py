@@ -8,8 +8,8 @@ from test_metrics_evaluate import Unpaired, values
 from torch import Tensor, nn
 from toymetrics import Toy, darken, evaluator
 
-import gancompress.metrics.distances as distances_module
 import gancompress.metrics.kid as kid_module
+import gancompress.metrics.realstats as realstats
 from gancompress import assemble
 from gancompress.errors import MetricError
 from gancompress.exporting import judged_rows
@@ -144,7 +144,7 @@ def test_evaluator_halves_unpaired_sides_on_their_own() -> None:
 def test_a_figure_of_more_images_than_are_kept_has_a_narrower_interval(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(distances_module, "KERNEL_IMAGES", 30)
+    monkeypatch.setattr(realstats, "KERNEL_IMAGES", 30)
     judge = evaluator(Toy(60))
     found = judge.score(darken, 50)
     assert (found["fd"].n, found["kid"].n) == (60, 30)

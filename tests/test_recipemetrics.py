@@ -13,7 +13,8 @@ from images import save
 from torch import Tensor
 
 from gancompress.artefacts import evaluator_of
-from gancompress.errors import RecipeError
+from gancompress.assemble import dataset_of
+from gancompress.errors import MetricError, RecipeError
 from gancompress.recipe import STAGE_SECTIONS, stage_sections
 from gancompress.recipefile import load_recipe
 from gancompress.recipemetrics import CITYSCAPES_CLASSES
@@ -83,6 +84,48 @@ def test_network_of_the_final_figures_decides_the_export_alone(recipe_of) -> Non
     first, second = (recipe_of(f"{{file: {name}, kind: pt2}}") for name in ("x", "y"))
     same = {s: stage_sections(first, s) == stage_sections(second, s) for s in STAGE_SECTIONS}
     assert same.pop("export") is False and all(same.values()) and len(same) == 4
+
+
+def test_further_figures_and_their_classifier_decide_the_export_alone(tmp_path: Path) -> None:
+    plain, more = (load_recipe("quickstart", o) for o in ([], ["metrics.also=[swd, is]"]))
+    named = load_recipe("quickstart", ["metrics.classifier={kind: effnet-lite0}"])
+    for other in (more, named):
+        same = {s: stage_sections(plain, s) == stage_sections(other, s) for s in STAGE_SECTIONS}
+        assert same.pop("export") is False and all(same.values()) and len(same) == 4
+    for stage in STAGE_SECTIONS:  # results from before these keys stay up to date
+        assert not {"also", "classifier"} & {*stage_sections(plain, stage).get("metrics", {})}
+    run = Run(tmp_path)
+    assert evaluator_of(more, "search", run).metrics == ["l1", "fd", "kid"]
+    assert evaluator_of(plain, "test", run, final=True).metrics == ["l1", "fd", "kid"]
+    final = evaluator_of(more, "test", run, final=True)
+    assert final.metrics == ["l1", "fd", "kid", "swd", "is"]
+    assert final.classifier is not None and final.classifier.label == "IS-EffNetLite0"
+
+
+def test_named_metrics_come_in_place_of_the_final_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, run = load_recipe("quickstart"), Run(tmp_path)
+    judge = evaluator_of(recipe, "test", run, 8, final=True, metrics=["swd", "psnr"])
+    assert judge.metrics == ["swd", "psnr"] and judge.features_identity == ""
+    monkeypatch.setattr(type(dataset_of(recipe)), "paired", False)
+    with pytest.raises(MetricError, match="psnr compares each image with its own target; data"):
+        evaluator_of(recipe, "test", run, 8, metrics=["swd", "psnr"])
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("{kind: pt2}", "file: missing; kind pt2 needs it"),
+        ("{kind: torchvision, file: x}", "architecture: missing; kind torchvision needs it"),
+        ("{kind: effnet-lite0, size: 64}", "size: given; kind effnet-lite0 takes none"),
+        ("{kind: resnet, file: x}", 'kind: found "resnet"; one of effnet-lite0, inception'),
+        ("{kind: pt2, file: x, channels: 2}", "channels: found 2; 1 or 3 is allowed"),
+    ],
+)
+def test_recipe_refuses_classifiers_that_make_no_sense(section: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("quickstart", [f"metrics.classifier={section}"])
 
 
 @pytest.mark.parametrize(

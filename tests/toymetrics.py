@@ -24,9 +24,9 @@ class Toy:
     channels = (3, 3)
     paired = True
 
-    def __init__(self, n: int = 30, seed: int = 0, offset: float = 0.0) -> None:
+    def __init__(self, n: int = 30, seed: int = 0, offset: float = 0.0, size: int = SIZE) -> None:
         rng = np.random.default_rng(seed)
-        values = rng.integers(0, 256, (2, n, 3, SIZE, SIZE))
+        values = rng.integers(0, 256, (2, n, 3, size, size))
         self.input, self.target = torch.from_numpy(values).float() / 127.5 - 1 + offset
         self.reads: list[list[int]] = []
 

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Protocol
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
-from gancompress.metrics.distances import FrechetDistance, KernelDistance, RealStats
+from gancompress.errors import MetricError
+from gancompress.metrics.distances import FrechetDistance, KernelDistance
+from gancompress.metrics.inceptionscore import InceptionScore
+from gancompress.metrics.manifolds import Precision, Recall
+from gancompress.metrics.msssim import PairSimilarity
 from gancompress.metrics.pixel import L1, PSNR, SSIM
+from gancompress.metrics.realside import Details, RealImages
+from gancompress.metrics.swd import SlicedWasserstein
 
 
 class Metric(Protocol):
     """One figure over many generated images.
 
     `better` is "min" or "max"; `label` is how the figure is printed; `n` counts the images behind
-    it; `needs_features` tells whether it is made from real-side statistics and batches must carry
-    "features".
+    it; `details`, after `result`, are what it is made of. What it needs: a feature network, whose
+    "features" batches must then carry; targets that answer their inputs, one by one; a classifier.
     """
 
     name: ClassVar[str]
     better: ClassVar[str]
     needs_features: ClassVar[bool]
+    needs_pairs: ClassVar[bool]
+    needs_classes: ClassVar[bool]
 
-    def __init__(self, real: RealStats | None) -> None: ...
+    @staticmethod
+    def real_side(judge: RealImages) -> Any:
+        """What it holds of the real images, worked out once for all generators."""
+
+    def __init__(self, real: Any) -> None:
+        """real: what `real_side` answered."""
 
     @property
     def label(self) -> str: ...
 
     @property
     def n(self) -> int: ...
+
+    @property
+    def details(self) -> Details: ...
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Takes the next images: "output" and "target" (N, C, H, W) in [-1, 1], and "features"
@@ -45,4 +62,19 @@ METRICS: dict[str, type[Metric]] = {
     "ssim": SSIM,
     "fd": FrechetDistance,
     "kid": KernelDistance,
+    "swd": SlicedWasserstein,
+    "ms-ssim": PairSimilarity,
+    "is": InceptionScore,
+    "precision": Precision,
+    "recall": Recall,
 }
+
+
+def metric_named(name: str, others: Sequence[str] = ()) -> type[Metric]:
+    """Raises: MetricError if there is none; it tells of METRICS, and of `others` beside them."""
+    if name not in METRICS:
+        names = [*METRICS, *others]
+        close = difflib.get_close_matches(name, names, n=1)
+        meant = f'; did you mean "{close[0]}"?' if close else ""
+        raise MetricError(f"metrics: no metric {name!r}; one of {', '.join(names)}{meant}")
+    return METRICS[name]

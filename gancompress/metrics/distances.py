@@ -2,56 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
 
-from gancompress.errors import MetricError
-from gancompress.metrics.features import FeatureNet
-from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
-from gancompress.metrics.kid import SparseRows, kernel_distance, kernel_sum_within
-
-# Images that the kernel distance looks at, at most: its cost grows with their square (at 2048
-# values 3 s on one CPU thread) and 40 MB of features are kept.
-KERNEL_IMAGES = 5000
-
-
-@dataclass(frozen=True)
-class RealStats:
-    """What is known of the real images' features, computed once for all generators.
-
-    `rows` (k, dim), float32: every `stride`-th image's features, for the kernel distance.
-    """
-
-    label: str
-    kid_label: str
-    gaussian: Gaussian
-    rows: Tensor
-    rows_within: float
-    stride: int
-
-    @classmethod
-    def of(cls, features: FeatureNet, n: int, batches: Iterable[Tensor]) -> RealStats:
-        """From the features (N, dim) of `n` real images, batch by batch.
-
-        Raises: MetricError if there are fewer than two images or values that are not finite.
-        """
-        stride = -(-n // KERNEL_IMAGES)
-        moments, sparse = Moments(features.dim), SparseRows(stride)
-        for rows in batches:
-            moments.update(rows)
-            sparse.update(rows)
-        gaussian, kept = Gaussian.of(moments), sparse.result()
-        within = kernel_sum_within(kept)
-        return cls(features.label, features.kid_label, gaussian, kept, within, stride)
-
-
-def _needed(real: RealStats | None, name: str) -> RealStats:
-    if real is None:
-        raise MetricError(f"metric {name}: no feature network was given; choose one in metrics")
-    return real
+from gancompress.metrics.frechet import Moments, frechet_distance
+from gancompress.metrics.kid import SparseRows, kernel_distance
+from gancompress.metrics.realside import NO_DETAILS, Details, RealImages, needed_stats
+from gancompress.metrics.realstats import RealStats
 
 
 class FrechetDistance:
@@ -63,9 +22,16 @@ class FrechetDistance:
     name: ClassVar[str] = "fd"
     better: ClassVar[str] = "min"
     needs_features: ClassVar[bool] = True
+    needs_pairs: ClassVar[bool] = False
+    needs_classes: ClassVar[bool] = False
+    details: Details = NO_DETAILS
+
+    @staticmethod
+    def real_side(judge: RealImages) -> RealStats | None:
+        return judge.real
 
     def __init__(self, real: RealStats | None) -> None:
-        self._real = _needed(real, self.name)
+        self._real = needed_stats(real, self.name)
         self._moments = Moments(len(self._real.gaussian.mean))
 
     @property
@@ -89,9 +55,16 @@ class KernelDistance:
     name: ClassVar[str] = "kid"
     better: ClassVar[str] = "min"
     needs_features: ClassVar[bool] = True
+    needs_pairs: ClassVar[bool] = False
+    needs_classes: ClassVar[bool] = False
+    details: Details = NO_DETAILS
+
+    @staticmethod
+    def real_side(judge: RealImages) -> RealStats | None:
+        return judge.real
 
     def __init__(self, real: RealStats | None) -> None:
-        self._real = _needed(real, self.name)
+        self._real = needed_stats(real, self.name)
         self._rows = SparseRows(self._real.stride)
 
     @property

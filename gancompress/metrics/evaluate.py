@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,49 +15,24 @@ from torch import Tensor
 from gancompress.data.dataset import Dataset, Split
 from gancompress.errors import MetricError
 from gancompress.loop import AUTOCAST
-from gancompress.metrics import METRICS, Metric
-from gancompress.metrics.distances import RealStats
+from gancompress.metrics import Metric, metric_named
+from gancompress.metrics.classifiers import Classifier
 from gancompress.metrics.features import FeatureNet
+from gancompress.metrics.figure import Figure
 from gancompress.metrics.fixed import FixedBatches, is_finite
-from gancompress.metrics.intervals import FEWEST, Halvings, Interval, Spread, spreads
+from gancompress.metrics.intervals import (
+    DISTANCES_OF_SUBSETS,
+    FEWEST,
+    Halvings,
+    Spread,
+    spreads,
+)
 from gancompress.metrics.kid import SparseRows
 from gancompress.metrics.realcache import cached_real_stats
+from gancompress.metrics.realstats import RealStats
 
 HELD_BYTES = 2**30
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One result, with what it must be printed with.
-
-    `metric` is the name in METRICS, `n` the number of images behind the value, `features` the
-    label of the feature network ("" for a pixel metric), `details` what it is made of: names of
-    classes, say, each with its figures by their names. `interval` is that of 95 % confidence,
-    see intervals.py, where it was asked for, and `spread` what it is made of.
-    """
-
-    metric: str
-    label: str
-    value: float
-    n: int
-    features: str = ""
-    details: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    interval: Interval | None = None
-    spread: Spread | None = field(default=None, repr=False)
-
-    def above(self, other: Figure) -> Interval | None:
-        """The interval of this figure minus another generator's, scored with the same arguments.
-
-        Much narrower than the two intervals suggest: an image that is hard for one is hard for
-        both. None where either has no spread. Raises: MetricError for other numbers of resamples.
-        """
-        if self.spread is None or other.spread is None:
-            return None
-        return self.spread.minus(other.spread).around(self.value - other.value)
-
-    def __str__(self) -> str:
-        digits = f"{self.value:.0f}" if abs(self.value) >= 1000 else f"{self.value:.4g}"
-        return f"{self.label} {digits} (n={self.n})"
+DEFAULT_METRICS = ("l1", "fd", "kid")
 
 
 class Judge(Protocol):
@@ -77,8 +52,9 @@ class Evaluator:
         features: feature network, or None for pixel metrics alone.
         images: how many images of the split, evenly spread over it; 0 takes all.
         cache_dir: folder where the real side's statistics are kept between runs, if any.
-        metrics: names of METRICS; those that need features are left out when there are none, and
-            those that compare with the target pixel by pixel when the data set is not paired.
+        metrics: names of METRICS; those that need features, or a classifier, are left out when
+            there are none, and those that compare pixel by pixel when the data set is not paired.
+        classifier: that the inception score asks.
         judges: what makes the judges of one generator, whose figures come after the metrics'.
         precision: of the generator: float32, bf16 or fp16 (autocast).
         feature_precision: of the feature network; anything but float32 shows in the labels,
@@ -98,7 +74,8 @@ class Evaluator:
         cache_dir: Path | None = None,
         device: torch.device | str = "cpu",
         *,
-        metrics: Sequence[str] = ("l1", "fd", "kid"),
+        metrics: Sequence[str] = DEFAULT_METRICS,
+        classifier: Classifier | None = None,
         judges: Sequence[Callable[[], Judge]] = (),
         precision: str = "float32",
         feature_precision: str = "float32",
@@ -107,10 +84,15 @@ class Evaluator:
         self._device = torch.device(device)
         self._precision, self._feature_precision = _known(precision), _known(feature_precision)
         self._features = features
-        named = [_metric_named(name) for name in metrics]
+        self.classifier = classifier
         self._metrics = [
-            m for m in named if (features is not None if m.needs_features else dataset.paired)
+            metric
+            for metric in map(metric_named, metrics)
+            if (features is not None or not metric.needs_features)
+            and (classifier is not None or not metric.needs_classes)
+            and (dataset.paired or not metric.needs_pairs)
         ]
+        self._real_sides: dict[str, Any] = {}  # by metric, each at first use
         self._judges = tuple(judges)
         if not (self._metrics or self._judges):
             raise MetricError(
@@ -141,6 +123,15 @@ class Evaluator:
     def batches(self) -> FixedBatches:
         """Those images, always in the same order."""
         return self._batches
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that can judge these images."""
+        return [metric.name for metric in self._metrics]
+
+    def real_images(self) -> Iterator[Tensor]:
+        """The targets (N, C, H, W) in [-1, 1], batch by batch, in that order."""
+        return (batch["target"] for batch in self._batches)
 
     @property
     def content_hash(self) -> str:
@@ -181,8 +172,9 @@ class Evaluator:
 
         Raises: MetricError if an image is not finite or not of its target's shape.
         """
-        metrics = [make(self.real) for make in self._metrics]
-        kept = SparseRows(self.real.stride) if resamples and self.real else None
+        metrics = [make(self._real_side(make)) for make in self._metrics]
+        with_intervals = resamples and DISTANCES_OF_SUBSETS.keys() & {m.name for m in metrics}
+        kept = SparseRows(self.real.stride) if with_intervals and self.real else None
         judges = [make() for make in self._judges]
         with torch.no_grad():  # inference mode would taint tensors that a generator caches
             for batch in self._batches:
@@ -223,7 +215,12 @@ class Evaluator:
         return spreads(self.real.rows, rows, drawn)
 
     def _real_features(self) -> Iterator[Tensor]:
-        return (self._extract(batch["target"]) for batch in self._batches)
+        return map(self._extract, self.real_images())
+
+    def _real_side(self, metric: type[Metric]) -> Any:
+        if metric.name not in self._real_sides:
+            self._real_sides[metric.name] = metric.real_side(self)
+        return self._real_sides[metric.name]
 
     def _extract(self, images: Tensor) -> Tensor:
         assert self._features is not None
@@ -250,11 +247,12 @@ class Evaluator:
 
     def _figure(self, metric: Metric) -> Figure:
         value, n = metric.result(), metric.n
+        details = dict(metric.details)
         if not metric.needs_features or self._features is None:
-            return Figure(metric.name, metric.label, value, n)
+            return Figure(metric.name, metric.label, value, n, details=details)
         suffix = "" if self._feature_precision == "float32" else f" ({self._feature_precision})"
         features = self._features.label + suffix
-        return Figure(metric.name, metric.label + suffix, value, n, features)
+        return Figure(metric.name, metric.label + suffix, value, n, features, details)
 
 
 def _with(figure: Figure, spread: Spread | None) -> Figure:
@@ -263,12 +261,6 @@ def _with(figure: Figure, spread: Spread | None) -> Figure:
         return figure
     own = spread.of_more(figure.n)
     return replace(figure, interval=own.around(figure.value), spread=own)
-
-
-def _metric_named(name: str) -> type[Metric]:
-    if name not in METRICS:
-        raise MetricError(f"metrics: no metric {name!r}; one of {', '.join(METRICS)}")
-    return METRICS[name]
 
 
 def _known(precision: str) -> str:

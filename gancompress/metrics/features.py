@@ -77,6 +77,7 @@ class Inception(nn.Module):
                 "downloads, pt_inception-2015-12-05-6726825d.pth"
             ) from error
         self.net = _frozen(net)
+        self.register_buffer("classes", state["fc.weight"].float())  # (1008, 2048)
         self.identity = _identity(self.label, state)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -84,6 +85,13 @@ class Inception(nn.Module):
         x = bytes_rgb(images) / 255  # (N, 3, H, W) in [0, 1]; the network resizes to 299
         x = x.contiguous(memory_format=torch.channels_last)
         return _in_parts(lambda part: self.net(part)[0], x).flatten(1).float()  # (N, 2048)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Scores (N, 1008) of ImageNet's classes, float32, of images as `forward` takes them.
+
+        Without the last layer's bias, as in the program of Salimans et al. 2016.
+        """
+        return self(images) @ self.get_buffer("classes").T
 
 
 class EffNetLite0(nn.Module):
@@ -119,12 +127,20 @@ class EffNetLite0(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (N, 1280), float32, of images (N, 1 or 3, H, W) in [-1, 1]."""
+        x = self._prepared(images)
+        return _in_parts(self.net.extract_features, x).float().mean((2, 3))  # (N, 1280)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Scores (N, 1000) of ImageNet's classes, float32, of images as `forward` takes them."""
+        return _in_parts(self.net, self._prepared(images)).float()
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        """What the network was trained on: (N, 3, size, size), -1 to 1, channels last."""
         x = bytes_rgb(images)
         if x.shape[-2:] != (self.size, self.size):
             size = (self.size, self.size)
             x = F.interpolate(x, size, mode="bilinear", antialias=True)
-        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
-        return _in_parts(self.net.extract_features, x).float().mean((2, 3))  # (N, 1280)
+        return ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
 
 
 FEATURES: dict[str, Callable[[str | None], FeatureNet]] = {
@@ -157,8 +173,12 @@ def bytes_rgb(images: Tensor) -> Tensor:
             f"features: images of shape {tuple(images.shape)}; "
             "the feature networks take (N, C, H, W) with one or three channels"
         )
-    levels = ((images.float().clamp(-1, 1) + 1) * 127.5).round()
-    return levels.expand(-1, 3, -1, -1)
+    return levels_of(images).expand(-1, 3, -1, -1)
+
+
+def levels_of(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as whole numbers 0..255 in float32, as a saved PNG would hold them."""
+    return ((images.float().clamp(-1, 1) + 1) * 127.5).round()
 
 
 def _in_parts(net: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

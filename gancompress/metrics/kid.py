@@ -88,17 +88,17 @@ def kernel_distance(real: Tensor, fake: Tensor, real_within: float | None = None
 
 
 class SparseRows:
-    """Every `stride`-th row of the features that pass by, so that memory is bounded."""
+    """Every `stride`-th row of what passes by, so that memory is bounded."""
 
-    def __init__(self, stride: int) -> None:
-        self._stride = stride
+    def __init__(self, stride: int, dtype: torch.dtype = torch.float32) -> None:
+        self._stride, self._dtype = stride, dtype
         self._seen = 0
         self._kept: list[Tensor] = []
 
     def update(self, features: Tensor) -> None:
-        """Takes the next features (N, dim)."""
+        """Takes the next features (N, dim), or images (N, C, H, W)."""
         first = -self._seen % self._stride
-        self._kept.append(features[first :: self._stride].detach().to("cpu", torch.float32))
+        self._kept.append(features[first :: self._stride].detach().to("cpu", self._dtype))
         self._seen += len(features)
 
     @property
@@ -106,5 +106,7 @@ class SparseRows:
         return sum(len(rows) for rows in self._kept)
 
     def result(self) -> Tensor:
-        """The kept rows (n, dim), float32, on the CPU."""
+        """The kept rows (n, dim), on the CPU. Raises: MetricError if there were none."""
+        if not self._kept:
+            raise MetricError("metric: figures of no images; at least one is needed")
         return torch.cat(self._kept)

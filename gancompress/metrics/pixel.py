@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gancompress.errors import MetricError
+from gancompress.metrics.realside import NO_DETAILS, Details, RealImages
 
 _PSNR_CEILING = 100.0  # dB, of equal images: their ratio is infinite
 
@@ -39,6 +40,13 @@ class L1:
     label = "L1"
     better: ClassVar[str] = "min"
     needs_features: ClassVar[bool] = False
+    needs_pairs: ClassVar[bool] = True
+    needs_classes: ClassVar[bool] = False
+    details: Details = NO_DETAILS
+
+    @staticmethod
+    def real_side(judge: RealImages) -> None:
+        """Nothing: each image is compared with its own target."""
 
     def __init__(self, real: object = None) -> None:
         self._mean = ImageMean()
@@ -61,6 +69,13 @@ class PSNR:
     label = "PSNR"
     better: ClassVar[str] = "max"
     needs_features: ClassVar[bool] = False
+    needs_pairs: ClassVar[bool] = True
+    needs_classes: ClassVar[bool] = False
+    details: Details = NO_DETAILS
+
+    @staticmethod
+    def real_side(judge: RealImages) -> None:
+        """Nothing: each image is compared with its own target."""
 
     def __init__(self, real: object = None) -> None:
         self._mean = ImageMean()
@@ -89,6 +104,13 @@ class SSIM:
     label = "SSIM"
     better: ClassVar[str] = "max"
     needs_features: ClassVar[bool] = False
+    needs_pairs: ClassVar[bool] = True
+    needs_classes: ClassVar[bool] = False
+    details: Details = NO_DETAILS
+
+    @staticmethod
+    def real_side(judge: RealImages) -> None:
+        """Nothing: each image is compared with its own target."""
 
     def __init__(self, real: object = None) -> None:
         self._mean = ImageMean()

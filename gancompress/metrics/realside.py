@@ -1,0 +1,81 @@
+"""What a metric may ask of the real images, before it meets a generator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gancompress.errors import MetricError
+from gancompress.metrics.classifiers import Classifier
+from gancompress.metrics.features import levels_of
+from gancompress.metrics.kid import SparseRows
+from gancompress.metrics.realstats import RealStats
+
+Details = Mapping[str, Mapping[str, float]]  # figures by their names, by what they are of
+NO_DETAILS: Details = MappingProxyType({})
+# Images that metrics on sets of images keep, at most: as bytes 100 MB of 64 pixels, 1.6 GB of 256.
+MOST_IMAGES = 8192
+REAL_IMAGES = "real images"  # what the real side's own figures stand under, in details
+
+
+class RealImages(Protocol):
+    """The real images that generators are scored on; an Evaluator answers.
+
+    `n` counts them; `real` is what is known of their features, None without a feature network;
+    `classifier` is None where no metric asked for one.
+    """
+
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def real(self) -> RealStats | None: ...
+
+    @property
+    def classifier(self) -> Classifier | None: ...
+
+    def real_images(self) -> Iterator[Tensor]:
+        """Batches (N, C, H, W) in [-1, 1], in the order of the generated ones."""
+
+
+class ByteImages:
+    """Images that pass by, rounded to 8 bits as in a saved PNG: all, or every k-th.
+
+    Args:
+        count: how many will pass, of which at most MOST_IMAGES are kept, evenly spread.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._kept = SparseRows(max(1, -(-count // MOST_IMAGES)), torch.uint8)
+
+    @property
+    def n(self) -> int:
+        """How many are kept."""
+        return self._kept.n
+
+    def update(self, images: Tensor) -> None:
+        """Takes the next images (N, C, H, W) in [-1, 1]."""
+        self._kept.update(levels_of(images))
+
+    def result(self) -> Tensor:
+        """Those kept (n, C, H, W), uint8, on the CPU. Raises: MetricError if there are none."""
+        return self._kept.result()
+
+
+def real_bytes(judge: RealImages) -> Tensor:
+    """The real images that `ByteImages` keeps (n, C, H, W), uint8."""
+    kept = ByteImages(judge.n)
+    for images in judge.real_images():
+        kept.update(images)
+    return kept.result()
+
+
+def needed_stats(real: RealStats | None, name: str) -> RealStats:
+    """`real`, for the metric `name`. Raises: MetricError if there is none."""
+    if real is None:
+        raise MetricError(f"metric {name}: no feature network was given; choose one in metrics")
+    return real

@@ -1,0 +1,121 @@
+"""MS-SSIM of pairs: against torchmetrics on large images and Wang's definition on small ones."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from test_metrics_swd import photos
+from torch import Tensor
+from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+from gancompress.errors import MetricError
+from gancompress.metrics.msssim import (
+    PairSimilarity,
+    RealSimilarity,
+    circle,
+    mean_similarity,
+    similarities,
+    window_of,
+)
+
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, section 3.2
+
+
+def plain(one: np.ndarray, other: np.ndarray, window: int) -> float:
+    """Of two channels (H, W) in [0, 1], as Wang et al. write it, borders mirrored at last."""
+    reach, sigma = window // 2, 1.5 * window / 11
+    taps = np.exp(-np.square(np.arange(-reach, reach + 1)) / (2 * sigma**2))
+    kernel = np.outer(taps, taps) / taps.sum() ** 2
+
+    def blur(x: np.ndarray) -> np.ndarray:
+        return ndimage.convolve(x, kernel, mode="mirror")
+
+    factors = []
+    for scale in range(5):
+        mean_x, mean_y = blur(one), blur(other)
+        var_x, var_y = blur(one**2) - mean_x**2, blur(other**2) - mean_y**2
+        both = blur(one * other) - mean_x * mean_y
+        contrast = (2 * both + 0.03**2) / (var_x + var_y + 0.03**2)
+        light = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
+        inner = contrast[reach:-reach, reach:-reach]
+        factors.append((light * contrast).mean() if scale == 4 else inner.mean())
+        one, other = (
+            x.reshape(len(x) // 2, 2, -1, 2).mean((1, 3)) if scale < 4 else x for x in (one, other)
+        )
+    return math.prod(max(f, 0) ** w for f, w in zip(factors, WEIGHTS, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("side", "window"), [(256, 11), (176, 11), (175, 9), (144, 9), (128, 7), (64, 3), (48, 3)]
+)
+def test_window_is_the_largest_odd_number_that_the_fifth_scale_holds(side, window) -> None:
+    assert window_of(side, side) == window_of(side, 300) == window_of(300, side) == window
+
+
+def test_smaller_images_are_refused() -> None:
+    with pytest.raises(MetricError, match="ms-ssim: images of 47x64; at least 48x48 is needed"):
+        window_of(47, 64)
+
+
+def similar(images: Tensor) -> Tensor:
+    """Every image after the first is the first with more and more of itself."""
+    share = torch.linspace(0, 0.6, len(images))[:, None, None, None]
+    return (images[:1] * (1 - share) + images * share).round().to(torch.uint8)
+
+
+@pytest.mark.parametrize("size", [176, 192])
+def test_large_images_give_torchmetrics_own_figure(size: int) -> None:
+    images = similar(photos(4, size))
+    pairs = torch.tensor([[0, 1], [1, 2], [3, 0]])
+    one, other = (images[side].float() for side in pairs.T)
+    expected = multiscale_structural_similarity_index_measure(
+        one, other, data_range=255.0, reduction="none"
+    )
+    torch.testing.assert_close(similarities(images, pairs), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [48, 64, 96, 144, 176])
+def test_any_images_give_the_plain_definition(size: int) -> None:
+    images = similar(photos(3, size, 1, seed=size))
+    pairs = torch.tensor([[0, 1], [1, 2]])
+    values = images[:, 0].numpy() / 255
+    expected = [plain(values[i], values[j], window_of(size, size)) for i, j in pairs.tolist()]
+    assert similarities(images, pairs).tolist() == pytest.approx(expected, rel=1e-4)
+    assert min(expected) < 0.9 and max(expected) > 0.1
+
+
+def test_pairs_are_a_circle_in_random_order() -> None:
+    pairs = circle(50, seed=1)
+    assert pairs.shape == (50, 2) and torch.equal(pairs, circle(50, seed=1))
+    assert pairs.flatten().bincount().tolist() == [2] * 50
+    assert bool((pairs[:, 0] != pairs[:, 1]).all())
+    assert not torch.equal(pairs, circle(50, seed=2))
+    near = int(((pairs[:, 0] - pairs[:, 1]).abs() == 1).sum())
+    assert near < 10  # of neighbours in the data set
+
+
+def test_collapsed_images_score_one_and_diverse_ones_less() -> None:
+    images = photos(8)
+    collapsed = images[:1].expand(8, -1, -1, -1)
+    assert mean_similarity(collapsed) == pytest.approx(1, abs=1e-5)
+    half = torch.cat((images[:4], collapsed[:4]))
+    assert mean_similarity(images) < mean_similarity(half) < 1
+
+
+def test_metric_shows_the_real_images_figure_beside_its_own() -> None:
+    real, fake = photos(6, 48, 1), similar(photos(6, 48, 1, seed=3))
+    metric = PairSimilarity(RealSimilarity(mean_similarity(real), 6))
+    for part in fake.float().div(127.5).sub(1).split(4):
+        metric.update({"output": part})
+    assert metric.result() == mean_similarity(fake) and metric.n == 6
+    assert metric.details == {"real images": {"MS-SSIM of pairs": mean_similarity(real)}}
+    assert metric.result() > mean_similarity(real)
+
+
+def test_one_image_has_no_pair() -> None:
+    with pytest.raises(MetricError, match=r"ms-ssim: 1 image\(s\); at least two are needed"):
+        mean_similarity(photos(1))
