@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 from test_metrics_swd import photos
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
@@ -25,40 +24,43 @@ from gancompress.metrics.msssim import (
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, section 3.2
 
 
-def plain(one: np.ndarray, other: np.ndarray, window: int) -> float:
-    """Of two channels (H, W) in [0, 1], as Wang et al. write it, borders mirrored at last."""
-    reach, sigma = window // 2, 1.5 * window / 11
-    taps = np.exp(-np.square(np.arange(-reach, reach + 1)) / (2 * sigma**2))
-    kernel = np.outer(taps, taps) / taps.sum() ** 2
-
-    def blur(x: np.ndarray) -> np.ndarray:
-        return ndimage.convolve(x, kernel, mode="mirror")
-
+def plain(one: np.ndarray, other: np.ndarray) -> float:
+    """Of two channels (H, W) in [0, 1], window by window, as Wang et al. write it."""
     factors = []
     for scale in range(5):
-        mean_x, mean_y = blur(one), blur(other)
-        var_x, var_y = blur(one**2) - mean_x**2, blur(other**2) - mean_y**2
-        both = blur(one * other) - mean_x * mean_y
-        contrast = (2 * both + 0.03**2) / (var_x + var_y + 0.03**2)
-        light = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
-        inner = contrast[reach:-reach, reach:-reach]
-        factors.append((light * contrast).mean() if scale == 4 else inner.mean())
+        height, width = one.shape
+        side = min(11, height, width)
+        places = np.arange(side) - (side - 1) / 2
+        taps = np.exp(-(places**2) / (2 * (1.5 * side / 11) ** 2))
+        kernel = np.outer(taps, taps) / taps.sum() ** 2
+        values = []
+        for top in range(height - side + 1):
+            for left in range(width - side + 1):
+                x, y = (w[top : top + side, left : left + side] for w in (one, other))
+                mean_x, mean_y = (kernel * x).sum(), (kernel * y).sum()
+                var_x = (kernel * (x - mean_x) ** 2).sum()
+                var_y = (kernel * (y - mean_y) ** 2).sum()
+                both = (kernel * (x - mean_x) * (y - mean_y)).sum()
+                contrast = (2 * both + 0.03**2) / (var_x + var_y + 0.03**2)
+                light = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
+                values.append(contrast * light if scale == 4 else contrast)
+        factors.append(float(np.mean(values)))
+        even = height // 2 * 2, width // 2 * 2
         one, other = (
-            x.reshape(len(x) // 2, 2, -1, 2).mean((1, 3)) if scale < 4 else x for x in (one, other)
+            x[: even[0], : even[1]].reshape(even[0] // 2, 2, even[1] // 2, 2).mean((1, 3))
+            for x in (one, other)
         )
     return math.prod(max(f, 0) ** w for f, w in zip(factors, WEIGHTS, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("side", "window"), [(256, 11), (176, 11), (175, 9), (144, 9), (128, 7), (64, 3), (48, 3)]
-)
-def test_window_is_the_largest_odd_number_that_the_fifth_scale_holds(side, window) -> None:
-    assert window_of(side, side) == window_of(side, 300) == window_of(300, side) == window
+def test_window_is_eleven_or_what_the_scale_holds() -> None:
+    assert [window_of(s, s) for s in (176, 11, 10, 4, 1)] == [11, 11, 10, 4, 1]
+    assert window_of(300, 8) == window_of(8, 300) == 8
 
 
 def test_smaller_images_are_refused() -> None:
-    with pytest.raises(MetricError, match="ms-ssim: images of 47x64; at least 48x48 is needed"):
-        window_of(47, 64)
+    with pytest.raises(MetricError, match="ms-ssim: images of 15x64; at least 16x16 is needed"):
+        similarities(torch.zeros(2, 1, 15, 64, dtype=torch.uint8), torch.tensor([[0, 1]]))
 
 
 def similar(images: Tensor) -> Tensor:
@@ -67,25 +69,25 @@ def similar(images: Tensor) -> Tensor:
     return (images[:1] * (1 - share) + images * share).round().to(torch.uint8)
 
 
-@pytest.mark.parametrize("size", [176, 192])
-def test_large_images_give_torchmetrics_own_figure(size: int) -> None:
-    images = similar(photos(4, size))
+def test_large_images_give_nearly_torchmetrics_figure() -> None:
+    """Which has the same windows from 176 pixels on, but borders that are mirrored at last."""
+    images = similar(photos(4, 256))
     pairs = torch.tensor([[0, 1], [1, 2], [3, 0]])
     one, other = (images[side].float() for side in pairs.T)
     expected = multiscale_structural_similarity_index_measure(
         one, other, data_range=255.0, reduction="none"
     )
-    torch.testing.assert_close(similarities(images, pairs), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(similarities(images, pairs), expected, rtol=0.03, atol=1e-3)
 
 
-@pytest.mark.parametrize("size", [48, 64, 96, 144, 176])
+@pytest.mark.parametrize("size", [16, 28, 64, 100])
 def test_any_images_give_the_plain_definition(size: int) -> None:
     images = similar(photos(3, size, 1, seed=size))
     pairs = torch.tensor([[0, 1], [1, 2]])
     values = images[:, 0].numpy() / 255
-    expected = [plain(values[i], values[j], window_of(size, size)) for i, j in pairs.tolist()]
-    assert similarities(images, pairs).tolist() == pytest.approx(expected, rel=1e-4)
-    assert min(expected) < 0.9 and max(expected) > 0.1
+    expected = [plain(values[i], values[j]) for i, j in pairs.tolist()]
+    assert similarities(images, pairs).tolist() == pytest.approx(expected, rel=1e-3)
+    assert min(expected) < 0.95
 
 
 def test_pairs_are_a_circle_in_random_order() -> None:
