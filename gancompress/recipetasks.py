@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gancompress.discriminatornames import DEFAULT
 from gancompress.recipesections import Kind, TaskSection
 from gancompress.recipetypes import Integer, Weight, refuse
 
@@ -66,7 +67,12 @@ class StarGANTask(TaskSection):
     @property
     def size_multiple(self) -> int:
         """What the sides of images are multiples of."""
-        return int(2**self.critic_layers)
+        return int(2**self.critic_layers) if self.discriminator == DEFAULT else 1
+
+    @model_validator(mode="after")
+    def _slope_is_of_each_image(self) -> Self:
+        refuse(self.penalty_problems("lambda_gp") if self.lambda_gp else [])
+        return self
 
     @model_validator(mode="after")
     def _bands_fit(self) -> Self:

@@ -38,6 +38,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "recipeerrors",
         "recipes",
         "slots",
+        "discriminatornames",
     ),  # fmt: skip
     ("nets",),
     (

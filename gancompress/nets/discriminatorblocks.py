@@ -160,9 +160,7 @@ def separable_inception(
     return _halving(block, in_channels, BASE, size)
 
 
-def dense(
-    in_channels: int, size: tuple[int, int], norms: Norms, growth: int, layers: int
-) -> Trunk:
+def dense(in_channels: int, size: tuple[int, int], norms: Norms, growth: int, layers: int) -> Trunk:
     """A `SeparableInception` as wide as the growth at full size, then `DenseBlock`s."""
     blocks: list[nn.Module] = [SeparableInception(in_channels, growth, 1, norms)]
     channels, sides = growth, size
