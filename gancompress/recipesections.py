@@ -185,7 +185,7 @@ class TaskSection(BaseModel):
         return self
 
     def penalty_problems(self, key: str) -> list[str]:
-        """What is wrong with the discriminator's norms under the gradient penalty that `key` weighs.
+        """What is wrong with the discriminator's norms under a gradient penalty weighed by `key`.
 
         It asks for the slope at each image alone, and batch norm mixes the images of a batch
         (Gulrajani et al. 2017, section 4). For `refuse`; empty where nothing is wrong.

@@ -23,6 +23,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "arch",
         "recipe",
         "recipedata",
+        "recipedataimages",
         "recipedatalabels",
         "recipedataunpaired",
         "recipefamilies",

@@ -25,7 +25,7 @@ _NORMS = {
 
 
 class Discriminator(nn.Module):
-    """(N, in_channels, H, W) in [-1, 1], of the `size` (H, W) that it was made for -> logits (N, 1).
+    """Images (N, in_channels, H, W) in [-1, 1] -> logits (N, 1); H and W are those of `size`.
 
     Blocks of convolutions, each ended by a pooling that halves the sides, until the shorter one is
     2 (`dense`: 2 or 3), then one dense layer. Maximum poolings round sides up, average poolings, of
