@@ -58,9 +58,9 @@ class Inception(nn.Module):
 class SeparableInception(nn.Module):
     """conv1 beside a conv1 with a depthwise-separable 3x3 behind it.
 
-    Each conv1 makes half of the `channels`. The pointwise convolution makes `multiplier` channels of one;
-    behind it and behind the depthwise one is a norm that has a shift. (1 + multiplier) / 2 times
-    `channels` in all.
+    Each conv1 makes half of the `channels`. The pointwise convolution makes `multiplier` channels
+    of one; behind it and behind the depthwise one is a norm that has a shift. (1 + multiplier) / 2
+    times `channels` in all.
     """
 
     def __init__(self, in_channels: int, channels: int, multiplier: int, norms: Norms) -> None:
