@@ -239,7 +239,7 @@ def report(runs: Sequence[str], options: argparse.Namespace) -> None:
         draw(found, real, options.out)  # so that what is done can be looked at
     print(
         "params: trained; bytes: float32, one image; s/1000: seconds of one core to train on a\n"
-        "thousand images; D, G: median losses of the last tenth of the steps; apart: mean distance\n"
+        "thousand images; D, G: median losses of the last tenth of the steps; apart: distance\n"
         f"of two images, real ones {apart:.3f}; FD: Frechet distance on EffNet-Lite0, "
         f"{options.images} made and {count} real"
     )
