@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from discriminatorplots import draw_losses, draw_strips
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -45,7 +46,6 @@ CROSS = {
     ("depthwise", "with"): "separable-inception",
 }
 PARAMS = dict(zip(SIX, (388_865, 202_193, 216_705, 21_033, 54_593, 13_857), strict=True))
-SHOWN = 16  # images of each run in the picture
 PAIRS = 256  # images whose distances are taken
 # Of all sums at a batch of 32: everything is called real, nothing told apart, everything called
 # made; and the fourth corner, where the discriminator has won.
@@ -241,7 +241,10 @@ def report(runs: Sequence[str], options: argparse.Namespace) -> None:
     ):
         found.append(one)
         print(row(one, apart, score), flush=True)
-        draw(found, real, options.out)  # so that what is done can be looked at
+        curves = {f"{one.name}  ({one.cost.params:,})": one.losses for one in found}
+        draw_losses(curves, options.out / "losses.png")  # anew, so that one can look on
+        strips = {"real": real.numpy(), **{one.name: one.images for one in found}}
+        draw_strips(strips, options.out / "samples.png")
     print(
         "params: trained; bytes: float32, one image; s/1000: seconds of one core to train on a\n"
         "thousand images; D, G: median losses of the last tenth of the steps; apart: distance\n"
@@ -258,40 +261,6 @@ def cross(verdicts: Mapping[str, str]) -> str:
         cells = [verdicts.get(CROSS[kind, norm], "not run") for norm in ("without", "with")]
         lines.append(f"{kind:<10} {cells[0]:<40} {cells[1]}")
     return "\n".join(lines)
-
-
-def draw(found: Sequence[Outcome], real: Tensor, out: Path) -> None:
-    """losses.png and samples.png in the folder `out`."""
-    from matplotlib.figure import Figure  # here, because importing it takes half a second
-
-    columns = 4
-    rows = -(-len(found) // columns)
-    figure = Figure(figsize=(4 * columns, 2.6 * rows), layout="constrained")
-    axes = np.atleast_2d(figure.subplots(rows, columns, sharex=True, sharey=True))
-    for ax in axes.flat[len(found) :]:
-        ax.set_axis_off()
-    for ax, one in zip(axes.flat, found, strict=False):
-        width = max(1, len(one.losses) // 100)
-        for place, name in enumerate(("D", "G")):
-            means = np.convolve(one.losses[:, place], np.ones(width) / width, "valid")
-            ax.plot(np.arange(len(means)) + width // 2, means, label=name, linewidth=1)
-        ax.set_title(f"{one.name}  ({one.cost.params:,})", fontsize=10)
-        ax.grid(alpha=0.3)
-    axes[0, 0].legend(loc="upper right")
-    figure.supxlabel("step")
-    figure.supylabel("loss of a batch of 32")
-    figure.savefig(out / "losses.png", dpi=110)
-
-    pictures = [("real", real.numpy()), *((one.name, one.images) for one in found)]
-    figure = Figure(figsize=(10, 0.85 * len(pictures)), layout="constrained")
-    for ax, (name, images) in zip(
-        np.atleast_1d(figure.subplots(len(pictures), 1)), pictures, strict=True
-    ):
-        strip = np.concatenate(list(images[:SHOWN, 0]), axis=1)  # (28, SHOWN * 28)
-        ax.imshow(strip, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-        ax.set_title(name, fontsize=8, loc="left")
-        ax.set_axis_off()
-    figure.savefig(out / "samples.png", dpi=110)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,6 +23,7 @@ TOY = ["--steps", "3", "--images", "8", "--jobs", "1"]
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
+    sys.path.append(str(SCRIPT.parent))  # where its pictures' module lies
     spec = importlib.util.spec_from_file_location("study_discriminators", SCRIPT)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
