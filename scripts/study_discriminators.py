@@ -55,7 +55,7 @@ SIGNATURES = {
     (16.0, 16.0): "all made",
     (0.0, 16.0): "critic won",
 }
-NEAR = 0.25  # of a signature, in either loss
+NEAR = 0.5  # of a signature, in either loss: a thirtieth of what there is
 LOCKED = 1e-3  # mean verdicts on real and made images no further apart: nothing is told apart
 ALIKE = 0.1  # of real images' distance: generated ones no further apart are one image
 
