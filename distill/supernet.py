@@ -98,7 +98,7 @@ def _critics(task: ConditionalTask, teacher: Teacher, seed: int) -> dict[str, nn
         if teacher.tensors.get(name):
             critic.load_state_dict(teacher.tensors[name])
         else:
-            INITS[task.init](critic, torch.Generator().manual_seed(seed))
+            INITS[task.init_of(name)](critic, torch.Generator().manual_seed(seed))
     return critics
 
 

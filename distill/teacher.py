@@ -27,8 +27,8 @@ def train_teacher(
     """
     nets = task.teacher_nets(make)
     random = torch.Generator().manual_seed(how.seed)
-    for net in nets.values():
-        INITS[task.init](net, random)
+    for name, net in nets.items():
+        INITS[task.init_of(name)](net, random)
         net.to(how.device).train()
     fit(task, nets, batches, how, title="teacher")
     for net in nets.values():

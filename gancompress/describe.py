@@ -24,6 +24,7 @@ from gancompress.artefacts import (
 from gancompress.cost import Cost, network_cost
 from gancompress.data import DATASETS
 from gancompress.data.dataset import SPLITS
+from gancompress.discriminatornames import NAMES
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.errors import MetricError, RecipeError
@@ -64,6 +65,7 @@ def listing() -> str:
         "families": list(FAMILIES),
         "space presets": list(dict.fromkeys(presets)),
         "tasks": list(TASKS),
+        "discriminators": NAMES,
         "data sets": list(DATASETS),
         "operators": list(OPERATORS),
         "bands": ["0", "ALPHA (Octave)", "[ALPHA, BETA] (Multi-Octave)"],

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from gancompress.discriminatornames import DEFAULT
 from gancompress.recipedata import Data
 from gancompress.recipefamilies import Family
 from gancompress.recipemetrics import MetricsSection
@@ -234,6 +235,11 @@ class Recipe(BaseModel):
             problems.append(
                 f"family.name: found {family}, which makes images of {takes}; "
                 f"task {self.task.name} {_other_inputs(self.task)}"
+            )
+        if self.family.grows and self.task.discriminator != DEFAULT:
+            problems.append(
+                f"task.discriminator: found {self.task.discriminator}; family {family} grows "
+                "beside a critic of its own, leave this out"
             )
         if not self.family.latent_size and self.family.scale != self.data.scale:
             problems.append(

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from gancompress.recipedataimages import IdxData, ImagesData
 from gancompress.recipedatalabels import LabelMapsData, MapsLabelsData
 from gancompress.recipedataunpaired import MapsUnpairedData, UnpairedData
 from gancompress.recipesections import (
@@ -134,6 +135,8 @@ Data = Annotated[
     | UnpairedData
     | MapsUnpairedData
     | LabelMapsData
-    | MapsLabelsData,
+    | MapsLabelsData
+    | ImagesData
+    | IdxData,
     Field(discriminator="name"),
 ]

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gancompress.discriminatornames import DEFAULT
 from gancompress.recipesections import Kind, TaskSection
 from gancompress.recipetypes import Integer, Real, Weight, refuse
 
@@ -66,7 +67,12 @@ class StarGANTask(TaskSection):
     @property
     def size_multiple(self) -> int:
         """What the sides of images are multiples of."""
-        return int(2**self.critic_layers)
+        return int(2**self.critic_layers) if self.discriminator == DEFAULT else 1
+
+    @model_validator(mode="after")
+    def _slope_is_of_each_image(self) -> Self:
+        refuse(self.penalty_problems("lambda_gp") if self.lambda_gp else [])
+        return self
 
     @model_validator(mode="after")
     def _bands_fit(self) -> Self:
@@ -159,6 +165,12 @@ class UnconditionalTask(TaskSection):
     critic_op: Literal["dense", "separable"] = Field(
         "dense", description="progan: operator of the critic's 3x3 convolutions"
     )
+
+    @model_validator(mode="after")
+    def _penalty_is_per_image(self) -> Self:
+        if self.gan == "wgan-gp" and self.lambda_gp:
+            refuse(self.penalty_problems("lambda_gp"))
+        return self
 
 
 Task = Annotated[

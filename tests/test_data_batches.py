@@ -55,7 +55,7 @@ def _same(one: Batch, two: Batch) -> bool:
 
 
 def test_registry_has_the_data_sets_by_name() -> None:
-    own = ["domains", "labelmaps", "pairs", "unpaired"]
+    own = ["domains", "idx", "images", "labelmaps", "pairs", "unpaired"]
     assert sorted(DATASETS) == sorted([*own, "map-domains", "maps", "maps-labels", "maps-unpaired"])
 
 

@@ -23,6 +23,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "arch",
         "recipe",
         "recipedata",
+        "recipedataimages",
         "recipedatalabels",
         "recipedataunpaired",
         "recipefamilies",
@@ -38,6 +39,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "recipeerrors",
         "recipes",
         "slots",
+        "discriminatornames",
     ),  # fmt: skip
     ("nets",),
     (

@@ -170,6 +170,7 @@ def test_recipe_and_data_set_agree_on_planes_and_names(tmp_path: Path) -> None:
 def test_size_key_is_the_one_that_decides_the_image_size() -> None:
     raws = [
         MOODS, PEOPLE, UNPAIRED, LABELS, CITIES, {"name": "pairs", "folder": "here"},
+        {"name": "images", "folder": "here"}, {"name": "idx", "images": "here"},
         *({"name": name} for name in ("maps", "map-domains", "maps-unpaired", "maps-labels")),
     ]  # fmt: skip
     assert {raw["name"] for raw in raws} == set(DATASETS)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from gancompress.data.dataset import SPLITS, Batch, Dataset, Split
 from gancompress.data.domains import DomainImages
+from gancompress.data.idximages import IdxImages
+from gancompress.data.imagefolder import ImageFolder
 from gancompress.data.labelmaps import LabelMaps
 from gancompress.data.mapdomains import MapDomains
 from gancompress.data.maps import MapTiles
@@ -23,6 +25,8 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "maps-unpaired": UnpairedMaps,
     "labelmaps": LabelMaps,
     "maps-labels": MapLabels,
+    "images": ImageFolder,
+    "idx": IdxImages,
 }
 
 __all__ = [
@@ -31,6 +35,8 @@ __all__ = [
     "Batch",
     "Dataset",
     "DomainImages",
+    "IdxImages",
+    "ImageFolder",
     "LabelMaps",
     "MapDomains",
     "MapLabels",

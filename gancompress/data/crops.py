@@ -61,6 +61,21 @@ class Crops:
         return self.load, self.crop, self.flip
 
 
+def middle_square(pixels: npt.NDArray[Scalar], side: int, where: object) -> npt.NDArray[Scalar]:
+    """The square of `side` pixels (0: the largest) in the middle of (H, W, C).
+
+    Raises: DataError naming `where` if the image is too small for it.
+    """
+    height, width = pixels.shape[:2]
+    side = side or min(height, width)
+    if side > min(height, width):
+        raise DataError(
+            f"{where}: is {width}x{height}, smaller than the crop of {side}; make crop smaller or 0"
+        )
+    y, x = (height - side) // 2, (width - side) // 2
+    return pixels[y : y + side, x : x + side]
+
+
 def crops_of(load_size: Size, crop_size: Size, flip: bool, where: str) -> Crops:
     """Raises: DataError naming `where` unless sizes are positive and the crop fits."""
     load, crop = _sides(load_size, where), _sides(crop_size, where)

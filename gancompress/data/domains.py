@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from gancompress.data.attributes import attribute_labels
+from gancompress.data.crops import middle_square
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, domain_files, split_pairs
 from gancompress.data.images import (
@@ -144,16 +145,7 @@ class DomainImages:
 
     def _decoded(self, path: Path) -> Pixels:
         """The square in the middle of the file's image, (side, side, 3)."""
-        pixels = with_channels(read_image(path), 3, path)
-        height, width = pixels.shape[:2]
-        side = self.crop or min(height, width)
-        if side > min(height, width):
-            raise DataError(
-                f"{path}: is {width}x{height}, smaller than the crop of {side}; "
-                "make crop smaller or 0"
-            )
-        y, x = (height - side) // 2, (width - side) // 2
-        return pixels[y : y + side, x : x + side]
+        return middle_square(with_channels(read_image(path), 3, path), self.crop, path)
 
 
 Shares = tuple[float, float, int]  # search_fraction, test_fraction, split_seed

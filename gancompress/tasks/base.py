@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
+from gancompress.discriminatornames import DEFAULT
 from gancompress.tasks.verdicts import Verdict
 
 Batch = Mapping[str, Tensor]
@@ -100,10 +101,25 @@ class ConditionalTask(Task, Protocol):
     Tasks inherit from this: most train a teacher as a generator beside its critics.
     """
 
+    discriminator: str = DEFAULT  # a name as `discriminatornames` reads it, or the task's own
+
     @property
     def init(self) -> str:
-        """The first weights of all networks, a key of `nets.blocks.INITS`."""
+        """The first weights of all networks but named critics, a key of `nets.blocks.INITS`."""
         return "normal"
+
+    def init_of(self, name: str) -> str:
+        """The first weights of the network `name`, a key of `nets.blocks.INITS`.
+
+        The usual N(0, 0.02^2) is for critics of 4x4 kernels and norms: through the four
+        depthwise-separable blocks of a named one without them hardly anything would come.
+        """
+        return "kaiming" if self.is_named and name.startswith("critic") else self.init
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the critics are named discriminators."""
+        return self.discriminator != DEFAULT
 
     def critics(self) -> dict[str, nn.Module]:
         """New discriminators of the target's images by name, weights as torch initialises them."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancompress.discriminatornames import DEFAULT
 from gancompress.nets.critics import PatchCritic
+from gancompress.nets.discriminators import Discriminator
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.pool import ImagePool
@@ -33,6 +35,8 @@ class CycleGAN(ConditionalTask):
     pool: int = 50  # images of each side
     critic_width: int = 64
     critic_layers: int = 3
+    discriminator: str = DEFAULT
+    discriminator_norm: str = "published"
 
     @property
     def target(self) -> str:
@@ -61,6 +65,8 @@ class CycleGAN(ConditionalTask):
         }
 
     def _critic(self, channels: int) -> nn.Module:
+        if self.is_named:
+            return Discriminator(self.discriminator, channels, self.size, self.discriminator_norm)
         return PatchCritic(channels, self.critic_width, self.critic_layers)
 
     def critic_inputs(self) -> dict[str, tuple[int, ...]]:

@@ -9,13 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancompress.discriminatornames import DEFAULT
 from gancompress.errors import RecipeError
+from gancompress.nets.discriminators import ScaleDiscriminators
 from gancompress.nets.encoder import ImageEncoder, divergence, drawn_style
 from gancompress.nets.multiscale import MultiscaleCritic
 from gancompress.nets.spade import SpadeBlock
 from gancompress.nets.spectral import spectral
 from gancompress.nets.vgg import Vgg19
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
+from gancompress.tasks.halves import halves
 from gancompress.tasks.losses import hinge_critic, hinge_generator
 from gancompress.tasks.verdicts import Verdict
 
@@ -48,6 +51,8 @@ class GauGAN(ConditionalTask):
     critic_width: int = 64
     critic_layers: int = 4
     critic_scales: int = 2
+    discriminator: str = DEFAULT
+    discriminator_norm: str = "published"
 
     @property
     def target(self) -> str:
@@ -73,9 +78,11 @@ class GauGAN(ConditionalTask):
 
     def critics(self) -> dict[str, nn.Module]:
         channels = self._planes + self.out_channels
-        critic = MultiscaleCritic(
-            channels, self.critic_width, self.critic_layers, self.critic_scales
-        )
+        scales = self.critic_scales
+        if self.is_named:
+            name, norm = self.discriminator, self.discriminator_norm
+            return {"critic": ScaleDiscriminators(name, channels, self.size, scales, norm)}
+        critic = MultiscaleCritic(channels, self.critic_width, self.critic_layers, scales)
         return {"critic": critic}
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
@@ -174,13 +181,12 @@ class GauGAN(ConditionalTask):
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor
     ) -> tuple[Scales, Scales]:
         """What the critic makes of the true images, and of `fake`."""
-        # One pass over both halves: under spectral norm a second one would have other weights.
-        images = torch.cat((batch["target"], fake.to(batch["target"].dtype)))
         labels = batch["input"][:, : self._planes]
-        pairs = torch.cat((labels.repeat(2, 1, 1, 1), images), 1)
-        both = [[feature.chunk(2) for feature in scale] for scale in nets["critic"](pairs)]
-        real, made = ([[halves[i] for halves in scale] for scale in both] for i in (0, 1))
-        return real, made
+        real, made = (
+            torch.cat((labels, images), 1)
+            for images in (batch["target"], fake.to(batch["target"].dtype))
+        )
+        return halves(nets["critic"], real, made, apart=self.is_named)
 
 
 def _mean(terms: list[Tensor]) -> Tensor:

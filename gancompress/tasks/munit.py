@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancompress.discriminatornames import DEFAULT
+from gancompress.nets.discriminators import ScaleVerdicts
 from gancompress.nets.munit import MunitGenerator
 from gancompress.nets.munitteacher import MunitCritic, StyleEncoder
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
+from gancompress.tasks.halves import halves
 from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.verdicts import VERDICTS, Verdict
 
@@ -44,6 +47,8 @@ class MUNIT(ConditionalTask):
     critic_width: int = 64
     critic_layers: int = 4
     critic_scales: int = 3
+    discriminator: str = DEFAULT
+    discriminator_norm: str = "published"
 
     @property
     def target(self) -> str:
@@ -76,13 +81,12 @@ class MUNIT(ConditionalTask):
         }
 
     def _critic(self) -> nn.Module:
-        return MunitCritic(
-            self.out_channels,
-            self.size,
-            width=self.critic_width,
-            layers=self.critic_layers,
-            scales=self.critic_scales,
-        )
+        channels, scales = self.out_channels, self.critic_scales
+        if self.is_named:
+            name, norm = self.discriminator, self.discriminator_norm
+            return ScaleVerdicts(name, channels, self.size, scales, norm)
+        width, layers = self.critic_width, self.critic_layers
+        return MunitCritic(channels, self.size, width=width, layers=layers, scales=scales)
 
     def _style_encoder(self) -> nn.Module:
         style = self.style
@@ -144,7 +148,8 @@ class MUNIT(ConditionalTask):
 
     def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor, step: Step) -> Tensor:
         loss = GAN_LOSSES[self.gan][0]
-        scales = [logits.float().chunk(2) for logits in critic(torch.cat((real, fake.to(real))))]
+        found = halves(critic, real, fake.to(real), apart=self.is_named)
+        scales = [(a.float(), b.float()) for a, b in zip(*found, strict=True)]
         for both in scales:
             step.judged(*both)
         return torch.stack([loss(*both) for both in scales]).sum()

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancompress.discriminatornames import DEFAULT
 from gancompress.nets.critics import PatchCritic
+from gancompress.nets.discriminators import Discriminator
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
+from gancompress.tasks.halves import halves
 from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.verdicts import VERDICTS, Verdict
 
@@ -30,6 +33,8 @@ class Pix2Pix(ConditionalTask):
     lambda_l1: float = 100.0
     critic_width: int = 64
     critic_layers: int = 3
+    discriminator: str = DEFAULT
+    discriminator_norm: str = "published"
 
     @property
     def target(self) -> str:
@@ -46,6 +51,9 @@ class Pix2Pix(ConditionalTask):
 
     def critics(self) -> dict[str, nn.Module]:
         channels = self.in_channels + self.out_channels
+        if self.is_named:
+            name, norm = self.discriminator, self.discriminator_norm
+            return {"critic": Discriminator(name, channels, self.size, norm)}
         return {"critic": PatchCritic(channels, self.critic_width, self.critic_layers)}
 
     def critic_inputs(self) -> dict[str, tuple[int, ...]]:
@@ -76,9 +84,11 @@ class Pix2Pix(ConditionalTask):
     def critic_loss(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
     ) -> Tensor:
-        # One pass over both halves: the critic's norms see one image at a time.
-        images = torch.cat((batch["target"], fake.to(batch["target"].dtype)))
-        pairs = torch.cat((batch["input"].repeat(2, 1, 1, 1), images), 1)
-        real_logits, fake_logits = nets["critic"](pairs).float().chunk(2)
-        step.judged(real_logits, fake_logits)
-        return GAN_LOSSES[self.gan][0](real_logits, fake_logits)
+        real, made = (
+            torch.cat((batch["input"], images), 1)
+            for images in (batch["target"], fake.to(batch["target"].dtype))
+        )
+        found = halves(nets["critic"], real, made, apart=self.is_named)
+        logits = found[0].float(), found[1].float()
+        step.judged(*logits)
+        return GAN_LOSSES[self.gan][0](*logits)

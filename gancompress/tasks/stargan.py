@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancompress.discriminatornames import DEFAULT
 from gancompress.nets.critics import StarGANCritic
+from gancompress.nets.discriminators import LabelDiscriminator
 from gancompress.nets.features import Bands
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
+from gancompress.tasks.halves import halves
 from gancompress.tasks.losses import LABEL_LOSSES, gradient_penalty
 
 
@@ -35,6 +38,8 @@ class StarGAN(ConditionalTask):
     critic_width: int = 64
     critic_layers: int = 6
     critic_bands: tuple[float, float] = (0.0, 0.0)  # alpha, beta of Tobar and Torres 2020
+    discriminator: str = DEFAULT
+    discriminator_norm: str = "published"
 
     @property
     def target(self) -> str:
@@ -45,9 +50,14 @@ class StarGAN(ConditionalTask):
         return Phase("generator", ("generator",), self.critic_steps), Phase("critic", ("critic",))
 
     def critics(self) -> dict[str, nn.Module]:
+        labels = self.in_channels - self.out_channels
+        if self.is_named:
+            name, norm = self.discriminator, self.discriminator_norm
+            named = LabelDiscriminator(name, self.out_channels, self.size, labels, norm)
+            return {"critic": named}
         critic = StarGANCritic(
             self.out_channels,
-            self.in_channels - self.out_channels,
+            labels,
             self.size,
             width=self.critic_width,
             layers=self.critic_layers,
@@ -106,10 +116,11 @@ class StarGAN(ConditionalTask):
     ) -> dict[str, Tensor]:
         """Choi et al. 2018, eq. 5 with eq. 8; only real images teach it the labels."""
         critic, real = nets["critic"], self._source(batch)
-        logits, classes = critic(torch.cat((real, fake.to(real.dtype))))
-        real_logits, fake_logits = logits.float().chunk(2)
+        both = halves(critic, real, fake.to(real.dtype), apart=self.is_named)
+        (real_logits, fake_logits), (classes, _) = zip(*both, strict=True)
+        real_logits, fake_logits = real_logits.float(), fake_logits.float()
         step.judged(real_logits, fake_logits)
-        known = self._classification(classes[: len(real)], batch["labels"].flatten(1))
+        known = self._classification(classes, batch["labels"].flatten(1))
         penalty = gradient_penalty(lambda images: critic(images)[0], real, fake)
         return {
             "wasserstein": fake_logits.mean() - real_logits.mean(),

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancompress.discriminatornames import DEFAULT
+from gancompress.nets.discriminators import Discriminator
 from gancompress.nets.progan import ProGANGenerator, levels_of
 from gancompress.nets.progressive import ProgressiveCritic
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
@@ -41,6 +43,8 @@ class Unconditional(ConditionalTask):
     fade: float = 0.5
     critic_width: int = 16
     critic_op: str = "dense"
+    discriminator: str = DEFAULT
+    discriminator_norm: str = "published"
 
     @property
     def target(self) -> str:
@@ -64,10 +68,15 @@ class Unconditional(ConditionalTask):
         )
 
     def critics(self) -> dict[str, nn.Module]:
-        side = self.size[0]
-        return {
-            "critic": ProgressiveCritic(self.out_channels, side, self.critic_width, self.critic_op)
-        }
+        if self.grows:
+            return {
+                "critic": ProgressiveCritic(
+                    self.out_channels, self.size[0], self.critic_width, self.critic_op
+                )
+            }
+        name = self.discriminator if self.is_named else "plain"
+        norm = self.discriminator_norm
+        return {"critic": Discriminator(name, self.out_channels, self.size, norm)}
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         generator = make()
