@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -94,3 +95,11 @@ def map_places(images: Tensor) -> npt.NDArray[np.intp]:
     high, middle, low = np.moveaxis(to_bytes(images).astype(np.intp), 3, 0)
     code = high << 16 | middle << 8 | low
     return np.stack([code >> 22, code >> 11 & 2047, code & 2047], axis=3)
+
+
+def save_idx(path: Path, count: int, side: int = 28) -> Path:
+    """Writes `count` gray images of noise as an IDX file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = np.stack([noise(side, side, 1, seed=i)[..., 0] for i in range(count)])
+    path.write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">3I", *images.shape) + images.tobytes())
+    return path

