@@ -10,6 +10,7 @@ from gancompress.nets.munit import Munit
 from gancompress.nets.own import OwnGenerator
 from gancompress.nets.resnet import ResNet
 from gancompress.nets.spade import Spade
+from gancompress.nets.srresnet import SRResNet
 from gancompress.nets.unet import UNet
 
 # A family turns an arch into a network; adding one is a file and a line here.
@@ -19,6 +20,7 @@ FAMILIES: dict[str, Callable[..., Family]] = {
     "spade": Spade,
     "unet": UNet,
     "munit": Munit,
+    "srresnet": SRResNet,
     "own": OwnGenerator,
 }
 
