@@ -153,8 +153,15 @@ def evaluator_of(
         images,
         run.root / "cache",
         assemble.device_of(recipe),
+        metrics=_metrics_of(recipe),
         judges=_judges_of(recipe) if final else (),
     )
+
+
+def _metrics_of(recipe: Recipe) -> tuple[str, ...]:
+    """What generators are judged by; where images are enlarged, that field's own figures too."""
+    own = ("psnr", "ssim") if recipe.data.kind == "superres" else ()
+    return tuple(dict.fromkeys((*own, "l1", "fd", "kid", recipe.search.objective)))
 
 
 def _judges_of(recipe: Recipe) -> tuple[Callable[[], Judge], ...]:

@@ -28,7 +28,7 @@ from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.errors import RecipeError
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.report import Row, class_table, quantity, table
-from gancompress.exporting import chosen_nets, judged_rows, measure
+from gancompress.exporting import chosen_nets, judged_rows, measure, reference_rows
 from gancompress.foreign import LAYOUTS
 from gancompress.metrics import METRICS
 from gancompress.metrics.features import FEATURES
@@ -156,7 +156,8 @@ def evaluate(recipe: Recipe, arch_texts: Sequence[str], split: str) -> list[Row]
         nets |= chosen_nets(winners_of(run), run, Subnets(recipe, run))
     judge = evaluator_of(recipe, known[split], run, recipe.metrics.images, final=True)
     example = assemble.dataset_of(recipe).batch(known[split], [0], None)["input"]
-    return judged_rows(recipe, nets, judge, measure(recipe, nets, example, with_onnx=False))
+    rows = judged_rows(recipe, nets, judge, measure(recipe, nets, example, with_onnx=False))
+    return [*rows, *reference_rows(recipe, judge)]
 
 
 def tables(rows: Sequence[Row]) -> str:

@@ -193,11 +193,11 @@ class Recipe(BaseModel):
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of what the generator takes in training."""
+        """Height and width of what the generator takes where it is judged."""
         if self.family.latent_size:
             return 1, 1
-        height, width = self.data.image_size
-        return height // self.data.scale, width // self.data.scale
+        height, width = self.data.judged_size
+        return height // self.data.enlargement, width // self.data.enlargement
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -228,10 +228,16 @@ class Recipe(BaseModel):
                 f"family.name: found {family}, which makes images of {takes}; "
                 f"task {self.task.name} {_other_inputs(self.task)}"
             )
-        if not self.family.latent_size and self.family.scale != self.data.scale:
+        if not self.family.latent_size and self.family.enlargement != self.data.enlargement:
             problems.append(
-                f"family.name: found {family}, which enlarges {self.family.scale} times; targets "
-                f"of data {self.data.name} are {self.data.scale} times as large as inputs"
+                f"family.name: found {family}, which enlarges {self.family.enlargement} times; "
+                f"targets of data {self.data.name} are {self.data.enlargement} times as large as "
+                "inputs"
+            )
+        if self.search.objective not in ("fd", "kid") and not self.data.has_truth:
+            problems.append(
+                f"search.objective: found {self.search.objective}; data {self.data.name} has no "
+                "true answers, fd and kid are allowed"
             )
         labels = self.metrics.label_problems(self.data.class_list, self.data.name)
         refuse([*problems, *(f"metrics.{line}" for line in labels)])

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from gancompress.recipedatalabels import LabelMapsData, MapsLabelsData
+from gancompress.recipedatasuperres import MapsSuperresData, SuperresData
 from gancompress.recipedataunpaired import MapsUnpairedData, UnpairedData
 from gancompress.recipesections import (
     CroppedSection,
@@ -134,6 +135,8 @@ Data = Annotated[
     | UnpairedData
     | MapsUnpairedData
     | LabelMapsData
-    | MapsLabelsData,
+    | MapsLabelsData
+    | SuperresData
+    | MapsSuperresData,
     Field(discriminator="name"),
 ]

@@ -24,6 +24,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "recipe",
         "recipedata",
         "recipedatalabels",
+        "recipedatasuperres",
         "recipedataunpaired",
         "recipefamilies",
         "recipetasks",

@@ -15,6 +15,15 @@ from gancompress.nets.windows import bundles_of
 from gancompress.supernet import Supernet, named_tensors
 
 
+def stirred(net: SRResNetGenerator) -> SRResNetGenerator:
+    """With norms that do something: the last one of each block begins at 0."""
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.running_mean)
+    return net.eval()
+
+
 def closed_form(side: int, width: int, *, separable: bool) -> int:
     """MACs of 16 blocks and two doublings of that width, from `side` to 4 side pixels."""
     per_pixel = 9 * width + width * width if separable else 9 * width * width
@@ -37,7 +46,7 @@ def test_costs_are_the_published_ones_to_the_integer(op: str, params: int) -> No
 
 def test_dense_generator_answers_as_one_written_out_by_hand() -> None:
     family = SRResNet(blocks=2)
-    net = family.build(family.uniform(8)).eval()
+    net = stirred(family.build(family.uniform(8)))
     x = torch.randn(2, 3, 5, 7)
 
     def conv(name: str, x: torch.Tensor) -> torch.Tensor:
@@ -72,6 +81,19 @@ def test_outputs_are_as_many_times_larger_at_any_size(scale: int) -> None:
     assert len(family.ups) == {2: 1, 4: 2}[scale]
 
 
+@pytest.mark.parametrize("bands", [Bands(), Bands(0.5)])
+def test_the_trunk_begins_as_the_identity(bands: Bands) -> None:
+    net = SRResNet(blocks=3).build(SRResNet(blocks=3).uniform(16, bands=bands))
+    x = torch.randn(2, 3, 8, 8)
+    seen: dict[str, torch.Tensor] = {}
+    for name in ("stem", "tail"):
+        net.get_submodule(name).register_forward_hook(
+            lambda module, inputs, output, name=name: seen.__setitem__(name, output)
+        )
+    net(x)
+    assert torch.equal(seen["tail"], seen["stem"])
+
+
 def test_bare_separable_convolution_is_depthwise_then_pointwise_alone() -> None:
     conv = OPERATORS["separable"](Conv(4, 6, bare=True))
     assert {n: tuple(p.shape) for n, p in conv.named_parameters()} == {
@@ -95,10 +117,7 @@ def test_sorting_a_teacher_leaves_its_answers_and_keeps_pixels_together(op: str)
     family = SRResNet(blocks=2)
     arch = family.arch((6, 5, 4, 9, 8), op)
     torch.manual_seed(0)
-    net = family.build(arch).eval()
-    for part in net.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.uniform_(part.weight, 0.5, 1.5)
+    net = stirred(family.build(arch))
     sorted_net = family.build(arch).eval()
     tensors = dict(named_tensors(net))
     sorted_net.load_state_dict(sort_channels(family.build, arch, tensors))
@@ -116,7 +135,7 @@ def test_sorting_a_teacher_leaves_its_answers_and_keeps_pixels_together(op: str)
 def test_separable_bank_begins_as_the_teacher_where_kernels_have_rank_one() -> None:
     family = SRResNet(blocks=2)
     arch = family.uniform(6)
-    teacher = family.build(arch).eval()
+    teacher = stirred(family.build(arch))
     with torch.no_grad():
         for part in (m for m in teacher.modules() if isinstance(m, nn.Conv2d)):
             if part.kernel_size == (3, 3):

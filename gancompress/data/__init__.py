@@ -12,6 +12,7 @@ from gancompress.data.maps import MapTiles
 from gancompress.data.mapslabels import MapLabels
 from gancompress.data.mapsunpaired import UnpairedMaps
 from gancompress.data.pairs import PairFolders
+from gancompress.data.superres import SuperresFolder, SuperresMaps
 from gancompress.data.unpaired import UnpairedFolders
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
@@ -23,6 +24,8 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "maps-unpaired": UnpairedMaps,
     "labelmaps": LabelMaps,
     "maps-labels": MapLabels,
+    "superres": SuperresFolder,
+    "maps-superres": SuperresMaps,
 }
 
 __all__ = [
@@ -37,6 +40,8 @@ __all__ = [
     "MapTiles",
     "PairFolders",
     "Split",
+    "SuperresFolder",
+    "SuperresMaps",
     "UnpairedFolders",
     "UnpairedMaps",
 ]

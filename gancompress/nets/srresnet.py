@@ -6,7 +6,7 @@ with one, nothing between.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -101,10 +101,22 @@ class SRResNetGenerator(nn.Module):
         self.tail = Tail(ops["tail"], Conv(trunk, trunk, norm="batch", bare=True, bands_in=at))
         self.up = nn.ModuleList()
         channels = trunk
+        for norm in self._last_norms():
+            nn.init.zeros_(norm.weight)
         for stage in family.ups:
             before_up, channels = channels, arch.width(f"{stage}.width")
             self.up.append(PixelUp(ops[stage], before_up, channels))
         self.head = OPERATORS[ops["head"]](wide_conv(channels, family.out_channels))
+
+    def _last_norms(self) -> Iterator[nn.BatchNorm2d]:
+        """Those behind which is a skip. Begun at 0 they leave the trunk the identity.
+
+        Otherwise sixteen random blocks drown the image at first (Goyal et al. 2017, section 5.1).
+        """
+        ends = [*(block.get_submodule("norm2") for block in self.body), self.tail.norm]
+        for part in (part for end in ends for part in end.modules()):
+            if isinstance(part, nn.BatchNorm2d):
+                yield part
 
     def forward(self, x: Tensor) -> Tensor:
         stem: Tensor = self.stem(x)  # (N, C, H, W)
@@ -198,7 +210,7 @@ class SRResNet(Family):
         return (*(f"body.{i}" for i in ends), "tail")
 
     def build(self, arch: Arch) -> SRResNetGenerator:
-        """The network of `arch`, its weights as torch initialises them.
+        """The network of `arch`, its weights as torch initialises them but for `_last_norms`.
 
         Raises: ArchError for another family's arch, an unknown operator, a width below 1 or a
         split that the channels do not allow.

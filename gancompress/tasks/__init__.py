@@ -10,6 +10,7 @@ from gancompress.tasks.gaugan import GauGAN
 from gancompress.tasks.munit import MUNIT
 from gancompress.tasks.pix2pix import Pix2Pix
 from gancompress.tasks.stargan import StarGAN
+from gancompress.tasks.superres import Superres
 
 # A task says which networks there are and what they minimise; adding one is a file and a line.
 TASKS: dict[str, Callable[..., ConditionalTask]] = {
@@ -18,6 +19,7 @@ TASKS: dict[str, Callable[..., ConditionalTask]] = {
     "stargan": StarGAN,
     "gaugan": GauGAN,
     "munit": MUNIT,
+    "superres": Superres,
 }
 
-__all__ = ["MUNIT", "TASKS", "CycleGAN", "GauGAN", "Pix2Pix", "StarGAN"]
+__all__ = ["MUNIT", "TASKS", "CycleGAN", "GauGAN", "Pix2Pix", "StarGAN", "Superres"]

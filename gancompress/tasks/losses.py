@@ -27,6 +27,16 @@ def lsgan_generator(fake: Tensor) -> Tensor:
     return (fake - 1.0).square().mean()
 
 
+def logistic_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """-log D(real) - log(1 - D(fake)) of logits (Goodfellow et al. 2014, eq. 1)."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def logistic_generator(fake: Tensor) -> Tensor:
+    """-log D(fake), which does not saturate (there, section 3; Ledig et al. 2017, eq. 6)."""
+    return F.softplus(-fake).mean()
+
+
 # name -> (critic's loss of real and fake logits, generator's loss of fake logits)
 GAN_LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "hinge": (hinge_critic, hinge_generator),
