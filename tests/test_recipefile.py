@@ -101,8 +101,8 @@ steps: 5
         "bad.yaml: data.search_fraction: found 1.5; below 1 is allowed",
         'bad.yaml: data.load_size.1: found "x"; an integer is allowed',
         'bad.yaml: data.fodler: unknown key; did you mean "folder"?',
-        'bad.yaml: family.name: found "unett"; one of resnet, stargan, spade, unet, munit, srresnet, '
-        'own; did you mean "unet"?',
+        'bad.yaml: family.name: found "unett"; one of resnet, stargan, spade, unet, munit, '
+        'srresnet, own; did you mean "unet"?',
         "bad.yaml: task.name: missing; one of pix2pix, cyclegan, stargan, gaugan, munit, superres",
         "bad.yaml: teacher.steps: missing; it is needed: training steps, one batch each",
         "bad.yaml: teacher.beta1: found true; a number is allowed",
