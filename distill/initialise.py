@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch
+from gancompress.nets.windows import bundles_of
 from gancompress.supernet import (
     Build,
     Supernet,
     channel_sets,
     named_tensors,
     permute,
+    skeleton_of,
     slot_axes,
 )
 
@@ -25,12 +27,14 @@ def importance(tensors: Mapping[str, Tensor], axes: Mapping[str, tuple[int, ...]
     (channel sorting by L1 norm: Cai et al. 2020).
     """
     total: Tensor | None = None
+    channels = min(tensors[name].shape[axis] for name, moved in axes.items() for axis in moved)
     for name, moved in axes.items():
         tensor = tensors[name]
         if tensor.dim() < 2:
             continue  # biases before an instance norm say nothing
         for axis in moved:
             norm = tensor.abs().sum([i for i in range(tensor.dim()) if i != axis])
+            norm = norm.reshape(channels, -1).sum(1)  # where several channels belong together
             share = norm / norm.sum().clamp_min(torch.finfo(norm.dtype).tiny)
             total = share if total is None else total + share
     assert total is not None, "a width slot moves at least one weight"
@@ -42,11 +46,11 @@ def sort_channels(build: Build, arch: Arch, tensors: Mapping[str, Tensor]) -> di
 
     The network computes the same function as before.
     """
-    ordered = dict(tensors)
+    ordered, bundles = dict(tensors), bundles_of(skeleton_of(build, arch))
     for slot, value in arch.slots:
         if isinstance(value, int) and value > 1:
             axes = slot_axes(build, arch, slot)
-            for one in channel_sets(axes, ordered):  # none of a kernel size
+            for one in channel_sets(axes, ordered, bundles):  # none of a kernel size
                 order = importance(ordered, one).argsort(descending=True, stable=True)
                 ordered = permute(ordered, one, order)
     return ordered

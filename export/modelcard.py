@@ -89,6 +89,7 @@ def licence_facts(licences: Licences) -> Mapping[str, Any]:
 
 def _takes(card: Card) -> str:
     height, width = card.size
+    times = card.facts.get("enlargement", "")
     sizes = (
         f"{height}x{width} pixels"
         if card.is_static
@@ -97,8 +98,8 @@ def _takes(card: Card) -> str:
     )
     return (
         f"`input`: float32, (N, {card.in_channels}, H, W), values in [-1, 1]; {sizes}, where a "
-        f"file does not say less.\n`output`: float32, (N, {card.out_channels}, H, W), values in "
-        "[-1, 1]."
+        "file does not say less.\n"
+        f"`output`: float32, (N, {card.out_channels}, {times}H, {times}W), values in [-1, 1]."
     )
 
 

@@ -169,13 +169,7 @@ def _answer(model: Model, group: Sequence[tuple[Task, Prepared]], left_out: list
     answers = model(torch.cat([one.x for _, one in group])).cpu()  # (N, C, H, W)
     written = 0
     for (task, one), answer in zip(group, answers, strict=True):
-        if answer.shape[1:] != one.x.shape[2:]:
-            height, width = answer.shape[1:]
-            raise ExportError(
-                f"{model.where}: answers {height}x{width} to {one.x.shape[2]}x{one.x.shape[3]}; "
-                "files whose answer is as large as their input are needed"
-            )
-        height, width = one.kept
+        height, width = (side * _enlargement(model, one.x, answer) for side in one.kept)
         kept = answer[:, :height, :width]
         if not kept.isfinite().all():
             left_out.append(f"{task.source}: the answer holds values that are not finite")
@@ -183,6 +177,18 @@ def _answer(model: Model, group: Sequence[tuple[Task, Prepared]], left_out: list
         write_bytes(task.target, content(kept, task.target.suffix.lower()))
         written += 1
     return written
+
+
+def _enlargement(model: Model, x: Tensor, answer: Tensor) -> int:
+    """How many times as large the answer (C, H, W) to x (1, C, H, W) is. Raises: ExportError."""
+    height, width = answer.shape[1:]
+    times = height // x.shape[2]
+    if times < 1 or (height, width) != (times * x.shape[2], times * x.shape[3]):
+        raise ExportError(
+            f"{model.where}: answers {height}x{width} to {x.shape[2]}x{x.shape[3]}; files whose "
+            "answer is as large as their input, or so many times as large, are needed"
+        )
+    return times
 
 
 def content(answer: Tensor, suffix: str) -> bytes:

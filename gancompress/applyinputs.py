@@ -45,7 +45,7 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An input (1, C, H, W), and the height and width of the part of the answer to keep."""
+    """An input (1, C, H, W), and the height and width of its part that is not padding."""
 
     x: Tensor
     kept: tuple[int, int]

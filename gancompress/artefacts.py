@@ -157,7 +157,7 @@ def evaluator_of(
     """
     if metrics is None:
         also = recipe.metrics.also if final else ()
-        names = list(dict.fromkeys((*DEFAULT_METRICS, *also)))
+        names = list(dict.fromkeys((*_metrics_of(recipe), *also)))
     else:
         names = [name for name in metrics if name != MIOU]
         final = MIOU in metrics
@@ -182,6 +182,12 @@ def evaluator_of(
                 f"{recipe.data.name} is not paired"
             )
     return judge
+
+
+def _metrics_of(recipe: Recipe) -> tuple[str, ...]:
+    """What generators are judged by; where images are enlarged, that field's own figures too."""
+    own = ("psnr", "ssim") if recipe.data.kind == "superres" else ()
+    return tuple(dict.fromkeys((*own, *DEFAULT_METRICS, recipe.search.objective)))
 
 
 def _judges_of(recipe: Recipe) -> tuple[Callable[[], Judge], ...]:

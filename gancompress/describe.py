@@ -30,7 +30,7 @@ from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.errors import MetricError, RecipeError
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.report import Row, class_table, quantity, table
-from gancompress.exporting import chosen_nets, judged_rows, measure
+from gancompress.exporting import chosen_nets, judged_rows, measure, reference_rows
 from gancompress.foreign import LAYOUTS
 from gancompress.metrics import METRICS, metric_named
 from gancompress.metrics.features import FEATURES
@@ -191,7 +191,8 @@ def evaluate(
     images = recipe.metrics.images
     judge = evaluator_of(recipe, known[split], run, images, final=True, metrics=names)
     example = assemble.dataset_of(recipe).batch(known[split], [0], None)["input"]
-    return judged_rows(recipe, nets, judge, measure(recipe, nets, example, with_onnx=False))
+    rows = judged_rows(recipe, nets, judge, measure(recipe, nets, example, with_onnx=False))
+    return [*rows, *reference_rows(recipe, judge)]
 
 
 def tables(rows: Sequence[Row]) -> str:

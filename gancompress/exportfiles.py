@@ -206,6 +206,8 @@ def facts_of(recipe: Recipe) -> dict[str, object]:
             f"the last {planes} input channels hold a number each throughout: the style code, "
             "drawn from N(0, 1)"
         )
+    if recipe.data.enlargement > 1:
+        facts["enlargement"] = recipe.data.enlargement  # the output's side over the input's
     if recipe.data.kind == "label maps":
         facts["classes"] = list(recipe.data.class_list)
         facts["class_planes"] = (
@@ -232,6 +234,7 @@ _DATA_LICENCES = {
 def licences_of(recipe: Recipe) -> Licences:
     """Of the data and of the weights, as the recipe says or as is known."""
     kind = recipe.data.name.removesuffix("-labels").removesuffix("-unpaired")
+    kind = kind.removesuffix("-superres")
     return Licences(
         data=recipe.export.data_licence or _DATA_LICENCES.get(kind, UNSTATED),
         weights=recipe.export.licence or UNSTATED,

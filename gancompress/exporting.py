@@ -47,6 +47,7 @@ from gancompress.exportfiles import (
 )
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.evaluate import Figure as Scored
+from gancompress.nets.bicubic import Bicubic
 from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
 
@@ -74,11 +75,12 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
     nets = {"teacher": (teacher, teacher_arch(recipe, run)), **plain}
     with_onnx = "onnx" in formats
     latencies = measure(recipe, nets, batch["input"][:1], with_onnx=with_onnx)
-    rows = judged_rows(recipe, nets, judge, latencies)
+    rows = [*judged_rows(recipe, nets, judge, latencies), *reference_rows(recipe, judge)]
     files, teacher_ms = file_rows(recipe, exported, teacher, judge, rows[1].figures)
     inputs = dataset.shown(batch["input"])
     columns = {
         **({} if inputs is None else {"input": inputs}),
+        **{n: _images(recipe, net, batch["input"]) for n, net in references_of(recipe).items()},
         **{name: _images(recipe, net, batch["input"]) for name, (net, _) in nets.items()},
         "ground truth" if dataset.paired else "real example": batch["target"],
     }
@@ -198,6 +200,22 @@ def judged_rows(recipe: Recipe, nets: Nets, judge: Evaluator, latencies: Latenci
                 ),
             )
         )
+    return rows
+
+
+def references_of(recipe: Recipe) -> dict[str, nn.Module]:
+    """What generators are compared with beside the teacher: for small images, plain enlarging."""
+    times = recipe.data.enlargement
+    return {"bicubic": Bicubic(times)} if times > 1 else {}
+
+
+def reference_rows(recipe: Recipe, judge: Evaluator) -> list[Row]:
+    """A row of the table for each of `references_of`: no network, so figures alone."""
+    rows = []
+    for name, net in references_of(recipe).items():
+        scored = judge.score(net, recipe.metrics.resamples, recipe.seed).values()
+        figures = (Figure(f.label, f.value, f.n, f.details, f.interval) for f in scored)
+        rows.append(Row(name, 0, 0, 0, figures=tuple(figures)))
     return rows
 
 

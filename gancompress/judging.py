@@ -27,8 +27,9 @@ class Judges:
         self.teacher = teacher_net(recipe, run)
         self._weights = run.stage("supernet").hash()
         self.full = self._judging(self._figures, section.objective, self.evaluator.n)
-        self.first = None
-        if 0 < section.first_images < self.evaluator.n:
+        self.first = None  # pixels tell of an image by itself: few are judged as well in full
+        by_features = METRICS[section.objective].needs_features
+        if by_features and 0 < section.first_images < self.evaluator.n:
             look = FirstLook(self.evaluator, self.teacher, section.first_images)
             self.first = self._judging(
                 lambda arch: look.score(self.subnets.plain(arch)), section.objective, look.n

@@ -197,11 +197,11 @@ class Recipe(BaseModel):
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of what the generator takes in training."""
+        """Height and width of what the generator takes where it is judged."""
         if self.family.latent_size:
             return 1, 1
-        height, width = self.data.image_size
-        return height // self.data.scale, width // self.data.scale
+        height, width = self.data.judged_size
+        return height // self.data.enlargement, width // self.data.enlargement
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -241,10 +241,17 @@ class Recipe(BaseModel):
                 f"task.discriminator: found {self.task.discriminator}; family {family} grows "
                 "beside a critic of its own, leave this out"
             )
-        if not self.family.latent_size and self.family.scale != self.data.scale:
+        if not self.family.latent_size and self.family.enlargement != self.data.enlargement:
             problems.append(
-                f"family.name: found {family}, which enlarges {self.family.scale} times; targets "
-                f"of data {self.data.name} are {self.data.scale} times as large as inputs"
+                f"family.name: found {family}, which enlarges {self.family.enlargement} times; "
+                f"targets of data {self.data.name} are {self.data.enlargement} times as large as "
+                "inputs"
+            )
+        has_truth = self.data.has_truth and not self.family.latent_size
+        if self.search.objective not in ("fd", "kid") and not has_truth:
+            problems.append(
+                f"search.objective: found {self.search.objective}; data {self.data.name} has no "
+                "true answers, fd and kid are allowed"
             )
         labels = self.metrics.label_problems(self.data.class_list, self.data.name)
         refuse([*problems, *(f"metrics.{line}" for line in labels)])

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from gancompress.recipedataimages import IdxData, ImagesData
 from gancompress.recipedatalabels import LabelMapsData, MapsLabelsData
+from gancompress.recipedatasuperres import MapsSuperresData, SuperresData
 from gancompress.recipedataunpaired import MapsUnpairedData, UnpairedData
 from gancompress.recipesections import (
     CroppedSection,
@@ -69,6 +70,11 @@ class MapDomainsData(WorldSection):
     def channels(self) -> tuple[int, int]:
         """Channels of input, an image and a plane for each domain, and of target."""
         return 3 + len(self.domain_names), 3
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether every input has one true answer: the same ground, where it is judged."""
+        return True
 
 
 class DomainsData(FilesSection):
@@ -137,6 +143,8 @@ Data = Annotated[
     | LabelMapsData
     | MapsLabelsData
     | ImagesData
-    | IdxData,
+    | IdxData
+    | SuperresData
+    | MapsSuperresData,
     Field(discriminator="name"),
 ]

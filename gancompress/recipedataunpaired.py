@@ -40,3 +40,8 @@ class MapsUnpairedData(WorldSection):
     source: Literal["shadedrelief", "etopo1"] = Field(
         "shadedrelief", description="the map to start from"
     )
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether every input has one true answer: the same ground, where it is judged."""
+        return True

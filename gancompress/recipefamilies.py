@@ -143,6 +143,24 @@ class LSGANFamily(FamilySection):
         return [f"found {list(size)}; multiples of 4 from 8 on, alike, are allowed with lsgan"]
 
 
+class SRResNetFamily(FamilySection):
+    """The generator of SRGAN: makes images 2 or 4 times as large."""
+
+    name: Literal["srresnet"] = Field(description="residual trunk, then doublings of the size")
+    blocks: Integer = Field(16, ge=1, le=64, description="number of residual blocks")
+    scale: Literal[2, 4] = Field(4, description="the output's side over the input's")
+
+    @property
+    def enlargement(self) -> int:
+        """The side of what it makes as a multiple of what it takes."""
+        return self.scale
+
+    @property
+    def size_multiple(self) -> int:
+        """What the sides of images are multiples of."""
+        return self.scale
+
+
 Family = Annotated[
     ResNetFamily
     | StarGANFamily
@@ -151,6 +169,7 @@ Family = Annotated[
     | MunitFamily
     | ProGANFamily
     | LSGANFamily
+    | SRResNetFamily
     | OwnFamily,
     Field(discriminator="name"),
     BeforeValidator(named_own),

@@ -38,8 +38,9 @@ class SearchSection(BaseModel):
     convention: Annotated[
         Literal["true", "published"], BeforeValidator(lambda v: "true" if v is True else v)
     ] = Field("true", description="how MACs are counted")  # unquoted, YAML reads true as a truth
-    objective: Literal["fd", "kid"] = Field(
-        "fd", description="the score: Frechet or kernel distance"
+    objective: Literal["fd", "kid", "l1", "psnr", "ssim"] = Field(
+        "fd",
+        description="the score: Frechet or kernel distance; of pixels where answers are known",
     )
     algorithm: Literal["pareto", "evolution", "random"] = Field(
         "pareto", description="one search for all budgets, or the rows one after the other"

@@ -11,8 +11,9 @@ from gancompress.errors import ArchError
 from gancompress.recipetypes import STRICT, Integer, Real, Share, Size, refuse
 
 # What tasks choose data by: an image and its true translation; a label map and its photograph;
-# images of two kinds; images of several labelled domains; images alone.
-Kind = Literal["pairs", "label maps", "unpaired", "domains", "images"]
+# images of two kinds; images of several labelled domains; images alone; small images and the large
+# ones of them.
+Kind = Literal["pairs", "label maps", "unpaired", "domains", "images", "superres"]
 LabelKind = Literal["exclusive", "independent"]  # one label an image, or any number of them
 
 
@@ -31,7 +32,12 @@ class DataSection(BaseModel):
         return side if isinstance(side, tuple) else (side, side)
 
     @property
-    def scale(self) -> int:
+    def judged_size(self) -> tuple[int, int]:
+        """Height and width of the images that generators are judged, and their costs told, by."""
+        return self.image_size
+
+    @property
+    def enlargement(self) -> int:
         """The target's side as a multiple of the input's."""
         return 1
 
@@ -39,6 +45,11 @@ class DataSection(BaseModel):
     def channels(self) -> tuple[int, int]:
         """Channels of input and target."""
         return 3, 3
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether every input has one true answer, to compare with pixel by pixel."""
+        return self.kind in ("pairs", "label maps", "superres")
 
     @property
     def labels(self) -> LabelKind | None:
@@ -131,7 +142,7 @@ class FamilySection(BaseModel):
         return 0
 
     @property
-    def scale(self) -> int:
+    def enlargement(self) -> int:
         """The side of what it makes as a multiple of what it takes."""
         return 1
 

@@ -173,7 +173,37 @@ class UnconditionalTask(TaskSection):
         return self
 
 
+class SuperresTask(TaskSection):
+    """Large images from small ones: pixels alone, then content and a critic (SRGAN)."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("superres",)
+    families: ClassVar[tuple[str, ...]] = ("srresnet",)
+
+    name: Literal["superres"] = Field(description="small image to large, paired")
+    pixel: Literal["mse", "l1"] = Field("mse", description="what pixels are compared by")
+    pixel_share: Annotated[Real, Field(ge=0, le=1)] = Field(
+        0.5,
+        description="share of the teacher's steps that learn from pixels alone, before a critic",
+    )
+    lambda_pixel: Weight = Field(1.0, description="weight of the pixel loss in those steps")
+    lambda_kept: Weight = Field(0.0, description="weight of the pixel loss in the others")
+    lambda_content: Weight = Field(
+        1.0,
+        description="weight of the content loss: MSE of VGG-19's relu5_4, or without vgg_weights "
+        "of images averaged over 2x2 pixels",
+    )
+    lambda_gan: Weight = Field(0.001, description="weight of the adversarial loss")
+    vgg_weights: str | None = Field(None, description="file of torchvision's weights of VGG-19")
+    critic_width: Integer = Field(64, ge=1, description="channels after the critic's first layer")
+
+
 Task = Annotated[
-    Pix2pixTask | CycleGANTask | StarGANTask | GauGANTask | MunitTask | UnconditionalTask,
+    Pix2pixTask
+    | CycleGANTask
+    | StarGANTask
+    | GauGANTask
+    | MunitTask
+    | UnconditionalTask
+    | SuperresTask,
     Field(discriminator="name"),
 ]

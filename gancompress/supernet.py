@@ -190,18 +190,26 @@ def slot_axes(build: Build, arch: Arch, slot: str) -> dict[str, tuple[int, ...]]
 
 
 def channel_sets(
-    axes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]
+    axes: Mapping[str, tuple[int, ...]],
+    tensors: Mapping[str, Tensor],
+    bundles: Mapping[str, int] | None = None,
 ) -> list[dict[str, tuple[int, ...]]]:
     """The axes of one slot, see `slot_axes`, in sets of equal size.
 
     A slot may stand for several sets of channels, such as a block's and those of the layers that
-    make its norms' weights: each set has an order of its own.
+    make its norms' weights: each set has an order of its own. bundles: see `windows.bundles_of`; an
+    axis of bundles is as large as there are of them.
     """
-    sizes = dict.fromkeys(tensors[name].shape[axis] for name in axes for axis in axes[name])
+
+    def size_of(name: str, axis: int) -> int:
+        members = (bundles or {}).get(name, 1) if axis == 0 else 1
+        return tensors[name].shape[axis] // members
+
+    sizes = dict.fromkeys(size_of(name, axis) for name in axes for axis in axes[name])
     found = []
     for size in sizes:
         of_size = {
-            name: tuple(axis for axis in moved if tensors[name].shape[axis] == size)
+            name: tuple(axis for axis in moved if size_of(name, axis) == size)
             for name, moved in axes.items()
         }
         found.append({name: moved for name, moved in of_size.items() if moved})
@@ -213,12 +221,15 @@ def permute(
 ) -> dict[str, Tensor]:
     """`tensors` with every axis of one set put in `order`; the function they compute is the same.
 
-    axes: one of `channel_sets`. order (C,) int64: new channel i is old channel order[i].
+    axes: one of `channel_sets`. order (C,) int64: new channel i is old channel order[i]; an axis of
+    a multiple of C moves in bundles.
     """
     permuted = dict(tensors)
     for name, moved in axes.items():
         for axis in moved:
-            permuted[name] = permuted[name].index_select(axis, order)
+            members = permuted[name].shape[axis] // len(order)
+            whole = order[:, None] * members + torch.arange(members, device=order.device)
+            permuted[name] = permuted[name].index_select(axis, whole.flatten())
     return permuted
 
 

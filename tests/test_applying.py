@@ -18,6 +18,7 @@ from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Card, Model, Source
 from gancompress.export.weights import write
 from gancompress.nets import FAMILIES
+from gancompress.nets.features import Bands
 
 FAMILY = FAMILIES["resnet"](in_channels=3, out_channels=3, blocks=1)
 ARCH = FAMILY.arch([8, 4, 8, 4, 4, 8])
@@ -261,3 +262,27 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     code, out = call(*(str(exported) if a == "MODEL" else a for a in arguments))
     assert code == 2 and sentence in out and out.count("\n") == 1
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("height, width", [(8, 8), (9, 13), (1, 3)])
+def test_enlarged_answers_are_kept_without_the_padding(tmp_path, height, width):
+    torch.manual_seed(0)
+    family = FAMILIES["srresnet"](blocks=1, scale=4)
+    arch = family.uniform(16, bands=Bands(0.5))
+    card = Card(family.options, 3, 3, (8, 8), family.multiple(arch))
+    larger = Model(family.build(arch).eval(), arch, card, "model.safetensors")
+    picture = noise(height, width)
+    path, out = save(tmp_path / "in" / "a.png", picture), tmp_path / "out" / "a.png"
+    assert apply(larger, path, out, say=quiet) == Applied(1, 0, ())
+    below, right = (max(-n % 2, 4 - n) for n in (height, width))
+    padded = np.pad(picture, ((0, below), (0, right), (0, 0)), mode="reflect")
+    expected = to_pixels(larger(to_tensor(padded[None])))[: 4 * height, : 4 * width]
+    assert np.array_equal(read(out), expected) and expected.shape[:2] == (4 * height, 4 * width)
+
+
+@pytest.mark.parametrize("shape", [(16, 8), (4, 4), (12, 12)])
+def test_answers_of_unclear_size_are_refused(tmp_path, shape):
+    odd = Model(lambda x: x.new_zeros(len(x), 3, *shape), ARCH, CARD, "model.onnx")
+    path = save(tmp_path / "a.png", noise(8, 8))
+    with pytest.raises(ExportError, match=f"model.onnx: answers {shape[0]}x{shape[1]} to 8x8"):
+        apply(odd, path, tmp_path / "out", say=quiet)

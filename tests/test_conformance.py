@@ -20,7 +20,8 @@ FEW = [flags for flags in FLAGS if flags[1] == flags[2] and flags[0] == flags[3]
 def test_cases_cover_every_family_operator_and_number_of_bands() -> None:
     # A new one belongs into these counts; "own" is the example of the docs.
     plain, banded = conformance.PLAIN, conformance.BANDED
-    assert len(OPERATORS) == 2 and banded == ["resnet", "stargan", "progan", "lsgan"]
+    assert len(OPERATORS) == 2
+    assert banded == ["resnet", "stargan", "progan", "lsgan", "srresnet"]
     assert {*plain, *banded} == set(FAMILIES)
     assert {split.count for split in conformance.SPLITS} == {1, 2, 3}
     each = len(OPERATORS) * 3 + 1

@@ -25,6 +25,8 @@ FORMS_OF: dict[str, dict[str, Any]] = {
     "cyclegan": {"in_channels": 3, "out_channels": 3, "pool": 0},
     "stargan": {"in_channels": 5, "out_channels": 3},
     "gaugan": {"in_channels": 3, "out_channels": 3},
+    "superres": {"in_channels": 3, "out_channels": 3},
+    "unconditional": {"in_channels": 3, "out_channels": 3, "gan": "hinge", "grows": False},
     "munit": {"in_channels": 5, "out_channels": 3, "style": 2, "critic_scales": 2},
 }
 

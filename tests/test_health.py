@@ -234,7 +234,7 @@ def test_every_kind_of_gan_says_what_its_critics_answers_are() -> None:
     found = {name: make().verdict for name, make in TASKS.items()}
     assert found == {
         "pix2pix": "margin", "cyclegan": "target", "stargan": "score", "gaugan": "margin",
-        "munit": "target", "unconditional": "score",
+        "munit": "target", "unconditional": "score", "superres": "probability",
     }  # fmt: skip
 
 

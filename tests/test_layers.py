@@ -25,6 +25,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "recipedata",
         "recipedataimages",
         "recipedatalabels",
+        "recipedatasuperres",
         "recipedataunpaired",
         "recipefamilies",
         "recipetasks",

@@ -82,6 +82,11 @@ def toy_data(recipe: Recipe, pairs: Path, folder: Path) -> tuple[str, ...]:
             folders = f"input_folder: {folder / 'a'}, target_folder: {folder / 'b'}"
             sizes = f"load_size: 36, crop_size: 32, {split}"
             return (f"data={{name: unpaired, {folders}, {sizes}}}", *narrow, "space.preset=null")
+        case "superres":
+            for i in range(12):
+                save(folder / "photos" / f"{i}.png", noise(40, 36, seed=i))
+            sizes = f"crop_size: 32, folder: {folder / 'photos'}, {split}"
+            return (f"data={{name: superres, {sizes}}}", "task.vgg_weights=null", *narrow)
         case "labelmaps":
             for i in range(12):
                 save(folder / "ids" / f"{i}.png", noise(64, 64, 1, seed=i)[..., 0] // 64)

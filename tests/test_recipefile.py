@@ -101,9 +101,9 @@ steps: 5
         "bad.yaml: data.search_fraction: found 1.5; below 1 is allowed",
         'bad.yaml: data.load_size.1: found "x"; an integer is allowed',
         'bad.yaml: data.fodler: unknown key; did you mean "folder"?',
-        'bad.yaml: family.name: found "unett"; one of resnet, stargan, spade, unet, munit, own; '
-        'did you mean "unet"?',
-        "bad.yaml: task.name: missing; one of pix2pix, cyclegan, stargan, gaugan, munit",
+        'bad.yaml: family.name: found "unett"; one of resnet, stargan, spade, unet, munit, '
+        'srresnet, own; did you mean "unet"?',
+        "bad.yaml: task.name: missing; one of pix2pix, cyclegan, stargan, gaugan, munit, superres",
         "bad.yaml: teacher.steps: missing; it is needed: training steps, one batch each",
         "bad.yaml: teacher.beta1: found true; a number is allowed",
         "bad.yaml: teacher.ema: found NaN; a finite number is allowed",
@@ -156,12 +156,12 @@ def test_missing_sections_are_told_each(tmp_path: Path) -> None:
         (
             "data.name=mapz",
             'found "mapz"; one of maps, pairs, map-domains, domains, unpaired, maps-unpaired, '
-            'labelmaps, maps-labels; did you mean "maps"?',
+            'labelmaps, maps-labels, superres, maps-superres; did you mean "maps"?',
         ),
         (
             "data={}",
             "data.name: missing; one of maps, pairs, map-domains, domains, unpaired, "
-            "maps-unpaired, labelmaps, maps-labels",
+            "maps-unpaired, labelmaps, maps-labels, superres, maps-superres",
         ),
         ("data.folder.x=1", 'data.folder: found {"x": 1}; text is allowed'),
         (
@@ -237,8 +237,8 @@ def test_packaged_recipes_load_and_begin_with_their_command(name: str) -> None:
 def test_the_packaged_recipes_are_these() -> None:
     of_papers = ["cityscapes", "coco-stuff", "edges2shoes", "horse2zebra", "map2sat"]
     of_maps = ["cyclegan-maps", "gaugan-maps", "maps", "munit-maps", "pix2pix-unet-maps"]
-    of_maps += ["quickstart", "stargan-maps"]
-    others = ["stargan-celeba", "stargan-rafd"]
+    of_maps += ["progan-maps", "quickstart", "srgan-maps", "stargan-maps"]
+    others = ["lsgan-digits", "progan-celeba", "srgan-celeba", "stargan-celeba", "stargan-rafd"]
     assert packaged_recipes() == sorted([*of_papers, *of_maps, *others])
 
 

@@ -71,6 +71,23 @@ def told(run: Path) -> list[dict[str, Any]]:
     return list(json.loads((run / "search" / "trials.json").read_text()))
 
 
+def test_a_score_of_pixels_is_judged_in_full_and_the_highest_wins(
+    trained: Path, tmp_path: Path
+) -> None:
+    front = searched(trained, tmp_path / "run", "search.objective=psnr")
+    assert (front["objective"], front["better"], front["first_look"]) == ("psnr", "max", None)
+    hunts = told(tmp_path / "run")
+    assert [hunt["first_look"] for hunt in hunts] == [None] * len(hunts)
+    for winner in front["winners"]:
+        inside = [
+            one["scores"]["psnr"]
+            for hunt in hunts
+            for one in hunt["full"]
+            if one["costs"]["macs"] <= winner["budget_macs"]
+        ]
+        assert winner["scores"]["psnr"] == max(inside) > min(inside)
+
+
 @pytest.mark.parametrize("algorithm", ["pareto", "evolution"])
 def test_winners_are_the_best_of_all_that_was_measured_in_full(
     trained: Path, tmp_path: Path, algorithm: str

@@ -133,7 +133,8 @@ def test_pix2pix_names_its_parts() -> None:
 
 
 def test_every_task_trains_its_target_first_and_owns_nothing() -> None:
-    assert set(TASKS) == {"pix2pix", "cyclegan", "stargan", "gaugan", "munit"}
+    translating = {"pix2pix", "cyclegan", "stargan", "gaugan", "munit"}
+    assert set(TASKS) == {*translating, "unconditional", "superres"}
     for make in TASKS.values():
         task = make()
         trained = [name for phase in task.phases for name in phase.trains]

@@ -14,6 +14,7 @@ from gancompress.data.maps import MapTiles
 from gancompress.data.mapslabels import MapLabels
 from gancompress.data.mapsunpaired import UnpairedMaps
 from gancompress.data.pairs import PairFolders
+from gancompress.data.superres import SuperresFolder, SuperresMaps
 from gancompress.data.unpaired import UnpairedFolders
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
@@ -27,6 +28,8 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "maps-labels": MapLabels,
     "images": ImageFolder,
     "idx": IdxImages,
+    "superres": SuperresFolder,
+    "maps-superres": SuperresMaps,
 }
 
 __all__ = [
@@ -43,6 +46,8 @@ __all__ = [
     "MapTiles",
     "PairFolders",
     "Split",
+    "SuperresFolder",
+    "SuperresMaps",
     "UnpairedFolders",
     "UnpairedMaps",
 ]

@@ -19,8 +19,9 @@ class Dataset(Protocol):
 
     Sets of several domains add a plane of 0 or 1 to the input's image for each domain, the label
     that is asked for, and "labels" to the batch, the input's own: see `labels.labelled_batch`.
-    The input of label maps is planes of 0 or 1 alone: see `labelplanes.label_planes`. Sets of
-    images alone, whose makers begin with random numbers (see `latent`), give each as its own input.
+    The input of label maps is planes of 0 or 1 alone: see `labelplanes.label_planes`. That of
+    super-resolution is the target itself, made small: see `superres.shrunk_batch`. Sets of images
+    alone, whose makers begin with random numbers (see `latent`), give each as its own input.
     """
 
     channels: tuple[int, int]  # of the input, of the target

@@ -12,6 +12,7 @@ from gancompress.nets.own import OwnGenerator
 from gancompress.nets.progan import ProGAN
 from gancompress.nets.resnet import ResNet
 from gancompress.nets.spade import Spade
+from gancompress.nets.srresnet import SRResNet
 from gancompress.nets.unet import UNet
 
 # A family turns an arch into a network; adding one is a file and a line here.
@@ -23,6 +24,7 @@ FAMILIES: dict[str, Callable[..., Family]] = {
     "munit": Munit,
     "progan": ProGAN,
     "lsgan": LSGAN,
+    "srresnet": SRResNet,
     "own": OwnGenerator,
 }
 

@@ -33,9 +33,9 @@ class Conv:
     norm: str = "instance"
     transposed: bool = False
     output_padding: int = 0
+    bare: bool = False  # separable: depthwise without bias, pointwise with one, nothing between
     bands_in: Bands = ONE
     bands_out: Bands = ONE
-    bare: bool = False  # a separable one: depthwise without bias, then pointwise, nothing between
 
 
 def dense(conv: Conv) -> nn.Module:
@@ -63,7 +63,8 @@ def _spatial(conv: Conv, groups: int) -> nn.Module:
 class SeparableConv(nn.Module):
     """Depthwise, instance norm, pointwise 1x1: the "mobile" convolution of GAN compression.
 
-    No activation between the two; both have a bias (Li et al. 2020, GAN Compression). Split
+    No activation between the two; both have a bias (Li et al. 2020, GAN Compression). A bare one
+    has no norm between them and a bias behind the second alone (Karwande et al. 2022). Split
     features: the depthwise convolution stays within each band, the pointwise one mixes bands.
     """
 
@@ -161,10 +162,17 @@ class ResidualBlock(nn.Module):
     """x + norm(conv(dropout(relu(norm(conv(x)))))), both convolutions by the same operator.
 
     `first` leads to the inner channels; the second convolution leads back from them, in the split
-    of `first.bands_out`, to which x is converted where its own differs.
+    of `first.bands_out`, to which x is converted where its own differs. `activation` takes the
+    place of relu, for each band by itself.
     """
 
-    def __init__(self, op: str, first: Conv, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        op: str,
+        first: Conv,
+        dropout: float = 0.0,
+        activation: Callable[[Tensor], Tensor] = torch.relu,
+    ) -> None:
         super().__init__()
         first = entered(first)
         self.enters, self.bands = first.bands_in, first.bands_out
@@ -176,12 +184,13 @@ class ResidualBlock(nn.Module):
         )
         self.conv1 = OPERATORS[op](first)
         self.norm1 = band_norm(first.out_channels, self.bands, first.norm)
+        self.activation = activation
         self.dropout = nn.Dropout(dropout)
         self.conv2 = OPERATORS[op](second)
         self.norm2 = band_norm(first.in_channels, self.bands, first.norm)
 
     def forward(self, x: Features) -> Features:
-        hidden = per_band(torch.relu, self.norm1(self.conv1(converted(x, self.enters))))
+        hidden = per_band(self.activation, self.norm1(self.conv1(converted(x, self.enters))))
         hidden = per_band(self.dropout, hidden)
         return added(converted(x, self.bands), self.norm2(self.conv2(hidden)))
 

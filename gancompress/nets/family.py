@@ -238,7 +238,8 @@ def _by_stage(
 ) -> dict[str, Sequence[T]]:
     """The choices of every stage."""
     if not isinstance(given, Mapping):
-        given = dict.fromkeys((s for s in family.body if s in stages), given) if given else {}
+        trunk = [stage for stage in family.body if stage in stages]
+        given = dict.fromkeys(trunk or family.body, given) if given else {}
     found: dict[str, Sequence[T]] = dict.fromkeys(stages, (otherwise,))
     for name in sorted(given, key=len):  # a stage's own list over that of all alike
         named = [stage for stage in stages if stage == name or stage.startswith(f"{name}.")]

@@ -1,7 +1,8 @@
-"""VGG-19's features, for the perceptual loss; weights from a file that the user names."""
+"""VGG-19's features, for perceptual losses; weights from a file that the user names."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -11,11 +12,18 @@ from torch.nn import functional as F
 from gancompress.checkpoint import load_tensors
 from gancompress.errors import CheckpointError
 
-# The convolutions between two poolings, by their numbers in torchvision's `features`. What is
-# compared is behind each first one: relu1_1 to relu5_1.
-_STAGES = ((0, 2), (5, 7), (10, 12, 14, 16), (19, 21, 23, 25), (28,))
+# The convolutions between two poolings, by their numbers in torchvision's `features`.
+_STAGES = ((0, 2), (5, 7), (10, 12, 14, 16), (19, 21, 23, 25), (28, 30, 32, 34))
+_RELU5_1 = 28
+_FIRST = tuple(numbers[0] for numbers in _STAGES)  # relu1_1 to relu5_1 are behind them
 _WIDTHS = (64, 128, 256, 512, 512)  # channels (Simonyan and Zisserman 2015, configuration E)
 _WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)  # of the five features' differences (Park et al.)
+
+
+# RGB as the network was trained on it, for images in [-1, 1]: (x - mean) / std.
+_MEAN = (-0.03, -0.088, -0.188)  # 2 m - 1 of torchvision's means .485 .456 .406
+_STD = (0.458, 0.448, 0.45)  # 2 s of its deviations .229 .224 .225
+_RESCALED = (1 / 12.75) ** 2  # brings the loss to the scale of pixels' (Ledig et al. 2017, 3.2)
 
 
 class Vgg19(nn.Module):
@@ -26,16 +34,18 @@ class Vgg19(nn.Module):
     them.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        """path: torchvision's state dict of VGG-19, as .pth or .safetensors.
+    def __init__(self, path: Path | str, last: int = _RELU5_1) -> None:
+        """path: torchvision's state dict of VGG-19, as .pth or .safetensors. last: the number of
+        the last convolution that runs.
 
         Raises: CheckpointError if it is missing, damaged or of another network.
         """
         super().__init__()
         found = _read(Path(path))
         before = 3
+        self.last = last
         for numbers, width in zip(_STAGES, _WIDTHS, strict=True):
-            for number in numbers:
+            for number in (number for number in numbers if number <= last):
                 shapes = {"weight": (width, before, 3, 3), "bias": (width,)}
                 for kind, shape in shapes.items():
                     key = f"features.{number}.{kind}"
@@ -57,16 +67,45 @@ class Vgg19(nn.Module):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """relu1_1, relu2_1, ... relu5_1; each at half the resolution of the one before."""
-        found = []
+        return [feature for number, feature in self._run(x) if number in _FIRST]
+
+    def deepest(self, x: Tensor) -> Tensor:
+        """What is behind the last convolution, rectified."""
+        *_, (_, feature) = self._run(x)
+        return feature
+
+    def _run(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Each convolution's number and what is behind it, rectified."""
         for stage, numbers in enumerate(_STAGES):
             if stage:
                 x = F.max_pool2d(x, 2)
-            for number in numbers:
+            for number in (number for number in numbers if number <= self.last):
                 weight, bias = (self.get_buffer(f"{kind}_{number}") for kind in ("weight", "bias"))
                 x = torch.relu(F.conv2d(x, weight, bias, padding=1))
-                if number == numbers[0]:
-                    found.append(x)
-        return found
+                yield number, x
+
+
+class VggContent(nn.Module):
+    """SRGAN's content loss: mean squared difference of relu5_4 (Ledig et al. 2017, eq. 5).
+
+    Images (N, 3, H, W) in [-1, 1], H and W at least 16, brought to the range that the network was
+    trained on. `truth` carries no gradient.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """path: see `Vgg19`. Raises: CheckpointError."""
+        super().__init__()
+        self.net = Vgg19(path, last=_STAGES[-1][-1])
+        for name, values in (("mean", _MEAN), ("std", _STD)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None])
+
+    def forward(self, image: Tensor, truth: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self._features(truth)
+        return _RESCALED * F.mse_loss(self._features(image).float(), wanted.float())
+
+    def _features(self, x: Tensor) -> Tensor:
+        return self.net.deepest((x - self.get_buffer("mean")) / self.get_buffer("std"))
 
 
 def _read(path: Path) -> dict[str, Tensor]:

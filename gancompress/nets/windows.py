@@ -2,6 +2,7 @@
 
 A convolution whose channels are split into bands holds one small kernel per path; each is a block
 of the one dense kernel. Modules that say so let a supernet keep that one kernel for all splits.
+Others say which of their outputs must stay side by side.
 """
 
 from __future__ import annotations
@@ -27,6 +28,25 @@ class Windowed(Protocol):
 
     def windows(self) -> Mapping[str, Window]:
         """The window of each tensor that is a part, names relative to this module."""
+
+
+@runtime_checkable
+class Bundled(Protocol):
+    """A module some of whose outputs belong together."""
+
+    def bundles(self) -> Mapping[str, int]:
+        """For tensors whose first axis holds such bundles, one behind the other, how many each has;
+        names relative to this module."""
+
+
+def bundles_of(net: nn.Module) -> dict[str, int]:
+    """What `Bundled` modules of `net` say, by full name of the tensors."""
+    return {
+        f"{prefix}.{name}" if prefix else name: count
+        for prefix, module in net.named_modules()
+        if isinstance(module, Bundled)
+        for name, count in module.bundles().items()
+    }
 
 
 def windows_of(net: nn.Module) -> dict[str, Window]:

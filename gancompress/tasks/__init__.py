@@ -10,6 +10,7 @@ from gancompress.tasks.gaugan import GauGAN
 from gancompress.tasks.munit import MUNIT
 from gancompress.tasks.pix2pix import Pix2Pix
 from gancompress.tasks.stargan import StarGAN
+from gancompress.tasks.superres import Superres
 from gancompress.tasks.unconditional import Unconditional
 
 # A task says which networks there are and what they minimise; adding one is a file and a line.
@@ -20,6 +21,16 @@ TASKS: dict[str, Callable[..., ConditionalTask]] = {
     "gaugan": GauGAN,
     "munit": MUNIT,
     "unconditional": Unconditional,
+    "superres": Superres,
 }
 
-__all__ = ["MUNIT", "TASKS", "CycleGAN", "GauGAN", "Pix2Pix", "StarGAN", "Unconditional"]
+__all__ = [
+    "MUNIT",
+    "TASKS",
+    "CycleGAN",
+    "GauGAN",
+    "Pix2Pix",
+    "StarGAN",
+    "Superres",
+    "Unconditional",
+]

@@ -1,0 +1,236 @@
+"""Small images as inputs, and what they were made small from as targets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from gancompress.data.crops import Window
+from gancompress.data.dataset import SPLITS, Batch, Split
+from gancompress.data.folders import single_files, split_pairs
+from gancompress.data.images import (
+    Pixels,
+    files_digest,
+    fits_in_memory,
+    read_image,
+    resized,
+    shown_part,
+    to_tensor,
+    with_channels,
+)
+from gancompress.data.tiles import WorldTiles
+from gancompress.errors import DataError
+
+# Pillow's filters, fastest first (scripts/bench_filters.py); all but nearest are antialiased.
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+class SuperresFolder:
+    """Crops of a user's images, and the same crops 1/`scale` as large by `filter`.
+
+    `folder` has train/, test/ and perhaps search/ (or val/) inside, or files, which are then split
+    by `split_seed`; see `folders.split_pairs`. Images keep their pixels, or with `load_size` are
+    resized until the shorter side has so many. With a generator a crop of `crop_size` is drawn and,
+    with `flip`, mirrored half of the time; without one it is the middle, `test_size` (0: as
+    `crop_size`) large. At most `cache_mb` of decoded images are kept.
+
+    Raises: DataError for a folder that is missing or empty, a filter or sizes that cannot be, an
+    image smaller than a crop; for damaged images later, when they are read (`check` reads all).
+    """
+
+    channels = (3, 3)
+    paired = True
+
+    def __init__(
+        self,
+        *,
+        folder: str | Path,
+        crop_size: int = 96,
+        test_size: int = 0,
+        load_size: int = 0,
+        scale: int = 4,
+        filter: str = "bicubic",
+        flip: bool = True,
+        search_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        cache_mb: float = 2000,
+    ) -> None:
+        self._crop, self._test = crop_size, test_size or crop_size
+        for side in (self._crop, self._test):
+            check_shrinking(side, scale, filter)
+        self._load, self._scale, self._filter, self._flip = load_size, scale, filter, flip
+        least = max(self._crop, self._test)
+        if load_size and load_size < least:
+            raise DataError(
+                f"superres: load_size {load_size}; at least the crop, {least}, or 0 is allowed"
+            )
+        listing = single_files(Path(folder))
+        pairs = split_pairs(
+            listing, search_fraction, test_fraction, split_seed, where=str(folder), unit="images"
+        )
+        self._files = {split: [path for (path,) in found] for split, found in pairs.items()}
+        if not load_size:
+            for path in (path for split in SPLITS for path in self._files[split]):
+                _check_sides(path, _sides_told(path), least)
+        self._cache_bytes, self._kept = cache_mb * 1e6, 0
+        self._cache: dict[Path, Pixels] = {}
+        self._digests: dict[Split, str] = {}
+
+    def count(self, split: Split) -> int:
+        """Number of images of the split."""
+        return len(self._files[split])
+
+    def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
+        """`{"input", "target"}`, (N, 3, side / scale, side / scale) and (N, 3, side, side).
+
+        Raises: DataError naming the first file that cannot be used.
+        """
+        images = [self._image(self._files[split][int(i)]) for i in indices]
+        crops = [self._window(image.shape[:2], rng).of(image) for image in images]
+        return shrunk_batch(np.stack(crops), self._scale, self._filter)
+
+    def content_hash(self, split: Split) -> str:
+        """Digest of the split's names, file bytes and settings; reads the files once."""
+        if split not in self._digests:
+            settings = [self._crop, self._test, self._load, self._scale, self._filter, self._flip]
+            self._digests[split] = files_digest(settings, self._files[split])
+        return self._digests[split]
+
+    def shown(self, inputs: Tensor) -> Tensor:
+        """The small images themselves; see `Dataset.shown`."""
+        return shown_part(inputs)
+
+    def check(self) -> None:
+        """Decode every image once. Raises: DataError naming the first file that is unusable."""
+        for path in (path for split in SPLITS for path in self._files[split]):
+            self._decoded(path)
+
+    def _window(self, sides: tuple[int, ...], rng: np.random.Generator | None) -> Window:
+        """The part of an image of these sides that is used."""
+        side = self._test if rng is None else self._crop
+        down, right = sides[0] - side, sides[1] - side
+        if rng is None:
+            return Window(down // 2, right // 2, (side, side), 1)
+        top, left = int(rng.integers(down + 1)), int(rng.integers(right + 1))
+        return Window(top, left, (side, side), -1 if rng.random() < 0.5 and self._flip else 1)
+
+    def _image(self, path: Path) -> Pixels:
+        if path in self._cache:
+            return self._cache[path]
+        pixels = self._decoded(path)
+        if fits_in_memory(self._kept + pixels.nbytes, self._cache_bytes):
+            self._cache[path] = pixels
+            self._kept += pixels.nbytes
+        return pixels
+
+    def _decoded(self, path: Path) -> Pixels:
+        """(H, W, 3) at the size that crops are taken from."""
+        pixels = with_channels(read_image(path), 3, path)
+        height, width = pixels.shape[:2]
+        if self._load:
+            larger = self._load / min(height, width)
+            height, width = round(height * larger), round(width * larger)
+            pixels = resized(pixels, height, width)
+        _check_sides(path, (height, width), max(self._crop, self._test))
+        return pixels
+
+
+class SuperresMaps:
+    """Tiles of the satellite photograph, and the same 1/`scale` as large by `filter`.
+
+    For tiles, splits and the other arguments see `tiles.WorldTiles`.
+    Raises: DataError where the map is missing or damaged, no tile of that size fits, or for a
+    filter or size that cannot be.
+    """
+
+    channels = (3, 3)
+    paired = True
+
+    def __init__(
+        self,
+        size: int = 96,
+        scale: int = 4,
+        filter: str = "bicubic",
+        min_land: float = 0.2,
+        flip: bool = True,
+        folder: str | Path | None = None,
+    ) -> None:
+        check_shrinking(size, scale, filter)
+        self._scale, self._filter = scale, filter
+        self._tiles = WorldTiles((), size, min_land, flip, folder)
+
+    def count(self, split: Split) -> int:
+        """Number of grid tiles of the split; neighbours overlap by half."""
+        return self._tiles.count(split)
+
+    def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
+        """`{"input", "target"}`, (N, 3, size / scale, size / scale) and (N, 3, size, size)."""
+        windows = self._tiles.windows(split, indices, rng)
+        return shrunk_batch(
+            self._tiles.cut([0] * len(indices), *windows), self._scale, self._filter
+        )
+
+    def content_hash(self, split: Split) -> str:
+        """Digest of the map files and of the settings that decide the split's images."""
+        text = f"superres {self._scale} {self._filter} {self._tiles.content_hash(split)}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def shown(self, inputs: Tensor) -> Tensor:
+        """The small images themselves; see `Dataset.shown`."""
+        return shown_part(inputs)
+
+
+def shrunk(pixels: Pixels, scale: int, filter: str) -> Pixels:
+    """(H / scale, W / scale, 3) from (H, W, 3), by the filter of that name in FILTERS."""
+    size = pixels.shape[1] // scale, pixels.shape[0] // scale
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(image.resize(size, FILTERS[filter]))
+
+
+def shrunk_batch(pixels: Pixels, scale: int, filter: str) -> Batch:
+    """`{"input", "target"}`: images (N, H, W, 3) made small, and themselves, in [-1, 1]."""
+    small = np.stack([shrunk(image, scale, filter) for image in pixels])
+    return {"input": to_tensor(small), "target": to_tensor(pixels)}
+
+
+def check_shrinking(side: int, scale: int, filter: str) -> None:
+    """Raises: DataError for a filter that is not known, or a side that is no multiple of scale."""
+    if filter not in FILTERS:
+        raise DataError(f"superres: no filter {filter!r}; one of {', '.join(FILTERS)}")
+    if scale < 1 or side % scale:
+        raise DataError(
+            f"superres: images of {side} pixels; multiples of the scale, {scale}, are allowed"
+        )
+
+
+def _sides_told(path: Path) -> tuple[int, int] | None:
+    """Height and width by the file's header; None where it is none of an image's.
+
+    On its side or upright: what is compared with them is a square.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None  # a .npy file, or one that is refused with a reason when it is read
+
+
+def _check_sides(path: Path, sides: tuple[int, int] | None, least: int) -> None:
+    if sides is not None and min(sides) < least:
+        raise DataError(
+            f"{path}: is {sides[1]}x{sides[0]}; at least the crop, {least}x{least}, is needed; "
+            "take it away, or set a smaller crop or a load_size"
+        )

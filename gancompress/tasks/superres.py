@@ -1,0 +1,133 @@
+"""Large images from small ones (Ledig et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.discriminatornames import DEFAULT
+from gancompress.errors import RecipeError
+from gancompress.nets.discriminators import Discriminator
+from gancompress.nets.features import pooled
+from gancompress.nets.srgancritic import SRGANCritic
+from gancompress.nets.vgg import VggContent
+from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step, step_at
+from gancompress.tasks.losses import bce_critic, bce_generator
+from gancompress.tasks.verdicts import VERDICTS, Verdict
+
+# What pixels are compared by: name -> loss of two images in [-1, 1], both (N, C, H, W).
+PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss}
+
+
+@dataclass(frozen=True)
+class Superres(ConditionalTask):
+    """SRGAN in one training of two stages: pixels alone, then content and a critic.
+
+    Batches hold "input" (N, C, H / s, W / s) and "target" (N, C, H, W), both in [-1, 1]. Up to
+    `pixel_share` of the steps the generator learns lambda_pixel * the pixel loss (SRResNet). Then
+    its optimiser begins anew, the critic begins, and it learns lambda_content * the content loss +
+    lambda_gan * -log D (SRGAN) + lambda_kept * the pixel loss.
+
+    The content loss is that of VGG-19's relu5_4 where `vgg_weights` names its file. Without, it is
+    the mean squared difference of both images averaged over 2x2 pixels: it holds the coarser
+    scales, and leaves the finest, which a small image says least of, to the critic.
+    """
+
+    in_channels: int = 3
+    out_channels: int = 3
+    size: tuple[int, int] = (96, 96)  # height and width of the large images in training
+    pixel: str = "mse"
+    pixel_share: float = 0.5
+    lambda_pixel: float = 1.0
+    lambda_kept: float = 0.0
+    lambda_content: float = 1.0
+    lambda_gan: float = 1e-3
+    vgg_weights: str | None = None  # a file, see `Vgg19`
+    critic_width: int = 64
+    discriminator: str = DEFAULT
+    discriminator_norm: str = "published"
+
+    @property
+    def target(self) -> str:
+        return "generator"
+
+    @property
+    def init(self) -> str:
+        return "kaiming"
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        begins = self.pixel_share
+        return (
+            Phase("generator", ("generator",), restarts=(begins,)),
+            Phase("critic", ("critic",), first=begins),
+        )
+
+    def critics(self) -> dict[str, nn.Module]:
+        channels, size = self.out_channels, self.size
+        if self.is_named:
+            named = Discriminator(self.discriminator, channels, size, self.discriminator_norm)
+            return {"critic": named}
+        return {"critic": SRGANCritic(channels, size, self.critic_width)}
+
+    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
+        return {"critic": (1, self.out_channels, *self.size)}
+
+    def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
+        """Raises: RecipeError or CheckpointError if VGG-19's file cannot be used."""
+        nets = {self.target: make(), **self.critics()}
+        if self.vgg_weights is not None:
+            if self.out_channels != 3:
+                raise RecipeError(
+                    f"task.vgg_weights: given with images of {self.out_channels} channels; 3 are "
+                    "needed, or leave it out"
+                )
+            nets["vgg"] = VggContent(self.vgg_weights)
+        return nets
+
+    @property
+    def verdict(self) -> Verdict:
+        return VERDICTS["bce"]
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        return (batch["input"],)
+
+    def truth(self, batch: Batch) -> Tensor | None:
+        return batch["target"]
+
+    def losses(
+        self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
+    ) -> dict[str, Tensor]:
+        if phase == "critic":
+            return {"critic": self.critic_loss(nets, batch, step.kept["fake"], step)}
+        fake = nets[self.target](*self.inputs(batch))
+        step.kept["fake"] = fake.detach()
+        pixel = PIXEL_LOSSES[self.pixel](fake.float(), batch["target"])
+        if step.index < step_at(self.pixel_share, step.total):
+            return {"pixel": self.lambda_pixel * pixel}
+        return {
+            "content": self.lambda_content * self._content(nets, batch, fake),
+            "gan": self.lambda_gan * self.adversarial(nets, batch, fake),
+            **({"pixel": self.lambda_kept * pixel} if self.lambda_kept else {}),
+        }
+
+    def _content(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        if "vgg" in nets:
+            loss: Tensor = nets["vgg"](fake, batch["target"])
+            return loss
+        return F.mse_loss(pooled(fake.float()), pooled(batch["target"]))
+
+    def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
+        return bce_generator(nets["critic"](fake).float())
+
+    def critic_loss(
+        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
+    ) -> Tensor:
+        # One pass each: a batch norm over both would tell the critic what it is to tell apart.
+        real_logits = nets["critic"](batch["target"]).float()
+        fake_logits = nets["critic"](fake.to(batch["target"].dtype)).float()
+        step.judged(real_logits, fake_logits)
+        return bce_critic(real_logits, fake_logits)

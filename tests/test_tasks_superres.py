@@ -1,0 +1,153 @@
+"""SRGAN's two stages: which loss, which phase, which optimiser; its critic and its content loss."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from test_nets_vgg import layers, state
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancompress.cost import network_cost
+from gancompress.data.superres import shrunk_batch
+from gancompress.distill.teacher import train_teacher
+from gancompress.errors import CheckpointError, RecipeError
+from gancompress.loop import Optimisation, Training
+from gancompress.metricslog import MetricsLog
+from gancompress.nets.srgancritic import SRGANCritic
+from gancompress.nets.srresnet import SRResNet
+from gancompress.nets.vgg import VggContent
+from gancompress.tasks.base import Step
+from gancompress.tasks.losses import bce_critic, bce_generator
+from gancompress.tasks.superres import Superres
+
+
+def batch(count: int = 2, side: int = 32) -> dict[str, Tensor]:
+    pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
+    return shrunk_batch(pixels, 4, "bicubic")
+
+
+def nets(task: Superres) -> dict[str, nn.Module]:
+    torch.manual_seed(0)
+    family = SRResNet(blocks=1)
+    return task.teacher_nets(lambda: family.build(family.uniform(4)))
+
+
+def step(index: int, total: int = 10) -> Step:
+    return Step(index, np.random.default_rng(0), total=total)
+
+
+def test_critic_has_the_published_count_and_judges_whole_images() -> None:
+    with torch.device("meta"):
+        critic = SRGANCritic(3, (96, 96))
+        cost = network_cost(critic, torch.empty(1, 3, 96, 96))
+    assert cost.params == 23_565_505  # Ledig et al. 2017, figure 4
+    sides, widths = (96, 48, 48, 24, 24, 12, 12, 6), (64, 64, 128, 128, 256, 256, 512, 512)
+    convs = sum(
+        9 * a * b * side * side for a, b, side in zip((3, *widths), widths, sides, strict=False)
+    )
+    assert cost.macs_true == convs + 512 * 6 * 6 * 1024 + 1024
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 24), (17, 50)])
+def test_critic_takes_the_size_it_was_made_for(size: tuple[int, int]) -> None:
+    critic = SRGANCritic(3, size, width=2)
+    assert critic(torch.randn(2, 3, *size)).shape == (2, 1)
+    assert len(critic.convs) == 8 and len(critic.norms) == 7
+    assert [conv.stride[0] for conv in critic.convs] == [1, 2] * 4
+    assert all(conv.bias is not None for conv in critic.convs)
+
+
+def test_bce_losses_are_binary_cross_entropies() -> None:
+    real, fake = torch.randn(5, 1), torch.randn(5, 1)
+    ones, zeros = torch.ones(5, 1), torch.zeros(5, 1)
+    bce = F.binary_cross_entropy_with_logits
+    torch.testing.assert_close(bce_critic(real, fake), bce(real, ones) + bce(fake, zeros))
+    torch.testing.assert_close(bce_generator(fake), bce(fake, ones))
+
+
+@pytest.mark.parametrize("pixel", ["mse", "l1"])
+def test_first_stage_learns_from_pixels_alone(pixel: str) -> None:
+    task = Superres(size=(32, 32), pixel=pixel, lambda_pixel=3.0, critic_width=2)
+    both, data = nets(task), batch()
+    losses = task.losses(both, data, "generator", step(4))
+    gap = both["generator"](data["input"]) - data["target"]
+    wanted = gap.square().mean() if pixel == "mse" else gap.abs().mean()
+    assert list(losses) == ["pixel"]
+    torch.testing.assert_close(losses["pixel"], 3 * wanted)
+
+
+def test_second_stage_learns_content_and_critic_and_what_is_kept() -> None:
+    task = Superres(size=(32, 32), lambda_content=2.0, lambda_gan=5.0, critic_width=2)
+    both, data, now = nets(task), batch(), step(5)
+    fake = both["generator"](data["input"])
+    losses = task.losses(both, data, "generator", now)
+    means = (x.unflatten(2, (16, 2)).unflatten(4, (16, 2)).mean((3, 5)) for x in
+             (fake, data["target"]))  # fmt: skip
+    torch.testing.assert_close(losses["content"], 2 * F.mse_loss(*means))
+    torch.testing.assert_close(losses["gan"], 5 * bce_generator(both["critic"](fake)))
+    assert list(losses) == ["content", "gan"]
+    kept = Superres(size=(32, 32), lambda_kept=0.5, critic_width=2)
+    losses = kept.losses(both, data, "generator", step(5))
+    torch.testing.assert_close(losses["pixel"], 0.5 * F.mse_loss(fake, data["target"]))
+    critic = task.losses(both, data, "critic", now)["critic"]
+    ((real, made),) = now.verdicts
+    torch.testing.assert_close(critic, bce_critic(real, made))
+    assert real.shape == made.shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("share", "first"), [(0.0, 0), (0.5, 5), (0.7, 7), (1.0, 10)]
+)  # fmt: skip
+def test_critic_begins_and_the_optimiser_begins_anew_with_the_second_stage(
+    share: float, first: int
+) -> None:
+    generator, critic = Superres(pixel_share=share).phases
+    assert [i for i in range(10) if critic.has_turn(i, 10)] == list(range(first, 10))
+    assert all(generator.has_turn(i, 10) for i in range(10))
+    assert [i for i in range(10) if generator.restarts_at(i, 10)] == [first][: first < 10]
+
+
+def test_a_teacher_is_trained_through_both_stages(tmp_path: Path) -> None:
+    task, family, data = Superres(size=(32, 32), critic_width=2), SRResNet(blocks=1), batch()
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    cpu, state_path = torch.device("cpu"), tmp_path / "state.pt"
+    how = Training(4, Optimisation(), 0, cpu, "float32", state_path, log)
+    made = train_teacher(
+        task, lambda: family.build(family.uniform(4)), lambda start: [data] * (4 - start), how
+    )
+    assert set(made) == {"generator", "critic"}
+    (row,) = log.rows()
+    assert set(row) == {"step", "pixel", "content", "gan", "critic"}
+
+
+def test_content_loss_is_that_of_relu5_4_on_normalised_images(tmp_path: Path) -> None:
+    theirs = layers()
+    save_file(state(theirs), tmp_path / "vgg.safetensors")
+    loss = VggContent(tmp_path / "vgg.safetensors")
+    image, truth = torch.rand(2, 1, 3, 32, 32) * 2 - 1
+    image.requires_grad_()
+    mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]  # torchvision's, of [0, 1]
+    std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    one, other = (theirs[:-1](((x + 1) / 2 - mean) / std) for x in (image, truth))
+    torch.testing.assert_close(loss(image, truth), ((one - other) / 12.75).square().mean())
+    (grad,) = torch.autograd.grad(loss(image, truth), image)
+    assert grad.abs().sum() > 0 and loss(truth, truth) == 0
+    assert list(loss.parameters()) == []
+    task = Superres(size=(32, 32), vgg_weights=str(tmp_path / "vgg.safetensors"), critic_width=2)
+    both, data = nets(task), batch()
+    losses = task.losses(both, data, "generator", step(9))
+    fake = both["generator"](data["input"])
+    torch.testing.assert_close(losses["content"], loss(fake, data["target"]))
+
+
+def test_files_of_other_networks_and_other_channels_are_refused(tmp_path: Path) -> None:
+    theirs = state(layers())
+    del theirs["features.34.bias"]
+    save_file(theirs, tmp_path / "short.safetensors")
+    with pytest.raises(CheckpointError, match=r"tensor features.34.bias is missing"):
+        VggContent(tmp_path / "short.safetensors")
+    with pytest.raises(RecipeError, match="vgg_weights: given with images of 1 channels; 3 are"):
+        nets(Superres(1, 1, vgg_weights="x.pth"))
