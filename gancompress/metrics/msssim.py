@@ -80,7 +80,7 @@ def _compared(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     def mean(x: Tensor) -> Tensor:
         rows = x.flatten(0, 1)[:, None]  # (P * C, 1, H, W): every channel by itself
         found = F.conv2d(F.conv2d(rows, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
-        return found.unflatten(0, x.shape[:2])
+        return found[:, 0].unflatten(0, x.shape[:2])
 
     x, y = mean(one), mean(other)
     spread = mean(one.square()) - x.square() + mean(other.square()) - y.square()
