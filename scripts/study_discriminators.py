@@ -7,6 +7,11 @@ LSGAN as published with them: sigmoid outputs, halved sums of squares over batch
 generator learns against each discriminator, from the same first weights, images and vectors.
 NAME+none and NAME+batch are NAME without batch norm, and with it everywhere: with the six, which
 have it as published, they make the table {ordinary, depthwise} x {without, with batch norm}.
+
+1500 steps of the six take 1700 seconds of one core: 15 minutes on two. On Fashion-MNIST, seed 0,
+500 steps tell already: separable-inception with its batch norm ends at (0.01, 15.67), won by the
+critic, and makes noise (FD 1104); inception-32 with it is near, (0.04, 15.33), 898. Without, both
+make shapes: (0.83, 13.75), 848, and (1.64, 12.08), 807. Batch norm is it, not the depthwise form.
 """
 
 from __future__ import annotations
