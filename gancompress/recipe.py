@@ -18,12 +18,11 @@ from pydantic import (
     model_validator,
 )
 
-from gancompress.discriminatornames import DEFAULT
 from gancompress.recipedata import Data
 from gancompress.recipefamilies import Family
+from gancompress.recipefits import misfits
 from gancompress.recipemetrics import MetricsSection
 from gancompress.recipesearch import FinetuneSection, SearchSection
-from gancompress.recipesections import TaskSection
 from gancompress.recipetasks import Task
 from gancompress.recipetraining import TrainingSection
 from gancompress.recipetypes import STRICT, Integer, Listed, Real, Split, Weight, refuse
@@ -205,48 +204,7 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        problems = [
-            f"data.{self.data.size_key}: found {list(self.data.image_size)}; "
-            f"multiples of {part.size_multiple} are allowed with {section} {part.name}"
-            for section, part in (("family", self.family), ("task", self.task))
-            if any(side % part.size_multiple for side in self.data.image_size)
-        ]
-        problems += [
-            f"data.{self.data.size_key}: {line}"
-            for line in self.family.size_problems(self.data.image_size)
-        ]
-        if self.task.takes and self.data.kind not in self.task.takes:
-            problems.append(
-                f"data.name: found {self.data.name}, {self.data.kind}; task {self.task.name} takes "
-                f"{' or '.join(self.task.takes)}"
-            )
-        family, allowed = self.family.name, self.task.families
-        if allowed and family not in allowed:
-            problems.append(
-                f"family.name: found {family}; task {self.task.name} takes {' or '.join(allowed)}"
-            )
-        elif self.family.style_planes and not self.task.styled:
-            problems.append(
-                f"family.style: found {self.family.style_planes}; task {self.task.name} has no "
-                "styles, gaugan and munit do"
-            )
-        if bool(self.family.latent_size) != self.task.unconditional:
-            takes = "random numbers" if self.family.latent_size else "images"
-            problems.append(
-                f"family.name: found {family}, which makes images of {takes}; "
-                f"task {self.task.name} {_other_inputs(self.task)}"
-            )
-        if self.family.grows and self.task.discriminator != DEFAULT:
-            problems.append(
-                f"task.discriminator: found {self.task.discriminator}; family {family} grows "
-                "beside a critic of its own, leave this out"
-            )
-        if not self.family.latent_size and self.family.enlargement != self.data.enlargement:
-            problems.append(
-                f"family.name: found {family}, which enlarges {self.family.enlargement} times; "
-                f"targets of data {self.data.name} are {self.data.enlargement} times as large as "
-                "inputs"
-            )
+        problems = misfits(self.data, self.family, self.task)
         has_truth = self.data.has_truth and not self.family.latent_size
         if self.search.objective not in ("fd", "kid") and not has_truth:
             problems.append(
@@ -256,12 +214,6 @@ class Recipe(BaseModel):
         labels = self.metrics.label_problems(self.data.class_list, self.data.name)
         refuse([*problems, *(f"metrics.{line}" for line in labels)])
         return self
-
-
-def _other_inputs(task: TaskSection) -> str:
-    if task.unconditional:
-        return "takes a family that makes them of random numbers, such as progan or lsgan"
-    return "takes one that makes them of images; task unconditional trains the others"
 
 
 # The sections that decide each stage's result, beside those of the stages before it. Not among

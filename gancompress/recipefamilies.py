@@ -149,6 +149,9 @@ class SRResNetFamily(FamilySection):
     name: Literal["srresnet"] = Field(description="residual trunk, then doublings of the size")
     blocks: Integer = Field(16, ge=1, le=64, description="number of residual blocks")
     scale: Literal[2, 4] = Field(4, description="the output's side over the input's")
+    skip: bool = Field(
+        False, description="make what a bilinear enlargement lacks, not the whole image: far faster"
+    )
 
     @property
     def enlargement(self) -> int:

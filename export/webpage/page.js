@@ -206,6 +206,13 @@ function offerTools() {
   });
 }
 
+/** A generator of random numbers alone: nothing to draw, another seed makes another picture. */
+function offerSeedsAlone() {
+  find("input-part").hidden = true;
+  find("style").textContent = "Another picture";
+  find("run").after(find("style"));
+}
+
 function offerFiles() {
   const place = find("drop");
   find("file").addEventListener("change", (event) => {
@@ -250,6 +257,7 @@ async function main() {
   offerTools();
   offerFiles();
   offerOutput();
+  if (!plan.image && !plan.classes.length && plan.style) offerSeedsAlone();
   listen(drawing, find("cursor"));
   find("status").hidden = true;
   find("main").hidden = false;

@@ -22,6 +22,7 @@ from gancompress.nets.features import ONE, Bands, Features, converted
 from gancompress.nets.resnet import group_of
 
 KERNEL = 9  # of stem and head
+SHARE = 0.1  # of what the head adds to an enlarged image: it begins as little (Lim et al. 2017)
 SLOPES = 1  # each PReLU has one slope for all of its channels
 
 
@@ -83,11 +84,13 @@ class PixelUp(nn.Module):
 class SRResNetGenerator(nn.Module):
     """Stem, residual trunk with a skip around all of it, doublings, head.
 
-    (N, in_channels, H, W) -> (N, out_channels, scale H, scale W), both in [-1, 1].
+    (N, in_channels, H, W) -> (N, out_channels, scale H, scale W), both in [-1, 1]. With
+    `family.skip` the head's answer is what the image enlarged bilinearly lacks.
     """
 
     def __init__(self, family: SRResNet, arch: Arch) -> None:
         super().__init__()
+        self.enlarged = family.scale if family.skip else 0
         ops = {stage: arch.op(f"{stage}.op") for stage in family.stages}
         trunk = arch.width("stem.width")
         self.stem = Stem(ops["stem"], wide_conv(family.in_channels, trunk))
@@ -126,7 +129,11 @@ class SRResNetGenerator(nn.Module):
         image: Tensor = self.tail(features, stem)
         for up in self.up:
             image = up(image)  # (N, C', 2H, 2W), then 4H, 4W
-        return torch.tanh(self.head(image))
+        if not self.enlarged:
+            return torch.tanh(self.head(image))
+        large = F.interpolate(x, scale_factor=float(self.enlarged), mode="bilinear")
+        image = large + SHARE * self.head(image)
+        return image if self.training else image.clamp(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -135,13 +142,16 @@ class SRResNet(Family):
 
     Widths are channels: `stem.width` those of the trunk, `body.g.width` those inside the blocks of
     a group (at most three groups), `up.i.width` those behind a doubling. Features may be split
-    into bands behind the residual blocks; the picture grows undivided.
+    into bands behind the residual blocks; the picture grows undivided. skip: whether the network
+    makes what a bilinear enlargement lacks, not the whole image (as published); it has the same
+    parameters and learns in minutes what takes hours otherwise.
     """
 
     in_channels: int = 3
     out_channels: int = 3
     blocks: int = 16
     scale: int = 4
+    skip: bool = False
 
     name: ClassVar[str] = "srresnet"
     size_multiple: ClassVar[int] = 1

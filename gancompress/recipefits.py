@@ -1,0 +1,83 @@
+"""Whether the parts of a recipe go together: images, generator and task."""
+
+from __future__ import annotations
+
+from gancompress.discriminatornames import DEFAULT
+from gancompress.recipedata import Data
+from gancompress.recipefamilies import Family
+from gancompress.recipetasks import Task, UnconditionalTask
+
+
+def misfits(data: Data, family: Family, task: Task) -> list[str]:
+    """What is wrong between them, one `section.key: what was found; what is allowed` each."""
+    return [
+        *_size_misfits(data, family, task),
+        *_kind_misfits(data, family, task),
+        *_input_misfits(data, family, task),
+        *_growth_misfits(data, family, task),
+    ]
+
+
+def _size_misfits(data: Data, family: Family, task: Task) -> list[str]:
+    where = f"data.{data.size_key}"
+    multiples = [
+        f"{where}: found {list(data.image_size)}; multiples of {part.size_multiple} are allowed "
+        f"with {section} {part.name}"
+        for section, part in (("family", family), ("task", task))
+        if any(side % part.size_multiple for side in data.image_size)
+    ]
+    return [*multiples, *(f"{where}: {line}" for line in family.size_problems(data.image_size))]
+
+
+def _kind_misfits(data: Data, family: Family, task: Task) -> list[str]:
+    problems = []
+    if task.takes and data.kind not in task.takes:
+        problems.append(
+            f"data.name: found {data.name}, {data.kind}; task {task.name} takes "
+            f"{' or '.join(task.takes)}"
+        )
+    if task.families and family.name not in task.families:
+        problems.append(
+            f"family.name: found {family.name}; task {task.name} takes {' or '.join(task.families)}"
+        )
+    elif family.style_planes and not task.styled:
+        problems.append(
+            f"family.style: found {family.style_planes}; task {task.name} has no styles, gaugan "
+            "and munit do"
+        )
+    return problems
+
+
+def _input_misfits(data: Data, family: Family, task: Task) -> list[str]:
+    if family.latent_size:
+        if task.unconditional:
+            return []
+        return [
+            f"family.name: found {family.name}, which makes images of random numbers; task "
+            f"{task.name} gives images, task unconditional random numbers"
+        ]
+    if family.enlargement == data.enlargement:
+        return []
+    return [
+        f"family.name: found {family.name}, which enlarges {family.enlargement} times; targets of "
+        f"data {data.name} are {data.enlargement} times as large as inputs"
+    ]
+
+
+def _growth_misfits(data: Data, family: Family, task: Task) -> list[str]:
+    if not (family.grows and isinstance(task, UnconditionalTask)):
+        return []
+    problems = []
+    if task.discriminator != DEFAULT:
+        problems.append(
+            f"task.discriminator: found {task.discriminator}; family {family.name} grows beside a "
+            "critic of its own, leave this out"
+        )
+    if task.growth and not family.size_problems(data.image_size):
+        levels = (data.image_size[0] // 4).bit_length()
+        if len(task.growth) != levels or not all(weight > 0 for weight in task.growth):
+            problems.append(
+                f"task.growth: found {list(task.growth)}; {levels} numbers above 0 are allowed, "
+                f"one for each size from 4 to {data.image_size[0]} pixels"
+            )
+    return problems
