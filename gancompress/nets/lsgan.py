@@ -111,8 +111,7 @@ class LSGAN(Family):
 
     def channels(self, stage: str) -> Mapping[str, int]:
         """The width slot whose channels a stage's bands split, with its channels per unit."""
-        unit = 4 if stage == "stem" else self.unit(int(stage.rpartition(".")[2]))
-        return {f"{stage}.width": unit}
+        return {f"{stage}.width": self.unit(int(stage.rpartition(".")[2]))}
 
     def kernels(self, stage: str) -> int:
         """The side of the image that a kernel on a stage's bands covers."""
