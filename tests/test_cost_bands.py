@@ -33,7 +33,7 @@ def whole(family: Family, arch: Arch, side: int = 64) -> Cost:
     return network_cost(skeleton_of(family.build, arch), x)
 
 
-@pytest.mark.parametrize("name", conformance.BANDED)
+@pytest.mark.parametrize("name", conformance.THOROUGH)
 @pytest.mark.parametrize(("blocks", "side"), [(4, 64), (1, 68)])  # 68: bands of 17 and 9 and 5
 def test_cost_model_equals_whole_networks_whatever_it_was_asked_before(
     name: str, blocks: int, side: int
@@ -50,7 +50,7 @@ def test_cost_model_equals_whole_networks_whatever_it_was_asked_before(
     assert len({tuple(cost.values()) for cost in expected.values()}) > 20
 
 
-@pytest.mark.parametrize("name", conformance.BANDED)
+@pytest.mark.parametrize("name", conformance.THOROUGH)
 def test_parts_are_all_modules_and_name_slots_of_the_family(name: str) -> None:
     family = FAMILIES[name](blocks=4)
     arch = family.uniform(8)
@@ -79,11 +79,11 @@ def test_cost_model_asked_of_neighbours_builds_the_changed_parts_alone() -> None
 
 def split_archs() -> list[tuple[Family, Arch]]:
     found = []
-    for name, op, split in itertools.product(conformance.BANDED, OPERATORS, SPLITS):
+    for name, op, split in itertools.product(conformance.THOROUGH, OPERATORS, SPLITS):
         family = FAMILIES[name](blocks=2)
         ops = {f"{stage}.op": op for stage in family.stages}
         found.append((family, family.uniform(32, bands=split).replace(ops)))
-    for name in conformance.BANDED:
+    for name in conformance.THOROUGH:
         family = FAMILIES[name](blocks=2)
         rng = np.random.default_rng(1)
         found += [(family, everything(family).sample(rng)) for _ in range(4)]

@@ -56,7 +56,8 @@ def _same(one: Batch, two: Batch) -> bool:
 
 def test_registry_has_the_data_sets_by_name() -> None:
     own = ["domains", "idx", "images", "labelmaps", "pairs", "unpaired"]
-    assert sorted(DATASETS) == sorted([*own, "map-domains", "maps", "maps-labels", "maps-unpaired"])
+    maps = ["map-domains", "maps", "maps-labels", "maps-superres", "maps-unpaired"]
+    assert sorted(DATASETS) == sorted([*own, "superres", *maps])
 
 
 def test_batch_is_a_function_of_its_arguments() -> None:

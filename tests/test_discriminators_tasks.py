@@ -133,7 +133,7 @@ def test_every_task_section_has_the_keys_and_their_defaults() -> None:
     for name in TASKS:
         made = section({"name": name})
         assert (made.discriminator, made.discriminator_norm) == ("default", "published")
-        norm = "none" if name == "stargan" else "batch"
+        norm = "none" if name in ("stargan", "unconditional") else "batch"
         made = section({"name": name, "discriminator": "dense-8-2", "discriminator_norm": norm})
         assert made.discriminator == "dense-8-2"
 

@@ -54,7 +54,7 @@ def separable_ups(name: str) -> tuple[nn.Module, nn.Module]:
     return taught, supernet.extract(family.uniform(8).replace(UPS))
 
 
-@pytest.mark.parametrize("name", conformance.BANDED)
+@pytest.mark.parametrize("name", conformance.THOROUGH)
 @pytest.mark.parametrize("stage", ["up.0", "up.1"])
 @torch.no_grad()
 def test_separable_ups_of_rank_one_are_the_teacher_s(name: str, stage: str) -> None:
@@ -153,7 +153,7 @@ def test_fitting_a_space_whose_first_splits_exclude_each_other_works() -> None:
     assert torch.isfinite(supernet.bank["head.weight"]).all()
 
 
-@pytest.mark.parametrize("name", conformance.BANDED)
+@pytest.mark.parametrize("name", conformance.THOROUGH)
 def test_random_filling_reaches_all_kernels_and_is_the_usual_one(name: str) -> None:
     family = FAMILIES[name](blocks=2)
     splits = dict.fromkeys(family.stages[:-1], (ONE, Bands(0.5)))

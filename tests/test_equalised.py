@@ -34,7 +34,7 @@ def test_layers_answer_with_the_gain_s_variance_at_the_start(layer: Layer, produ
         answer = answer[..., 1:-1, 1:-1]
     # Few weights are drawn, so their own mean square is what the variance is of.
     (weight,) = (t for n, t in layer.named_parameters() if n.endswith("original"))
-    drawn = float(weight.square().mean())
+    drawn = float(weight.detach().square().mean())
     assert float(answer.square().mean()) == pytest.approx(drawn, rel=0.1)
     assert 0.7 < drawn < 1.35
 

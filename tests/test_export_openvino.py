@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from processors import int8_sums_saturate
 
 from gancompress.errors import ExportError
 from gancompress.export import openvino_file
@@ -49,7 +50,9 @@ def test_there_are_three_and_each_has_its_precision(folder):
     found = [load(name, folder).card.precision for name in NAMES]
     assert found == ["float32", known, "int8"]
     sizes = [(folder / FORMATS[name].files[1]).stat().st_size for name in NAMES]
-    assert sizes[1] < 0.6 * sizes[0] and sizes[2] < 0.6 * sizes[0]
+    assert sizes[1] < 0.6 * sizes[0]
+    # Where sums are cut off, more layers are left in float.
+    assert sizes[2] < (1 if int8_sums_saturate() else 0.6) * sizes[0]
 
 
 @pytest.mark.parametrize(("able", "expected"), [

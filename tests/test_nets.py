@@ -193,7 +193,8 @@ def test_resnet_arch_refuses_another_number_of_widths() -> None:
 def test_every_family_is_rebuilt_from_its_options() -> None:
     residual = {"blocks": 2, "dropout": 0.1}
     others = {"resnet": residual, "stargan": residual, "spade": {"upsamplings": 6},
-              "unet": {"levels": 4}, "munit": {"style": 2}, "srresnet": {"scale": 2}}  # fmt: skip
+              "unet": {"levels": 4}, "munit": {"style": 2}, "srresnet": {"scale": 2},
+              "progan": {"size": 32}, "lsgan": {"norm": "instance"}}  # fmt: skip
     assert set(FAMILIES) == {*others, "own"}  # the last is a user's file, with tests of its own
     for name, options in others.items():
         made = FAMILIES[name](**options)

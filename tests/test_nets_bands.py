@@ -83,7 +83,7 @@ def test_operator_of_an_arch_is_the_trunk_s() -> None:
     assert {stage for stage, op in ops.items() if op == "separable"} == set(RESNET.body)
 
 
-@pytest.mark.parametrize("name", conformance.BANDED)
+@pytest.mark.parametrize("name", conformance.THOROUGH)
 @pytest.mark.parametrize("side", [64, 68])  # 68: the trunk is 17 wide, its bands 9 and 5
 def test_any_mixture_of_splits_on_neighbouring_stages_runs(name: str, side: int) -> None:
     family = FAMILIES[name](blocks=3)

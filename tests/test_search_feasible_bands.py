@@ -39,7 +39,7 @@ def family_of(name: str) -> ResNet:
 def spaces() -> list[tuple[str, ResNet, SearchSpace]]:
     """Each of some hundred archs; widths that no split allows, and one that only splits allow."""
     found = []
-    for name in conformance.BANDED:
+    for name in conformance.THOROUGH:
         family = family_of(name)
         few = dict.fromkeys(family.width_slots, (16,))
         half, thirds, fifths, three = Bands(0.5), Bands(1 / 3), Bands(0.2), Bands(0.25, 0.25)

@@ -1,5 +1,6 @@
 """Kinds of GAN: losses against hand-computed values."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,6 +16,12 @@ from gancompress.tasks.pix2pix import Pix2Pix
 
 REAL = torch.tensor([2.0, 0.5, -1.0])
 FAKE = torch.tensor([-3.0, 0.0, 0.5])
+PAIRS = list(zip(REAL.tolist(), FAKE.tolist(), strict=True))
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
 
 GAN_VALUES = {
     # critic: half of mean max(0, 1 - real) = (0 + .5 + 2) / 3 and mean max(0, 1 + fake)
@@ -23,6 +30,15 @@ GAN_VALUES = {
     # critic: half of mean (real - 1)^2 = (1 + .25 + 4) / 3 and mean fake^2 = 9.25 / 3;
     # generator: mean (fake - 1)^2 = (16 + 1 + .25) / 3
     "lsgan": ((5.25 / 3 + 9.25 / 3) / 2, 17.25 / 3),
+    "lsgan-sigmoid": (
+        sum((sigmoid(x) - 1) ** 2 + sigmoid(y) ** 2 for x, y in PAIRS) / 6,
+        sum((sigmoid(y) - 1) ** 2 for _, y in PAIRS) / 3,
+    ),
+    "bce": (
+        -sum(math.log(sigmoid(x)) + math.log(1 - sigmoid(y)) for x, y in PAIRS) / 3,
+        -sum(math.log(sigmoid(y)) for _, y in PAIRS) / 3,
+    ),
+    "wgan-gp": (-2.5 / 3 - 1.5 / 3, 2.5 / 3),
 }
 
 
@@ -62,7 +78,7 @@ def step() -> Step:
 
 
 def test_gan_losses_equal_hand_values() -> None:
-    assert set(GAN_LOSSES) == set(GAN_VALUES) and len(GAN_LOSSES) == 2
+    assert set(GAN_LOSSES) == set(GAN_VALUES) and len(GAN_LOSSES) == 5
     for name, (critic, generator) in GAN_LOSSES.items():
         expected = GAN_VALUES[name]
         assert critic(REAL, FAKE).item() == pytest.approx(expected[0], rel=1e-6), name

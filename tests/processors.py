@@ -1,0 +1,16 @@
+"""What this machine's processor can do, for tests of files that compute in eight bits."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+
+def int8_sums_saturate() -> bool:
+    """Whether products of eight bits are added up in sixteen: on x86 without VNNI, where large
+    activations are cut off, in ONNX Runtime and in OpenVINO alike."""
+    info = Path("/proc/cpuinfo")
+    if platform.machine() not in ("x86_64", "AMD64") or not info.exists():
+        return False
+    flags = info.read_text(encoding="utf-8").split()
+    return not {"avx512_vnni", "avx_vnni"} & set(flags)
