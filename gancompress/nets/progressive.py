@@ -44,7 +44,7 @@ class ProgressiveCritic(nn.Module):
         widths = [width * unit_of(i) for i in range(levels_of(side))]
         first = widths[0]
         self.image = nn.ModuleList(nn.Conv2d(in_channels, c, 1) for c in widths)
-        self.level = nn.ModuleList(
+        self.level = nn.ModuleList(  # two convolutions each
             nn.ModuleList([_conv(op, b, b), _conv(op, b, a)])
             for a, b in zip(widths, widths[1:], strict=False)
         )
@@ -66,7 +66,7 @@ class ProgressiveCritic(nn.Module):
         """
         features = _leaky(self.image[level](x))
         for i in range(level, 0, -1):
-            for conv in self.level[i - 1]:
+            for conv in self.level[i - 1].children():
                 features = _leaky(conv(features))
             features = F.avg_pool2d(features, 2)
             if i == level and share < 1:

@@ -102,7 +102,7 @@ class Unconditional(ConditionalTask):
         if not self.grows:
             return nets[self.target](*self.inputs(batch)), batch["target"]
         stage = self.plan.at(step.index, step.total)
-        made = _grown(nets[self.target], *self.inputs(batch), stage)
+        made = _grown(nets[self.target], batch["input"], stage)
         return made, shrunk(batch["target"], *stage)
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
