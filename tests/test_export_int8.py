@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from processors import int8_sums_saturate
 from torch import nn
 
 from gancompress.arch import Arch
@@ -15,7 +14,7 @@ from gancompress.export.card import Card, Source
 from gancompress.nets import FAMILIES
 
 onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 FAMILY = FAMILIES["resnet"](blocks=1)
@@ -34,6 +33,19 @@ def source(net=None, loss=None, calibration=IMAGES):
 
 def run(model):
     return onnx_file.run_of(onnx_file.session(model.SerializeToString(), "int8"))
+
+
+def simulated(model):
+    """The graph as it is written, rounded to eight bits and computed in float.
+
+    On x86 without VNNI the kernels in eight bits add products up in sixteen, which saturate.
+    """
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return onnx_file.run_of(session)
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +123,8 @@ def test_no_layers_is_the_network_itself_and_all_are_near(outputs, model, layers
     assert torch.equal(run(none)(IMAGES), exact)
     made = quantised.quantised(model, layers, ranges, outputs=outputs)
     onnx.checker.check_model(made, full_check=True)
-    gap = (run(made)(IMAGES) - exact).abs()
-    assert gap.mean() > 0
-    if not int8_sums_saturate():
-        assert gap.mean() < 0.05
+    gap = (simulated(made)(IMAGES) - exact).abs()
+    assert 0 < gap.mean() < 0.05
     whole = [t.name for t in made.graph.initializer if t.data_type == onnx.TensorProto.INT8]
     assert sum(name.endswith(":8") for name in whole) == len(layers)
     pads = [n for n in made.graph.node if n.op_type == "Pad" and n.input[0].endswith(":8")]
