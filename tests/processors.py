@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 def int8_sums_saturate() -> bool:
-    """Whether products of eight bits are added up in sixteen: on x86 without VNNI, where large
-    activations are cut off, in ONNX Runtime and in OpenVINO alike."""
+    """Whether products of eight bits are added up in sixteen, where large ones are cut off: on x86
+    without VNNI."""
     info = Path("/proc/cpuinfo")
     if platform.machine() not in ("x86_64", "AMD64") or not info.exists():
         return False
