@@ -86,7 +86,7 @@ OF_PICTURES: dict[str, Symptom] = {
         "earlier state",
     ),
     "stuck": Symptom(
-        20,  # at the beginning every generator makes much the same of all inputs
+        36,  # to step 600: at the beginning every generator makes much the same of all inputs
         lambda of: of["share"] < ALIKE,
         "its images differ {share:.2%} as much as real ones, and never did more than {most:.0%}",
         "it does not see its input: try a higher lr, another seed or other first weights",
@@ -243,8 +243,11 @@ def measured(real: Tensor, fake: Tensor, verdict: Verdict) -> Tensor:
 
 
 def is_look_due(step: int) -> bool:
-    """Whether images are looked at after `step`: often at first, when collapses begin."""
-    return step == 1 or step % (10 if step <= 100 else 50) == 0
+    """Whether images are looked at after `step`: more often at first, when collapses begin.
+
+    Two looks make a collapse, so it is named within 40 steps of the first that shows it.
+    """
+    return step == 1 or step % (10 if step <= 100 else 20) == 0
 
 
 def variety(made: Tensor, real: Tensor) -> float | None:

@@ -23,9 +23,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from noiseimages import NoiseImages
 from torch import Tensor
 
-from gancompress.data.dataset import Batch, Split
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.frechet import Moments, frechet_distance
 from gancompress.metrics.intervals import Halvings, spreads
@@ -35,28 +35,6 @@ DIM = 2048
 TARGET_S = 0.2
 INTERVAL_DIM, RESAMPLES = 1280, 200
 INTERVAL_TARGETS_S = {525: 10, 1000: None, 2000: 240}  # by the number of images
-
-
-class Images:
-    """8-bit images of noise in memory."""
-
-    channels = (3, 3)
-    paired = True
-
-    def __init__(self, n: int, size: int) -> None:
-        rng = np.random.default_rng(0)
-        levels = torch.from_numpy(rng.integers(0, 256, (n, 3, size, size), np.uint8))
-        self._images = levels.float() / 127.5 - 1
-
-    def count(self, split: Split) -> int:
-        return len(self._images)
-
-    def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
-        images = self._images[list(indices)]
-        return {"input": images, "target": images}
-
-    def content_hash(self, split: Split) -> str:
-        return "noise"
 
 
 class Rows:
@@ -103,7 +81,7 @@ def best_s(call: Callable[[], object], repeats: int = 9) -> tuple[float, float]:
 def measure(n: int, size: int, reference: bool) -> dict[str, float]:
     """Times in seconds and values, with the thread count that this process was started with."""
     real, fake = features(n, 1, 0.0), features(n, 2, 0.1)
-    judge = Evaluator(Images(n, size), "test", Rows(real, fake), 32)
+    judge = Evaluator(NoiseImages(n, size), "test", Rows(real, fake), 32)
     stats = judge.real
     assert isinstance(stats, RealStats)
     figures = judge.score(lambda x: x)

@@ -12,38 +12,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
 
-import numpy as np
 import torch
+from noiseimages import NoiseImages
 
-from gancompress.data.dataset import Batch, Split
 from gancompress.metrics import METRICS
 from gancompress.metrics.classifiers import effnet_classifier
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.features import EffNetLite0
-
-
-class Images:
-    """8-bit images of noise in memory, each its own target."""
-
-    channels = (3, 3)
-    paired = True
-
-    def __init__(self, n: int, size: int) -> None:
-        rng = np.random.default_rng(0)
-        levels = torch.from_numpy(rng.integers(0, 256, (n, 3, size, size), np.uint8))
-        self._images = levels.float() / 127.5 - 1
-
-    def count(self, split: Split) -> int:
-        return len(self._images)
-
-    def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
-        images = self._images[list(indices)]
-        return {"input": images, "target": images}
-
-    def content_hash(self, split: Split) -> str:
-        return "noise"
 
 
 def main() -> None:
@@ -52,7 +28,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    data, net, asked = Images(args.images, args.size), EffNetLite0(), effnet_classifier("cpu")
+    data, net, asked = NoiseImages(args.images, args.size), EffNetLite0(), effnet_classifier("cpu")
     print(f"{'metric':<10} {'first':>8} {'next':>8}  seconds, n={args.images}, {args.size} px")
     for name, metric in METRICS.items():
         features = net if metric.needs_features else None

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gancompress import health
 from gancompress.checkpoint import load_state, save_state
-from gancompress.health import OF_CRITICS, OF_PICTURES, READINGS, Guard, variety
+from gancompress.health import OF_CRITICS, OF_PICTURES, READINGS, Guard, is_look_due, variety
 from gancompress.loop import step_rng
 from gancompress.metricslog import MetricsLog
 from gancompress.tasks import TASKS
@@ -183,8 +183,8 @@ def test_variety_is_the_mean_distance_of_all_pairs() -> None:
 LOOKS: dict[str, tuple[list[float], list[tuple[str, int, bool]]]] = {
     "fell": ([0.05, 0.5, 0.9, 0.001, 0.0], [("collapsed", 4, False)]),
     "fell once": ([0.5, 0.0, 0.3, 0.0, 0.3], []),
-    "young": ([0.0] * 19 + [0.03, 0.5], []),
-    "never rose": ([0.01] * 20, [("stuck", 1, False)]),
+    "young": ([0.0] * 35 + [0.03, 0.5], []),
+    "never rose": ([0.01] * 36, [("stuck", 1, False)]),
     "came back": ([0.5, 0.0, 0.0, 0.3, 0.4], [("collapsed", 2, False), ("collapsed", 4, True)]),
 }
 
@@ -249,3 +249,11 @@ def test_the_largest_subnet_is_looked_at() -> None:
 
 def test_symptoms_of_pictures_are_of_the_generator_alone() -> None:
     assert set(OF_PICTURES) == {"collapsed", "stuck"}
+
+
+def test_looks_are_close_enough_to_name_a_collapse_within_fifty_steps() -> None:
+    looks = [step for step in range(1, 2001) if is_look_due(step)]
+    turns = OF_PICTURES["collapsed"].turns
+    worst = max(b - a for a, b in zip(looks, looks[turns:], strict=False))
+    assert looks[0] == 1 and worst <= 50
+    assert sum(step <= 600 for step in looks) == OF_PICTURES["stuck"].turns
