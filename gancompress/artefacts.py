@@ -19,7 +19,7 @@ from gancompress.checkpoint import file_hash, load_tensors, read_json
 from gancompress.cost import Cost, network_cost
 from gancompress.data.dataset import Split
 from gancompress.distill.supernet import Teacher
-from gancompress.errors import BudgetError, CheckpointError, MetricError
+from gancompress.errors import BudgetError, CheckpointError, MetricError, RunError
 from gancompress.metrics import metric_named
 from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, Judge
 from gancompress.metrics.segmentation import MeanIoU
@@ -27,7 +27,7 @@ from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
 from gancompress.statistics import batch_norms, estimate
 from gancompress.supernet import Supernet
-from gancompress.weights import part, unpack
+from gancompress.weights import check_fits, part, unpack
 
 MIOU = "miou"  # the figure of metrics.segmentation, beside the names of METRICS
 STATISTICS_BATCHES = 16  # that a subnet's batch norms are estimated on
@@ -43,15 +43,34 @@ def cost_of(recipe: Recipe, arch: Arch) -> Cost:
 def load_teacher(recipe: Recipe, run: Run) -> Teacher:
     """The run's trained teacher, an imported one without critics.
 
-    Raises: RunError, CheckpointError.
+    Raises: RunError if there is none, or its random vectors are of another size; CheckpointError
+    if the file is damaged, or of other networks than the recipe's.
     """
-    path = run.stage("teacher").artefact()
+    stage = run.stage("teacher")
+    path = stage.artefact()
     tensors, meta = load_tensors(path)
-    task = assemble.task_of(recipe)
-    names = (task.target, *task.critics())
-    return Teacher(
-        Arch.from_json(meta.get("arch", ""), str(path)), {n: part(tensors, n) for n in names}
-    )
+    arch = Arch.from_json(meta.get("arch", ""), str(path))
+    _check_latent(recipe, stage)
+    task, build = assemble.task_of(recipe), assemble.family_of(recipe).build
+    with torch.device("meta"):
+        nets = {task.target: build(arch), **task.critics()}
+    found = {name: part(tensors, name) for name in nets}
+    for name, net in nets.items():
+        if name == task.target or found[name]:
+            check_fits(net, found[name], f"{path}, {name}")
+    return Teacher(arch, found)
+
+
+def _check_latent(recipe: Recipe, stage: StageDir) -> None:
+    """Raises: RunError if the teacher of `stage` takes other random vectors than the recipe's."""
+    trained = stage.record()["sections"]["family"].get("latent")
+    latent = recipe.family.latent_size
+    if latent and trained not in (None, latent):
+        raise RunError(
+            f"{stage.path}: its random vectors have {trained} numbers, family.latent asks for "
+            f"{latent}; teacher and student are given the same vector, so give "
+            f"family.latent={trained}, or another run=DIR for a teacher of {latent}"
+        )
 
 
 def teacher_arch(recipe: Recipe, run: Run) -> Arch:

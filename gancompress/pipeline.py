@@ -111,6 +111,8 @@ def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> N
         return
     assemble.device_of(recipe)
     assemble.dataset_of(recipe)
+    if "teacher" not in todo and run.stage("teacher").is_finished():
+        load_teacher(recipe, run)  # before a later stage is begun that could not go on
     sections = {"teacher": recipe.teacher, "supernet": recipe.supernet, "finetune": recipe.finetune}
     for name in (name for name in _shared(stages) if name in todo):
         assemble.check_shares(recipe, sections[name], distributed.launched())

@@ -32,9 +32,8 @@ def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
-@torch.no_grad()
-def unpack(net: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copies `tensors` into `net`, every one of them.
+def check_fits(net: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Whether `tensors` are those of `net`, which may be on the meta device.
 
     Raises: CheckpointError naming `where` and the first tensor that is missing, left over or of
     another shape.
@@ -49,4 +48,11 @@ def unpack(net: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
                 f"{where}: tensor {name} is {tuple(tensors[name].shape)}; "
                 f"this network has {tuple(wanted[name].shape)}"
             )
-        wanted[name].copy_(tensors[name])
+
+
+@torch.no_grad()
+def unpack(net: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copies `tensors` into `net`, every one of them. Raises: CheckpointError as `check_fits`."""
+    check_fits(net, tensors, where)
+    for name, tensor in tensors_of(net).items():
+        tensor.copy_(tensors[name])

