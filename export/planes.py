@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gancompress.data.labelplanes import palette
+from gancompress.errors import ExportError
 from gancompress.export.card import Card
 
 Pixels = npt.NDArray[np.uint8]
@@ -57,6 +58,14 @@ def planes_of(card: Card) -> Planes:
     image = 0 if classes or left < 1 else 3 if left >= 3 else 1
     is_exclusive = facts.get("labels") == "exclusive"
     return Planes(image, classes, domains, max(0, left - image), style, is_exclusive)
+
+
+def check_takes_pictures(card: Card, where: str) -> None:
+    """Raises: ExportError naming `where` for a generator of random vectors alone."""
+    if "latent" in card.facts:
+        raise ExportError(
+            f"{where}: takes random vectors, no images; `gancompress sample` draws them"
+        )
 
 
 def fitting_size(height: int, width: int, card: Card, longest: int) -> tuple[int, int]:

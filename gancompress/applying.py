@@ -19,6 +19,7 @@ from gancompress.checkpoint import write_bytes
 from gancompress.data.images import SUFFIXES
 from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Model
+from gancompress.export.planes import check_takes_pictures
 
 __all__ = ["Applied", "Wishes", "apply"]
 
@@ -66,10 +67,7 @@ def apply(
     Raises: ExportError for wishes that the generator does not admit; DataError if there are no
     images, or none could be used; CheckpointError if `out` cannot be written.
     """
-    if "latent" in model.card.facts:
-        raise ExportError(
-            f"{model.where}: takes random vectors, no images; `gancompress sample` draws them"
-        )
+    check_takes_pictures(model.card, model.where)
     inputs = Inputs(model.card, wishes or Wishes(), model.where)
     suffix = ".png" if model.card.out_channels in _PICTURES else ".npy"
     tasks = tasks_of(images, out, suffix)

@@ -26,6 +26,7 @@ from gancompress.export.opening import locate, models_in, open_model
 from gancompress.export.planes import (
     Pixels,
     Planes,
+    check_takes_pictures,
     classes_of,
     fitting_size,
     input_of,
@@ -154,9 +155,9 @@ def demo_of(target: str, overrides: Sequence[str] = (), say: Say = print) -> Dem
     is_model = path.exists() and not (path / "recipe.yaml").is_file()
     if is_model and overrides:
         raise RunError(f"{target}: a model, and {overrides[0]}; changes go with a recipe alone")
-    if is_model:
-        return _of_model(path)
-    return _of_run(reporting.run_root(target, overrides), say)
+    demo = _of_model(path) if is_model else _of_run(reporting.run_root(target, overrides), say)
+    check_takes_pictures(demo.card, target)
+    return demo
 
 
 def _of_model(path: Path) -> Demo:

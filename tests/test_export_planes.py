@@ -7,10 +7,12 @@ import torch
 from gancompress.data.images import to_tensor
 from gancompress.data.labelplanes import label_picture, label_planes, palette
 from gancompress.data.labels import labelled_batch
+from gancompress.errors import ExportError
 from gancompress.export.card import Card
 from gancompress.export.planes import (
     NO_CLASS,
     Planes,
+    check_takes_pictures,
     class_numbers,
     classes_of,
     fitting_size,
@@ -104,3 +106,11 @@ def test_style_is_one_of_its_seed_on_every_pixel():
     wide = Planes(0, (), (), 0, 4000)
     drawn = input_of(picture[:1, :1], wide, (), 0)
     assert abs(float(drawn.mean())) < 0.06 and abs(float(drawn.std()) - 1) < 0.05
+
+
+def test_a_random_vector_is_a_style_alone_and_takes_no_pictures():
+    of_vectors = card(512, {"latent": 512}, {"size": 64})
+    assert planes_of(of_vectors) == Planes(0, (), (), 0, 512)
+    with pytest.raises(ExportError, match="m.onnx: takes random vectors, no images; `gancompress"):
+        check_takes_pictures(of_vectors, "m.onnx")
+    check_takes_pictures(card(3, {}, {}), "m.onnx")
