@@ -205,7 +205,7 @@ def evaluator_of(
 
 def _metrics_of(recipe: Recipe) -> tuple[str, ...]:
     """What generators are judged by; where images are enlarged, that field's own figures too."""
-    own = ("psnr", "ssim") if recipe.data.kind == "superres" else ()
+    own = ("psnr", "ssim", "ms-ssim-target") if recipe.data.kind == "superres" else ()
     return tuple(dict.fromkeys((*own, *DEFAULT_METRICS, recipe.search.objective)))
 
 

@@ -51,7 +51,17 @@ _Kind = Literal["torchscript", "pt2", "torchvision"]
 _Range = Literal["imagenet", "minus-one-one", "zero-one"]
 _Numbers = tuple[tuple[float, ...], tuple[float, ...]]
 MetricName = Literal[
-    "l1", "psnr", "ssim", "fd", "kid", "swd", "ms-ssim", "is", "precision", "recall"
+    "l1",
+    "psnr",
+    "ssim",
+    "ms-ssim-target",
+    "fd",
+    "kid",
+    "swd",
+    "ms-ssim",
+    "is",
+    "precision",
+    "recall",
 ]
 
 

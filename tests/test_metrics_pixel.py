@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from gancompress.errors import MetricError
-from gancompress.metrics.pixel import L1, PSNR, SSIM
+from gancompress.metrics.pixel import L1, PSNR, SSIM, MultiscaleSSIM, OfTargets
 
 
 def images(n: int, seed: int, size: int = 16) -> Tensor:
@@ -16,7 +17,7 @@ def images(n: int, seed: int, size: int = 16) -> Tensor:
     return torch.from_numpy(rng.uniform(-1, 1, (n, 3, size, size)).astype(np.float32))
 
 
-def of(metric: L1 | PSNR | SSIM, output: Tensor, target: Tensor, batch: int = 2) -> float:
+def of(metric: OfTargets, output: Tensor, target: Tensor, batch: int = 2) -> float:
     for part in range(0, len(output), batch):
         piece = slice(part, part + batch)
         metric.update({"output": output[piece], "target": target[piece]})
@@ -54,6 +55,17 @@ def test_ssim_takes_one_image_at_a_time() -> None:
 def test_ssim_refuses_images_smaller_than_its_window() -> None:
     with pytest.raises(MetricError, match="images of 8x8; at least 11x11 is needed"):
         of(SSIM(), images(1, 1, 8), images(1, 2, 8))
+
+
+def test_multiscale_ssim_is_that_of_torchmetrics_on_bytes() -> None:
+    output, target = images(2, 1, 176), (images(2, 1, 176) + images(2, 2, 176)) / 2
+    rounded = [((x + 1) * 127.5).round() / 255 for x in (output, target)]
+    expected = multiscale_structural_similarity_index_measure(
+        *rounded, data_range=1.0, reduction="elementwise_mean", normalize="relu"
+    )
+    assert 0.3 < float(expected) < 0.99
+    assert of(MultiscaleSSIM(), output, target) == pytest.approx(float(expected), abs=2e-3)
+    assert of(MultiscaleSSIM(), output, output) == pytest.approx(1)
 
 
 def test_mean_of_no_images_is_refused() -> None:

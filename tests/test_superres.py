@@ -104,7 +104,7 @@ def test_the_table_gets_a_row_for_bicubic_enlarging(small: Recipe) -> None:
     batch = assemble.dataset_of(small).batch("test", range(3), None)
     wrong = (Bicubic(4)(batch["input"]) - batch["target"]).square().mean((1, 2, 3))
     assert figures["PSNR"] == pytest.approx(float((10 * (4 / wrong).log10()).mean()), rel=1e-5)
-    assert {"PSNR", "SSIM", "L1"} <= set(figures)
+    assert {"PSNR", "SSIM", "MS-SSIM", "L1"} <= set(figures)
     assert references_of(load_recipe("maps")) == {}
 
 

@@ -13,7 +13,7 @@ from gancompress.metrics.distances import FrechetDistance, KernelDistance
 from gancompress.metrics.inceptionscore import InceptionScore
 from gancompress.metrics.manifolds import Precision, Recall
 from gancompress.metrics.msssim import PairSimilarity
-from gancompress.metrics.pixel import L1, PSNR, SSIM
+from gancompress.metrics.pixel import L1, PSNR, SSIM, MultiscaleSSIM
 from gancompress.metrics.realside import Details, RealImages
 from gancompress.metrics.swd import SlicedWasserstein
 
@@ -60,6 +60,7 @@ METRICS: dict[str, type[Metric]] = {
     "l1": L1,
     "psnr": PSNR,
     "ssim": SSIM,
+    "ms-ssim-target": MultiscaleSSIM,
     "fd": FrechetDistance,
     "kid": KernelDistance,
     "swd": SlicedWasserstein,
