@@ -259,7 +259,9 @@ def test_too_few_images_are_refused() -> None:
 
 
 def test_unknown_metrics_and_precisions_are_refused() -> None:
-    with pytest.raises(MetricError, match="no metric 'lpips'; one of l1, psnr, ssim, ms-ssim-target, fd"):
+    with pytest.raises(
+        MetricError, match="no metric 'lpips'; one of l1, psnr, ssim, ms-ssim-target, fd"
+    ):
         evaluator(Toy(), metrics=["lpips"])
     with pytest.raises(MetricError, match='no metric .recal.; one of .*; did you mean "recall"'):
         evaluator(Toy(), metrics=["recal"])
