@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -30,6 +32,7 @@ from gancompress.nets.family import Choices, check_size
 from gancompress.nets.features import ONE, Bands
 from gancompress.parts import find_parts
 from gancompress.recipe import Recipe, TrainingSection
+from gancompress.recipesections import WorldSection
 from gancompress.runs import StageDir
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Batch, ConditionalTask
@@ -59,11 +62,21 @@ def task_of(recipe: Recipe) -> ConditionalTask:
 
 def dataset_of(recipe: Recipe) -> Dataset:
     """The recipe's images, opened. Raises: DataError."""
-    dataset = DATASETS[recipe.data.name](**recipe.data.model_dump(exclude={"name"}))
+    open_data = _world_opened if isinstance(recipe.data, WorldSection) else _opened
+    dataset = open_data(recipe.data.name, **recipe.data.model_dump(exclude={"name"}))
     if latent := recipe.family.latent_size:
         return Latent(dataset, latent)
     planes = recipe.family.style_planes
     return Styled(dataset, planes) if planes else dataset
+
+
+def _opened(name: str, **settings: Any) -> Dataset:
+    return DATASETS[name](**settings)
+
+
+# Every stage opens its images several times; tiles of the world maps, which stay as they are, take
+# seconds to find.
+_world_opened = lru_cache(maxsize=2)(_opened)
 
 
 def batches_of(

@@ -74,7 +74,8 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
         )
     nets = {"teacher": (teacher, teacher_arch(recipe, run)), **plain}
     with_onnx = "onnx" in formats
-    latencies = measure(recipe, nets, batch["input"][:1], with_onnx=with_onnx)
+    written = {next(iter(plain)): one.path for one in exported if one.name == "onnx"}
+    latencies = measure(recipe, nets, batch["input"][:1], with_onnx=with_onnx, written=written)
     rows = [*judged_rows(recipe, nets, judge, latencies), *reference_rows(recipe, judge)]
     files, teacher_ms = file_rows(recipe, exported, teacher, judge, rows[1].figures)
     inputs = dataset.shown(batch["input"])
@@ -219,10 +220,13 @@ def reference_rows(recipe: Recipe, judge: Evaluator) -> list[Row]:
     return rows
 
 
-def measure(recipe: Recipe, nets: Nets, example: Tensor, *, with_onnx: bool) -> Latencies:
+def measure(
+    recipe: Recipe, nets: Nets, example: Tensor, *, with_onnx: bool, written: Mapping[str, Path]
+) -> Latencies:
     """Times of one image, `example` (1, C, H, W), in torch and, if wanted, in ONNX Runtime.
 
-    All are timed in turn, on `export.latency_threads` threads.
+    All are timed in turn, on `export.latency_threads` threads. `written` holds the ONNX files that
+    there are already, by the name of the network.
     """
     device, before = assemble.device_of(recipe), torch.get_num_threads()
     image = example.to(device)
@@ -233,9 +237,11 @@ def measure(recipe: Recipe, nets: Nets, example: Tensor, *, with_onnx: bool) -> 
         }
         with TemporaryDirectory() as folder:
             for name, (net, arch) in nets.items() if with_onnx else ():
-                source = Source(copy.deepcopy(net).cpu(), arch, card_of(recipe, arch), example)
-                written = write_format(source, "onnx", Path(folder))
-                runs[name, "onnxruntime"] = partial(FORMATS["onnx"].load(written.path), example)
+                path = written.get(name)
+                if path is None:
+                    source = Source(copy.deepcopy(net).cpu(), arch, card_of(recipe, arch), example)
+                    path = write_format(source, "onnx", Path(folder)).path
+                runs[name, "onnxruntime"] = partial(FORMATS["onnx"].load(path), example)
             numbered = {str(i): run for i, run in enumerate(runs.values())}
             timed = paired_latency(numbered, recipe.export.latency_repeats)
     finally:

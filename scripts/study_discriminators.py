@@ -41,7 +41,7 @@ from gancompress.nets.blocks import init_kaiming, init_normal
 from gancompress.nets.discriminators import Discriminator
 
 SIDE, LATENT, BATCH = 28, 64, 32
-RATE, BETAS = 2e-4, (0.5, 0.999)  # Adam's, of both sides
+RATE, BETAS = 2e-4, (0.5, 0.999)  # Adam's, of both sides; --rate is another
 SIX = ("plain", "separable-inception", "inception-32", "dense", "inception-16", "inception-8")
 # (depthwise or not, batch norm or not) -> who stands for it
 CROSS = {
@@ -129,7 +129,7 @@ def generator_loss(made: Tensor) -> Tensor:
     return (made - 1).square().sum() / 2
 
 
-def train(run: str, folder: Path, steps: int, seed: int, count: int) -> Outcome:
+def train(run: str, folder: Path, steps: int, seed: int, count: int, rate: float = RATE) -> Outcome:
     """One run; `count` images at the end."""
     data = IdxImages(images=folder)
     rng, vectors = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
@@ -140,7 +140,7 @@ def train(run: str, folder: Path, steps: int, seed: int, count: int) -> Outcome:
     init_kaiming(net, torch.Generator().manual_seed(seed))
     cost = network_cost(discriminator(run).to("meta"), torch.empty(1, 1, SIDE, SIDE, device="meta"))
     of_net, of_generator = (
-        torch.optim.Adam(part.parameters(), RATE, betas=BETAS) for part in (net, generator)
+        torch.optim.Adam(part.parameters(), rate, betas=BETAS) for part in (net, generator)
     )
     losses, gaps = np.zeros((steps, 2)), np.zeros(steps)
     began = time.process_time()
@@ -202,17 +202,16 @@ def judge(real: Tensor) -> Callable[[Tensor], float]:
     return score
 
 
-def outcomes(
-    runs: Sequence[str], folder: Path, steps: int, seed: int, count: int, jobs: int
-) -> Iterator[Outcome]:
-    """All runs in order, `jobs` at a time in processes of one thread each."""
-    if jobs == 1:
+def outcomes(runs: Sequence[str], options: argparse.Namespace) -> Iterator[Outcome]:
+    """All runs in order, `options.jobs` at a time in processes of one thread each."""
+    how = options.folder, options.steps, options.seed, options.images, options.rate
+    if options.jobs == 1:
         torch.set_num_threads(1)
-        yield from (train(run, folder, steps, seed, count) for run in runs)
+        yield from (train(run, *how) for run in runs)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
-        waiting = [pool.submit(train, run, folder, steps, seed, count) for run in runs]
+    with ProcessPoolExecutor(options.jobs, context, torch.set_num_threads, (1,)) as pool:
+        waiting = [pool.submit(train, run, *how) for run in runs]
         for one in waiting:
             yield one.result()
 
@@ -241,9 +240,7 @@ def report(runs: Sequence[str], options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     found = []
     print(HEAD)
-    for one in outcomes(
-        runs, options.folder, options.steps, options.seed, options.images, options.jobs
-    ):
+    for one in outcomes(runs, options):
         found.append(one)
         print(row(one, apart, score), flush=True)
         curves = {f"{one.name}  ({one.cost.params:,})": one.losses for one in found}
@@ -277,6 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=1500, help="of each run; default 1500")
     parser.add_argument("--images", type=int, default=2000, help="judged of each; default 2000")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order; default 0")
+    parser.add_argument("--rate", type=float, default=RATE, help="of Adam; default 2e-4")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time; default 2")
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", default=list(dict.fromkeys([*SIX, *CROSS.values()])),

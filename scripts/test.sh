@@ -10,4 +10,5 @@ prepare quickstart,onnx,openvino,executorch,demo,tensorboard,test
 
 cd "$root"
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE  # two processes, one thread each
-exec .venv/bin/pytest -n 2 "$@"
+# Files in order on each process, so that what a file sets up once is set up once.
+exec .venv/bin/pytest -n 2 --dist worksteal "$@"

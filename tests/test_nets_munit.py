@@ -226,15 +226,29 @@ def test_convolutions_reflect_at_the_border() -> None:
     assert dense(Conv(1, 1)).padding_mode == "zeros"  # where it is not asked for
 
 
-@pytest.mark.parametrize(
-    "name", [n for n, entry in FORMATS.items() if entry.is_float32 and not missing(n)]
-)
-def test_exported_munit_answers_alike_at_any_size(name: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def exported() -> Source:
+    """A network with what formats share of it: it is traced once."""
     arch = SMALL.uniform(3, "separable")  # the ends are dense
-    net, multiple = SMALL.build(arch).eval(), SMALL.size_multiple
-    card = Card(SMALL.options, SMALL.in_channels, SMALL.out_channels, (16, 16), multiple)
+    card = Card(SMALL.options, SMALL.in_channels, SMALL.out_channels, (16, 16), SMALL.size_multiple)
     example = torch.randn(1, SMALL.in_channels, 16, 16)
-    written = FORMATS[name].write(Source(net, arch, card, example, (example,)), tmp_path)
+    return Source(SMALL.build(arch).eval(), arch, card, example, (example,))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        # 50 seconds of lowering; the small networks of other families are lowered in any case.
+        pytest.param(name, marks=pytest.mark.slow) if name == "executorch" else name
+        for name, entry in FORMATS.items()
+        if entry.is_float32 and not missing(name)
+    ],
+)
+def test_exported_munit_answers_alike_at_any_size(
+    name: str, exported: Source, tmp_path: Path
+) -> None:
+    multiple = SMALL.size_multiple
+    written = FORMATS[name].write(exported, tmp_path)
     assert written.is_static == (name in ("onnx-static", "executorch"))
     scale = 4 if written.is_static else multiple
     x = torch.randn(3, SMALL.in_channels, 4 * scale, 4 * scale)
@@ -242,7 +256,7 @@ def test_exported_munit_answers_alike_at_any_size(name: str, tmp_path: Path) -> 
         x = x[:, :, :-multiple]
     with torch.no_grad():
         found = FORMATS[name].load(written.path)(x)
-        assert (found - net(x)).abs().max() <= FORMATS[name].tolerance
+        assert (found - exported.net(x)).abs().max() <= FORMATS[name].tolerance
 
 
 def test_published_choices_fit_the_slots() -> None:

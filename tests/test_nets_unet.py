@@ -175,15 +175,23 @@ def _constant(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tens
     return torch.ones_like(out)
 
 
+@pytest.fixture(scope="module")
+def exported() -> Source:
+    """A network with what formats share of it: it is traced once."""
+    arch = SMALL.uniform(3, "separable")  # the ends are dense
+    card = Card(SMALL.options, SMALL.in_channels, SMALL.out_channels, (16, 16), SMALL.size_multiple)
+    example = torch.randn(1, SMALL.in_channels, 16, 16)
+    return Source(SMALL.build(arch).eval(), arch, card, example, (example,))
+
+
 @pytest.mark.parametrize(
     "name", [n for n, entry in FORMATS.items() if entry.is_float32 and not missing(n)]
 )
-def test_exported_unet_answers_alike_at_any_size(name: str, tmp_path: Path) -> None:
-    arch = SMALL.uniform(3, "separable")  # the ends are dense
-    net, multiple = SMALL.build(arch).eval(), SMALL.size_multiple
-    card = Card(SMALL.options, SMALL.in_channels, SMALL.out_channels, (16, 16), multiple)
-    example = torch.randn(1, SMALL.in_channels, 16, 16)
-    written = FORMATS[name].write(Source(net, arch, card, example, (example,)), tmp_path)
+def test_exported_unet_answers_alike_at_any_size(
+    name: str, exported: Source, tmp_path: Path
+) -> None:
+    multiple = SMALL.size_multiple
+    written = FORMATS[name].write(exported, tmp_path)
     assert written.is_static == (name in ("onnx-static", "executorch"))
     scale = 4 if written.is_static else multiple
     x = torch.randn(3, SMALL.in_channels, 4 * scale, 4 * scale)
@@ -191,4 +199,4 @@ def test_exported_unet_answers_alike_at_any_size(name: str, tmp_path: Path) -> N
         x = x[:, :, :-multiple]
     with torch.no_grad():
         found = FORMATS[name].load(written.path)(x)
-        assert (found - net(x)).abs().max() <= FORMATS[name].tolerance
+        assert (found - exported.net(x)).abs().max() <= FORMATS[name].tolerance
