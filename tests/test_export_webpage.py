@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from browsing import opened, png
-from webmodels import KINDS, source
+from webmodels import KINDS, of_vectors, source
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -40,7 +40,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         folder = tmp_path_factory.mktemp(kind)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(web.VARIABLE, str(real))
-            return web.write(source(kind), folder).path
+            given = of_vectors() if kind == "vectors" else source(kind)
+            return web.write(given, folder).path
 
     return written
 
@@ -152,6 +153,27 @@ def test_drawing_by_mouse_keys_and_fill_changes_the_output(folders) -> None:
         page.click("#clear")
         page.wait_for_timeout(300)
         assert last(page)[0][0, 0].min() == 1
+    assert errors == []
+
+
+def test_a_generator_of_random_numbers_offers_other_ones_and_nothing_to_draw(folders) -> None:
+    folder = folders("vectors")
+    with opened(folder) as (page, errors):
+        settled(page)
+        about = page.inner_text("#about")
+        assert (
+            "makes pictures of 5 random numbers" in about and "multiply-adds for a picture" in about
+        )
+        assert not page.is_visible("#input") and not page.is_visible("#file")
+        inputs = "Array.from(gancompress.last.input)"
+        first = page.evaluate(inputs)
+        page.click("text=Another picture")
+        settled(page, 2)
+        values, outputs = page.evaluate(f"[{inputs}, Array.from(gancompress.last.output)]")
+        assert len(values) == 5 and values != first
+        assert page.evaluate("gancompress.last.dims") == [1, 3, 16, 16]
+        expected = FORMATS["web"].load(folder)(torch.tensor(values).reshape(1, 5, 1, 1))
+        assert (torch.tensor(outputs) - expected.flatten()).abs().max() <= 1e-3
     assert errors == []
 
 

@@ -31,3 +31,13 @@ def source(kind: str) -> Source:
         numbers = torch.arange(40).expand(32, 40) * 4 // 40
         x = torch.nn.functional.one_hot(numbers, 5).permute(2, 0, 1)[None].float()
     return Source(net, arch, card, x)
+
+
+def of_vectors() -> Source:
+    """A generator of 16 pixels that takes five random numbers and nothing else."""
+    family = FAMILIES["progan"](in_channels=5, size=16)
+    arch = family.uniform(1)
+    torch.manual_seed(3)
+    net = family.build(arch).eval().requires_grad_(False)
+    card = Card(family.options, 5, 3, (1, 1), 1, True, facts={"latent": 5})
+    return Source(net, arch, card, torch.randn(1, 5, 1, 1))

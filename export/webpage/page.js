@@ -123,13 +123,13 @@ async function start() {
 function describe({ manifest, plan, bytes }) {
   const { facts, input } = manifest;
   const name = facts.name ?? facts.recipe;
-  const does = plan.classes.length
+  const does = facts.latent ? `makes pictures of ${facts.latent} random numbers` : plan.classes.length
     ? `paints a picture from a map of ${plan.classes.length} classes`
     : plan.domains.length ? `turns a picture into ${plan.domains.join(", ")}`
       : plan.image ? "turns a picture into another" : "makes a picture";
+  const unit = facts.latent ? "a picture" : `${input.size[1]} × ${input.size[0]} pixels`;
   const cost = plan.macs
-    ? `, and takes ${(plan.macs / 1e6).toPrecision(3)} million multiply-adds for `
-      + `${input.size[1]} × ${input.size[0]} pixels` : "";
+    ? `, and takes ${(plan.macs / 1e6).toPrecision(3)} million multiply-adds for ${unit}` : "";
   const data = facts.data ? `, trained on ${facts.data}` : "";
   const zeros = !plan.other ? ""
     : ` ${plan.other} further input ${plan.other > 1 ? "planes are" : "plane is"} left 0 here.`;
@@ -257,7 +257,7 @@ async function main() {
   offerTools();
   offerFiles();
   offerOutput();
-  if (!plan.image && !plan.classes.length && plan.style) offerSeedsAlone();
+  if (manifest.facts.latent) offerSeedsAlone();
   listen(drawing, find("cursor"));
   find("status").hidden = true;
   find("main").hidden = false;
