@@ -40,6 +40,9 @@ def run_stages(
     run, shared = Run(recipe.run_dir), _shared(names)
     with distributed.processes(assemble.device_of(recipe)) as ours:
         distributed.together(lambda: preflight(recipe, names, redo=redo))
+        todo = [name for name in shared if not stage_of(recipe, run, name).is_finished()]
+        if todo and ours.is_writer and (warning := assemble.slow_precision(recipe)):
+            say(warning)
         for name in shared:
             run_stage(recipe, name, say if ours.is_writer else _say_nothing, redo=redo)
     for name in names if ours.is_writer else ():
