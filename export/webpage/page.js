@@ -123,10 +123,10 @@ async function start() {
 function describe({ manifest, plan, bytes }) {
   const { facts, input } = manifest;
   const name = facts.name ?? facts.recipe;
-  const does = facts.latent ? `makes pictures of ${facts.latent} random numbers` : plan.classes.length
-    ? `paints a picture from a map of ${plan.classes.length} classes`
-    : plan.domains.length ? `turns a picture into ${plan.domains.join(", ")}`
-      : plan.image ? "turns a picture into another" : "makes a picture";
+  const does = facts.latent ? `makes pictures of ${facts.latent} random numbers`
+    : plan.classes.length ? `paints a picture from a map of ${plan.classes.length} classes`
+      : plan.domains.length ? `turns a picture into ${plan.domains.join(", ")}`
+        : plan.image ? "turns a picture into another" : "makes a picture";
   const unit = facts.latent ? "a picture" : `${input.size[1]} × ${input.size[0]} pixels`;
   const cost = plan.macs
     ? `, and takes ${(plan.macs / 1e6).toPrecision(3)} million multiply-adds for ${unit}` : "";
