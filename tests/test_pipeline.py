@@ -146,7 +146,18 @@ def test_budgets_of_packaged_recipes_can_be_met(name: str, tmp_path: Path) -> No
     assert least < min(budgets.budgets_of(recipe, Run(tmp_path)).values())
 
 
-@pytest.mark.parametrize("name", packaged_recipes())
+# Of family, task and data of others that run in every suite.
+ALIKE = ("maps", "map2sat", "edges2shoes", "cityscapes", "stargan-celeba", "stargan-rafd",
+         "srgan-celeba")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name
+        for name in packaged_recipes()
+    ],
+)
 def test_every_packaged_recipe_runs_at_toy_size(name: str, pairs: Path, tmp_path: Path) -> None:
     data = toy_data(load_recipe(name), pairs, tmp_path)
     formats = ["safetensors", "pt2", "onnx"] if name == "quickstart" else ["safetensors"]
