@@ -24,7 +24,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,8 +37,10 @@ from tqdm import tqdm
 from gancompress.cost import Cost, network_cost
 from gancompress.data.idximages import IdxImages
 from gancompress.errors import GanCompressError, MetricError
+from gancompress.health import Guard, is_look_due, variety
 from gancompress.metrics.features import load_features
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
+from gancompress.metricslog import MetricsLog
 from gancompress.nets.blocks import init_kaiming, init_normal
 from gancompress.nets.discriminators import Discriminator
 
@@ -75,6 +79,7 @@ class Outcome:
     losses: np.ndarray
     gaps: np.ndarray  # |mean D(real) - mean D(made)|, after the sigmoid
     images: np.ndarray
+    named: tuple[str, ...] = ()  # what the guard of our trainings said, with the step
 
     @property
     def end(self) -> tuple[float, float]:
@@ -129,6 +134,39 @@ def generator_loss(made: Tensor) -> Tensor:
     return (made - 1).square().sum() / 2
 
 
+class Findings(MetricsLog):
+    """What a guard writes, kept in memory."""
+
+    def __init__(self) -> None:
+        super().__init__("findings")
+        self.kept: list[dict[str, Any]] = []
+
+    def write(self, step: int, **values: Any) -> None:
+        self.kept.append({"step": step, **values})
+
+
+class Watch:
+    """The guard of `gancompress train-teacher`, at its work here; `vectors` are looked at."""
+
+    def __init__(self, run: str, vectors: Tensor) -> None:
+        self._found, speak = Findings(), partial(tqdm.write, file=sys.stderr)
+        self._guard, self._vectors = Guard("probability", run, self._found, speak), vectors
+
+    def see(self, step: int, logits: tuple[Tensor, Tensor], make: nn.Module, real: Tensor) -> None:
+        """Takes one step in: logits for real and made images, and now and then the generator."""
+        self._guard.see(step, [[logits]])
+        if is_look_due(step):
+            with torch.no_grad():
+                self._guard.look(step, variety(make(self._vectors), real))
+
+    def named(self) -> tuple[str, ...]:
+        """What was found, with the steps of its beginning and of its being named."""
+        return tuple(
+            f"{'no longer ' * row['is_over']}{row['what']} from {row['since']}, at {row['step']}"
+            for row in self._found.kept
+        )
+
+
 def train(run: str, folder: Path, steps: int, seed: int, count: int, rate: float = RATE) -> Outcome:
     """One run; `count` images at the end."""
     data = IdxImages(images=folder)
@@ -143,13 +181,15 @@ def train(run: str, folder: Path, steps: int, seed: int, count: int, rate: float
         torch.optim.Adam(part.parameters(), rate, betas=BETAS) for part in (net, generator)
     )
     losses, gaps = np.zeros((steps, 2)), np.zeros(steps)
+    watch = Watch(run, torch.randn(BATCH, LATENT, generator=torch.Generator().manual_seed(seed)))
     began = time.process_time()
     for step in tqdm(range(steps), desc=run, unit="step", dynamic_ncols=True, mininterval=5):
         places = rng.integers(data.count("train"), size=BATCH)
         real = data.batch("train", places.tolist(), None)["target"]
         made = generator(torch.randn(BATCH, LATENT, generator=vectors))
         # Apart, so that batch norm does not tell them apart by their being mixed.
-        verdicts = net(real).sigmoid(), net(made.detach()).sigmoid()
+        logits = net(real), net(made.detach())
+        verdicts = [one.sigmoid() for one in logits]
         loss = critic_loss(*verdicts)
         of_net.zero_grad()
         loss.backward()
@@ -158,13 +198,14 @@ def train(run: str, folder: Path, steps: int, seed: int, count: int, rate: float
         of_generator.zero_grad()
         against.backward()
         of_generator.step()
+        watch.see(step + 1, (logits[0].detach(), logits[1].detach()), generator, real)
         losses[step] = loss.item(), against.item()
         gaps[step] = abs((verdicts[0].mean() - verdicts[1].mean()).item())
     seconds = time.process_time() - began
     with torch.no_grad():
         z = torch.randn(count, LATENT, generator=vectors.manual_seed(seed + 1))
         images = torch.cat([generator(part) for part in z.split(500)])  # by their own statistics
-    return Outcome(run, cost, seconds, losses, gaps, images.numpy())
+    return Outcome(run, cost, seconds, losses, gaps, images.numpy(), watch.named())
 
 
 def distance(images: Tensor) -> float:
@@ -227,7 +268,7 @@ def row(outcome: Outcome, real_distance: float, score: Callable[[Tensor], float]
     return (
         f"{outcome.name:<26} {cost.params:>8} {cost.activation_bytes:>8} {cost.saved_bytes:>9} "
         f"{per_1000:>6.2f} {d:>6.2f} {g:>6.2f} {distance(images):>6.3f} {score(images):>6.1f}  "
-        f"{verdict(outcome, real_distance)}"
+        f"{verdict(outcome, real_distance)}{''.join(f'; {text}' for text in outcome.named)}"
     )
 
 
@@ -251,7 +292,8 @@ def report(runs: Sequence[str], options: argparse.Namespace) -> None:
         "params: trained; bytes: float32, one image; s/1000: seconds of one core to train on a\n"
         "thousand images; D, G: median losses of the last tenth of the steps; apart: distance\n"
         f"of two images, real ones {apart:.3f}; FD: Frechet distance on EffNet-Lite0, "
-        f"{options.images} made and {count} real"
+        f"{options.images} made and {count} real; behind the verdict: what the guard of our\n"
+        "trainings named, from which step and at which"
     )
     print(cross({one.name: verdict(one, apart) for one in found}))
 

@@ -74,6 +74,17 @@ def test_a_run_is_the_same_twice_and_all_runs_see_the_same(script, folder):
     assert (script.train("inception-8", folder, 3, 2, 4).losses != one.losses).any()
 
 
+def test_the_guard_names_a_critic_that_calls_all_images_real(script, capsys):
+    watch = script.Watch("toy", torch.randn(4, 64))
+    generator, real = script.Generator(), torch.rand(4, 1, 28, 28)
+    for step in range(1, 31):
+        wobble = torch.arange(4.0)[:, None] / 100
+        loud = torch.full((4, 1), 20.0 if step > 5 else 0.5) + wobble
+        watch.see(step, (loud, loud - int(step <= 5)), generator, real)
+    assert watch.named() == ("saturated from 6, at 15",)
+    assert capsys.readouterr().err.startswith("toy: critic saturated since step 6 (")
+
+
 def test_signatures_are_the_losses_of_32_images_all_judged_alike(script):
     ones = torch.ones(32, 1)
     found = {}
