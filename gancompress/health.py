@@ -18,6 +18,7 @@ from gancompress.tasks.verdicts import Verdict
 Numbers = Mapping[str, float]
 
 NEAR = 1e-3  # of 0, of 1, or of each other: outputs of a critic that tell nothing apart
+WON = 0.02  # of its targets: by then a sigmoid passes an eighth of its steepest slope on
 ALIKE = 0.02  # of the distance between real images: made ones that do not differ
 IMAGES = 4  # of the fixed batch; six pairs tell 2 % from more
 IMAGES_BYTES = 2**25  # that it may take, as it is kept in the state
@@ -62,6 +63,13 @@ OF_CRITICS: dict[str, Symptom] = {
         "its sigmoid passes no gradient on: try a lower lr_critic, a smaller critic, or one "
         "without batch norm",
     ),
+    "unrivalled": Symptom(
+        40,
+        lambda of: of["real"] > 1 - WON and of["fake"] < WON,
+        "it is sure of all images, real {real:.4g}, made {fake:.4g}",
+        "the generator learns ever less from it: try a lower lr_critic, a smaller critic, or one "
+        "without batch norm",
+    ),
     "idle": Symptom(
         100,
         lambda of: of["near"] == 1.0,
@@ -96,16 +104,21 @@ SYMPTOMS = OF_CRITICS | OF_PICTURES
 # Which of a critic's symptoms say something, by what its outputs are.
 READINGS: dict[Verdict, tuple[str, ...]] = {
     "probability": ("dead", "saturated", "locked at chance"),
+    "squared probability": ("dead", "saturated", "unrivalled", "locked at chance"),
     "target": ("dead", "idle", "locked at chance"),
     "margin": ("dead", "idle", "locked at chance"),
     "score": ("dead",),  # of any scale: no difference is too small, and none too large
 }
+SIGMOID: tuple[Verdict, ...] = ("probability", "squared probability")
+
+
+def _is_certain(probability: Tensor) -> Tensor:
+    return (probability - 0.5).abs() > 0.5 - NEAR
+
+
 # real, fake -> whether the loss has no more to say of each output
 NOTHING_TO_SAY: dict[Verdict, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
-    "probability": lambda real, fake: (
-        (real - 0.5).abs() > 0.5 - NEAR,
-        (fake - 0.5).abs() > 0.5 - NEAR,
-    ),
+    **dict.fromkeys(SIGMOID, lambda real, fake: (_is_certain(real), _is_certain(fake))),
     "target": lambda real, fake: ((real - 1).abs() < NEAR, fake.abs() < NEAR),
     "margin": lambda real, fake: (real >= 1, fake <= -1),
     "score": lambda real, fake: (real.isnan(), fake.isnan()),
@@ -235,7 +248,7 @@ def measured(real: Tensor, fake: Tensor, verdict: Verdict) -> Tensor:
     """The MEASURES (M,) of a critic's outputs for real and for made images, of any shapes."""
     real, fake = real.float().flatten(), fake.float().flatten()
     both = torch.cat((real, fake))
-    if verdict == "probability":
+    if verdict in SIGMOID:
         real, fake = real.sigmoid(), fake.sigmoid()
     near = torch.cat(NOTHING_TO_SAY[verdict](real, fake)).float().mean()
     spread = both.std(correction=0)

@@ -150,7 +150,7 @@ class Watch:
 
     def __init__(self, run: str, vectors: Tensor) -> None:
         self._found, speak = Findings(), partial(tqdm.write, file=sys.stderr)
-        self._guard, self._vectors = Guard("probability", run, self._found, speak), vectors
+        self._guard, self._vectors = Guard("squared probability", run, self._found, speak), vectors
 
     def see(self, step: int, logits: tuple[Tensor, Tensor], make: nn.Module, real: Tensor) -> None:
         """Takes one step in: logits for real and made images, and now and then the generator."""

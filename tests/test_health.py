@@ -52,6 +52,7 @@ ILL: dict[str, tuple[Verdict, Tensor, Tensor, str, int]] = {
     "all called real": ("probability", around(12), around(12), "saturated", 10),
     "all called made": ("probability", around(-12), around(-12), "saturated", 10),
     "all known": ("probability", around(12), around(-12), "saturated", 10),
+    "all known well": ("squared probability", around(4.5), around(-4.5), "unrivalled", 40),
     "half and half": ("probability", around(0), around(0), "locked at chance", 40),
     "targets met": ("target", around(1, 1e-4), around(0, 1e-4), "idle", 100),
     "targets not known": ("target", around(0.5), around(0.5), "locked at chance", 40),
@@ -89,6 +90,7 @@ def test_every_symptom_has_a_case() -> None:
 
 WELL: dict[str, tuple[Verdict, Tensor, Tensor]] = {
     "sure, not saturated": ("probability", around(5), around(-5)),
+    "nearly sure": ("squared probability", around(3), around(-5)),
     "one side saturated": ("probability", around(12), around(-5)),
     "hardly apart": ("probability", around(0), around(0.01)),
     "one target met": ("target", around(1, 1e-4), around(0.1, 1e-4)),
