@@ -18,7 +18,7 @@ from gancompress.tasks.verdicts import Verdict
 Numbers = Mapping[str, float]
 
 NEAR = 1e-3  # of 0, of 1, or of each other: outputs of a critic that tell nothing apart
-WON = 0.02  # of its targets: by then a sigmoid passes an eighth of its steepest slope on
+WON = 0.05  # of its targets: squares behind a sigmoid have a third of their steepest slope there
 ALIKE = 0.02  # of the distance between real images: made ones that do not differ
 IMAGES = 4  # of the fixed batch; six pairs tell 2 % from more
 IMAGES_BYTES = 2**25  # that it may take, as it is kept in the state

@@ -292,8 +292,8 @@ def report(runs: Sequence[str], options: argparse.Namespace) -> None:
         "params: trained; bytes: float32, one image; s/1000: seconds of one core to train on a\n"
         "thousand images; D, G: median losses of the last tenth of the steps; apart: distance\n"
         f"of two images, real ones {apart:.3f}; FD: Frechet distance on EffNet-Lite0, "
-        f"{options.images} made and {count} real; behind the verdict: what the guard of our\n"
-        "trainings named, from which step and at which"
+        f"{options.images} made and {count} real;\n"
+        "behind the verdict: what our trainings' guard named, from which step and at which"
     )
     print(cross({one.name: verdict(one, apart) for one in found}))
 
