@@ -13,7 +13,7 @@ CASES = conformance.cases()
 TRUNKS = {"progan": "level.2", "lsgan": "up.0"}  # a stage with all splits
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 UNDIVIDED = [case for case in CASES if case.name.endswith("-0")]
-ALL_WAYS = [case for case in UNDIVIDED if case.name.split("-")[0] not in ("srresnet", "progan")]
+LARGE = ("stargan", "spade", "munit", "progan", "srresnet")  # their further ways are run by hand
 FLAGS = list(itertools.product((False, True), repeat=4))
 FEW = [flags for flags in FLAGS if flags[1] == flags[2] and flags[0] == flags[3]]
 
@@ -46,7 +46,16 @@ def test_cases_cover_every_family_operator_and_number_of_bands() -> None:
 
 @pytest.mark.parametrize(
     ("case", "training", "bf16", "channels_last", "grad"),
-    [(case, *flags) for case in CASES for flags in FLAGS if case in ALL_WAYS or flags in FEW],
+    [
+        pytest.param(
+            case,
+            *flags,
+            marks=[pytest.mark.slow] * (flags not in FEW and case.name.startswith(LARGE)),
+        )
+        for case in CASES
+        for flags in FLAGS
+        if case in UNDIVIDED or flags in FEW
+    ],
     ids=lambda value: value.name if isinstance(value, conformance.Case) else str(int(value)),
 )
 def test_supernet_output_equals_extracted_to_the_last_bit(

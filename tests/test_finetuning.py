@@ -171,7 +171,9 @@ def test_rank_agreement_is_kendalls_tau_of_three_or_more() -> None:
     assert agreement([1, 2, 3], [5, 5, 5]) == {"kendall_tau": None, "n": 3}
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "sign", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT]
+)
 def test_a_stopped_stage_ends_with_the_bytes_of_an_unstopped_one(
     trained: Trained, tmp_path: Path, sign: signal.Signals
 ) -> None:

@@ -236,7 +236,9 @@ def command(recipe_args: list[str]) -> list[str]:
     return [sys.executable, "-m", "gancompress", "run", "edges2shoes", *recipe_args]
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "sign", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT]
+)
 def test_stopped_run_ends_with_the_bytes_of_an_unstopped_one(
     pairs: Path, tmp_path: Path, sign: signal.Signals
 ) -> None:
