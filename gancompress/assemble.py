@@ -226,18 +226,14 @@ def classifier_of(recipe: Recipe) -> Classifier:
 
 
 def slow_precision(recipe: Recipe) -> str:
-    """One sentence where this machine's CPU has no arithmetic of `precision`; "" where all is well.
-
-    Without AVX-512 torch works bfloat16 convolutions out one value at a time: 10 to 50 times slower
-    than in float32.
-    """
+    """One sentence where this CPU is known to be slow at `precision`, else nothing."""
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     lacks = is_x86 and torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")
-    if recipe.precision == "float32" or not lacks or device_of(recipe).type != "cpu":
+    if recipe.precision != "bf16" or not lacks or device_of(recipe).type != "cpu":
         return ""
     return (
-        f"{recipe.name}: precision {recipe.precision} is many times slower than float32 on this "
-        "processor, which has no AVX-512; precision=float32 is the way here"
+        f"{recipe.name}: precision bf16 is many times slower than float32 on this processor, which "
+        "has no AVX-512; give precision=float32"
     )
 
 

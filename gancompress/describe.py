@@ -191,9 +191,7 @@ def evaluate(
     images = recipe.metrics.images
     judge = evaluator_of(recipe, known[split], run, images, final=True, metrics=names)
     example = assemble.dataset_of(recipe).batch(known[split], [0], None)["input"]
-    rows = judged_rows(
-        recipe, nets, judge, measure(recipe, nets, example, with_onnx=False, written={})
-    )
+    rows = judged_rows(recipe, nets, judge, measure(recipe, nets, example))
     return [*rows, *reference_rows(recipe, judge)]
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import safetensors.torch
@@ -51,6 +52,8 @@ from gancompress.nets.bicubic import Bicubic
 from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
 
+NO_FILES: Mapping[str, Path] = MappingProxyType({})
+
 
 def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str], None]) -> None:
     """Cuts the winner out, proves its files, and reports on them and the other rows."""
@@ -73,9 +76,8 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
             f"{one.seconds:.1f} s{note}"
         )
     nets = {"teacher": (teacher, teacher_arch(recipe, run)), **plain}
-    with_onnx = "onnx" in formats
     written = {next(iter(plain)): one.path for one in exported if one.name == "onnx"}
-    latencies = measure(recipe, nets, batch["input"][:1], with_onnx=with_onnx, written=written)
+    latencies = measure(recipe, nets, batch["input"][:1], written)
     rows = [*judged_rows(recipe, nets, judge, latencies), *reference_rows(recipe, judge)]
     files, teacher_ms = file_rows(recipe, exported, teacher, judge, rows[1].figures)
     inputs = dataset.shown(batch["input"])
@@ -221,12 +223,12 @@ def reference_rows(recipe: Recipe, judge: Evaluator) -> list[Row]:
 
 
 def measure(
-    recipe: Recipe, nets: Nets, example: Tensor, *, with_onnx: bool, written: Mapping[str, Path]
+    recipe: Recipe, nets: Nets, example: Tensor, written: Mapping[str, Path] = NO_FILES
 ) -> Latencies:
-    """Times of one image, `example` (1, C, H, W), in torch and, if wanted, in ONNX Runtime.
+    """Times of one image, `example` (1, C, H, W), in torch and perhaps in ONNX Runtime.
 
     All are timed in turn, on `export.latency_threads` threads. `written` holds the ONNX files that
-    there are already, by the name of the network.
+    there are already, by the name of the network; if any, the others' are made for the while.
     """
     device, before = assemble.device_of(recipe), torch.get_num_threads()
     image = example.to(device)
@@ -236,7 +238,7 @@ def measure(
             (name, "torch"): partial(net, image) for name, (net, _) in nets.items()
         }
         with TemporaryDirectory() as folder:
-            for name, (net, arch) in nets.items() if with_onnx else ():
+            for name, (net, arch) in nets.items() if written else ():
                 path = written.get(name)
                 if path is None:
                     source = Source(copy.deepcopy(net).cpu(), arch, card_of(recipe, arch), example)

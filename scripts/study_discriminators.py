@@ -25,23 +25,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from discriminatorplots import draw_losses, draw_strips
+from discriminatorwatch import Watch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from gancompress.cost import Cost, network_cost
 from gancompress.data.idximages import IdxImages
 from gancompress.errors import GanCompressError, MetricError
-from gancompress.health import Guard, is_look_due, variety
 from gancompress.metrics.features import load_features
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
-from gancompress.metricslog import MetricsLog
 from gancompress.nets.blocks import init_kaiming, init_normal
 from gancompress.nets.discriminators import Discriminator
 
@@ -133,39 +130,6 @@ def critic_loss(real: Tensor, made: Tensor) -> Tensor:
 
 def generator_loss(made: Tensor) -> Tensor:
     return (made - 1).square().sum() / 2
-
-
-class Findings(MetricsLog):
-    """What a guard writes, kept in memory."""
-
-    def __init__(self) -> None:
-        super().__init__("findings")
-        self.kept: list[dict[str, Any]] = []
-
-    def write(self, step: int, **values: Any) -> None:
-        self.kept.append({"step": step, **values})
-
-
-class Watch:
-    """The guard of `gancompress train-teacher`, at its work here; `vectors` are looked at."""
-
-    def __init__(self, run: str, vectors: Tensor) -> None:
-        self._found, speak = Findings(), partial(tqdm.write, file=sys.stderr)
-        self._guard, self._vectors = Guard("squared probability", run, self._found, speak), vectors
-
-    def see(self, step: int, logits: tuple[Tensor, Tensor], make: nn.Module, real: Tensor) -> None:
-        """Takes one step in: logits for real and made images, and now and then the generator."""
-        self._guard.see(step, [[logits]])
-        if is_look_due(step):
-            with torch.no_grad():
-                self._guard.look(step, variety(make(self._vectors), real))
-
-    def named(self) -> tuple[str, ...]:
-        """What was found, with the steps of its beginning and of its being named."""
-        return tuple(
-            f"{'no longer ' * row['is_over']}{row['what']} from {row['since']}, at {row['step']}"
-            for row in self._found.kept
-        )
 
 
 def train(run: str, folder: Path, steps: int, seed: int, count: int, rate: float = RATE) -> Outcome:

@@ -113,7 +113,7 @@ def test_a_named_arch_too_finely_split_for_its_images_is_refused() -> None:
     ("precision", "capability", "machine", "is_slow"),
     [
         ("bf16", "AVX2", "x86_64", True),
-        ("fp16", "DEFAULT", "AMD64", True),
+        ("bf16", "DEFAULT", "AMD64", True),
         ("bf16", "AVX512", "x86_64", False),
         ("bf16", "DEFAULT", "aarch64", False),
         ("float32", "AVX2", "x86_64", False),

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from smallexports import check_alike_at_any_size, source_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.arch import Arch
 from gancompress.cost import CostModel, network_cost
 from gancompress.errors import ArchError
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Source
 from gancompress.export.formats import FORMATS, missing
 from gancompress.nets import FAMILIES
 from gancompress.nets.unet import UNet, Up
@@ -177,11 +178,7 @@ def _constant(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tens
 
 @pytest.fixture(scope="module")
 def exported() -> Source:
-    """A network with what formats share of it: it is traced once."""
-    arch = SMALL.uniform(3, "separable")  # the ends are dense
-    card = Card(SMALL.options, SMALL.in_channels, SMALL.out_channels, (16, 16), SMALL.size_multiple)
-    example = torch.randn(1, SMALL.in_channels, 16, 16)
-    return Source(SMALL.build(arch).eval(), arch, card, example, (example,))
+    return source_of(SMALL)
 
 
 @pytest.mark.parametrize(
@@ -190,13 +187,4 @@ def exported() -> Source:
 def test_exported_unet_answers_alike_at_any_size(
     name: str, exported: Source, tmp_path: Path
 ) -> None:
-    multiple = SMALL.size_multiple
-    written = FORMATS[name].write(exported, tmp_path)
-    assert written.is_static == (name in ("onnx-static", "executorch"))
-    scale = 4 if written.is_static else multiple
-    x = torch.randn(3, SMALL.in_channels, 4 * scale, 4 * scale)
-    if not written.is_static:
-        x = x[:, :, :-multiple]
-    with torch.no_grad():
-        found = FORMATS[name].load(written.path)(x)
-        assert (found - exported.net(x)).abs().max() <= FORMATS[name].tolerance
+    check_alike_at_any_size(name, exported, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from gancompress.metrics.realside import NO_DETAILS, Details, RealImages
 _PSNR_CEILING = 100.0  # dB, of equal images: their ratio is infinite
 
 
-class OfTargets:
+class OfTargets(ABC):
     """A figure that each image has with its own target, the mean over images."""
 
     better: ClassVar[str] = "max"
@@ -25,7 +26,7 @@ class OfTargets:
     needs_classes: ClassVar[bool] = False
     details: Details = NO_DETAILS
 
-    @staticmethod
+    @staticmethod  # noqa: B027
     def real_side(judge: RealImages) -> None:
         """Nothing: each image is compared with its own target."""
 
@@ -33,9 +34,9 @@ class OfTargets:
         self._sum = 0.0
         self.n = 0
 
+    @abstractmethod
     def compared(self, images: Tensor, targets: Tensor) -> Tensor:
         """The figures (N,) of images and targets (N, C, H, W) in [-1, 1]."""
-        raise NotImplementedError
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Takes the next images; see `Metric.update`."""
