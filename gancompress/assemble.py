@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -222,18 +221,6 @@ def classifier_of(recipe: Recipe) -> Classifier:
         std=std,
         channels=section.channels,
         device=device,
-    )
-
-
-def slow_precision(recipe: Recipe) -> str:
-    """One sentence where this CPU is known to be slow at `precision`, else nothing."""
-    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    lacks = is_x86 and torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")
-    if recipe.precision != "bf16" or not lacks or device_of(recipe).type != "cpu":
-        return ""
-    return (
-        f"{recipe.name}: precision bf16 is many times slower than float32 on this processor, which "
-        "has no AVX-512; give precision=float32"
     )
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,11 +20,12 @@ from tqdm import tqdm
 from gancompress import distributed
 from gancompress.errors import DivergedError
 from gancompress.health import NOT_FINITE, Guard, is_look_due, variety
+from gancompress.precisions import AUTOCAST, settle_precision, step_times, without_effect
 from gancompress.runs import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
 from gancompress.trainingstate import TrainingState
 
-AUTOCAST = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+TIMED_IMAGES = 4  # of a batch, to time a precision by: the fewest that every discriminator takes
 STREAM_STEP = 3  # the streams 1 and 2 of the run's seed belong to the data
 
 
@@ -59,7 +60,7 @@ class Training:
     optimisation: Optimisation
     seed: int
     device: torch.device
-    precision: str  # a key of AUTOCAST
+    precision: str  # a key of AUTOCAST, or AUTO: what is fastest here
     state_path: Path  # what a resumed training goes on from
     log: MetricsLog
     log_every: int = 50  # steps
@@ -85,8 +86,10 @@ def fit(
     and KeyboardInterrupt after Ctrl-C or SIGTERM in any process, once the step is finished and
     saved; RunError if processes see different states.
     """
-    optimisation, steps, ours = how.optimisation, how.steps, distributed.current()
+    ours = distributed.current()
     distributed.broadcast_nets(nets.values())
+    how = _settled(task, nets, batches, how, title)
+    optimisation, steps = how.optimisation, how.steps
     optimisers = {phase.name: _adam(phase, nets, optimisation) for phase in task.phases}
     averaged = [p.detach().clone() for p in _target(task, nets)] if optimisation.ema else []
     scaler = torch.amp.GradScaler(how.device.type, enabled=how.precision == "fp16")
@@ -149,6 +152,43 @@ def fit(
 Parts = list[tuple[Batch, Step]]
 
 
+def _settled(
+    task: Task,
+    nets: Mapping[str, nn.Module],
+    batches: Callable[[int], Iterable[Batch]],
+    how: Training,
+    title: str,
+) -> Training:
+    """`how` with a precision in place of AUTO, which `how.state_path`'s folder then records."""
+
+    def times() -> dict[str, float]:
+        return precision_times(task, nets, next(iter(batches(0))), how)
+
+    def speak(text: str) -> None:
+        if distributed.current().is_writer:
+            tqdm.write(f"{title}: {text}", file=sys.stderr)
+
+    folder = how.state_path.parent
+    chosen = settle_precision(folder, how.precision, how.device, times, speak)
+    return replace(how, precision=chosen)
+
+
+def precision_times(
+    task: Task, nets: Mapping[str, nn.Module], batch: Batch, how: Training
+) -> dict[str, float]:
+    """Seconds of a training step of a few images in each precision that may be fast here."""
+    few = {name: values[:TIMED_IMAGES] for name, values in batch.items()}
+
+    def step(precision: str) -> None:
+        tried = replace(how, precision=precision, accumulate=1)
+        parts = _parts(few, 0, tried, distributed.current().rank)
+        for phase in (phase for phase in task.phases if phase.has_turn(0, how.steps)):
+            _backward(task, nets, parts, phase, torch.amp.GradScaler(enabled=False), tried)
+
+    with without_effect(nets):
+        return step_times(how.device, step)
+
+
 def _parts(batch: Batch, index: int, how: Training, rank: int) -> Parts:
     """The batch on its device in equal parts, each with a Step that draws the same archs."""
     batch = {
@@ -185,15 +225,9 @@ def _turn(
     how: Training,
 ) -> dict[str, Tensor]:
     """One phase of one step; returns the losses, means over parts and processes."""
-    for name, net in nets.items():
-        net.requires_grad_(name in phase.trains)  # no weight gradients that nobody uses
     optimiser.zero_grad(set_to_none=True)
-    seen = []
-    for batch, step in parts:
-        names, losses = _forward(task, nets, batch, phase, step, how)
-        scaler.scale(losses.sum() / len(parts)).backward()
-        seen.append(losses.detach())
-    means = dict(zip(names, distributed.average(torch.stack(seen).mean(0)), strict=True))
+    means = _backward(task, nets, parts, phase, scaler, how)
+    step = parts[-1][1]
     _check_losses(means, step, phase)
     distributed.average_gradients([p for g in optimiser.param_groups for p in g["params"]])
     for group in optimiser.param_groups:
@@ -203,6 +237,25 @@ def _turn(
     scaler.step(optimiser)
     scaler.update()
     return means
+
+
+def _backward(
+    task: Task,
+    nets: Mapping[str, nn.Module],
+    parts: Parts,
+    phase: Phase,
+    scaler: torch.amp.GradScaler,
+    how: Training,
+) -> dict[str, Tensor]:
+    """Adds one phase's gradients; returns the losses, means over parts and processes."""
+    for name, net in nets.items():
+        net.requires_grad_(name in phase.trains)  # no weight gradients that nobody uses
+    seen = []
+    for batch, step in parts:
+        names, losses = _forward(task, nets, batch, phase, step, how)
+        scaler.scale(losses.sum() / len(parts)).backward()
+        seen.append(losses.detach())
+    return dict(zip(names, distributed.average(torch.stack(seen).mean(0)), strict=True))
 
 
 def _forward(

@@ -17,7 +17,7 @@ from gancompress.distill.teacher import train_teacher
 from gancompress.exporting import export_stage
 from gancompress.finetuning import check_finetune, finetune_stage
 from gancompress.metrics import METRICS
-from gancompress.recipe import Recipe, stage_sections
+from gancompress.recipe import Recipe, changeable, stage_sections
 from gancompress.recipefile import resolved_yaml
 from gancompress.runs import Run, StageDir
 from gancompress.searching import check_search, search_stage
@@ -40,9 +40,6 @@ def run_stages(
     run, shared = Run(recipe.run_dir), _shared(names)
     with distributed.processes(assemble.device_of(recipe)) as ours:
         distributed.together(lambda: preflight(recipe, names, redo=redo))
-        todo = [name for name in shared if not stage_of(recipe, run, name).is_finished()]
-        if todo and ours.is_writer and (warning := assemble.slow_precision(recipe)):
-            say(warning)
         for name in shared:
             run_stage(recipe, name, say if ours.is_writer else _say_nothing, redo=redo)
     for name in names if ours.is_writer else ():
@@ -79,12 +76,17 @@ def run_stage(recipe: Recipe, name: str, say: Say = print, *, redo: bool = False
         if redo and (aside := stage.set_aside()) is not None:
             say(f"{name}: earlier result kept as {aside}")
         return stage.begin(
-            stage_sections(recipe, name), parents_of(run, name), shared=name == "search"
+            stage_sections(recipe, name),
+            parents_of(run, name),
+            changeable=changeable(name),
+            shared=name == "search",
         )
 
     with stage:
         if distributed.from_writer(take_up) != "done":
             if distributed.current().is_writer:
+                if stage.changes:
+                    say(f"{name}: goes on with another {', '.join(stage.changes)}")
                 run.keep_recipe(resolved_yaml(recipe))
             STAGE_WORK[name](recipe, run, stage, say)
             done = ""

@@ -157,8 +157,8 @@ class Recipe(BaseModel):
     seed: Integer = Field(0, ge=0, lt=2**63, description="seed of everything random")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
     threads: Integer = Field(0, ge=0, description="CPU threads; 0 leaves torch's choice")
-    precision: Literal["float32", "bf16", "fp16"] = Field(
-        "float32", description="autocast in training"
+    precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
+        "auto", description="autocast in training; auto: what a timed step finds fastest here"
     )
     workers: Integer = Field(0, ge=0, description="processes that load data")
     save_seconds: Real = Field(60.0, ge=0, description="training state is saved this often")
@@ -217,10 +217,10 @@ class Recipe(BaseModel):
 
 
 # The sections that decide each stage's result, beside those of the stages before it. Not among
-# them: name, run, device, threads, workers, tensorboard, on_unhealthy, accumulate (nor how many
-# processes train), so that a run can move to another machine.
+# them: name, run, device, precision, threads, workers, tensorboard, on_unhealthy, accumulate (nor
+# how many processes train), so that a run can move to another machine.
 STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
-    "teacher": ("seed", "precision", "data", "family", "task", "teacher"),
+    "teacher": ("seed", "data", "family", "task", "teacher"),
     "supernet": ("space", "supernet"),
     "search": ("metrics", "search"),
     "finetune": ("finetune",),
@@ -246,6 +246,14 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     if stage != "export":
         del plain["metrics"]["resamples"]  # theirs come without intervals
     return {name: plain[name] for name in names}
+
+
+def changeable(stage: str) -> frozenset[str]:
+    """Keys of `stage_sections` that an unfinished stage may go on with other values of.
+
+    Messages advise a lower learning rate where a training diverges or is ill.
+    """
+    return frozenset(f"{stage}.{key}" for key in ("lr", "lr_critic") if stage in _TRAININGS)
 
 
 def section_hash(sections: dict[str, Any]) -> str:

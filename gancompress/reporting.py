@@ -17,6 +17,7 @@ from gancompress import assemble
 from gancompress.arch import Arch
 from gancompress.checkpoint import load_tensors, write_text
 from gancompress.errors import ArchError, RecipeError, RunError
+from gancompress.precisions import AUTO, recorded_precision
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.recipeyaml import parse
@@ -154,7 +155,7 @@ def _head(source: Source) -> dict[str, Any]:
         "search": f"{search.get('algorithm')}, {search.get('candidates')} candidates by "
         f"{search.get('objective')}, MACs at most {budget}",
         "device": f"{source.raw.get('device')}, threads {source.raw.get('threads') or 'all'}, "
-        f"precision {source.raw.get('precision')}",
+        f"precision {_precision(source)}",
         "seed": source.raw.get("seed"),
     }
     return {
@@ -163,6 +164,14 @@ def _head(source: Source) -> dict[str, Any]:
         "recipe_text": source.text,
         "is_readable": source.recipe is not None,
     }
+
+
+def _precision(source: Source) -> str:
+    """What the recipe asks for, and what each training found where it asks for the fastest."""
+    found = {name: recorded_precision(source.run.stage(name).path) for name in STAGES}
+    listed = ", ".join(f"{name} {precision}" for name, precision in found.items() if precision)
+    wanted = str(source.raw.get("precision"))
+    return f"{wanted} ({listed})" if wanted == AUTO and listed else wanted
 
 
 def _results(source: Source) -> dict[str, Any]:

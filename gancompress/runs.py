@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -73,6 +73,7 @@ class StageDir:
         self.metrics = MetricsLog(self.path / "metrics.jsonl")
         self._lock = FileLock(root / f".{name}{variant}.lock")
         self._since: float | None = None  # when the work that goes on was taken up
+        self.changes: tuple[str, ...] = ()  # What `begin` found to go on with other values of.
 
     def __enter__(self) -> Self:
         return self
@@ -86,13 +87,19 @@ class StageDir:
         self.release()
 
     def begin(
-        self, sections: Mapping[str, Any], parents: Sequence[str] = (), *, shared: bool = False
+        self,
+        sections: Mapping[str, Any],
+        parents: Sequence[str] = (),
+        *,
+        changeable: Collection[str] = (),
+        shared: bool = False,
     ) -> Status:
         """Takes the stage up: "new", "partial" (go on, from `state` if it is there yet) or "done".
 
         `sections` are the plain JSON values that decide this stage, `parents` the stages whose
-        artefacts it reads. What is there is left as it is. shared: beside other processes that
-        work on it so, too.
+        artefacts it reads. What is there is left as it is. changeable: dotted keys of `sections`
+        that an unfinished stage may go on with other values of; they are recorded then. shared:
+        beside other processes that work on it so, too.
 
         Raises:
             RunError: another command works on this stage; a parent is not finished; or the folder
@@ -101,20 +108,27 @@ class StageDir:
         """
         self._acquire(shared=shared)
         try:
-            status = self._take_up(dict(sections), parents)
+            status = self._take_up(dict(sections), parents, changeable)
             self._since = None if status == "done" else time.monotonic()
             return status
         except BaseException:
             self.release()
             raise
 
-    def _take_up(self, sections: dict[str, Any], parents: Sequence[str]) -> Status:
+    def _take_up(
+        self, sections: dict[str, Any], parents: Sequence[str], changeable: Collection[str]
+    ) -> Status:
         hashes = {name: StageDir(self.root, name).hash() for name in parents}
         plain = json.loads(json.dumps(sections))  # as it will be read back: tuples are lists
         if not self.record_path.exists():
             self._write_record({"finished": False, "sections": plain, "parents": hashes})
             return "new"
         record = self.record()
+        record["sections"].pop("precision", None)  # Versions before 0.2 counted it in.
+        changed = dict(_differences(record["sections"], plain))
+        if changed and not record["finished"] and changed.keys() <= set(changeable):
+            record["sections"], self.changes = plain, tuple(changed.values())
+            self._write_record(record)
         self._refuse_other(record, plain, hashes)
         if record["finished"]:
             self.artefact()
@@ -127,7 +141,7 @@ class StageDir:
         self, record: Mapping[str, Any], sections: dict[str, Any], hashes: dict[str, str]
     ) -> None:
         ways_out = "give another run=DIR, or --redo to set this one aside and begin again"
-        changes = list(_differences(record["sections"], sections))
+        changes = [text for _, text in _differences(record["sections"], sections)]
         if changes:
             more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
             raise RunError(
@@ -276,14 +290,14 @@ def _is_record(record: object, kind: str) -> bool:
     return all(isinstance(record.get(key), kind_) for key, kind_ in wanted.items())
 
 
-def _differences(old: object, new: object, key: str = "") -> Iterator[str]:
-    """`dotted.key (was …, now …)` for every leaf in which two plain values differ."""
+def _differences(old: object, new: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """The dotted key, and `dotted.key (was …, now …)`, for every leaf in which the values differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(name for name in new if name not in old)]:
             inner = f"{key}.{name}" if key else str(name)
             yield from _differences(old.get(name, _ABSENT), new.get(name, _ABSENT), inner)
     elif old != new:
-        yield f"{key} (was {_shown(old)}, now {_shown(new)})"
+        yield key, f"{key} (was {_shown(old)}, now {_shown(new)})"
 
 
 def _shown(value: object) -> str:

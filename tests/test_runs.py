@@ -83,6 +83,32 @@ def test_other_sections_are_refused_with_the_keys_that_differ(run: Run) -> None:
     assert stage.artefact().read_text() == "weights"
 
 
+def test_an_unfinished_stage_goes_on_with_another_learning_rate(run: Run) -> None:
+    stage = run.stage("teacher")
+    stage.begin(SECTIONS)
+    stage.release()
+    lower = {"seed": 0, "teacher": SECTIONS["teacher"] | {"lr": 1e-5}}
+    again = run.stage("teacher")
+    assert again.begin(lower, changeable=["teacher.lr"]) == "partial"
+    assert again.changes == ("teacher.lr (was 0.0001, now 1e-05)",)
+    assert again.record()["sections"] == lower
+    again.release()
+    longer = {"seed": 0, "teacher": lower["teacher"] | {"steps": 9, "lr": 1e-6}}
+    with pytest.raises(RunError, match="made with another recipe"):  # the steps may not change
+        run.stage("teacher").begin(longer, changeable=["teacher.lr"])
+    write_text(again.path / "model.txt", "weights")
+    again.finish("model.txt")
+    with pytest.raises(RunError, match=r"teacher\.lr \(was 1e-05, now 0\.0001\)"):
+        run.stage("teacher").begin(SECTIONS, changeable=["teacher.lr"])
+
+
+def test_a_run_that_recorded_the_precision_as_a_section_goes_on(run: Run) -> None:
+    stage = run.stage("teacher")
+    stage.begin(SECTIONS | {"precision": "bf16"})
+    stage.release()
+    assert run.stage("teacher").begin(SECTIONS) == "partial"
+
+
 def test_many_differences_are_counted(run: Run) -> None:
     made(run)
     with pytest.raises(RunError, match=r"seed .*, a .*, b .* and 2 more; give another"):

@@ -84,7 +84,6 @@ def train(
     *,
     steps: int,
     feed: Any = batches,
-    optimisation: Optimisation | None = None,
     is_healthy: bool | None = True,
     **settings: Any,
 ) -> None:
@@ -92,19 +91,24 @@ def train(
 
     is_healthy: whether its guard is to find nothing; None: it may find something.
     """
-    how = optimisation or Optimisation(lr=2e-3, lr_critic=1e-3, ema=0.9)
+    fit(task, nets, feed, training(folder, steps=steps, **settings), title="test")
+    assert is_healthy in (None, not (folder / "health.jsonl").exists())
+
+
+def training(
+    folder: Path, *, steps: int, optimisation: Optimisation | None = None, **settings: Any
+) -> Training:
+    """How `train` trains, on the CPU in float32 unless `settings` say something else."""
     defaults: dict[str, Any] = {"precision": "float32", "log_every": 2, "save_seconds": 0.0}
-    training = Training(
+    return Training(
         steps=steps,
         seed=7,
-        optimisation=how,
+        optimisation=optimisation or Optimisation(lr=2e-3, lr_critic=1e-3, ema=0.9),
         device=torch.device("cpu"),
         state_path=folder / "state.pt",
         log=MetricsLog(folder / "metrics.jsonl"),
         **(defaults | settings),
     )
-    fit(task, nets, feed, training, title="test")
-    assert is_healthy in (None, not (folder / "health.jsonl").exists())
 
 
 def weights(nets: Mapping[str, nn.Module]) -> dict[str, Tensor]:
