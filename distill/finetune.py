@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch, SearchSpace
+from gancompress.distill.answers import Answers
 from gancompress.distill.supernet import Teacher, sorted_teacher
 from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
@@ -45,12 +46,14 @@ def train_alone(
     reference: str,
     taps: Sequence[str],
     input_shape: tuple[int, int, int],
+    answers: Answers | None = None,
     title: str = "finetune",
 ) -> nn.Module:
     """The plain network of `arch`, distilled on from where it stands in `supernet`.
 
     trained: tensors of the critics and of "adapters" by network, as the supernet's training left
     them; this one goes on from them, with new optimisers. losses and reference: as the supernet's.
+    answers: the teacher's, see `Distillation`.
     See `gancompress.loop.fit` for resuming and for what is raised.
     """
     alone = supernet_of_one(supernet, build, arch)
@@ -68,7 +71,9 @@ def train_alone(
     for net in nets.values():
         net.to(how.device).train()
     nets["teacher"].eval()
-    student = Distillation(task, taps=taps, losses=losses, archs="uniform", reference=reference)
+    student = Distillation(
+        task, taps=taps, losses=losses, archs="uniform", reference=reference, answers=answers
+    )
     fit(student, nets, batches, how, title)
     return alone.eval().extract(arch)
 

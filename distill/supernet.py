@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch
+from gancompress.distill.answers import Draws, ask
 from gancompress.distill.calibrate import calibrate
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.taps import adapters, tap_channels
@@ -49,8 +50,11 @@ def train_supernet(
     distilling: Distilling,
     taps: Sequence[str],
     input_shape: tuple[int, int, int],
+    draws: Draws | None = None,
 ) -> dict[str, nn.Module]:
     """The supernet, the critics and the adapters, trained; the supernet is filled in place.
+
+    draws: all images that `batches` are made of; the teacher is asked about each only once.
 
     The teacher's channels are sorted by importance first, which changes nothing in what it
     computes; the critics go on from the teacher's, or begin anew where it has none. See
@@ -67,7 +71,7 @@ def train_supernet(
     nets: dict[str, nn.Module] = {
         task.target: supernet,
         **_critics(task, teacher, how.seed),
-        "adapters": _adapters(supernet, skeleton_of(build, teacher.arch), taps, input_shape),
+        "adapters": new_adapters(supernet, skeleton_of(build, teacher.arch), taps, input_shape),
         "teacher": taught,
     }
     for net in nets.values():
@@ -79,6 +83,7 @@ def train_supernet(
         losses=distilling.losses,
         archs=distilling.archs,
         reference=distilling.reference,
+        answers=None if draws is None else ask(taught, task.inputs, taps, draws, how.device),
     )
     fit(student, nets, batches, how, title="supernet")
     return {name: net.eval() for name, net in nets.items() if net is not taught}
@@ -102,10 +107,10 @@ def _critics(task: ConditionalTask, teacher: Teacher, seed: int) -> dict[str, nn
     return critics
 
 
-def _adapters(
+def new_adapters(
     supernet: Supernet, taught: nn.Module, taps: Sequence[str], input_shape: tuple[int, int, int]
 ) -> nn.ModuleList:
-    """Maps from the widest students' features to the teacher's; `taught` is its skeleton."""
+    """Maps from the widest students' features to the teacher's; `taught` may be its skeleton."""
     example = torch.empty(1, *input_shape, device="meta")
     students = [supernet.skeleton(arch) for arch in supernet.space.corners()]
     channels = zip(*(tap_channels(student, taps, example) for student in students), strict=True)

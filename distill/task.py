@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from gancompress.distill.answers import Answers, Taught
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES, Comparison
 from gancompress.distill.taps import tapped
@@ -21,7 +22,8 @@ class Distillation(Task):
 
     Networks: the wrapped task's, with a `Supernet` as its target, and "teacher" (never trained)
     and "adapters" (one per tap). `losses` are weights by name; `reference` is what the student's
-    image is compared with: "truth", "teacher" or "both".
+    image is compared with: "truth", "teacher" or "both". `answers` are the teacher's to all that
+    batches will hold; without them it is asked anew at every step.
     """
 
     def __init__(
@@ -32,12 +34,14 @@ class Distillation(Task):
         losses: Mapping[str, float],
         archs: str,
         reference: str,
+        answers: Answers | None = None,
     ) -> None:
         self._task = task
         self._taps = tuple(taps)
         self._losses = {name: weight for name, weight in losses.items() if weight > 0}
         self._draw = ARCH_DRAWS[archs]
         self._reference = reference
+        self._answers = answers
 
     @property
     def target(self) -> str:
@@ -62,8 +66,7 @@ class Distillation(Task):
             return {phase: self._task.critic_loss(nets, batch, step.kept["fake"], step)}
         supernet = nets[self.target]
         assert isinstance(supernet, Supernet)
-        with torch.no_grad(), tapped(nets["teacher"], self._taps) as taught:
-            image = nets["teacher"](*self._task.inputs(batch))
+        image, taught = self._taught(nets, batch)
         references = self._references(batch, image)
         terms: list[dict[str, Tensor]] = []
         largest: Tensor | None = None
@@ -95,6 +98,12 @@ class Distillation(Task):
         if batch_norms(largest.skeleton):
             return None
         return largest(*self._task.inputs(batch)), self._task.real(batch)
+
+    def _taught(self, nets: Mapping[str, nn.Module], batch: Batch) -> Taught:
+        if self._answers is not None:
+            return self._answers.of(batch)
+        with torch.no_grad(), tapped(nets["teacher"], self._taps) as taught:
+            return nets["teacher"](*self._task.inputs(batch)), taught
 
     def _references(self, batch: Batch, image: Tensor) -> list[Tensor]:
         truth = self._task.truth(batch)

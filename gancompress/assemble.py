@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from gancompress.arch import Arch, SearchSpace
@@ -14,8 +15,10 @@ from gancompress.board import open_log
 from gancompress.cost import CostModel
 from gancompress.data import DATASETS, Dataset
 from gancompress.data.batches import step_loader
+from gancompress.data.fixeddraws import FixedDraws
 from gancompress.data.latent import Latent
 from gancompress.data.styled import Styled
+from gancompress.distill.answers import Draws
 from gancompress.distributed import current, own_device
 from gancompress.errors import ArchError, RecipeError
 from gancompress.loop import Optimisation, Training
@@ -36,6 +39,7 @@ from gancompress.recipesections import WorldSection
 from gancompress.runs import StageDir
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Batch, ConditionalTask
+from gancompress.teacherfiles import teacher_texts
 
 
 def family_of(recipe: Recipe) -> Family:
@@ -105,6 +109,33 @@ def batches_of(
     return from_step
 
 
+def drawn_once(recipe: Recipe, dataset: Dataset) -> Dataset:
+    """The data set that students learn from: of fixed draws where the teacher's answers are kept.
+
+    Raises: RecipeError if there are fewer draws than a batch has images.
+    """
+    count = recipe.supernet.kept_answers
+    if not count:
+        return dataset
+    most = max(recipe.supernet.batch_size, recipe.finetune.batch_size)
+    if count < most:
+        raise RecipeError(
+            f"{recipe.name}: supernet.kept_answers: found {count}; at least a batch, {most}, is "
+            "allowed, or 0"
+        )
+    return FixedDraws(dataset, count, recipe.seed)
+
+
+def draws_of(recipe: Recipe, dataset: Dataset) -> Draws | None:
+    """The draws of `drawn_once`, for the teacher to be asked about; None where it is not asked."""
+    count, rng = recipe.supernet.kept_answers, np.random.default_rng(0)  # which draws do not use
+    if not count:
+        return None
+    return Draws(
+        count, lambda numbers: dataset.batch("train", numbers, rng), recipe.supernet.batch_size
+    )
+
+
 def check_shares(recipe: Recipe, section: TrainingSection, processes: int) -> None:
     """Raises: RecipeError if a batch cannot be shared equally by the processes, in equal parts."""
     multiple = processes * section.accumulate
@@ -163,7 +194,24 @@ def _bands(shares: Iterable[tuple[float, float]]) -> list[Bands]:
 
 
 def teacher_arch_of(recipe: Recipe) -> Arch:
-    return family_of(recipe).uniform(recipe.teacher.width, recipe.teacher.op)
+    """The arch of the teacher that the recipe trains, or of the one that it is given.
+
+    Raises: CheckpointError if there is no such file; RecipeError if the recipe asks for a width or
+    an operator that the given one has not.
+    """
+    section, family = recipe.teacher, family_of(recipe)
+    wanted = family.uniform(section.width, section.op)
+    if not section.is_given:
+        return wanted
+    given = Arch.from_json(teacher_texts(section.from_)["arch"], section.from_)
+    asked = [f"teacher.{key}" for key in ("width", "op") if key in section.model_fields_set]
+    if asked and given != wanted:
+        raise RecipeError(
+            f"{recipe.name}: {' and '.join(asked)}: found {section.width} {section.op}; the "
+            f"teacher {section.from_} is {given.compact}; leave this out, or give "
+            "teacher.from=scratch to train another one"
+        )
+    return given
 
 
 def cost_model_of(recipe: Recipe) -> CostModel:
@@ -262,8 +310,10 @@ def _named_arch(recipe: Recipe, text: str, op: str | None, bands: Bands | None) 
     named = {
         "largest": lambda: space.largest,
         "smallest": lambda: space.smallest,
-        "teacher": lambda: family.uniform(
-            recipe.teacher.width, op or recipe.teacher.op, bands or ONE
+        "teacher": lambda: (
+            family.uniform(recipe.teacher.width, op or recipe.teacher.op, bands or ONE)
+            if op or bands
+            else teacher_arch_of(recipe)
         ),
     }
     is_json, is_widths = text.lstrip().startswith("{"), text.replace("_", "").isdigit()

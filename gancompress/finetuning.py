@@ -35,7 +35,10 @@ from gancompress.checkpoint import (
     save_tensors,
     write_json,
 )
+from gancompress.data import Dataset
+from gancompress.distill.answers import Answers, Draws, ask
 from gancompress.distill.finetune import train_alone
+from gancompress.distill.supernet import sorted_teacher
 from gancompress.errors import RecipeError
 from gancompress.ranks import kendall_tau
 from gancompress.recipe import Recipe
@@ -71,9 +74,15 @@ def check_finetune(recipe: Recipe) -> None:
 def finetune_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str], None]) -> None:
     """Trains what was chosen, one after the other; of several processes one then judges, alone."""
     chosen = distributed.together(lambda: choices(run, recipe.finetune.archs))
+    dataset = assemble.drawn_once(recipe, assemble.dataset_of(recipe))
+    answers: Answers | None = None
     for number, one in enumerate(chosen, 1):
         if not distributed.from_writer(partial(_is_trained, one, stage)):
-            _train(recipe, run, one, stage, f"finetune {number} of {len(chosen)}")
+            draws = assemble.draws_of(recipe, dataset)
+            if draws is not None and answers is None:
+                answers = _ask(recipe, run, draws)
+            title = f"finetune {number} of {len(chosen)}"
+            _train(recipe, run, one, stage, dataset=dataset, answers=answers, title=title)
     if distributed.current().world > 1:
         return  # batch norms, once together, would wait for the others; see pipeline.run_stages
     _judge(recipe, run, chosen, stage, say)
@@ -108,7 +117,25 @@ def _is_trained(one: Choice, stage: StageDir) -> bool:
     return load_tensors(path)[1].get("arch") == one.arch.to_json()
 
 
-def _train(recipe: Recipe, run: Run, one: Choice, stage: StageDir, title: str) -> None:
+def _ask(recipe: Recipe, run: Run, draws: Draws) -> Answers:
+    """The teacher's answers to all draws, with its channels in the order that students have."""
+    family, task = assemble.family_of(recipe), assemble.task_of(recipe)
+    teacher = distributed.together(lambda: load_teacher(recipe, run))
+    device = assemble.device_of(recipe)
+    taught = sorted_teacher(family.build, teacher, task.target).to(device)
+    return ask(taught, task.inputs, family.taps(), draws, device)
+
+
+def _train(
+    recipe: Recipe,
+    run: Run,
+    one: Choice,
+    stage: StageDir,
+    *,
+    dataset: Dataset,
+    answers: Answers | None,
+    title: str,
+) -> None:
     family, section, task = assemble.family_of(recipe), recipe.finetune, assemble.task_of(recipe)
     folder = one.folder(stage)
     supernet, teacher, companions = distributed.together(
@@ -125,12 +152,13 @@ def _train(recipe: Recipe, run: Run, one: Choice, stage: StageDir, title: str) -
         family.build,
         teacher,
         companions,
-        assemble.batches_of(recipe, assemble.dataset_of(recipe), section),
+        assemble.batches_of(recipe, dataset, section),
         assemble.training_of(recipe, with_rates(recipe), folder),
         losses={str(name): weight for name, weight in recipe.supernet.losses.items()},
         reference=recipe.supernet.target,
         taps=family.taps(),
         input_shape=assemble.input_shape_of(recipe),
+        answers=answers,
         title=title,
     )
     if distributed.current().is_writer:

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,12 +20,19 @@ from tqdm import tqdm
 from gancompress import distributed
 from gancompress.errors import DivergedError
 from gancompress.health import NOT_FINITE, Guard, is_look_due, variety
-from gancompress.precisions import AUTOCAST, settle_precision, step_times, without_effect
+from gancompress.precisions import (
+    AUTOCAST,
+    candidates,
+    settle_precision,
+    step_times,
+    without_effect,
+)
 from gancompress.runs import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
 from gancompress.trainingstate import TrainingState
 
 TIMED_IMAGES = 4  # of a batch, to time a precision by: the fewest that every discriminator takes
+TIMED_STEPS = 4
 STREAM_STEP = 3  # the streams 1 and 2 of the run's seed belong to the data
 
 
@@ -162,7 +169,8 @@ def _settled(
     """`how` with a precision in place of AUTO, which `how.state_path`'s folder then records."""
 
     def times() -> dict[str, float]:
-        return precision_times(task, nets, next(iter(batches(0))), how)
+        few = {name: x[:TIMED_IMAGES] for name, x in next(iter(batches(0))).items()}
+        return precision_times(task, nets, few, how)
 
     def speak(text: str) -> None:
         if distributed.current().is_writer:
@@ -174,19 +182,31 @@ def _settled(
 
 
 def precision_times(
-    task: Task, nets: Mapping[str, nn.Module], batch: Batch, how: Training
+    task: Task,
+    nets: Mapping[str, nn.Module],
+    batch: Batch,
+    how: Training,
+    known: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """Seconds of a training step of a few images in each precision that may be fast here."""
-    few = {name: values[:TIMED_IMAGES] for name, values in batch.items()}
+    """Mean seconds of a training step of `batch` in each precision that may be fast here.
 
-    def step(precision: str) -> None:
+    Of TIMED_STEPS steps spread over the training: the archs of a supernet differ in cost, and some
+    tasks grow. known: the precisions to time. Leaves no trace in the networks.
+    """
+    spread = [how.steps * i // TIMED_STEPS for i in range(TIMED_STEPS)]
+
+    def steps(precision: str) -> None:
         tried = replace(how, precision=precision, accumulate=1)
-        parts = _parts(few, 0, tried, distributed.current().rank)
-        for phase in (phase for phase in task.phases if phase.has_turn(0, how.steps)):
-            _backward(task, nets, parts, phase, torch.amp.GradScaler(enabled=False), tried)
+        scaler = torch.amp.GradScaler(how.device.type, enabled=False)
+        for index in dict.fromkeys(spread):
+            parts = _parts(batch, index, tried, distributed.current().rank)
+            for phase in task.phases:
+                if phase.has_turn(index, how.steps):
+                    _backward(task, nets, parts, phase, scaler, tried)
 
     with without_effect(nets):
-        return step_times(how.device, step)
+        found = step_times(how.device, steps, known or candidates(how.device))
+    return {precision: seconds / len(set(spread)) for precision, seconds in found.items()}
 
 
 def _parts(batch: Batch, index: int, how: Training, rank: int) -> Parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import takewhile
@@ -14,8 +15,11 @@ from gancompress.budgets import check_budgets
 from gancompress.checkpoint import save_tensors
 from gancompress.distill.supernet import Distilling, train_supernet
 from gancompress.distill.teacher import train_teacher
+from gancompress.durations import duration
+from gancompress.estimates import estimate_text, estimates
 from gancompress.exporting import export_stage
 from gancompress.finetuning import check_finetune, finetune_stage
+from gancompress.giventeacher import check_given, take_teacher
 from gancompress.metrics import METRICS
 from gancompress.recipe import Recipe, changeable, stage_sections
 from gancompress.recipefile import resolved_yaml
@@ -25,6 +29,7 @@ from gancompress.supernet import Supernet
 from gancompress.weights import pack
 
 Say = Callable[[str], None]
+LONG_SECONDS = 30.0  # Shorter commands do not say how long they took.
 
 __all__ = ["STAGE_WORK", "preflight", "run_stage", "run_stages", "stages_of"]
 
@@ -38,13 +43,30 @@ def run_stages(
     Raises: GanCompressError of the kind that fits what is wrong.
     """
     run, shared = Run(recipe.run_dir), _shared(names)
+    took: dict[str, float] = {}
     with distributed.processes(assemble.device_of(recipe)) as ours:
         distributed.together(lambda: preflight(recipe, names, redo=redo))
+        if ours.world == 1:  # Several processes would have to time their steps together.
+            _say_how_long(recipe, run, names, say, redo=redo)
         for name in shared:
-            run_stage(recipe, name, say if ours.is_writer else _say_nothing, redo=redo)
+            aloud = say if ours.is_writer else _say_nothing
+            took[name] = run_stage(recipe, name, aloud, redo=redo)
     for name in names if ours.is_writer else ():
         if name not in shared or not stage_of(recipe, run, name).is_finished():
-            run_stage(recipe, name, say, redo=redo and name not in shared)
+            again = run_stage(recipe, name, say, redo=redo and name not in shared)
+            took[name] = took.get(name, 0.0) + again
+    if ours.is_writer and sum(took.values()) > LONG_SECONDS:
+        each = ", ".join(f"{name} {duration(s)}" for name, s in took.items() if s >= 1)
+        say(f"took {duration(sum(took.values()))} ({each})")
+
+
+def _say_how_long(recipe: Recipe, run: Run, names: Sequence[str], say: Say, *, redo: bool) -> None:
+    """Says how long the stages will take here, if any of them takes long."""
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    found = estimates(recipe, run, names, redo=redo)
+    if found:
+        say(estimate_text(found, torch.get_num_threads()))
 
 
 def stages_of(recipe: Recipe) -> tuple[str, ...]:
@@ -61,13 +83,13 @@ def _say_nothing(text: str) -> None:
     """What processes say that do not write."""
 
 
-def run_stage(recipe: Recipe, name: str, say: Say = print, *, redo: bool = False) -> None:
-    """Does one stage of `recipe`, or goes on with it, or says that it is done.
+def run_stage(recipe: Recipe, name: str, say: Say = print, *, redo: bool = False) -> float:
+    """Does one stage of `recipe`, or goes on with it, or says that it is done; returns seconds.
 
     redo: sets an earlier result of the stage aside and begins anew.
     Raises: GanCompressError of the kind that fits what is wrong.
     """
-    run = Run(recipe.run_dir)
+    started, run = time.monotonic(), Run(recipe.run_dir)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     stage = stage_of(recipe, run, name)
@@ -94,6 +116,7 @@ def run_stage(recipe: Recipe, name: str, say: Say = print, *, redo: bool = False
             done = "done already, "
         if distributed.current().is_writer and stage.is_finished():
             say(f"{name}: {done}{stage.artefact()}")
+    return time.monotonic() - started
 
 
 def parents_of(run: Run, name: str) -> tuple[str, ...]:
@@ -115,6 +138,8 @@ def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> N
     if not todo:
         return
     assemble.device_of(recipe)
+    if recipe.teacher.is_given and "teacher" in todo:
+        check_given(recipe)
     assemble.dataset_of(recipe)
     if "teacher" not in todo and run.stage("teacher").is_finished():
         load_teacher(recipe, run)  # before a later stage is begun that could not go on
@@ -133,6 +158,9 @@ def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> N
 
 
 def teacher_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
+    if recipe.teacher.is_given:
+        take_teacher(recipe, stage, say)
+        return
     arch = assemble.teacher_arch_of(recipe)
     dataset = assemble.dataset_of(recipe)
     nets = train_teacher(
@@ -148,7 +176,7 @@ def teacher_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
 
 def supernet_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
     family, section = assemble.family_of(recipe), recipe.supernet
-    dataset = assemble.dataset_of(recipe)
+    dataset = assemble.drawn_once(recipe, assemble.dataset_of(recipe))
     nets = train_supernet(
         assemble.task_of(recipe),
         Supernet(family.build, assemble.space_of(recipe)),
@@ -164,6 +192,7 @@ def supernet_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
         ),
         taps=family.taps(),
         input_shape=assemble.input_shape_of(recipe),
+        draws=assemble.draws_of(recipe, dataset),
     )
     if distributed.current().is_writer:
         save_tensors(stage.path / "bank.safetensors", pack(nets), {})

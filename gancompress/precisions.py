@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,13 +90,15 @@ def fastest(seconds: Mapping[str, float]) -> str:
     return best if best == "float32" or seconds[best] <= GAIN * seconds["float32"] else "float32"
 
 
-def step_times(device: torch.device, step: Callable[[str], object]) -> dict[str, float]:
-    """Seconds that `step` takes in each of `candidates`: one training step in that precision.
+def step_times(
+    device: torch.device, step: Callable[[str], object], known: Sequence[str]
+) -> dict[str, float]:
+    """Seconds that `step` takes in each precision of `known`.
 
     The first step of each also makes kernels and memory ready: it counts only where SECONDS leave
     no time for another. Several processes, which wait for each other, each make two of each.
     """
-    known, started = candidates(device), time.monotonic()
+    started = time.monotonic()
     seconds = {precision: _timed(device, step, precision) for precision in known}
     rounds = 1 if distributed.current().world > 1 else 3
     for _ in range(rounds):

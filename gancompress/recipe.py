@@ -26,6 +26,7 @@ from gancompress.recipesearch import FinetuneSection, SearchSection
 from gancompress.recipetasks import Task
 from gancompress.recipetraining import TrainingSection
 from gancompress.recipetypes import STRICT, Integer, Listed, Real, Split, Weight, refuse
+from gancompress.teacherfiles import SCRATCH, teacher_sha256
 
 LossName = Literal["l1", "features", "gan", "ssim"]
 LOSSES: dict[LossName, str] = {
@@ -63,8 +64,19 @@ Width = Annotated[Integer, Field(ge=1)]
 class TeacherSection(TrainingSection):
     """How the network to compress is trained."""
 
+    from_: str = Field(
+        SCRATCH,
+        alias="from",
+        description="scratch: trained here; otherwise the name of a packaged teacher, or a file "
+        "that train-teacher wrote, whose width and operator count then",
+    )
     width: Width = Field(64, description="width in every slot, in the family's base unit")
     op: Operator = Field("dense", description="operator of the trunk")
+
+    @property
+    def is_given(self) -> bool:
+        """Whether its weights come from a file."""
+        return self.from_ != SCRATCH
 
 
 class SpaceSection(BaseModel):
@@ -114,6 +126,12 @@ class SupernetSection(TrainingSection):
     )
     target: Literal["truth", "teacher", "both"] = Field(
         "both", description="the image that the student's is compared with"
+    )
+    kept_answers: Integer = Field(
+        0,
+        ge=0,
+        description="so many augmented images are drawn once and the teacher's answers to them "
+        "kept in memory, in finetune too; 0: each step draws and asks anew",
     )
     losses: dict[LossName, Weight] = Field(
         {"l1": 100.0, "features": 1.0, "gan": 1.0}, description="weight of each loss, by name"
@@ -235,11 +253,17 @@ _WITHOUT_EFFECT = {
 
 
 def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
-    """The parts of `recipe`, as plain JSON values, that decide the result of `stage`."""
+    """The parts of `recipe`, as plain JSON values, that decide the result of `stage`.
+
+    Raises: CheckpointError if the file of a given teacher cannot be read.
+    """
     stages = list(STAGE_SECTIONS)
     before = [s for s in stages[: stages.index(stage)] if s != "finetune"]  # it can be left out
     names = [n for s in (*before, stage) for n in STAGE_SECTIONS[s]]
-    plain = recipe.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
+    plain = recipe.model_dump(mode="json", by_alias=True, exclude=_WITHOUT_EFFECT)
+    del plain["teacher"]["from"]  # Where its file lies has no effect, and what is in it has.
+    if recipe.teacher.is_given:
+        plain["teacher"] = {"sha256": teacher_sha256(recipe.teacher.from_)}
     for name in ("segmentation", "classifier", "also"):  # candidates are not judged by them
         if stage != "export" or not plain["metrics"][name]:
             del plain["metrics"][name]

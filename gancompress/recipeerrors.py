@@ -150,7 +150,7 @@ def _missing(key: str, model: type[BaseModel] | None) -> str:
 
 
 def _unknown_key(path: Path, model: type[BaseModel] | None) -> str:
-    keys = list(model.model_fields) if model else []
+    keys = [field.alias or key for key, field in model.model_fields.items()] if model else []
     if close := difflib.get_close_matches(path[-1], keys, n=1):
         return f'unknown key; did you mean "{close[0]}"?'
     elsewhere = [

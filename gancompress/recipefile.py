@@ -138,7 +138,7 @@ def _line(where: str, changes: Sequence[Override], problem: Problem) -> str:
 
 def resolved_yaml(recipe: Recipe) -> str:
     """The recipe with every default written out; `load_recipe` reads an equal one from it."""
-    plain = recipe.model_dump(mode="json")
+    plain = recipe.model_dump(mode="json", by_alias=True)
     return yaml.dump(plain, Dumper=RecipeDumper, sort_keys=False, width=100, allow_unicode=True)
 
 

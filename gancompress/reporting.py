@@ -16,6 +16,7 @@ from markupsafe import Markup
 from gancompress import assemble
 from gancompress.arch import Arch
 from gancompress.checkpoint import load_tensors, write_text
+from gancompress.durations import duration
 from gancompress.errors import ArchError, RecipeError, RunError
 from gancompress.precisions import AUTO, recorded_precision
 from gancompress.recipe import Recipe
@@ -34,7 +35,7 @@ from gancompress.reports.runfiles import (
     read_hunts,
     read_rows,
 )
-from gancompress.reports.words import arch_text, duration
+from gancompress.reports.words import arch_text
 from gancompress.runs import STAGES, Run, StageDir
 from gancompress.stagetimes import times_of
 

@@ -291,7 +291,7 @@ def _is_record(record: object, kind: str) -> bool:
 
 
 def _differences(old: object, new: object, key: str = "") -> Iterator[tuple[str, str]]:
-    """The dotted key, and `dotted.key (was …, now …)`, for every leaf in which the values differ."""
+    """The dotted key, and `dotted.key (was …, now …)`, of every leaf in which values differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(name for name in new if name not in old)]:
             inner = f"{key}.{name}" if key else str(name)

@@ -40,6 +40,8 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "recipeyaml",
         "recipeerrors",
         "recipes",
+        "teachers",
+        "teacherfiles",
         "slots",
         "discriminatornames",
     ),  # fmt: skip
@@ -57,6 +59,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     (
         "loop",
         "precisions",
+        "durations",
         "distributed",
         "health",
         "trainingstate",
@@ -85,6 +88,8 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "demopage",
         "describe",
         "pipeline",
+        "giventeacher",
+        "estimates",
         "reporting",
         "reports",
         "cli",

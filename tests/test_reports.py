@@ -13,6 +13,7 @@ from images import noise
 from PIL import Image
 
 from gancompress.arch import Arch
+from gancompress.durations import duration
 from gancompress.export.report import Row
 from gancompress.health import SYMPTOMS
 from gancompress.latencytable import Accuracy, Calibration, LatencyTable
@@ -34,7 +35,7 @@ from gancompress.reports.runfiles import (
     picture_uri,
 )
 from gancompress.reports.sections import Curve, findings_table
-from gancompress.reports.words import cost_text, duration, tick_text
+from gancompress.reports.words import cost_text, tick_text
 
 
 def test_large_pictures_are_packed_and_small_ones_kept(tmp_path: Path) -> None:

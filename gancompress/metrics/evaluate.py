@@ -14,7 +14,6 @@ from torch import Tensor
 
 from gancompress.data.dataset import Dataset, Split
 from gancompress.errors import MetricError
-from gancompress.loop import AUTOCAST
 from gancompress.metrics import Metric, metric_named
 from gancompress.metrics.classifiers import Classifier
 from gancompress.metrics.features import FeatureNet
@@ -30,6 +29,7 @@ from gancompress.metrics.intervals import (
 from gancompress.metrics.kid import SparseRows
 from gancompress.metrics.realcache import cached_real_stats
 from gancompress.metrics.realstats import RealStats
+from gancompress.precisions import AUTOCAST
 
 HELD_BYTES = 2**30
 DEFAULT_METRICS = ("l1", "fd", "kid")

@@ -1,0 +1,69 @@
+"""What a teacher answers to a fixed set of draws, computed once and kept in memory.
+
+A third to a half of a training step of a small student is its teacher's forward pass. Images that
+come up again are answered from here instead; see `gancompress.data.fixeddraws`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from gancompress.data.fixeddraws import DRAW
+from gancompress.distill.taps import tapped
+from gancompress.tasks.base import Batch
+
+Taught = tuple[Tensor, Mapping[str, Tensor]]  # the teacher's image, its features by layer
+_KEPT_DTYPE = torch.bfloat16  # of features: their range is not known, and three digits do
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A numbered set of training images: draw numbers -> their batch, on the CPU."""
+
+    count: int
+    batch: Callable[[Sequence[int]], Batch]
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The teacher's images (D, C, H, W), and its features by layer, of draws 0 … D - 1."""
+
+    images: Tensor
+    features: Mapping[str, Tensor]
+
+    def of(self, batch: Batch) -> Taught:
+        """Those of a batch that `FixedDraws` made."""
+        draws = batch[DRAW].flatten()
+        return self.images[draws], {name: kept[draws] for name, kept in self.features.items()}
+
+
+@torch.no_grad()
+def ask(
+    teacher: nn.Module,
+    inputs: Callable[[Batch], tuple[Tensor, ...]],
+    layers: Sequence[str],
+    draws: Draws,
+    device: torch.device,
+) -> Answers:
+    """Asks the teacher, in float32, about every draw; the answers are kept on `device`.
+
+    In parts of one size and in their order, so that the answers are the same to the last bit
+    whenever a training that was stopped asks again.
+    """
+    images: list[Tensor] = []
+    features: dict[str, list[Tensor]] = {name: [] for name in layers}
+    starts = range(0, draws.count, draws.batch_size)
+    for start in tqdm(starts, "teacher's answers", unit="batch", leave=False):
+        numbers = range(start, min(start + draws.batch_size, draws.count))
+        batch = {name: values.to(device) for name, values in draws.batch(numbers).items()}
+        with tapped(teacher, layers) as taken:
+            images.append(teacher(*inputs(batch)).float())
+        for name in layers:
+            features[name].append(taken[name].to(_KEPT_DTYPE))
+    return Answers(torch.cat(images), {name: torch.cat(parts) for name, parts in features.items()})

@@ -1,0 +1,246 @@
+"""How long the stages of a recipe will take on this machine: what they do, times a measured step.
+
+Steps are timed on the networks, images and losses of the recipe itself, with weights as they come:
+what a step costs does not depend on them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from gancompress import assemble
+from gancompress.artefacts import stage_of
+from gancompress.budgets import rows_of
+from gancompress.data.dataset import Split
+from gancompress.data.fixeddraws import DRAW
+from gancompress.distill.answers import Answers, Draws, ask
+from gancompress.distill.supernet import new_adapters
+from gancompress.distill.task import Distillation
+from gancompress.durations import duration
+from gancompress.loop import TIMED_IMAGES, Training, precision_times
+from gancompress.metricslog import MetricsLog
+from gancompress.precisions import AUTO, candidates, fastest
+from gancompress.recipe import Recipe
+from gancompress.recipetraining import TrainingSection
+from gancompress.runs import Run
+from gancompress.search.rungs import PROBES
+from gancompress.supernet import Supernet
+from gancompress.tasks.base import Task
+
+FEW = 50  # Stages of fewer training steps, or candidates, are not worth an estimate.
+WHOLE_SECONDS = 1.0  # A whole batch is timed where it takes at most about as long.
+FORMAT_SECONDS = 6.0  # Writing and proving one file takes 1 to 10 s for generators of some 100 ms.
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long one stage will take, and what that is made of."""
+
+    stage: str
+    seconds: float
+    text: str
+
+
+def estimates(
+    recipe: Recipe, run: Run, names: Sequence[str], *, redo: bool = False
+) -> list[Estimate]:
+    """One for each of the stages `names` that is to be done, if any of them takes long.
+
+    Steps that an earlier command has made are counted in. redo: finished ones are done again.
+    Raises: GanCompressError where the recipe's objects cannot be made.
+    """
+    todo = [n for n in names if redo or not stage_of(recipe, run, n).is_finished()]
+    counts = {
+        "teacher": 0 if recipe.teacher.is_given else recipe.teacher.steps,
+        "supernet": recipe.supernet.steps,
+        "finetune": recipe.finetune.steps * recipe.finetune.archs,
+        "search": recipe.search.candidates,
+    }
+    if sum(counts[name] for name in todo if name in counts) < FEW:
+        return []
+    return list(_Timer(recipe, run).estimates(todo))
+
+
+def estimate_text(found: Sequence[Estimate], threads: int) -> str:
+    """For reading, before the stages begin."""
+    total = sum(one.seconds for one in found)
+    wide = max(len(one.stage) for one in found)
+    lines = [f"  {one.stage:<{wide}}  {duration(one.seconds):>12}  {one.text}" for one in found]
+    return "\n".join([f"will take about {duration(total)} here ({threads} threads):", *lines])
+
+
+class _Timer:
+    """Times what the stages do again and again, each thing once."""
+
+    def __init__(self, recipe: Recipe, run: Run) -> None:
+        self._recipe, self._run = recipe, run
+        self._device = assemble.device_of(recipe)
+        self._dataset = assemble.drawn_once(recipe, assemble.dataset_of(recipe))
+        self._family, self._task = assemble.family_of(recipe), assemble.task_of(recipe)
+
+    def estimates(self, todo: Sequence[str]) -> Iterator[Estimate]:
+        makers = {
+            "teacher": self._teacher_stage,
+            "supernet": self._supernet_stage,
+            "search": self._search_stage,
+            "finetune": self._finetune_stage,
+            "export": self._export_stage,
+        }
+        for name in todo:
+            yield makers[name]()
+
+    def _teacher_stage(self) -> Estimate:
+        section = self._recipe.teacher
+        if section.is_given:
+            return Estimate("teacher", 1.0, f"taken as it is: {section.from_}")
+        arch = assemble.teacher_arch_of(self._recipe)
+        nets = self._task.teacher_nets(lambda: self._family.build(arch))
+        step, precision = self._step(self._task, nets, section)
+        return _trained("teacher", section.steps, step, precision)
+
+    def _supernet_stage(self) -> Estimate:
+        section = self._recipe.supernet
+        step, precision = self._student_step
+        asking = section.kept_answers * self._seconds_of_an_answer
+        found = _trained("supernet", section.steps, step, precision)
+        if not asking:
+            return found
+        text = f"{found.text}, {duration(asking)} for the teacher's answers"
+        return replace(found, seconds=found.seconds + asking, text=text)
+
+    def _finetune_stage(self) -> Estimate:
+        section = self._recipe.finetune
+        step, precision = self._student_step
+        found = _trained("finetune", section.steps * section.archs, step, precision)
+        asking = self._recipe.supernet.kept_answers * self._seconds_of_an_answer
+        return replace(found, seconds=found.seconds + asking)
+
+    def _search_stage(self) -> Estimate:
+        section, count = self._recipe.search, self._dataset.count("search")
+        full = min(section.images or count, count)
+        first = min(section.first_images or full, full)
+        rows = len(rows_of(self._recipe, self._run))
+        searches = 2 if section.baseline else 1
+        probes = PROBES if first < full else 0
+        again = section.survivors * section.candidates * searches + probes + rows
+        images = searches * section.candidates * first + (again * full if first < full else 0)
+        text = f"{searches * section.candidates} generators, {round(images)} images"
+        return Estimate("search", images * self._seconds_of_an_image("search"), text)
+
+    def _export_stage(self) -> Estimate:
+        section, count = self._recipe.export, self._dataset.count("test")
+        full = min(self._recipe.metrics.images or count, count)
+        judged = 2 + len(rows_of(self._recipe, self._run)) + len(section.formats)
+        seconds = judged * full * self._seconds_of_an_image("test")
+        text = f"{len(section.formats)} formats, {judged * full} images"
+        return Estimate("export", seconds + FORMAT_SECONDS * len(section.formats), text)
+
+    def _step(
+        self, task: Task, nets: Mapping[str, nn.Module], section: TrainingSection
+    ) -> tuple[float, str]:
+        """Seconds of one training step, and the precision that it has then."""
+        for net in nets.values():
+            net.to(self._device).train()
+        how = self._training(section)
+        batch = next(iter(assemble.batches_of(self._recipe, self._dataset, section)(0)))
+        if DRAW in batch:  # The answers to the first draws are there, whichever these are.
+            batch = {**batch, DRAW: torch.arange(len(batch[DRAW])).reshape(-1, 1, 1, 1)}
+        few = {name: values[:TIMED_IMAGES] for name, values in batch.items()}
+        known = candidates(self._device) if how.precision == AUTO else (how.precision,)
+        seconds = precision_times(task, nets, few, how, known)
+        chosen = fastest(seconds) if how.precision == AUTO else how.precision
+        whole = seconds[chosen] * max(1.0, section.batch_size / TIMED_IMAGES)
+        if whole < WHOLE_SECONDS:  # What a step costs beside its arithmetic weighs less then.
+            whole = precision_times(task, nets, batch, how, (chosen,))[chosen]
+        return whole, chosen
+
+    def _training(self, section: TrainingSection) -> Training:
+        nowhere = Path("unused")  # Nothing is saved or logged.
+        return Training(
+            steps=max(1, section.steps),
+            optimisation=assemble.optimisation_of(section),
+            seed=self._recipe.seed,
+            device=self._device,
+            precision=self._recipe.precision,
+            state_path=nowhere,
+            log=MetricsLog(nowhere),
+        )
+
+    @cached_property
+    def _teacher(self) -> nn.Module:
+        net = self._family.build(assemble.teacher_arch_of(self._recipe))
+        return net.to(self._device).eval()
+
+    @cached_property
+    def _supernet(self) -> Supernet:
+        space = assemble.space_of(self._recipe)
+        return Supernet(self._family.build, space).to(self._device)
+
+    @cached_property
+    def _answered(self) -> tuple[Answers, float] | None:
+        """The teacher's answers to some draws, if the recipe keeps them, and the seconds of one."""
+        draws = assemble.draws_of(self._recipe, self._dataset)
+        if draws is None:
+            return None
+        few = Draws(draws.batch_size, draws.batch, draws.batch_size)
+        layers = self._family.taps()
+        ask(self._teacher, self._task.inputs, layers, few, self._device)  # makes kernels ready
+        started = time.monotonic()
+        answers = ask(self._teacher, self._task.inputs, layers, few, self._device)
+        return answers, (time.monotonic() - started) / draws.batch_size
+
+    @property
+    def _seconds_of_an_answer(self) -> float:
+        return 0.0 if self._answered is None else self._answered[1]
+
+    @cached_property
+    def _student_step(self) -> tuple[float, str]:
+        section, layers = self._recipe.supernet, self._family.taps()
+        nets: dict[str, nn.Module] = {
+            self._task.target: self._supernet,
+            **self._task.critics(),
+            "adapters": new_adapters(
+                self._supernet, self._teacher, layers, assemble.input_shape_of(self._recipe)
+            ),
+            "teacher": self._teacher,
+        }
+        student = Distillation(
+            self._task,
+            taps=layers,
+            losses={str(name): weight for name, weight in section.losses.items()},
+            archs=section.archs,
+            reference=section.target,
+            answers=None if self._answered is None else self._answered[0],
+        )
+        return self._step(student, nets, section)
+
+    def _seconds_of_an_image(self, split: Split) -> float:
+        """To make an image by a small generator and to judge it: the mean over a few archs."""
+        size = min(self._recipe.metrics.batch_size, self._dataset.count(split), 16)
+        batch = self._dataset.batch(split, range(size), None)
+        features = assemble.features_of(self._recipe).to(self._device)
+        inputs = tuple(x.to(self._device) for x in self._task.inputs(batch))
+        supernet, space = self._supernet.eval(), self._supernet.space
+        nets = [supernet.subnet(arch) for arch in (space.largest, space.smallest)]
+
+        @torch.no_grad()
+        def judge() -> None:
+            for net in nets:
+                features(net(*inputs).float())
+
+        judge()  # makes kernels ready
+        started = time.monotonic()
+        judge()
+        return (time.monotonic() - started) / (len(nets) * size)
+
+
+def _trained(stage: str, steps: int, seconds: float, precision: str) -> Estimate:
+    text = f"{steps} steps of {duration(seconds)}, {precision}"
+    return Estimate(stage, steps * seconds, text)

@@ -1,0 +1,1 @@
+"""Trained teachers that come with the package: weights of 16 bits, and where each comes from."""

@@ -1,0 +1,90 @@
+"""Kept answers: what the teacher says when it is asked, and a training that needs no teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import toytraining as toy
+
+from gancompress.data.fixeddraws import DRAW
+from gancompress.distill.answers import Answers, Draws, ask
+from gancompress.distill.task import Distillation
+from gancompress.nets.resnet import ResNet
+from gancompress.tasks.base import Batch, Step
+
+LAYERS = ResNet(blocks=1).taps()
+
+
+def drawn(numbers: Sequence[int]) -> Batch:
+    """Images that depend on their number alone."""
+    seeds = [torch.Generator().manual_seed(i) for i in numbers]
+    images = torch.stack([torch.rand(2, 3, 16, 16, generator=seed) * 2 - 1 for seed in seeds])
+    numbered = torch.tensor(list(numbers)).reshape(-1, 1, 1, 1)
+    return {"input": images[:, 0], "target": images[:, 1], DRAW: numbered}
+
+
+def asked(nets: dict[str, torch.nn.Module], count: int = 5) -> Answers:
+    return ask(
+        nets["teacher"].eval(), toy.TASK.inputs, LAYERS, Draws(count, drawn, 2), torch.device("cpu")
+    )
+
+
+def student(answers: Answers | None) -> Distillation:
+    return Distillation(
+        toy.TASK,
+        taps=LAYERS,
+        losses={"l1": 1.0, "features": 1.0},
+        archs="uniform",
+        reference="teacher",
+        answers=answers,
+    )
+
+
+def test_answers_are_the_teachers_own_by_number() -> None:
+    nets = toy.distillation_nets()
+    batch = drawn([4, 1])
+    with torch.no_grad():
+        expected = nets["teacher"].eval()(batch["input"])
+    image, features = asked(nets).of(batch)
+    # Batches of another composition are rounded otherwise.
+    torch.testing.assert_close(image, expected, rtol=0, atol=1e-5)
+    assert list(features) == list(LAYERS)
+    assert all(kept.dtype == torch.bfloat16 and len(kept) == 2 for kept in features.values())
+
+
+def test_asking_twice_gives_the_same_bits() -> None:
+    nets = toy.distillation_nets()
+    first, second = asked(nets), asked(nets)
+    assert torch.equal(first.images, second.images)
+    assert all(torch.equal(first.features[n], second.features[n]) for n in LAYERS)
+
+
+def test_losses_from_kept_answers_are_those_from_the_teacher() -> None:
+    nets = toy.distillation_nets()
+    batch = drawn([3, 0])
+    losses = [
+        student(answers).losses(nets, batch, "generator", Step(0, np.random.default_rng(1)))
+        for answers in (None, asked(nets))
+    ]
+    fresh, kept = ({n: float(x.detach()) for n, x in one.items()} for one in losses)
+    assert kept["l1"] == pytest.approx(fresh["l1"], rel=1e-5)
+    # Features are kept in bfloat16, whose digits end at 2^-8.
+    assert kept["features"] == pytest.approx(fresh["features"], rel=2e-2)
+
+
+def test_a_training_on_kept_answers_does_not_run_the_teacher(tmp_path: Path) -> None:
+    nets = toy.distillation_nets()
+    answers = asked(nets)
+
+    def fail(*_: object) -> None:
+        raise AssertionError("the teacher was asked again")
+
+    nets["teacher"].register_forward_pre_hook(fail)
+    feed = [drawn([i % 5, (i + 1) % 5]) for i in range(3)]
+    toy.train(student(answers), nets, tmp_path, steps=3, feed=lambda start: feed[start:])
+    with pytest.raises(AssertionError, match="asked again"):  # without them it is
+        student(None).losses(nets, feed[0], "generator", Step(0, np.random.default_rng(0)))
