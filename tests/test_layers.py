@@ -48,6 +48,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "tasks",
         "supernet",
         "statistics",
+        "ssim",
         "cost",
         "parts",
         "layerconfigs",
