@@ -118,9 +118,10 @@ def content(model: Any, about: str) -> bytes:
     return whole
 
 
-def session(model: bytes, where: str) -> Any:
+def session(model: bytes, where: str, *, is_literal: bool = False) -> Any:
     """An onnxruntime session on the CPU with as many threads as torch has now.
 
+    is_literal: every node runs as it stands, none is fused or left out.
     Raises: ExportError naming `where` if the bytes are no ONNX model.
     """
     runtime = importlib.import_module("onnxruntime")
@@ -129,6 +130,8 @@ def session(model: bytes, where: str) -> Any:
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors alone: its warnings name nodes, which help no user
+    if is_literal:
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     broken = (
         state.InvalidProtobuf,
         state.InvalidGraph,
