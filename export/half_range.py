@@ -44,7 +44,7 @@ def beyond_half(model: Any, images: Sequence[Tensor]) -> frozenset[str]:
     """
     peaks = _peaks(model, images)
     found = {name for name, peak in peaks.items() if peak and not _is_held(peak, ROOM)}
-    lost = set()
+    lost: set[str] = set()
     helper = importlib.import_module("onnx").numpy_helper
     for tensor in model.graph.initializer:
         value = helper.to_array(tensor)

@@ -80,6 +80,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "board",
         "exporting",
         "finetuning",
+        "importcheck",
         "importing",
         "demo",
         "demopage",
