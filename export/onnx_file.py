@@ -14,6 +14,7 @@ from gancompress.checkpoint import write_bytes
 from gancompress.errors import ExportError
 from gancompress.export.card import Card, Model, Run, Source, Written, manifest_text, read_manifest
 from gancompress.export.program import Traced, first_line, traced, uncollected
+from gancompress.export.smallterms import keep_small_terms
 
 MODEL, STATIC = "model.onnx", "model-static.onnx"
 MANIFEST = "gancompress"  # the key of the model's metadata that holds `card.manifest`
@@ -74,7 +75,7 @@ def _converted(program: Traced, path: Path) -> Graph:
     try:
         with uncollected():
             made = torch.onnx.export(
-                program.program,
+                keep_small_terms(program.program),
                 (),
                 dynamo=True,
                 opset_version=OPSET,
