@@ -39,8 +39,7 @@ def source(net: nn.Module) -> Source:
     return Source(net.eval(), Arch.of("own", {}), Card({}, 3, 3, (8, 8), 1), X, (X,))
 
 
-@pytest.mark.parametrize("in_place", [False, True])
-@pytest.mark.parametrize("small", [1e-5, 1e-8, 1e-12])
+@pytest.mark.parametrize(("small", "in_place"), [(1e-8, True), (1e-12, False)])
 def test_file_answers_for_a_flat_image(small: float, in_place: bool, tmp_path: Path) -> None:
     net = ByHand(small, in_place=in_place)
     path = onnx_file.write(source(net), tmp_path).path
