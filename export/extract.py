@@ -32,7 +32,8 @@ class Exported:
 
     path: the file to load. bytes: of all its files. difference: the largest one to the supernet's
     own output. rewrites: how often each step of `rewrite.STEPS` changed the network. seconds: that
-    rewriting, writing and proving took. note: what a reader should know, or empty.
+    rewriting, writing and proving took. note: what a reader should know, or empty. precision: what
+    the file was computed in when it was compared.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Exported:
     rewrites: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     note: str = ""
+    precision: str = "float32"
 
 
 def write_all(
@@ -74,24 +76,40 @@ def write_all(
                 arranged[entry.steps] = rewritten(source, entry.steps)
             given = arranged[entry.steps]
             written = entry.write(given.source, temporary)
-            largest = _proven(name, written, card, reference, inputs)
+            largest, precision = _proven(name, written, card, reference, inputs)
             size = sum(file.stat().st_size for file in written.files)
             notes = dict.fromkeys(note for note in (given.note or fixed, written.note) if note)
             seconds, path = time.perf_counter() - started, folder / written.path.name
             done.append(
-                Exported(name, path, size, largest, given.counts, seconds, "; ".join(notes))
+                Exported(
+                    name, path, size, largest, given.counts, seconds, "; ".join(notes), precision
+                )
             )
     return done
 
 
 def _proven(
     name: str, written: Written, card: Card, reference: Run, inputs: Sequence[Tensor]
-) -> float:
-    """The largest difference of a file to `reference`. Raises: ExportError as `verify`."""
+) -> tuple[float, str]:
+    """The largest difference of a file to `reference`, and the precision that it was computed in.
+
+    Raises: ExportError as `verify`.
+    """
     # A file that claims to take other sizes shows it on one.
     more = [] if written.is_static else [_other_size(x, card) for x in inputs[:1]]
-    load = partial(load_exported, name, options=card.options)
-    return verify(written.path, name, reference, [*inputs, *more], load)
+    models = [load_exported(name, written.path, card.options)]
+    if (as_meant := FORMATS[name].as_meant) is not None:
+        models.append(as_meant(written.path))
+    tried, largest = [*inputs, *more], 0.0
+    for model in models:
+        loaded = partial(_given, model)
+        largest = max(largest, verify(written.path, name, reference, tried, loaded))
+    return largest, models[-1].card.precision
+
+
+def _given(model: Model, path: Path) -> Model:
+    """What was loaded from `path`, for `verify`, which asks for a way to load."""
+    return model
 
 
 def write_format(source: Source, name: str, folder: Path) -> Written:

@@ -10,6 +10,7 @@ from pathlib import Path
 from gancompress.errors import ExportError
 from gancompress.export import (
     executorch_file,
+    half_range,
     onnx_file,
     onnx_half,
     onnx_int8,
@@ -31,6 +32,8 @@ class Format:
     the output range [-1, 1], for the `reason` given.
     mean_tolerance: the largest mean difference to an image's, where single pixels may differ more
     than a wrong file would on the whole. is_float32: whether all of it computes in float32.
+    as_meant: loads the file as the device computes that it is meant for, where `load` computes more
+    exactly; a file is held to its tolerance both ways.
     packages and extra: what must be installed, and the extra of gancompress that brings it.
     steps: of `rewrite.STEPS`, what is done to the network before.
     """
@@ -44,6 +47,7 @@ class Format:
     extra: str = ""
     mean_tolerance: float | None = None
     is_float32: bool = True
+    as_meant: Callable[[Path], Model] | None = None
     steps: tuple[str, ...] = ()
 
 
@@ -100,11 +104,12 @@ FORMATS: dict[str, Format] = {
         write=onnx_half.write,
         load=onnx_file.load_run,
         tolerance=0.05,
-        reason="numbers of 11 bits; 0.003 is usual, less than half a grey level",
+        reason="numbers of 11 bits; 0.01, about one grey level, is usual",
         packages=_ONNX,
         extra="onnx",
         mean_tolerance=0.004,
         is_float32=False,
+        as_meant=half_range.load_rounded,
         steps=ROWWISE,
     ),
     "onnx-int8": Format(

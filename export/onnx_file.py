@@ -14,6 +14,7 @@ from gancompress.checkpoint import write_bytes
 from gancompress.errors import ExportError
 from gancompress.export.card import Card, Model, Run, Source, Written, manifest_text, read_manifest
 from gancompress.export.program import Traced, first_line, traced, uncollected
+from gancompress.export.smallterms import keep_small_terms
 
 MODEL, STATIC = "model.onnx", "model-static.onnx"
 MANIFEST = "gancompress"  # the key of the model's metadata that holds `card.manifest`
@@ -74,7 +75,7 @@ def _converted(program: Traced, path: Path) -> Graph:
     try:
         with uncollected():
             made = torch.onnx.export(
-                program.program,
+                keep_small_terms(program.program),
                 (),
                 dynamo=True,
                 opset_version=OPSET,
@@ -118,9 +119,10 @@ def content(model: Any, about: str) -> bytes:
     return whole
 
 
-def session(model: bytes, where: str) -> Any:
+def session(model: bytes, where: str, *, is_literal: bool = False) -> Any:
     """An onnxruntime session on the CPU with as many threads as torch has now.
 
+    is_literal: every node runs as it stands, none is fused or left out.
     Raises: ExportError naming `where` if the bytes are no ONNX model.
     """
     runtime = importlib.import_module("onnxruntime")
@@ -129,6 +131,8 @@ def session(model: bytes, where: str) -> Any:
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors alone: its warnings name nodes, which help no user
+    if is_literal:
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     broken = (
         state.InvalidProtobuf,
         state.InvalidGraph,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from gancompress.errors import ExportError
 from gancompress.export.card import Source, Written
+from gancompress.export.half_range import beyond_half_of
 from gancompress.export.onnx_file import graph_of, save
 from gancompress.export.program import first_line
 
@@ -27,18 +28,32 @@ _SINGLE = {"Resize": (1, 2)}  # inputs that are float32 whatever the image is: r
 def write(source: Source, folder: Path) -> Written:
     """Writes one file. `input` and `output` stay float32; sums over the picture do, too.
 
+    So do the nodes around values that float16 cannot hold, as measured on the calibration images:
+    see `half_range.beyond_half`.
     Raises: ExportError as `graph_of`, CheckpointError if the folder cannot be written.
     """
     path = folder / MODEL
     graph = graph_of(source, path)
-    note = "; ".join(text for text in (graph.note, SLOW) if text)
+    beyond = beyond_half_of(source, graph.model)
+    kept = kept_for_range(graph.model, beyond)
+    range_note = f"{len(kept)} nodes stay float32, whose values float16 cannot hold" if kept else ""
+    note = "; ".join(text for text in (graph.note, range_note, SLOW) if text)
     card = replace(graph.card, precision="float16")
-    return save(replace(graph, model=halved(graph.model, path), card=card, note=note), source, path)
+    model = halved(graph.model, path, beyond)
+    return save(replace(graph, model=model, card=card, note=note), source, path)
 
 
-def halved(model: Any, path: Path) -> Any:
+def kept_for_range(model: Any, beyond: Collection[str]) -> list[str]:
+    """The nodes that stay float32 because of the tensors `beyond` alone, by their operators."""
+    onnx = importlib.import_module("onnx")
+    known = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    return [known.node[i].op_type for i in sorted(_wide(known, beyond) - _wide(known))]
+
+
+def halved(model: Any, path: Path, beyond: Collection[str] = ()) -> Any:
     """The ModelProto with float16 in the place of float32, but for its ends, sums and statistics.
 
+    beyond: the tensors that float16 cannot hold; what makes or reads one stays float32.
     Raises: ExportError naming `path` if onnx.checker refuses what comes out.
     """
     onnx = importlib.import_module("onnx")
@@ -46,7 +61,7 @@ def halved(model: Any, path: Path) -> Any:
     result = onnx.ModelProto()
     result.CopyFrom(model)
     kinds = _float_values(known, onnx.TensorProto.FLOAT)
-    halving = _Halving(onnx, result.graph, kinds, _wide(known))
+    halving = _Halving(onnx, result.graph, kinds, _wide(known, beyond))
     nodes = halving.nodes()
     constants = list(halving.constants(nodes))
     for part in ("node", "initializer", "value_info"):
@@ -67,10 +82,11 @@ def _float_values(graph: Any, kind: int) -> set[str]:
     return names | {t.name for t in graph.initializer if t.data_type == kind}
 
 
-def _wide(graph: Any) -> set[int]:
+def _wide(graph: Any, beyond: Collection[str] = ()) -> set[int]:
     """Indices of the nodes that keep float32: sums, one number for each plane, and what leads in.
 
-    A step that feeds sums alone is one of them: a square overflows before it is summed.
+    A step that feeds sums alone is one of them: a square overflows before it is summed. Nodes that
+    make or read a tensor of `beyond` are others.
     """
     values = (*graph.input, *graph.output, *graph.value_info)
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
@@ -89,6 +105,7 @@ def _wide(graph: Any) -> set[int]:
             node.op_type.startswith(_SUMS)
             or (small and node.op_type not in _PRODUCTS)
             or (leads and all(j in found for j in after))
+            or not set(beyond).isdisjoint((*node.input, *node.output))
         ):
             found.add(i)
     return found

@@ -19,6 +19,7 @@ from torch import Tensor
 from gancompress.checkpoint import write_bytes
 from gancompress.errors import ExportError
 from gancompress.export.card import Model, Run, Source, Written, manifest_text, read_manifest
+from gancompress.export.half_range import beyond_half_of
 from gancompress.export.onnx_file import Graph, graph_of, read
 from gancompress.export.program import first_line
 from gancompress.export.sensitivity import Rounding, rounded_graph
@@ -38,15 +39,35 @@ def write(source: Source, folder: Path) -> Written:
     Raises: ExportError as `graph_of`, CheckpointError if the folder cannot be written.
     """
     xml, weights = (folder / name for name in MODEL)
-    return _save(graph_of(source, xml), source, xml, weights)
+    graph = graph_of(source, xml)
+    note = "; ".join(text for text in (graph.note, _range_note(source, graph)) if text)
+    return _save(replace(graph, note=note), source, xml, weights)
+
+
+def _range_note(source: Source, graph: Graph) -> str:
+    """What a user of a GPU must set, where float16 cannot hold what the network computes.
+
+    OpenVINO computes a file of any precision in float16 on GPUs and on some other devices, unless
+    the application says otherwise; that is not the file's to say. bfloat16 holds what float32 does.
+    """
+    if not beyond_half_of(source, graph.model):
+        return ""
+    return (
+        "float16 cannot hold some of its values: on a device that computes in it, such as a GPU, "
+        "set INFERENCE_PRECISION_HINT to f32"
+    )
 
 
 def write_16bit(source: Source, folder: Path) -> Written:
-    """`write` with float16 weights, computed in the 16-bit type that the CPU at hand has."""
+    """`write` with float16 weights, computed in the 16-bit type that the CPU at hand has.
+
+    It is compared in that type: in bfloat16 nothing overflows. See `_range_note` for float16.
+    """
     xml, weights = (folder / name for name in MODEL_16)
     graph = graph_of(source, xml)
     card = replace(graph.card, precision="float16")
-    note = "; ".join(text for text in (graph.note, f"runs in {sixteen_bits()[1]} here") if text)
+    here = f"runs in {sixteen_bits()[1]} here"
+    note = "; ".join(text for text in (graph.note, here, _range_note(source, graph)) if text)
     return _save(replace(graph, card=card, note=note), source, xml, weights)
 
 
@@ -60,7 +81,8 @@ def write_int8(source: Source, folder: Path) -> Written:
     wanted = Rounding("openvino-int8", ("Conv", "ConvTranspose"), False, _compiled_16bit)
     made = rounded_graph(source, xml, wanted)
     card = replace(made.graph.card, precision="int8")
-    note = "; ".join(text for text in (made.graph.note, made.note) if text)
+    texts = (made.graph.note, made.note, _range_note(source, graph_of(source, xml)))
+    note = "; ".join(text for text in texts if text)
     return _save(replace(made.graph, card=card, note=note), source, xml, weights)
 
 

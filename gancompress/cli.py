@@ -82,12 +82,20 @@ def import_teacher(
     part: Annotated[
         str | None, typer.Option(metavar="KEY", help="Which network, where FILE holds several.")
     ] = None,
+    check: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="IN OUT", help="An input and the program's own answer to it, as "
+                     "pictures or .npy: refused if the imported generator gives another."),
+    ] = None,
+    dry_run: DryRun = False,
     redo: Redo = False,
-) -> None:
+) -> None:  # fmt: skip
     """Take a generator that another program has trained as the teacher; runs no code from FILE."""
     with exit_codes():
         read = load_recipe(recipe, overrides or [])
-        importing.import_teacher(read, file, layout, typer.echo, part=part, redo=redo)
+        importing.import_teacher(
+            read, file, layout, typer.echo, part=part, pair=check, redo=redo, is_dry=dry_run
+        )
 
 
 @app.command("train-supernet", epilog="Example: gancompress train-supernet quickstart")

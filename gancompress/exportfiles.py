@@ -126,7 +126,7 @@ def file_rows(
     """A row for every file, and the teacher's time in torch, which was taken in turn with theirs.
 
     own: the figures of the generator in torch, which float32 files share. Files that compute in
-    less are judged on the same images.
+    less are judged on the same images, as the device computes them that they are meant for.
     """
     options = assemble.family_of(recipe).options
     models = {one.name: load_exported(one.name, one.path, options) for one in exported}
@@ -136,8 +136,10 @@ def file_rows(
     shared = tuple(Figure(f.label, f.value, f.images) for f in own)
     for one in exported:
         model, figures, loss = models[one.name], shared, {}
-        if not FORMATS[one.name].is_float32:
-            scored = judge.score(partial(_answer, model))
+        entry = FORMATS[one.name]
+        if not entry.is_float32:
+            judged = model if entry.as_meant is None else entry.as_meant(one.path)
+            scored = judge.score(partial(_answer, judged))
             figures = tuple(Figure(f.label, f.value, f.n) for f in scored.values())
             base = {f.label: f.value for f in own}
             loss = {f.label: f.value / base[f.label] - 1 for f in figures if base.get(f.label)}

@@ -72,8 +72,8 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
     for one in exported:
         note = f" ({one.note})" if one.note else ""
         say(
-            f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g}, "
-            f"{one.seconds:.1f} s{note}"
+            f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g} "
+            f"computed in {one.precision}, {one.seconds:.1f} s{note}"
         )
     nets = {"teacher": (teacher, teacher_arch(recipe, run)), **plain}
     written = {next(iter(plain)): one.path for one in exported if one.name == "onnx"}

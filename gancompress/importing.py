@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from torch import Tensor, nn
+
 from gancompress import assemble
+from gancompress.arch import Arch
 from gancompress.checkpoint import file_hash, save_tensors
 from gancompress.errors import CheckpointError, RecipeError, RunError
 from gancompress.foreign import LAYOUTS, Imported, read_tensors
+from gancompress.importcheck import Pair, check
 from gancompress.recipe import Recipe, stage_sections
 from gancompress.recipefile import resolved_yaml
 from gancompress.runs import Run
@@ -28,15 +32,19 @@ def import_teacher(
     say: Callable[[str], None],
     *,
     part: str | None = None,
+    pair: tuple[Path, Path] | None = None,
     redo: bool = False,
+    is_dry: bool = False,
 ) -> None:
     """Makes the run's teacher from the weights in `path`, which a program of LAYOUTS wrote.
 
     The widths and operators are the file's, whatever the recipe says of its teacher. Discriminators
     are not in such files: the artefact holds the generator alone. part: which network of several.
-    Raises: CheckpointError for a file that does not fit its layout, RecipeError for one that does
-    not fit the recipe, RunError where there is a teacher already and no redo. Nothing is written
-    then.
+    pair: an input and the program's own answer, which ours must give too; without it, what the file
+    does not tell is said. is_dry: nothing is written.
+    Raises: CheckpointError for a file that does not fit its layout or answers otherwise,
+    RecipeError for one that does not fit the recipe, DataError for a pair that cannot be compared,
+    RunError where there is a teacher already and no redo. Nothing is written then.
     """
     if layout not in LAYOUTS:
         raise CheckpointError(f"--from {layout}: not a layout; one of {', '.join(LAYOUTS)}")
@@ -45,7 +53,34 @@ def import_teacher(
     _check_fit(recipe, found, path)
     net = assemble.family_of(recipe).build(found.arch)
     unpack(net, found.tensors, str(path))
-    origin = {"file": path.name, "sha256": file_hash(path), "from": layout, "part": part}
+    origin: dict[str, object] = {"file": path.name, "sha256": file_hash(path)}
+    origin |= {"from": layout, "part": part}
+    if pair is not None:
+        origin["checked"] = _checked(recipe, net, found, Pair(*pair), say)
+    else:
+        say(f"{path}: not in the file, so assumed: {'; '.join(found.assumed)}. {_PROOF}")
+    if is_dry:
+        place = Run(recipe.run_dir).stage("teacher").path / MODEL
+        say(f"{resolved_yaml(recipe)}\nwould write {place}")
+        return
+    tensors = pack({assemble.task_of(recipe).target: net})
+    _keep(recipe, tensors, found.arch, origin, say, redo=redo)
+
+
+_PROOF = "--check IN OUT, an input and the program's own answer to it, would prove it"
+MODEL = "model.safetensors"
+
+
+def _keep(
+    recipe: Recipe,
+    tensors: Mapping[str, Tensor],
+    arch: Arch,
+    origin: Mapping[str, object],
+    say: Callable[[str], None],
+    *,
+    redo: bool,
+) -> None:
+    """Writes the teacher stage. Raises: RunError."""
     stage = (run := Run(recipe.run_dir)).stage("teacher")
     if redo and (aside := stage.set_aside()) is not None:
         say(f"teacher: earlier result kept as {aside}")
@@ -57,10 +92,19 @@ def import_teacher(
                 "run=DIR, or --redo to set it aside"
             )
         run.keep_recipe(resolved_yaml(recipe))
-        tensors = pack({assemble.task_of(recipe).target: net})
-        save_tensors(stage.path / "model.safetensors", tensors, {"arch": found.arch.to_json()})
-        stage.finish("model.safetensors", {"imported": origin})
+        save_tensors(stage.path / MODEL, tensors, {"arch": arch.to_json()})
+        stage.finish(MODEL, {"imported": dict(origin)})
         say(f"teacher: {stage.artefact()}")
+
+
+def _checked(
+    recipe: Recipe, net: nn.Module, found: Imported, pair: Pair, say: Callable[[str], None]
+) -> dict[str, object]:
+    """The record of a check. Raises: CheckpointError, DataError."""
+    multiple = assemble.family_of(recipe).multiple(found.arch)
+    held = check(net.eval(), pair, found, multiple)
+    say(f"{pair.answer}: given, to {held} ({held.allowed:g} is allowed)")
+    return {"input": pair.input.name, "answer": pair.answer.name, "difference": str(held)}
 
 
 def _check_fit(recipe: Recipe, found: Imported, path: Path) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 Norm = Callable[[int], nn.Module]
+Pad = Callable[[int], nn.Module]
 
 WIDTHS = (8,) * 8
 
@@ -58,17 +59,23 @@ def cyclegan_resnet(
     norm: Norm = nn.InstanceNorm2d,
     separable: bool = False,
     channels: tuple[int, int] = (3, 3),
+    pads: tuple[Pad, Pad] = (nn.ReflectionPad2d, nn.ReflectionPad2d),
+    bias: bool | None = None,
 ) -> nn.Module:
-    """The ResNet of CycleGAN and pix2pix; `widths` are slot by slot, as GAN Compression's."""
+    """The ResNet of CycleGAN and pix2pix; `widths` are slot by slot, as GAN Compression's.
+
+    pads: of the ends and of the blocks. bias: of the convolutions before norms; None: as published.
+    """
     c0, c1, trunk = widths[0], 2 * widths[1], 4 * widths[2]
-    bias = isinstance(norm(1), nn.InstanceNorm2d)
+    bias = isinstance(norm(1), nn.InstanceNorm2d) if bias is None else bias
+    end, inside = pads
 
     def conv(a: int, b: int) -> nn.Module:
         return Separable(a, b) if separable else nn.Conv2d(a, b, 3, bias=bias)
 
     def block(inner: int) -> nn.Module:
-        first = [nn.ReflectionPad2d(1), conv(trunk, inner), norm(inner), nn.ReLU()]
-        second = [nn.ReflectionPad2d(1), conv(inner, trunk), norm(trunk)]
+        first = [inside(1), conv(trunk, inner), norm(inner), nn.ReLU()]
+        second = [inside(1), conv(inner, trunk), norm(trunk)]
         return Residual("conv_block", [*first, *([nn.Dropout(0.5)] if dropout else []), *second])
 
     def down(a: int, b: int) -> list[nn.Module]:
@@ -77,10 +84,10 @@ def cyclegan_resnet(
     def up(a: int, b: int) -> list[nn.Module]:
         return [nn.ConvTranspose2d(a, b, 3, 2, 1, 1, bias=bias), norm(b), nn.ReLU()]
 
-    first = [nn.ReflectionPad2d(3), nn.Conv2d(channels[0], c0, 7, bias=bias), norm(c0), nn.ReLU()]
+    first = [end(3), nn.Conv2d(channels[0], c0, 7, bias=bias), norm(c0), nn.ReLU()]
     body = [block(4 * widths[3 + 3 * i // blocks]) for i in range(blocks)]
     ups = [*up(trunk, 2 * widths[6]), *up(2 * widths[6], widths[7])]
-    last = [nn.ReflectionPad2d(3), nn.Conv2d(widths[7], channels[1], 7), nn.Tanh()]
+    last = [end(3), nn.Conv2d(widths[7], channels[1], 7), nn.Tanh()]
     return Whole("model", [*first, *down(c0, c1), *down(c1, trunk), *body, *ups, *last])
 
 

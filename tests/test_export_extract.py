@@ -9,7 +9,7 @@ from torch import nn
 from gancompress.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import extract
-from gancompress.export.card import Card, Source, Written
+from gancompress.export.card import Card, Model, Source, Written
 from gancompress.export.extract import staging, write_all
 from gancompress.export.formats import FORMATS, Format
 from gancompress.export.verify import difference, verify
@@ -149,11 +149,13 @@ def test_claim_to_take_other_sizes_is_proven_on_one(tmp_path, monkeypatch):
         sizes.append(tuple(x.shape[2:]))
         return x if x.shape[2] == 16 else 2 * x
 
-    monkeypatch.setitem(FORMATS, "stub", stub(only_trained_size, is_static=False))
+    card = Card({}, 3, 3, (16, 16), 4)
+    model = Model(only_trained_size, Arch.of("own", {}), card, "stub")
+    monkeypatch.setitem(FORMATS, "stub", stub(model, is_static=False))
     with pytest.raises(ExportError, match="differs from the supernet's own output"):
         export(tmp_path / "export", net(), formats=("stub",), reference=lambda x: x)
     assert sizes == [(16, 16), (20, 24)]
-    monkeypatch.setitem(FORMATS, "stub", stub(only_trained_size, is_static=True))
+    monkeypatch.setitem(FORMATS, "stub", stub(model, is_static=True))
     export(tmp_path / "export", net(), formats=("stub",), reference=lambda x: x)
 
 

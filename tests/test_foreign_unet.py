@@ -49,9 +49,10 @@ def published(
     norm: type[nn.Module] = nn.BatchNorm2d,
     channels: tuple[int, int] = (3, 3),
     dropout: bool = False,
+    bias: bool | None = None,
 ) -> Whole:
     """A U-Net as pix2pix writes it; `downs` and `ups` are channels, the ups' from the innermost."""
-    bias, last = norm is not nn.BatchNorm2d, len(downs) - 1
+    bias, last = norm is not nn.BatchNorm2d if bias is None else bias, len(downs) - 1
     block: Block | None = None
     for i in reversed(range(last + 1)):
         given = downs[i - 1] if i else channels[0]

@@ -18,7 +18,6 @@ from gancompress.metrics.msssim import (
     circle,
     mean_similarity,
     similarities,
-    window_of,
 )
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, section 3.2
@@ -51,11 +50,6 @@ def plain(one: np.ndarray, other: np.ndarray) -> float:
             for x in (one, other)
         )
     return math.prod(max(f, 0) ** w for f, w in zip(factors, WEIGHTS, strict=True))
-
-
-def test_window_is_eleven_or_what_the_scale_holds() -> None:
-    assert [window_of(s, s) for s in (176, 11, 10, 4, 1)] == [11, 11, 10, 4, 1]
-    assert window_of(300, 8) == window_of(8, 300) == 8
 
 
 def test_smaller_images_are_refused() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +20,8 @@ class Imported:
     `FAMILIES[family](**options).build(arch)` is its network and `tensors` are all of that
     network's, by our names. options: those alone that the file decides, in_channels and
     out_channels among them where the family has such. found: a sentence for the user, no stop.
+    assumed: what the file does not tell, and other networks whose files look the same, for the
+    user. unused: statistics of instance norms that the file has, by our names.
     """
 
     family: str
@@ -27,6 +29,8 @@ class Imported:
     arch: Arch
     tensors: dict[str, Tensor]
     found: str
+    assumed: tuple[str, ...]
+    unused: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Layout(Protocol):
@@ -40,10 +44,18 @@ class Layout(Protocol):
         """
 
 
+RANGE = "images from -1 to 1, tanh at the end"
+DROPOUT = "dropout off"
+RUNNING = (
+    "batch norm by its running statistics, as in evaluation mode (by each batch's own, as in "
+    "pix2pix's test without --eval, would look the same)"
+)
+
+
 class Keys:
     """The tensors of a file of another project, taken one by one; refuses by key what is amiss.
 
-    tensors: what became ours so far, by our names.
+    tensors: what became ours so far, by our names. unused: statistics that have no effect.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], where: str, kind: str) -> None:
@@ -52,6 +64,7 @@ class Keys:
         self._first = next(iter(tensors), "nothing")
         self._where, self._kind = where, kind
         self.tensors: dict[str, Tensor] = {}
+        self.unused: dict[str, Tensor] = {}
 
     def __contains__(self, key: str) -> bool:
         """Whether `key` is there and not taken yet."""
@@ -101,10 +114,33 @@ class Keys:
         kept = self.take(key, ()) if key in self else torch.tensor(0)
         self.tensors[f"{ours}.num_batches_tracked"] = kept
 
-    def drop(self, *keys: str) -> None:
-        """Forgets tensors that have no effect, where they are there."""
-        for key in keys:
-            self._left.pop(key, None)
+    def set_aside_statistics(self, ours: str, theirs: str) -> None:
+        """Takes the running statistics of an instance norm as unused ones, where they are there.
+
+        Some versions of torch keep them always, others where `track_running_stats` is set; the
+        published programs answer in training mode, where they have no effect.
+        """
+        self._left.pop(f"{theirs}.num_batches_tracked", None)
+        for name in ("running_mean", "running_var"):
+            if f"{theirs}.{name}" in self._left:
+                self.unused[f"{ours}.{name}"] = self._left.pop(f"{theirs}.{name}")
+
+    def instance_assumed(self, *, is_affine: bool = False) -> str:
+        """What a file does not tell of its instance norms; is_affine: they have weights."""
+        own = "instance norm by each image's own statistics"
+        if self.unused:
+            return (
+                f"{own}, as in training mode, though the file has running ones "
+                "(track_running_stats, used in evaluation mode)"
+            )
+        return own if is_affine else f"{own} (no norm would look the same)"
+
+    def refused(self, what: str) -> CheckpointError:
+        """The refusal of a network that is not read."""
+        return CheckpointError(
+            f"{self._where}: {what}; {self._kind} has no such form here, so bring the network as a "
+            "generator of your own"
+        )
 
     def misfit(self, key: str, found: Tensor, allowed: str) -> CheckpointError:
         """The refusal of a tensor's shape."""

@@ -9,11 +9,17 @@ from torch import Tensor
 
 from gancompress.arch import Value
 from gancompress.errors import CheckpointError
-from gancompress.foreign.layout import Imported, Keys
+from gancompress.foreign.layout import RANGE, Imported, Keys
 from gancompress.nets.munit import Munit, group_of
 
 KIND = "a MUNIT generator"
 CONTENT = "enc_content.model"
+_ASSUMED = (
+    "reflection padding (zeros or replicated edges would look the same)",
+    "instance norm in the encoder by each image's own statistics (no norm would look the same)",
+    "ReLU",
+    RANGE,
+)
 # What of a pair of domains has no part in the way from the one to the other.
 _UNUSED = {"": ("enc_style.",), "from.": ("enc_style.", "dec.", "mlp."),
            "to.": ("enc_style.", "enc_content.")}  # fmt: skip
@@ -72,7 +78,7 @@ def _read(keys: Keys) -> Imported:
         f"{KIND}: {image_channels} to {out_channels} channels, style of {style} numbers, twice "
         f"{reader.blocks} {' and '.join(ops)} residual blocks, widths {arch.compact}"
     )
-    return Imported(family.name, options, arch, reader.keys.tensors, found)
+    return Imported(family.name, options, arch, reader.keys.tensors, found, _ASSUMED)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from gancompress.arch import Value
-from gancompress.foreign.layout import Imported, Keys
+from gancompress.foreign.layout import DROPOUT, RANGE, RUNNING, Imported, Keys
 from gancompress.nets import FAMILIES
 from gancompress.nets.resnet import group_of
 
@@ -47,6 +47,7 @@ def read_sequential(tensors: Mapping[str, Tensor], where: str, form: Form) -> Im
     """The generator in `tensors`; see `Layout`. Raises: CheckpointError."""
     keys, root, at = Keys(tensors, where, form.kind), form.root, form.pads
     is_batch = form.norm == "instance" and f"{root}.{at + 1}.weight" in keys
+    _check_form(keys, form, is_batch)
     reader = _Reader(form, keys, "batch" if is_batch else form.norm)
     ends, kernel = (7, 7), (form.kernel, form.kernel)
     stem = reader.stage("stem", f"{root}.{at}", (None, None, *ends), 1)
@@ -65,6 +66,19 @@ def read_sequential(tensors: Mapping[str, Tensor], where: str, form: Form) -> Im
     head = reader.keys.conv("head", place, (None, up.shape[1], *ends), bias=form.biases)
     keys.finish()
     return reader.imported(stem.shape[1], head.shape[0], blocks)
+
+
+def _check_form(keys: Keys, form: Form, is_batch: bool) -> None:
+    """Raises: CheckpointError for what a file tells by keys that are elsewhere, or nowhere."""
+    root, at = form.root, form.pads
+    is_bare = f"{root}.{at}.weight" in keys and f"{root}.{at}.bias" not in keys
+    if form.norm == "instance" and is_bare and not is_batch:
+        raise keys.refused(f"{root}.{at} has neither a bias nor a norm behind it (norm none)")
+    if form.pads and keys.has_any(f"{root}.{at + 9}.{form.inner}.0."):
+        raise keys.refused(
+            f"{root}.{at + 9}.{form.inner} begins with a convolution, without a layer that pads "
+            "(zero padding in its blocks)"
+        )
 
 
 @dataclass
@@ -121,7 +135,7 @@ class _Reader:
     def _separable(self, ours: str, theirs: str, a: int, b: int | None) -> Tensor:
         """Takes a depthwise convolution, an instance norm and a pointwise one; the last weight."""
         self.keys.conv(f"{ours}.depthwise", f"{theirs}.conv.0", (a, 1, 3, 3), bias=True)
-        self._drop_statistics(f"{theirs}.conv.1")
+        self.keys.set_aside_statistics(f"{ours}.norm", f"{theirs}.conv.1")
         return self.keys.conv(f"{ours}.pointwise", f"{theirs}.conv.2", (b, a, 1, 1), bias=True)
 
     def _normed(self, ours: str, theirs: str, channels: int, behind: str = "") -> None:
@@ -129,7 +143,7 @@ class _Reader:
         for name in _NORMS[self.norm]:
             self.keys.tensors[f"{ours}.{name}"] = self.keys.take(f"{theirs}.{name}", (channels,))
         if self.norm != "batch":
-            self._drop_statistics(theirs)
+            self.keys.set_aside_statistics(ours, theirs)
             return
         self.keys.counter(ours, theirs)
         # Separable convolutions have biases before a batch norm too, where ours have none: the
@@ -140,9 +154,16 @@ class _Reader:
             mean = self.keys.tensors[f"{ours}.running_mean"]
             self.keys.tensors[f"{ours}.running_mean"] = mean - bias
 
-    def _drop_statistics(self, norm: str) -> None:
-        """Statistics of an instance norm: kept by some versions of torch, used by no program."""
-        self.keys.drop(*(f"{norm}.{n}" for n in (*_NORMS["batch"][2:], _COUNTER)))
+    def _assumed(self) -> tuple[str, ...]:
+        """What the file does not tell."""
+        padding = (
+            "reflection padding (replicated edges would look the same)"
+            if self.form.pads
+            else "zero padding (other kinds would look the same)"
+        )
+        is_affine = self.norm == "affine"
+        norm = RUNNING if self.norm == "batch" else self.keys.instance_assumed(is_affine=is_affine)
+        return (padding, norm, DROPOUT, RANGE)
 
     def imported(self, in_channels: int, out_channels: int, blocks: int) -> Imported:
         """What was read, once all of it is."""
@@ -156,4 +177,7 @@ class _Reader:
             f"{form.kind}: {in_channels} to {out_channels} channels, {blocks} "
             f"{' and '.join(ops)} residual blocks, {self.norm} norm, widths {arch.compact}"
         )
-        return Imported(form.family, options, arch, self.keys.tensors, found)
+        keys = self.keys
+        return Imported(
+            form.family, options, arch, keys.tensors, found, self._assumed(), keys.unused
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from gancompress.arch import Value
-from gancompress.foreign.layout import Imported, Keys
+from gancompress.foreign.layout import RUNNING, Imported, Keys
 from gancompress.nets.spade import TRUNK, UNITS, UPS, Spade
 
 _KIND = "a SPADE generator"
@@ -42,7 +42,19 @@ def spade(tensors: Mapping[str, Tensor], where: str) -> Imported:
         f"{_KIND}: {family.in_channels} to {family.out_channels} channels, "
         f"{' and '.join(ops)} norms, widths {arch.compact}"
     )
-    return Imported(family.name, options, arch, reader.keys.tensors, found)
+    return Imported(family.name, options, arch, reader.keys.tensors, found, _assumed(ops))
+
+
+def _assumed(ops: list[str]) -> tuple[str, ...]:
+    """What a file does not tell; the fourth is the recipe's to say."""
+    inner = "an instance norm within separable convolutions (none would look the same)"
+    return (
+        "zero padding (other kinds would look the same)",
+        RUNNING,
+        *([inner] if "separable" in ops else []),
+        "the smallest map doubled as often as family.upsamplings says (5 or 6)",
+        "planes of labels, and an answer from -1 to 1 with tanh at the end",
+    )
 
 
 @dataclass

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from gancompress.arch import Value
-from gancompress.foreign.layout import Imported, Keys
+from gancompress.foreign.layout import DROPOUT, RANGE, RUNNING, Imported, Keys
 from gancompress.nets.unet import UNet
 
 KIND = "a pix2pix U-Net"
 ROOT = "model.model"  # of the outermost block; of no ResNet's
 _STATISTICS = ("running_mean", "running_var")
-_COUNTER = "num_batches_tracked"
 
 
 def unet(tensors: Mapping[str, Tensor], where: str) -> Imported:
@@ -31,6 +30,8 @@ def unet(tensors: Mapping[str, Tensor], where: str) -> Imported:
         blocks.append(f"{blocks[-1]}.3.model")
     innermost = f"{blocks[-1]}.4.weight"  # of the norm, the only one that all have
     family = UNet(levels=len(blocks), norm="batch" if innermost in keys else "instance")
+    if family.norm != "batch" and f"{ROOT}.0.weight" in keys and f"{ROOT}.0.bias" not in keys:
+        raise keys.refused(f"{ROOT}.0 has no bias, and no norm is in the file (norm none)")
     reader = _Reader(keys, family, blocks)
     in_channels = reader.downs()
     out_channels = reader.ups()
@@ -42,7 +43,10 @@ def unet(tensors: Mapping[str, Tensor], where: str) -> Imported:
         f"{family.norm} norm, widths {arch.compact}"
     )
     options = {**channels, "levels": family.levels, "norm": family.norm}
-    return Imported(family.name, options, arch, keys.tensors, found)
+    norm = RUNNING if family.norm == "batch" else keys.instance_assumed()
+    padding = "zero padding (other kinds would look the same)"
+    assumed = (padding, norm, f"{DROPOUT} (it leaves no trace in a file)", RANGE)
+    return Imported(family.name, options, arch, keys.tensors, found, assumed, keys.unused)
 
 
 @dataclass
@@ -102,9 +106,8 @@ class _Reader:
             self.keys.tensors[f"{ours}.bias"] = self.keys.take(f"{theirs}.bias", (channels,))
 
     def _norm(self, ours: str, theirs: str, channels: int) -> None:
-        steps = f"{theirs}.{_COUNTER}"
-        if self.family.norm != "batch":  # its statistics, if the file has any, are not used
-            self.keys.drop(steps, *(f"{theirs}.{name}" for name in _STATISTICS))
+        if self.family.norm != "batch":
+            self.keys.set_aside_statistics(ours, theirs)
             return
         for name in ("weight", "bias", *_STATISTICS):
             self.keys.tensors[f"{ours}.{name}"] = self.keys.take(f"{theirs}.{name}", (channels,))

@@ -17,21 +17,11 @@ from torch.nn import functional as F
 
 from gancompress.errors import MetricError
 from gancompress.metrics.realside import REAL_IMAGES, ByteImages, Details, RealImages, real_bytes
+from gancompress.ssim import ssim_terms
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of five scales (Wang et al. 2003, sect. 3.2)
 SCALES = len(WEIGHTS)
-WINDOW, SIGMA = 11, 1.5
-_C1, _C2 = 0.01**2, 0.03**2  # of values from 0 to 1 (Wang et al. 2004, section III-C)
 _PAIRS = 64  # compared at once
-
-
-def window_of(height: int, width: int) -> int:
-    """Pixels of the Gaussian window's side at a scale of that size: 11, or what there is.
-
-    Each scale by itself, as in the papers' program: of images below 176 pixels (11 times 2^4) it
-    shrinks at the coarser scales, and sigma with it.
-    """
-    return min(WINDOW, height, width)
 
 
 def circle(n: int, seed: int) -> Tensor:
@@ -46,7 +36,7 @@ def circle(n: int, seed: int) -> Tensor:
 def similarities(images: Tensor, pairs: Tensor) -> Tensor:
     """MS-SSIM (P,), 0 to 1 (equal), of pairs (P, 2) of images (n, C, H, W), uint8.
 
-    Wang et al. 2003, eq. 7: contrast and structure at every scale, lightness at the last, each the
+    Wang et al. 2003, eq. 7: contrast and structure at every scale, luminance at the last, each the
     mean over places and channels and at least 0. Only whole windows count, nothing is padded.
     Raises: MetricError for images of less than 16 pixels, of which nothing is left at the last.
     """
@@ -63,30 +53,11 @@ def similarities(images: Tensor, pairs: Tensor) -> Tensor:
         for scale, weight in enumerate(WEIGHTS):
             if scale:
                 one, other = (F.avg_pool2d(x, 2) for x in (one, other))
-            light, contrast = _compared(one, other)
-            factor = contrast if scale < SCALES - 1 else light * contrast
+            luminance, contrast = ssim_terms(one, other)
+            factor = contrast if scale < SCALES - 1 else luminance * contrast
             product *= factor.mean((1, 2, 3)).clamp_min(0) ** weight
         found.append(product)
     return torch.cat(found)
-
-
-def _compared(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Lightness, and contrast times structure, of every whole window (Wang et al. 2004, eq. 6)."""
-    side = window_of(one.shape[2], one.shape[3])
-    sigma = SIGMA * side / WINDOW
-    places = torch.arange(side, dtype=one.dtype) - (side - 1) / 2
-    taps = torch.softmax(-places.square() / (2 * sigma**2), 0)
-
-    def mean(x: Tensor) -> Tensor:
-        rows = x.flatten(0, 1)[:, None]  # (P * C, 1, H, W): every channel by itself
-        found = F.conv2d(F.conv2d(rows, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
-        return found[:, 0].unflatten(0, x.shape[:2])
-
-    x, y = mean(one), mean(other)
-    spread = mean(one.square()) - x.square() + mean(other.square()) - y.square()
-    both = mean(one * other) - x * y
-    light = (2 * x * y + _C1) / (x.square() + y.square() + _C1)
-    return light, (2 * both + _C2) / (spread + _C2)
 
 
 def mean_similarity(images: Tensor, seed: int = 0) -> float:

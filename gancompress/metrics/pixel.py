@@ -13,7 +13,9 @@ from gancompress.errors import MetricError
 from gancompress.metrics.features import levels_of
 from gancompress.metrics.msssim import similarities
 from gancompress.metrics.realside import NO_DETAILS, Details, RealImages
+from gancompress.ssim import WINDOW, ssim
 
+_RANGE = 2.0  # from -1 to 1
 _PSNR_CEILING = 100.0  # dB, of equal images: their ratio is infinite
 
 
@@ -69,31 +71,21 @@ class PSNR(OfTargets):
     label = "PSNR"
 
     def compared(self, images: Tensor, targets: Tensor) -> Tensor:
-        # Takes seconds to import: not before someone asks for this figure.
-        from torchmetrics.functional.image import peak_signal_noise_ratio
-
-        figures = peak_signal_noise_ratio(
-            images, targets, data_range=2.0, reduction="none", dim=(1, 2, 3)
-        )
-        return torch.as_tensor(figures).clamp(max=_PSNR_CEILING)
+        errors = (images - targets).square_().mean((1, 2, 3))  # (N,)
+        return (10 * torch.log10(_RANGE**2 / errors)).clamp_(max=_PSNR_CEILING)
 
 
 class SSIM(OfTargets):
-    """Structural similarity, -1 to 1 (equal), the mean over images; Gaussian window, sigma 1.5."""
+    """Structural similarity, -1 to 1 (equal), the mean over images; see `gancompress.ssim`."""
 
     name: ClassVar[str] = "ssim"
     label = "SSIM"
 
     def compared(self, images: Tensor, targets: Tensor) -> Tensor:
-        from torchmetrics.functional.image import structural_similarity_index_measure
-
         height, width = images.shape[-2:]
-        if min(height, width) < 11:  # the window's size
+        if min(height, width) < WINDOW:
             raise MetricError(f"metric ssim: images of {height}x{width}; at least 11x11 is needed")
-        figures = structural_similarity_index_measure(
-            images, targets, data_range=2.0, reduction="none"
-        )
-        return torch.as_tensor(figures).reshape(-1)
+        return ssim(images, targets)
 
 
 class MultiscaleSSIM(OfTargets):
