@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from gancompress.applyinputs import Inputs, Prepared, Wishes
 from gancompress.checkpoint import write_bytes
-from gancompress.data.images import SUFFIXES
+from gancompress.data.formats import SUFFIXES
 from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Model
 from gancompress.export.planes import check_takes_pictures

@@ -46,6 +46,11 @@ Instances = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="For label maps: images of instances, same names."),
 ]  # fmt: skip
+MaxValue = Annotated[
+    float | None,
+    typer.Option(metavar="VALUE", min=1e-9, help="The value that is white in files of more than 8 "
+                 "bits. Default: as in training."),
+]  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -77,6 +82,7 @@ def apply(
     colours: Colours = None,
     unknown: Unknown = None,
     instances: Instances = None,
+    max_value: MaxValue = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
     file: OwnCode = None,
     redo: Annotated[bool, typer.Option("--redo", help="Write what is there already anew.")] = False,
@@ -87,7 +93,7 @@ def apply(
         sides = None if size is None else size_of(size)
         if threads:
             torch.set_num_threads(threads)
-        wishes = Wishes(sides, tuple(domain or ()), seed, colours, unknown, instances)
+        wishes = Wishes(sides, tuple(domain or ()), seed, colours, unknown, instances, max_value)
         applying.apply(
             open_model(place_of(model), file),
             images,

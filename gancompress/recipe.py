@@ -243,6 +243,8 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     for name in ("segmentation", "classifier", "also"):  # candidates are not judged by them
         if stage != "export" or not plain["metrics"][name]:
             del plain["metrics"][name]
+    if plain["data"].get("max_value", ...) is None:  # runs from before it was there go on
+        del plain["data"]["max_value"]
     if stage != "export":
         del plain["metrics"]["resamples"]  # theirs come without intervals
     return {name: plain[name] for name in names}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -102,6 +102,11 @@ class FilesSection(DataSection):
     test_fraction: Share = Field(0.1, description="share split off where no folder test/ is")
     split_seed: Integer = Field(0, ge=0, description="another one makes another seeded split")
     cache_mb: Integer = Field(2000, ge=0, description="megabytes of decoded images kept")
+    max_value: Annotated[Real, Field(gt=0)] | None = Field(
+        None,
+        description="the value that is white in files of more than 8 bits: 4095 for 12 bits in "
+        "16-bit files; default: 65535, and files that are dark then are refused",
+    )
 
     def problems(self) -> list[str]:
         total = self.search_fraction + self.test_fraction
