@@ -16,6 +16,7 @@ from gancompress.cost import CostModel
 from gancompress.data import DATASETS, Dataset
 from gancompress.data.batches import step_loader
 from gancompress.data.latent import Latent
+from gancompress.data.origin import FromFiles, Origin
 from gancompress.data.styled import Styled
 from gancompress.distributed import current, own_device
 from gancompress.errors import ArchError, RecipeError
@@ -63,15 +64,24 @@ def task_of(recipe: Recipe) -> ConditionalTask:
 
 def dataset_of(recipe: Recipe) -> Dataset:
     """The recipe's images, opened. Raises: DataError."""
-    open_data = _world_opened if isinstance(recipe.data, WorldSection) else _opened
-    dataset = open_data(recipe.data.name, **recipe.data.model_dump(exclude={"name"}))
+    dataset: Dataset = _files_of(recipe)
     if latent := recipe.family.latent_size:
         return Latent(dataset, latent)
     planes = recipe.family.style_planes
     return Styled(dataset, planes) if planes else dataset
 
 
-def _opened(name: str, **settings: Any) -> Dataset:
+def origin_of(recipe: Recipe) -> Origin:
+    """The files that the recipe's images come from. Raises: DataError."""
+    return _files_of(recipe).origin
+
+
+def _files_of(recipe: Recipe) -> FromFiles:
+    open_data = _world_opened if isinstance(recipe.data, WorldSection) else _opened
+    return open_data(recipe.data.name, **recipe.data.model_dump(exclude={"name"}))
+
+
+def _opened(name: str, **settings: Any) -> FromFiles:
     return DATASETS[name](**settings)
 
 

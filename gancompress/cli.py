@@ -253,7 +253,8 @@ def evaluate(
                 names += f" by {', '.join(describe.metric_names(metrics, read))}"
             typer.echo(f"{resolved_yaml(read)}\nwould judge {names} on split {split}")
             return
-        rows = describe.evaluate(read, arch or [], split, metrics)
+        say = partial(typer.echo, err=as_json)
+        rows = describe.evaluate(read, arch or [], split, metrics, say)
         text = json.dumps(describe.rows_json(rows), indent=2) if as_json else describe.tables(rows)
         typer.echo(text)
 

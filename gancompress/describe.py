@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,6 +24,7 @@ from gancompress.artefacts import (
 from gancompress.cost import Cost, network_cost
 from gancompress.data import DATASETS
 from gancompress.data.dataset import SPLITS
+from gancompress.data.origin import summary
 from gancompress.discriminatornames import NAMES
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES
@@ -164,11 +165,15 @@ def metric_names(text: str, recipe: Recipe) -> list[str]:
 
 
 def evaluate(
-    recipe: Recipe, arch_texts: Sequence[str], split: str, metrics: str | None = None
+    recipe: Recipe,
+    arch_texts: Sequence[str],
+    split: str,
+    metrics: str | None = None,
+    say: Callable[[str], None] = print,
 ) -> list[Row]:
     """A row for each named generator; with none, for the teacher and the search's winners.
 
-    metrics: see `metric_names`; None for those of the final table.
+    metrics: see `metric_names`; None for those of the final table. Says which images there are.
     Raises: RecipeError for an unknown split, MetricError for an unknown metric; RunError if a stage
         is not finished.
     """
@@ -188,6 +193,7 @@ def evaluate(
         nets |= {name: (subnets.plain(arch), arch) for name, arch in wanted.items()}
     elif not arch_texts and run.stage("search").is_finished():
         nets |= chosen_nets(winners_of(run), run, Subnets(recipe, run))
+    say(summary(recipe.data.name, assemble.origin_of(recipe)))
     images = recipe.metrics.images
     judge = evaluator_of(recipe, known[split], run, images, final=True, metrics=names)
     example = assemble.dataset_of(recipe).batch(known[split], [0], None)["input"]

@@ -12,6 +12,7 @@ from gancompress import assemble, distributed
 from gancompress.artefacts import load_teacher, stage_of
 from gancompress.budgets import check_budgets
 from gancompress.checkpoint import save_tensors
+from gancompress.data.origin import summary
 from gancompress.distill.supernet import Distilling, train_supernet
 from gancompress.distill.teacher import train_teacher
 from gancompress.exporting import export_stage
@@ -40,7 +41,9 @@ def run_stages(
     run, shared = Run(recipe.run_dir), _shared(names)
     with distributed.processes(assemble.device_of(recipe)) as ours:
         distributed.together(lambda: preflight(recipe, names, redo=redo))
-        todo = [name for name in shared if not stage_of(recipe, run, name).is_finished()]
+        if ours.is_writer and _unfinished(recipe, run, names, redo=redo):
+            say(summary(recipe.data.name, assemble.origin_of(recipe)))
+        todo = _unfinished(recipe, run, shared)
         if todo and ours.is_writer and (warning := assemble.slow_precision(recipe)):
             say(warning)
         for name in shared:
@@ -58,6 +61,11 @@ def stages_of(recipe: Recipe) -> tuple[str, ...]:
 def _shared(names: Sequence[str]) -> list[str]:
     """The stages that several processes do together: those before the first that one does alone."""
     return list(takewhile(lambda name: name in TRAINED, names))
+
+
+def _unfinished(recipe: Recipe, run: Run, names: Sequence[str], *, redo: bool = False) -> list[str]:
+    """The stages that are to be worked on."""
+    return [name for name in names if redo or not stage_of(recipe, run, name).is_finished()]
 
 
 def _say_nothing(text: str) -> None:
@@ -109,7 +117,7 @@ def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> N
     run = Run(recipe.run_dir)
     if "finetune" in stages:
         check_finetune(recipe)
-    todo = [name for name in stages if redo or not stage_of(recipe, run, name).is_finished()]
+    todo = _unfinished(recipe, run, stages, redo=redo)
     if not todo:
         return
     assemble.device_of(recipe)
