@@ -87,7 +87,7 @@ def left_out(roots: Iterable[Path], files: Iterable[Path]) -> str:
     """What the folders hold beside `files`, as `8 .txt files, 1 folder ("old")`; else empty."""
     used = set(files)
     parents = {parent for path in used for parent in path.parents}
-    endings: Counter[str] = Counter()
+    files_left: list[Path] = []
     folders: list[str] = []
 
     def look(folder: Path, root: Path) -> None:
@@ -95,7 +95,7 @@ def left_out(roots: Iterable[Path], files: Iterable[Path]) -> str:
             if path.name[0] == "." or path in used:
                 continue
             if not path.is_dir():
-                endings[path.suffix.lower()] += 1
+                files_left.append(path)
             elif path in parents:
                 look(path, root)
             else:
@@ -104,7 +104,7 @@ def left_out(roots: Iterable[Path], files: Iterable[Path]) -> str:
     for root in dict.fromkeys(roots):
         if not any(root != other and root.is_relative_to(other) for other in roots):
             look(root, root)
-    told = [_counted(count, ending or "nameless") for ending, count in sorted(endings.items())]
+    told = [by_ending(files_left)] if files_left else []
     if folders:
         names = ", ".join(f'"{name}"' for name in folders[:_NAMED])
         more = ", …" if len(folders) > _NAMED else ""
@@ -112,10 +112,13 @@ def left_out(roots: Iterable[Path], files: Iterable[Path]) -> str:
     return ", ".join(told)
 
 
-def _counted(count: int, ending: str) -> str:
-    if ending == "nameless":
-        return f"{_plural(count, 'file')} without ending"
-    return f"{count} {ending} {'file' if count == 1 else 'files'}"
+def by_ending(files: Iterable[Path]) -> str:
+    """Files counted by the ending of their names: `2 .json files, 1 .txt file`."""
+    counts = sorted(Counter(path.suffix.lower() for path in files).items())
+    return ", ".join(
+        _plural(count, f"{ending} file") if ending else f"{_plural(count, 'file')} without ending"
+        for ending, count in counts
+    )
 
 
 def _plural(count: int, noun: str) -> str:
