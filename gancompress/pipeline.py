@@ -22,6 +22,7 @@ from gancompress.recipe import Recipe, stage_sections
 from gancompress.recipefile import resolved_yaml
 from gancompress.runs import Run, StageDir
 from gancompress.searching import check_search, search_stage
+from gancompress.sources import files_of, origin_of
 from gancompress.supernet import Supernet
 from gancompress.weights import pack
 
@@ -42,7 +43,7 @@ def run_stages(
     with distributed.processes(assemble.device_of(recipe)) as ours:
         distributed.together(lambda: preflight(recipe, names, redo=redo))
         if ours.is_writer and _unfinished(recipe, run, names, redo=redo):
-            say(summary(recipe.data.name, assemble.origin_of(recipe)))
+            say(summary(recipe.data.name, origin_of(recipe)))
         todo = _unfinished(recipe, run, shared)
         if todo and ours.is_writer and (warning := assemble.slow_precision(recipe)):
             say(warning)
@@ -86,8 +87,13 @@ def run_stage(recipe: Recipe, name: str, say: Say = print, *, redo: bool = False
     def take_up() -> str:
         if redo and (aside := stage.set_aside()) is not None:
             say(f"{name}: earlier result kept as {aside}")
+        sections = stage_sections(recipe, name)
         return stage.begin(
-            stage_sections(recipe, name), parents_of(run, name), shared=name == "search"
+            sections,
+            parents_of(run, name),
+            shared=name == "search",
+            files=files_of(recipe, run, sections),
+            accepts=redo,
         )
 
     with stage:

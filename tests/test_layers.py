@@ -66,11 +66,14 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "metricslog",
         "runs",
         "stagetimes",
+        "contents",
+        "stagerecords",
         "weights",
     ),  # fmt: skip
     ("distill", "search", "export", "foreign"),
     (
         "assemble",
+        "sources",
         "artefacts",
         "budgets",
         "fronts",

@@ -1,0 +1,43 @@
+"""What a stage's stage.json must say, and how two recipes in such records differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+_ABSENT = object()
+_NAMED = 3  # differing keys named in a message; more are counted
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """The keys in which two plain values differ, `dotted.key (was …, now …)`; empty if in none."""
+    told = list(_differences(old, new))
+    more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+    return ", ".join(told[:_NAMED]) + more
+
+
+def is_record(record: object, kind: str) -> bool:
+    """Whether a stage.json says what a stage relies on."""
+    if not isinstance(record, dict) or record.get("kind") != kind:
+        return False
+    wanted: dict[str, type] = {"finished": bool, "sections": dict, "parents": dict}
+    if "contents" in record:
+        wanted["contents"] = dict
+    if record.get("finished"):
+        wanted |= {"artefact": str, "sha256": str, "extra": dict}
+    return all(isinstance(record.get(key), kind_) for key, kind_ in wanted.items())
+
+
+def _differences(old: object, new: object, key: str = "") -> Iterator[str]:
+    """`dotted.key (was …, now …)` for every leaf in which two plain values differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(name for name in new if name not in old)]:
+            inner = f"{key}.{name}" if key else str(name)
+            yield from _differences(old.get(name, _ABSENT), new.get(name, _ABSENT), inner)
+    elif old != new:
+        yield f"{key} (was {_shown(old)}, now {_shown(new)})"
+
+
+def _shown(value: object) -> str:
+    return "absent" if value is _ABSENT else json.dumps(value, ensure_ascii=False)
