@@ -87,7 +87,7 @@ def import_teacher(
     """Take a generator that another program has trained as the teacher; runs no code from FILE."""
     with exit_codes():
         read = load_recipe(recipe, overrides or [])
-        importing.import_teacher(read, file, layout, typer.echo, part=part, redo=redo)
+        importing.import_teacher(read, file.expanduser(), layout, typer.echo, part=part, redo=redo)
 
 
 @app.command("train-supernet", epilog="Example: gancompress train-supernet quickstart")
@@ -273,7 +273,7 @@ def report(
     pictures, costs. What is not there yet is left out."""
     with exit_codes():
         root = reporting.run_root(run, overrides or [])
-        typer.echo(f"report: {reporting.write_report(root, out)}")
+        typer.echo(f"report: {reporting.write_report(root, clifiles.at_home(out))}")
 
 
 clifiles.register(app)

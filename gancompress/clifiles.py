@@ -93,11 +93,14 @@ def apply(
         sides = None if size is None else size_of(size)
         if threads:
             torch.set_num_threads(threads)
-        wishes = Wishes(sides, tuple(domain or ()), seed, colours, unknown, instances, max_value)
+        wishes = Wishes(
+            sides, tuple(domain or ()), seed, at_home(colours), unknown, at_home(instances),
+            max_value,
+        )  # fmt: skip
         applying.apply(
             open_model(place_of(model), file),
-            images,
-            out,
+            images.expanduser(),
+            out.expanduser(),
             wishes,
             typer.echo,
             batch=batch,
@@ -136,7 +139,7 @@ def sample(
         place = place_of(model)
         sampling.sample(
             sampling.teacher_model(place) if teacher else open_model(place),
-            out,
+            out.expanduser(),
             count,
             typer.echo,
             seed=seed,
@@ -186,8 +189,14 @@ def benchmark(
 
 def place_of(text: str) -> Path:
     """What a user names: a path, or a recipe for the folder of its run. Raises: RecipeError."""
-    is_recipe = text in packaged_recipes() or Path(text).suffix in (".yaml", ".yml")
-    return run_root(text) if is_recipe and not Path(text).is_dir() else Path(text)
+    path = Path(text).expanduser()
+    is_recipe = text in packaged_recipes() or path.suffix in (".yaml", ".yml")
+    return run_root(text) if is_recipe and not path.is_dir() else path
+
+
+def at_home(path: Path | None) -> Path | None:
+    """`~/x` of an option written `--option=~/x`, which shells leave as it is."""
+    return None if path is None else path.expanduser()
 
 
 def demo(

@@ -71,7 +71,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 
 def _find(given: str) -> tuple[str, str, str]:
     """Where the recipe is, for messages; its stem; its text."""
-    path = Path(given)
+    path = Path(given).expanduser()
     if path.is_file():
         try:
             return given, path.stem, path.read_text(encoding="utf-8")

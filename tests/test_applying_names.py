@@ -10,6 +10,7 @@ from images import noise, save
 from PIL import Image
 
 from gancompress.applying import Applied, answer_names, apply
+from gancompress.clifiles import at_home, place_of
 from gancompress.errors import DataError
 from gancompress.export.card import Card, Model
 from gancompress.nets import FAMILIES
@@ -31,9 +32,7 @@ def test_as_many_files_as_are_said_to_be_written(tmp_path: Path) -> None:
     names = ["x.png", "x.jpg", "x.jpg.webp", "y.png", "Y.bmp", "z/a.png", "Z/A.PNG", "z/b.tif"]
     for i, name in enumerate(names):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noise(16, 16, seed=i)).save(
-            tmp_path / "in" / name, **({"lossless": True} if name.endswith("webp") else {})
-        )
+        Image.fromarray(noise(16, 16, seed=i)).save(tmp_path / "in" / name)
     (tmp_path / "in" / "notes.txt").touch()
     said: list[str] = []
     assert apply(model(), tmp_path / "in", tmp_path / "out", say=said.append) == Applied(8, 0, ())
@@ -74,3 +73,9 @@ def test_an_answer_never_takes_the_place_of_another_image_to_read(tmp_path: Path
     save(tmp_path / "in" / "b" / "b" / "a.png", noise(16, 16))
     with pytest.raises(DataError, match=r"in/b/b/a\.png: is an image to read"):
         apply(model(), tmp_path / "in" / "b", tmp_path / "in" / "b", say=quiet)
+
+
+def test_options_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert at_home(Path("~/x")) == place_of("~/x") == tmp_path / "x"
+    assert at_home(Path("x/~")) == Path("x/~") and at_home(None) is None

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from images import save_pairs
@@ -83,7 +84,10 @@ def test_unchanged_files_are_not_read_again(
     assert sorted(read[3:]) == ["a", "b"]
 
 
-SECTIONS = {"data": {"folder": "photos", "size": 3}, "family": {"file": "a.py", "sha256": "1"}}
+SECTIONS: dict[str, dict[str, Any]] = {
+    "data": {"folder": "photos", "size": 3},
+    "family": {"file": "a.py", "sha256": "1"},
+}
 
 
 @pytest.mark.parametrize(

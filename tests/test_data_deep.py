@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +42,8 @@ def _colours(path: Path, values: npt.NDArray[np.uint16]) -> Path:
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm"])
 @pytest.mark.parametrize("white", [255, 1023, 4095, 16383, 65535])
 def test_values_are_scaled_from_zero_to_white(tmp_path: Path, suffix: str, white: int) -> None:
-    values = np.arange(white + 1, dtype=np.uint16).repeat(256 if white < 256 else 1)
-    values = values.reshape(256, -1)
+    counted = np.arange(white + 1, dtype=np.uint16).repeat(256 if white < 256 else 1)
+    values = counted.reshape(256, -1)
     found = read_image(_wide(tmp_path / f"a{suffix}", values), white)[..., 0]
     assert np.array_equal(found, np.floor(values * 255.0 / white + 0.5))
     assert len(np.unique(found)) == 256
@@ -88,7 +89,7 @@ def test_a_header_that_names_white_is_believed(tmp_path: Path) -> None:
 def test_floats_and_32_bits_need_a_word_of_what_is_white(
     tmp_path: Path, kind: type, words: str
 ) -> None:
-    values = np.array([[0, 1], [3, 4]], kind)
+    values: npt.NDArray[Any] = np.array([[0, 1], [3, 4]], kind)
     Image.fromarray(values).save(tmp_path / "a.tif")
     with pytest.raises(DataError, match=rf"a\.tif: holds {words}, up to 4, .* set data\.max_value"):
         read_image(tmp_path / "a.tif")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from images import noise
 from PIL import Image
@@ -30,7 +34,7 @@ def test_every_format_of_pillow_is_read_or_refused_for_a_reason() -> None:
 def test_what_pillow_reads_is_read_as_it_was_saved(tmp_path: Path, suffix: str) -> None:
     pixels = noise(6, 5)
     path = tmp_path / f"a{suffix}"
-    options = {"lossless": True} if suffix == ".webp" else {}
+    options: dict[str, Any] = {"lossless": True} if suffix == ".webp" else {}
     Image.fromarray(pixels).save(path, **options)
     assert image_files(tmp_path) == [path]
     assert np.array_equal(read_image(path), pixels)
@@ -70,7 +74,7 @@ def test_postscript_is_never_run_whatever_it_is_called(tmp_path: Path) -> None:
     ],
 )
 def test_lossy_label_maps_are_refused_by_their_content(
-    tmp_path: Path, name: str, options: dict[str, object]
+    tmp_path: Path, name: str, options: dict[str, Any]
 ) -> None:
     path = tmp_path / "labels.png"
     Image.fromarray(IDS).convert("L" if name in ("jpeg", "jpeg2000") else "RGB").save(
@@ -90,7 +94,7 @@ def test_lossy_label_maps_are_refused_by_their_content(
     ],
 )  # fmt: skip
 def test_lossless_label_maps_keep_every_id(
-    tmp_path: Path, suffix: str, options: dict[str, object]
+    tmp_path: Path, suffix: str, options: dict[str, Any]
 ) -> None:
     path = tmp_path / f"labels{suffix}"
     Image.fromarray(IDS).save(path, **options)
@@ -134,11 +138,8 @@ def test_a_label_map_that_its_header_scales_is_refused(tmp_path: Path) -> None:
         LabelCodes(256).read(tmp_path / "a.pgm")
 
 
-def _save_gray(path: Path, ids: np.ndarray, bits: int) -> None:
+def _save_gray(path: Path, ids: npt.NDArray[np.uint8], bits: int) -> None:
     """A gray PNG of `bits` a pixel, chunk by chunk: Pillow writes none."""
-    import struct
-    import zlib
-
     rows = np.unpackbits(ids[..., None], axis=2)[..., 8 - bits :].reshape(len(ids), -1)
     lines = b"".join(b"\0" + np.packbits(row).tobytes() for row in rows)
 
