@@ -42,7 +42,7 @@ from gancompress.recipe import Recipe
 from gancompress.recipefile import packaged_recipes, recipe_comment
 from gancompress.runs import Run
 from gancompress.search.samplers import SAMPLERS
-from gancompress.sources import origin_of
+from gancompress.sources import changed_since, origin_of
 from gancompress.tasks import TASKS
 
 __all__ = [
@@ -195,6 +195,8 @@ def evaluate(
     elif not arch_texts and run.stage("search").is_finished():
         nets |= chosen_nets(winners_of(run), run, Subnets(recipe, run))
     say(summary(recipe.data.name, origin_of(recipe)))
+    if note := changed_since(recipe, run):
+        say(note)
     images = recipe.metrics.images
     judge = evaluator_of(recipe, known[split], run, images, final=True, metrics=names)
     example = assemble.dataset_of(recipe).batch(known[split], [0], None)["input"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gancompress import assemble
-from gancompress.contents import Contents, Files, read_contents
+from gancompress.contents import Contents, Files, changes, read_contents
 from gancompress.data.origin import Origin
 from gancompress.recipe import Recipe
 from gancompress.recipetexts import file_keys
@@ -24,6 +24,22 @@ def files_of(recipe: Recipe, run: Run, sections: Mapping[str, Any]) -> Files:
     """The files that `sections` of the recipe name, to be read when a stage needs to compare."""
     named = {key: name for key, name in file_keys(recipe).items() if _holds(sections, key)}
     return Files(named, _reading(recipe, run, named))
+
+
+def changed_since(recipe: Recipe, run: Run) -> str:
+    """One sentence if the latest stage was made from other files than there are now, else nothing.
+
+    For what judges and makes no stage of its own. Raises: DataError.
+    """
+    done = [name for name in ("teacher", "supernet", "search") if run.stage(name).is_finished()]
+    if not done:
+        return ""
+    record = run.stage(done[-1]).record()
+    before = record.get("contents")
+    files = files_of(recipe, run, record["sections"])
+    if not before or not (found := changes(run.root, before, files.read())):
+        return ""
+    return f"note: {run.root / done[-1]} was made from other files than there are now: {found}"
 
 
 def _reading(recipe: Recipe, run: Run, named: Mapping[str, str]) -> Callable[[], Contents]:

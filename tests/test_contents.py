@@ -18,6 +18,7 @@ from gancompress.errors import DataError, RunError
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.runs import Run
+from gancompress.sources import changed_since
 
 
 def _files(folder: Path, **content: str) -> dict[str, Path]:
@@ -230,6 +231,14 @@ def test_runs_of_the_version_before_go_on(root: Path) -> None:
     (root / "pairs").rename(root / "moved")
     with pytest.raises(RunError, match=r"made with another recipe, data\.folder \(was"):
         _begin(_recipe(root, folder="moved"), "teacher")
+
+
+def test_who_judges_only_is_told_of_other_images(root: Path) -> None:
+    recipe, run = _recipe(root), Run(root / "run")
+    assert changed_since(recipe, run) == changed_since(recipe, Run(root / "none")) == ""
+    (root / "pairs" / "000.png").unlink()
+    told = f"note: {root}/run/teacher was made from other files than there are now: 1 file vanished"
+    assert changed_since(recipe, run) == f"{told} (000.png)"
 
 
 def test_the_commands_tell_of_the_images_once(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 from pathlib import Path
 
@@ -149,6 +150,14 @@ def test_a_file_of_attributes_in_the_folder_is_used(tmp_path: Path) -> None:
     )  # fmt: skip
     assert told("domains", data).endswith(f"2 test images from {tmp_path}")
     assert "0/list.txt" in data.origin.named()
+    up = f"{tmp_path}/../{tmp_path.name}/list.txt"
+    for spelled in (up, os.path.relpath(tmp_path / "list.txt")):
+        again = DATASETS["domains"](
+            layout="attributes", folder=tmp_path, attribute_file=spelled, attributes=("Smiling",),
+            size=8, search_fraction=0.25, test_fraction=0.25, split_seed=1,
+        )  # fmt: skip
+        assert told("domains", again) == told("domains", data)
+        assert list(again.origin.named()) == list(data.origin.named())
 
 
 def test_files_keep_their_names_when_folders_move(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,12 +39,12 @@ class Origin:
 
         A file in none of the folders goes by its own name.
         """
-        found: dict[str, Path] = {}
+        roots, found = [_placed(root) for root in self.roots], {}
         for path in dict.fromkeys(self.files):
-            inside = [i for i, root in enumerate(self.roots) if path.is_relative_to(root)]
-            key = path.name
+            place, key = _placed(path), path.name
+            inside = [i for i, root in enumerate(roots) if place.is_relative_to(root)]
             if inside:
-                key = f"{inside[0]}/{path.relative_to(self.roots[inside[0]]).as_posix()}"
+                key = f"{inside[0]}/{place.relative_to(roots[inside[0]]).as_posix()}"
             found[key] = path
         return found
 
@@ -85,8 +86,9 @@ def summary(name: str, origin: Origin) -> str:
 
 def left_out(roots: Iterable[Path], files: Iterable[Path]) -> str:
     """What the folders hold beside `files`, as `8 .txt files, 1 folder ("old")`; else empty."""
-    used = set(files)
-    parents = {parent for path in used for parent in path.parents}
+    used = {_placed(path) for path in files}
+    parents = {parent for folder in {path.parent for path in used} for parent in folder.parents}
+    parents |= {path.parent for path in used}
     files_left: list[Path] = []
     folders: list[str] = []
 
@@ -101,8 +103,9 @@ def left_out(roots: Iterable[Path], files: Iterable[Path]) -> str:
             else:
                 folders.append(path.relative_to(root).as_posix())
 
-    for root in dict.fromkeys(roots):
-        if not any(root != other and root.is_relative_to(other) for other in roots):
+    places = list(dict.fromkeys(_placed(root) for root in roots))
+    for root in places:
+        if not any(root != other and root.is_relative_to(other) for other in places):
             look(root, root)
     told = [by_ending(files_left)] if files_left else []
     if folders:
@@ -110,6 +113,11 @@ def left_out(roots: Iterable[Path], files: Iterable[Path]) -> str:
         more = ", …" if len(folders) > _NAMED else ""
         told.append(f"{_plural(len(folders), 'folder')} ({names}{more})")
     return ", ".join(told)
+
+
+def _placed(path: Path) -> Path:
+    """The same place however it is spelled; links are not followed."""
+    return Path(os.path.abspath(path))
 
 
 def by_ending(files: Iterable[Path]) -> str:
