@@ -23,7 +23,7 @@ from gancompress.contents import Files, changes
 from gancompress.errors import CheckpointError, RunError
 from gancompress.filelock import FileLock
 from gancompress.metricslog import MetricsLog
-from gancompress.stagerecords import differences, is_record
+from gancompress.stagerecords import differences, is_bare, is_record
 from gancompress.stagetimes import note_redo, note_time
 
 Status = Literal["new", "partial", "done"]
@@ -97,9 +97,9 @@ class StageDir:
         """Takes the stage up: "new", "partial" (go on, from `state` if it is there yet) or "done".
 
         `sections` are the plain JSON values that decide this stage, `parents` the stages whose
-        artefacts it reads, the one that it follows first. What is there is left as it is. shared:
-        beside other processes that work on it so, too. files: those that `sections` name, which
-        count by content. accepts: they may be others than those that the parent was made from.
+        artefacts it reads, the one that it follows first. shared: beside other processes that work
+        on it so, too. files: those that `sections` name, which count by content. accepts: they may
+        be others than those that the parent was made from.
 
         Raises:
             RunError: another command works on this stage; a parent is not finished; or the folder
@@ -116,22 +116,20 @@ class StageDir:
             raise
 
     def _take_up(
-        self,
-        sections: dict[str, Any],
-        parents: Sequence[str],
-        files: Files | None,
-        accepts: bool,
+        self, sections: dict[str, Any], parents: Sequence[str], files: Files | None, accepts: bool
     ) -> Status:
         hashes = {name: StageDir(self.root, name).hash() for name in parents}
         plain = json.loads(json.dumps(sections))  # as it will be read back: tuples are lists
-        if not self.record_path.exists():
+        is_begun = self.record_path.exists()
+        # Where nothing was made yet another recipe is welcome: messages may have advised it.
+        if not is_begun or (not self._lock.is_shared and is_bare(self.path, self.record())):
             begun: dict[str, Any] = {"finished": False, "sections": plain, "parents": hashes}
+            if files is not None and parents and not accepts:
+                self._refuse_changed(StageDir(self.root, parents[0]), files)
             if files is not None:
-                if parents and not accepts:
-                    self._refuse_changed(StageDir(self.root, parents[0]), files)
                 begun["contents"] = dict(files.read().digests)
             self._write_record(begun)
-            return "new"
+            return "partial" if is_begun else "new"
         record = self.record()
         self._refuse_other(record, plain, hashes, files)
         # What is done needs its files no more: they may be gone, but not be other ones.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from gancompress.checkpoint import TEMPORARY_PREFIX
 
 _ABSENT = object()
 _NAMED = 3  # differing keys named in a message; more are counted
@@ -27,6 +30,13 @@ def is_record(record: object, kind: str) -> bool:
     if record.get("finished"):
         wanted |= {"artefact": str, "sha256": str, "extra": dict}
     return all(isinstance(record.get(key), kind_) for key, kind_ in wanted.items())
+
+
+def is_bare(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether a stage was begun and nothing was made that could be gone on with."""
+    kept = {"stage.json", "metrics.jsonl"}  # the log of steps before the first saved state
+    made = (path.name for path in folder.iterdir() if not path.name.startswith(TEMPORARY_PREFIX))
+    return not record["finished"] and not set(made) - kept
 
 
 def _differences(old: object, new: object, key: str = "") -> Iterator[str]:
