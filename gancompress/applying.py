@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,8 @@ from tqdm import tqdm
 
 from gancompress.applyinputs import Inputs, Prepared, Wishes
 from gancompress.checkpoint import write_bytes
-from gancompress.data.images import SUFFIXES
+from gancompress.data.formats import COUNTED, SUFFIXES
+from gancompress.data.origin import by_ending
 from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Model
 from gancompress.export.planes import check_takes_pictures
@@ -63,7 +66,8 @@ def apply(
 
     images: one file, or a folder, searched with all folders in it. out: a folder, or for one image
     a PNG. Answers that are there already are kept unless `redo`, so that what was stopped goes on;
-    images that cannot be read are left out. `batch`: images of equal size that are run at once.
+    images that cannot be read are left out and told of, as are files that are no images. `batch`:
+    images of equal size that are run at once.
     Raises: ExportError for wishes that the generator does not admit; DataError if there are no
     images, or none could be used; CheckpointError if `out` cannot be written.
     """
@@ -87,9 +91,16 @@ def apply(
             say(f"left out: {sentence}")
         raise DataError(f"{images}: none of {len(tasks)} image(s) could be used; {left_out[0]}")
     say(_told(written, present, len(left_out), out))
+    if images.is_dir() and (others := _others(images, out)):
+        say(f"left out: {others}")
     for sentence in left_out:
         say(f"left out: {sentence}")
     return Applied(written, present, tuple(left_out))
+
+
+def _others(images: Path, out: Path) -> str:
+    """Files that are no images, counted by kind; empty if there are none."""
+    return by_ending(path for path in _entries(images, out) if not _is_image(path))
 
 
 def _told(written: int, present: int, left_out: int, out: Path) -> str:
@@ -113,8 +124,9 @@ def tasks_of(images: Path, out: Path, suffix: str) -> list[Task]:
         tasks = _in_folder(images, out, suffix)
     else:
         raise DataError(f"{images}: no such file or folder; give an image or a folder of images")
+    sources = {_folded(task.source.resolve()) for task in tasks}
     for task in tasks:
-        if task.target.resolve() == task.source.resolve():
+        if _folded(task.target.resolve()) in sources:
             raise DataError(f"{task.target}: is an image to read; give another folder to write to")
     return tasks
 
@@ -122,24 +134,54 @@ def tasks_of(images: Path, out: Path, suffix: str) -> list[Task]:
 def _in_folder(images: Path, out: Path, suffix: str) -> list[Task]:
     if out.is_file():
         raise DataError(f"{out}: is a file, and {images} a folder; give a folder to write to")
+    found = [path.relative_to(images) for path in _entries(images, out) if _is_image(path)]
+    if not found:
+        raise DataError(f"{images}: no images in it; {COUNTED}")
+    names = answer_names(found, suffix)
+    return [Task(images / one, one, out / name) for one, name in zip(found, names, strict=True)]
+
+
+def _entries(images: Path, out: Path) -> Iterator[Path]:
+    """Files of the folder and all folders in it, but for hidden ones and those in `out`."""
     ours = out.resolve()
     inside = ours != images.resolve() and ours.is_relative_to(images.resolve())
-    found = []
     for path in sorted(images.rglob("*")):
-        relative = path.relative_to(images)
-        hidden = any(part[0] == "." for part in relative.parts)
-        if path.suffix.lower() not in SUFFIXES or hidden or not path.is_file():
-            continue
-        if not (inside and path.resolve().is_relative_to(ours)):
-            found.append((path, relative))
-    if not found:
-        raise DataError(f"{images}: no images in it; files ending in {' '.join(SUFFIXES)} count")
-    plain = [relative.with_suffix(suffix) for _, relative in found]
-    return [
-        # Two that differ in their suffix alone keep it.
-        Task(path, relative, out / (name if plain.count(name) == 1 else f"{relative}{suffix}"))
-        for (path, relative), name in zip(found, plain, strict=True)
-    ]
+        hidden = any(part[0] == "." for part in path.relative_to(images).parts)
+        is_ours = inside and path.resolve().is_relative_to(ours)
+        if path.is_file() and not hidden and not is_ours:
+            yield path
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def answer_names(images: Sequence[Path], suffix: str) -> list[Path]:
+    """A name for the answer to each image, no two alike, even where case makes no difference.
+
+    `x.jpg` gives `x.png`. Images that would share that keep their own suffix, `x.jpg.png`, as does
+    `x.jpg.webp`, whose `x.jpg.png` could be another's; what then still differs in case alone is
+    numbered. The names depend on the images alone, so that what was stopped goes on.
+    """
+    plain = [path.with_suffix(suffix) for path in images]
+    shared = Counter(map(_folded, plain))
+    names: list[Path] = []
+    taken: set[str] = set()
+    for path, name in zip(images, plain, strict=True):
+        if shared[_folded(name)] > 1 or _is_image(path.with_suffix("")):
+            name = path.with_name(f"{path.name}{suffix}")
+        number = 2
+        while _folded(name) in taken:
+            name = path.with_name(f"{path.name}-{number}{suffix}")
+            number += 1
+        taken.add(_folded(name))
+        names.append(name)
+    return names
+
+
+def _folded(path: Path) -> str:
+    """What tells files apart where case and the form of accents make no difference."""
+    return unicodedata.normalize("NFC", path.as_posix()).casefold()
 
 
 def _batches(

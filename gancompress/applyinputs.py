@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from gancompress.data.formats import SUFFIXES
 from gancompress.data.images import (
-    SUFFIXES,
     read_image,
     resized,
     to_tensor,
@@ -32,7 +32,8 @@ class Wishes:
     size: (height, width) that pictures are brought to; None: their own. domains: those that are
     asked for, of files of several. seed: of the style, of files that take one. For label maps:
     colours, a table of the classes' colours; unknown, the id of pixels without class; instances,
-    the folder (or file) of images that tell instances apart.
+    the folder (or file) of images that tell instances apart. max_value: the value that is white in
+    files of more than 8 bits; None: as in training.
     """
 
     size: tuple[int, int] | None = None
@@ -41,6 +42,7 @@ class Wishes:
     colours: Path | None = None
     unknown: int | None = None
     instances: Path | None = None
+    max_value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Inputs:
         asked = [float(name in wishes.domains) for name in planes.domains]
         constants = torch.from_numpy(np.array([*asked, *style], np.float32))
         self._constants = constants[None, :, None, None]  # (1, domains + style, 1, 1)
+        self._max_value = wishes.max_value or card.facts.get("max_value")
         self._codes: LabelCodes | None = None
         if planes.classes:
             table = (
@@ -87,7 +90,7 @@ class Inputs:
         up to a size that the generator takes. Raises: DataError naming a file that cannot be used.
         """
         if self._codes is None:
-            pixels = with_channels(read_image(path), self._channels, path)
+            pixels = with_channels(read_image(path, self._max_value), self._channels, path)
             size = self._size(pixels.shape[:2])
             image = _reflected(resized(pixels, *size), *self._padded(size))
             planes = to_tensor(image[None])

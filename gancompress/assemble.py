@@ -17,6 +17,7 @@ from gancompress.data import DATASETS, Dataset
 from gancompress.data.batches import step_loader
 from gancompress.data.fixeddraws import FixedDraws
 from gancompress.data.latent import Latent
+from gancompress.data.origin import FromFiles
 from gancompress.data.styled import Styled
 from gancompress.distill.answers import Draws
 from gancompress.distributed import current, own_device
@@ -66,21 +67,22 @@ def task_of(recipe: Recipe) -> ConditionalTask:
 
 def dataset_of(recipe: Recipe) -> Dataset:
     """The recipe's images, opened. Raises: DataError."""
-    open_data = _world_opened if isinstance(recipe.data, WorldSection) else _opened
-    dataset = open_data(recipe.data.name, **recipe.data.model_dump(exclude={"name"}))
+    dataset, planes = files_opened(recipe), recipe.family.style_planes
     if latent := recipe.family.latent_size:
         return Latent(dataset, latent)
-    planes = recipe.family.style_planes
     return Styled(dataset, planes) if planes else dataset
 
 
-def _opened(name: str, **settings: Any) -> Dataset:
+def files_opened(recipe: Recipe) -> FromFiles:
+    """The recipe's images as the files have them. Raises: DataError."""
+    name, settings = recipe.data.name, recipe.data.model_dump(exclude={"name"})
+    is_world = isinstance(recipe.data, WorldSection)
+    return _world_opened(name, **settings) if is_world else DATASETS[name](**settings)
+
+
+@lru_cache(maxsize=2)  # every stage opens its images several times, and tiles take seconds to find
+def _world_opened(name: str, **settings: Any) -> FromFiles:
     return DATASETS[name](**settings)
-
-
-# Every stage opens its images several times; tiles of the world maps, which stay as they are, take
-# seconds to find.
-_world_opened = lru_cache(maxsize=2)(_opened)
 
 
 def batches_of(

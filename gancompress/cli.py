@@ -94,7 +94,14 @@ def import_teacher(
     with exit_codes():
         read = load_recipe(recipe, overrides or [])
         importing.import_teacher(
-            read, file, layout, typer.echo, part=part, pair=check, redo=redo, is_dry=dry_run
+            read,
+            file.expanduser(),
+            layout,
+            typer.echo,
+            part=part,
+            pair=check,
+            redo=redo,
+            is_dry=dry_run,
         )
 
 
@@ -261,7 +268,8 @@ def evaluate(
                 names += f" by {', '.join(describe.metric_names(metrics, read))}"
             typer.echo(f"{resolved_yaml(read)}\nwould judge {names} on split {split}")
             return
-        rows = describe.evaluate(read, arch or [], split, metrics)
+        say = partial(typer.echo, err=as_json)
+        rows = describe.evaluate(read, arch or [], split, metrics, say)
         text = json.dumps(describe.rows_json(rows), indent=2) if as_json else describe.tables(rows)
         typer.echo(text)
 
@@ -280,7 +288,7 @@ def report(
     pictures, costs. What is not there yet is left out."""
     with exit_codes():
         root = reporting.run_root(run, overrides or [])
-        typer.echo(f"report: {reporting.write_report(root, out)}")
+        typer.echo(f"report: {reporting.write_report(root, clifiles.at_home(out))}")
 
 
 clifiles.register(app)

@@ -46,6 +46,11 @@ Instances = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="For label maps: images of instances, same names."),
 ]  # fmt: skip
+MaxValue = Annotated[
+    float | None,
+    typer.Option(metavar="VALUE", min=1e-9, help="The value that is white in files of more than 8 "
+                 "bits. Default: as in training."),
+]  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -77,6 +82,7 @@ def apply(
     colours: Colours = None,
     unknown: Unknown = None,
     instances: Instances = None,
+    max_value: MaxValue = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
     file: OwnCode = None,
     redo: Annotated[bool, typer.Option("--redo", help="Write what is there already anew.")] = False,
@@ -87,11 +93,14 @@ def apply(
         sides = None if size is None else size_of(size)
         if threads:
             torch.set_num_threads(threads)
-        wishes = Wishes(sides, tuple(domain or ()), seed, colours, unknown, instances)
+        wishes = Wishes(
+            sides, tuple(domain or ()), seed, at_home(colours), unknown, at_home(instances),
+            max_value,
+        )  # fmt: skip
         applying.apply(
             open_model(place_of(model), file),
-            images,
-            out,
+            images.expanduser(),
+            out.expanduser(),
             wishes,
             typer.echo,
             batch=batch,
@@ -130,7 +139,7 @@ def sample(
         place = place_of(model)
         sampling.sample(
             sampling.teacher_model(place) if teacher else open_model(place),
-            out,
+            out.expanduser(),
             count,
             typer.echo,
             seed=seed,
@@ -180,8 +189,14 @@ def benchmark(
 
 def place_of(text: str) -> Path:
     """What a user names: a path, or a recipe for the folder of its run. Raises: RecipeError."""
-    is_recipe = text in packaged_recipes() or Path(text).suffix in (".yaml", ".yml")
-    return run_root(text) if is_recipe and not Path(text).is_dir() else Path(text)
+    path = Path(text).expanduser()
+    is_recipe = text in packaged_recipes() or path.suffix in (".yaml", ".yml")
+    return run_root(text) if is_recipe and not path.is_dir() else path
+
+
+def at_home(path: Path | None) -> Path | None:
+    """`~/x` of an option written `--option=~/x`, which shells leave as it is."""
+    return None if path is None else path.expanduser()
 
 
 def demo(

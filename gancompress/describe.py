@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,6 +24,7 @@ from gancompress.artefacts import (
 from gancompress.cost import Cost, network_cost
 from gancompress.data import DATASETS
 from gancompress.data.dataset import SPLITS
+from gancompress.data.origin import summary
 from gancompress.discriminatornames import NAMES
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES
@@ -41,6 +42,7 @@ from gancompress.recipe import Recipe
 from gancompress.recipefile import packaged_recipes, recipe_comment
 from gancompress.runs import Run
 from gancompress.search.samplers import SAMPLERS
+from gancompress.sources import changed_since, origin_of
 from gancompress.tasks import TASKS
 
 __all__ = [
@@ -164,11 +166,15 @@ def metric_names(text: str, recipe: Recipe) -> list[str]:
 
 
 def evaluate(
-    recipe: Recipe, arch_texts: Sequence[str], split: str, metrics: str | None = None
+    recipe: Recipe,
+    arch_texts: Sequence[str],
+    split: str,
+    metrics: str | None = None,
+    say: Callable[[str], None] = print,
 ) -> list[Row]:
     """A row for each named generator; with none, for the teacher and the search's winners.
 
-    metrics: see `metric_names`; None for those of the final table.
+    metrics: see `metric_names`; None for those of the final table. Says which images there are.
     Raises: RecipeError for an unknown split, MetricError for an unknown metric; RunError if a stage
         is not finished.
     """
@@ -188,6 +194,9 @@ def evaluate(
         nets |= {name: (subnets.plain(arch), arch) for name, arch in wanted.items()}
     elif not arch_texts and run.stage("search").is_finished():
         nets |= chosen_nets(winners_of(run), run, Subnets(recipe, run))
+    say(summary(recipe.data.name, origin_of(recipe)))
+    if note := changed_since(recipe, run):
+        say(note)
     images = recipe.metrics.images
     judge = evaluator_of(recipe, known[split], run, images, final=True, metrics=names)
     example = assemble.dataset_of(recipe).batch(known[split], [0], None)["input"]

@@ -26,6 +26,7 @@ from gancompress.export.modelcard import UNSTATED, Licences
 from gancompress.export.report import Figure
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.recipe import Recipe
+from gancompress.recipesections import FilesSection
 from gancompress.runs import Run
 from gancompress.supernet import Supernet
 
@@ -210,6 +211,8 @@ def facts_of(recipe: Recipe) -> dict[str, object]:
         )
     if recipe.data.enlargement > 1:
         facts["enlargement"] = recipe.data.enlargement  # the output's side over the input's
+    if isinstance(recipe.data, FilesSection) and recipe.data.max_value is not None:
+        facts["max_value"] = recipe.data.max_value  # that is white in files of more than 8 bits
     if recipe.data.kind == "label maps":
         facts["classes"] = list(recipe.data.class_list)
         facts["class_planes"] = (

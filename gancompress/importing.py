@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from gancompress import assemble
 from gancompress.arch import Arch
 from gancompress.checkpoint import file_hash, save_tensors
+from gancompress.contents import Contents, Files
 from gancompress.errors import CheckpointError, RecipeError, RunError
 from gancompress.foreign import LAYOUTS, Imported, read_tensors
 from gancompress.importcheck import Pair, check
 from gancompress.recipe import Recipe, stage_sections
 from gancompress.recipefile import resolved_yaml
 from gancompress.runs import Run
+from gancompress.sources import files_of
 from gancompress.weights import pack, unpack
 
 
@@ -84,7 +86,9 @@ def _keep(
     stage = (run := Run(recipe.run_dir)).stage("teacher")
     if redo and (aside := stage.set_aside()) is not None:
         say(f"teacher: earlier result kept as {aside}")
-    status = stage.begin(stage_sections(recipe, "teacher"))
+    sections = stage_sections(recipe, "teacher")
+    files = Files(files_of(recipe, run, sections).named, lambda: Contents({}))  # made elsewhere
+    status = stage.begin(sections, files=files)
     with stage:
         if status == "done" or stage.state.exists():
             raise RunError(

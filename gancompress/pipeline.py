@@ -13,6 +13,7 @@ from gancompress import assemble, distributed
 from gancompress.artefacts import load_teacher, stage_of
 from gancompress.budgets import check_budgets
 from gancompress.checkpoint import save_tensors
+from gancompress.data.origin import summary
 from gancompress.distill.supernet import Distilling, train_supernet
 from gancompress.distill.teacher import train_teacher
 from gancompress.durations import duration
@@ -25,6 +26,7 @@ from gancompress.recipe import Recipe, changeable, stage_sections
 from gancompress.recipefile import resolved_yaml
 from gancompress.runs import Run, StageDir
 from gancompress.searching import check_search, search_stage
+from gancompress.sources import files_of, origin_of
 from gancompress.supernet import Supernet
 from gancompress.weights import pack
 
@@ -46,6 +48,8 @@ def run_stages(
     took: dict[str, float] = {}
     with distributed.processes(assemble.device_of(recipe)) as ours:
         distributed.together(lambda: preflight(recipe, names, redo=redo))
+        if ours.is_writer and _unfinished(recipe, run, names, redo=redo):
+            say(summary(recipe.data.name, origin_of(recipe)))
         if ours.world == 1:  # Several processes would have to time their steps together.
             _say_how_long(recipe, run, names, say, redo=redo)
         for name in shared:
@@ -79,6 +83,11 @@ def _shared(names: Sequence[str]) -> list[str]:
     return list(takewhile(lambda name: name in TRAINED, names))
 
 
+def _unfinished(recipe: Recipe, run: Run, names: Sequence[str], *, redo: bool = False) -> list[str]:
+    """The stages that are to be worked on."""
+    return [name for name in names if redo or not stage_of(recipe, run, name).is_finished()]
+
+
 def _say_nothing(text: str) -> None:
     """What processes say that do not write."""
 
@@ -97,11 +106,14 @@ def run_stage(recipe: Recipe, name: str, say: Say = print, *, redo: bool = False
     def take_up() -> str:
         if redo and (aside := stage.set_aside()) is not None:
             say(f"{name}: earlier result kept as {aside}")
+        sections = stage_sections(recipe, name)
         return stage.begin(
-            stage_sections(recipe, name),
+            sections,
             parents_of(run, name),
             changeable=changeable(name),
             shared=name == "search",
+            files=files_of(recipe, run, sections),
+            accepts=redo,
         )
 
     with stage:
@@ -134,7 +146,7 @@ def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> N
     run = Run(recipe.run_dir)
     if "finetune" in stages:
         check_finetune(recipe)
-    todo = [name for name in stages if redo or not stage_of(recipe, run, name).is_finished()]
+    todo = _unfinished(recipe, run, stages, redo=redo)
     if not todo:
         return
     assemble.device_of(recipe)

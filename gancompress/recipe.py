@@ -25,7 +25,7 @@ from gancompress.recipemetrics import MetricsSection
 from gancompress.recipesearch import FinetuneSection, SearchSection
 from gancompress.recipetasks import Task
 from gancompress.recipetraining import TrainingSection
-from gancompress.recipetypes import STRICT, Integer, Listed, Real, Split, Weight, refuse
+from gancompress.recipetypes import STRICT, FilePath, Integer, Listed, Real, Split, Weight, refuse
 from gancompress.teacherfiles import SCRATCH, teacher_sha256
 
 LossName = Literal["l1", "features", "gan", "ssim"]
@@ -171,7 +171,7 @@ class Recipe(BaseModel):
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="default: the file's stem"
     )
-    run: str | None = Field(None, description="folder of the results; default: runs/NAME")
+    run: FilePath | None = Field(None, description="folder of the results; default: runs/NAME")
     seed: Integer = Field(0, ge=0, lt=2**63, description="seed of everything random")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
     threads: Integer = Field(0, ge=0, description="CPU threads; 0 leaves torch's choice")
@@ -267,6 +267,8 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     for name in ("segmentation", "classifier", "also"):  # candidates are not judged by them
         if stage != "export" or not plain["metrics"][name]:
             del plain["metrics"][name]
+    if plain["data"].get("max_value", ...) is None:  # runs from before it was there go on
+        del plain["data"]["max_value"]
     if stage != "export":
         del plain["metrics"]["resamples"]  # theirs come without intervals
     return {name: plain[name] for name in names}

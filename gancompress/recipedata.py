@@ -21,7 +21,7 @@ from gancompress.recipesections import (
     WorldSection,
     layout_problems,
 )
-from gancompress.recipetypes import Integer
+from gancompress.recipetypes import FilePath, Integer
 
 
 class MapsData(WorldSection):
@@ -38,11 +38,11 @@ class PairsData(CroppedSection):
     layout: Literal["side-by-side", "two-folders"] = Field(
         "side-by-side", description="A|B in one file, or two folders matched by file stem"
     )
-    folder: str | None = Field(
+    folder: FilePath | None = Field(
         None, description="side-by-side: holds train/, search/ (or val/) and test/, or files"
     )
-    input_folder: str | None = Field(None, description="two-folders: the input images")
-    target_folder: str | None = Field(None, description="two-folders: the target images")
+    input_folder: FilePath | None = Field(None, description="two-folders: the input images")
+    target_folder: FilePath | None = Field(None, description="two-folders: the target images")
     swap: bool = Field(False, description="learn B to A in place of A to B")
     input_channels: Integer = Field(3, ge=1, le=64, description="channels of the input")
     target_channels: Integer = Field(3, ge=1, le=64, description="channels of the target")
@@ -86,14 +86,14 @@ class DomainsData(FilesSection):
     layout: Literal["folders", "attributes"] = Field(
         "folders", description="a sub-folder for each domain, or labels in a text file"
     )
-    folder: str = Field(
+    folder: FilePath = Field(
         description="folders: holds the domains' folders, or train/, search/ (or val/) and test/ "
         "that hold them; attributes: holds the images"
     )
     domains: tuple[str, ...] = Field(
         (), description="folders: the sub-folders to use, in the order of the label planes"
     )
-    attribute_file: str | None = Field(
+    attribute_file: FilePath | None = Field(
         None, description="attributes: text file as CelebA's list_attr_celeba.txt"
     )
     attributes: tuple[str, ...] = Field(

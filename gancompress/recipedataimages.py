@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gancompress.recipesections import DataSection, FilesSection, Kind
-from gancompress.recipetypes import Integer, Share
+from gancompress.recipetypes import FilePath, Integer, Share
 
 
 class IdxData(DataSection):
@@ -16,7 +16,7 @@ class IdxData(DataSection):
     kind: ClassVar[Kind] = "images"
 
     name: Literal["idx"] = Field(description="gray images in IDX files, such as digits")
-    images: str = Field(
+    images: FilePath = Field(
         description="folder with train-images-idx3-ubyte[.gz] and t10k-images-…, or one such file"
     )
     size: Integer = Field(28, ge=1, description="side in pixels that the images have")
@@ -54,7 +54,7 @@ class ImagesData(FilesSection):
     kind: ClassVar[Kind] = "images"
 
     name: Literal["images"] = Field(description="images from a folder")
-    folder: str = Field(description="holds train/, search/ (or val/) and test/, or files")
+    folder: FilePath = Field(description="holds train/, search/ (or val/) and test/, or files")
     crop: Integer = Field(
         0, ge=0, description="side of the square taken from the middle; 0: the largest"
     )

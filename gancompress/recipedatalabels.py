@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from gancompress.recipesections import CroppedSection, Kind, WorldSection, layout_problems
-from gancompress.recipetypes import Integer, Size
+from gancompress.recipetypes import FilePath, Integer, Size
 
 _Part = Annotated[Integer, Field(ge=0, le=255)]
 _MOST_CLASSES = 1000
@@ -41,12 +41,12 @@ class LabelMapsData(CroppedSection):
     layout: Literal["folders", "cityscapes", "coco-stuff"] = Field(
         "folders", description="folders matched by file stem, or a known data set as it comes"
     )
-    folder: str | None = Field(None, description="cityscapes, coco-stuff: holds the data set")
-    label_folder: str | None = Field(
+    folder: FilePath | None = Field(None, description="cityscapes, coco-stuff: holds the data set")
+    label_folder: FilePath | None = Field(
         None, description="folders: holds train/, search/ (or val/) and test/, or files"
     )
-    image_folder: str | None = Field(None, description="folders: the same of the photographs")
-    instance_folder: str | None = Field(
+    image_folder: FilePath | None = Field(None, description="folders: the same of the photographs")
+    instance_folder: FilePath | None = Field(
         None, description="folders: the same of instance images, where there are some"
     )
     classes: Integer = Field(
@@ -56,7 +56,7 @@ class LabelMapsData(CroppedSection):
     colours: tuple[tuple[_Part, _Part, _Part], ...] = Field(
         (), description="[red, green, blue] of each class, for label images in colour"
     )
-    colour_file: str | None = Field(
+    colour_file: FilePath | None = Field(
         None, description="text file in place of colours: a line `red green blue` for each class"
     )
     unknown: Annotated[Integer, Field(ge=0)] | None = Field(

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from gancompress.recipesections import FilesSection, Kind, WorldSection
-from gancompress.recipetypes import Integer
+from gancompress.recipetypes import FilePath, Integer
 
 Scale = Annotated[Literal[2, 4], Field(description="the target's side over the input's")]
 Filter = Annotated[
@@ -23,7 +23,7 @@ class SuperresData(FilesSection):
     size_key: ClassVar[str] = "crop_size"
 
     name: Literal["superres"] = Field(description="images from a folder, to be made small")
-    folder: str = Field(description="holds train/, search/ (or val/) and test/, or files")
+    folder: FilePath = Field(description="holds train/, search/ (or val/) and test/, or files")
     crop_size: Integer = Field(96, ge=16, description="side of the random crops in training")
     test_size: Integer = Field(
         0, ge=0, description="side of the middles that generators are judged on; 0: crop_size"

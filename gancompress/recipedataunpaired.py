@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gancompress.recipesections import CroppedSection, Kind, WorldSection, layout_problems
+from gancompress.recipetypes import FilePath
 
 
 class UnpairedData(CroppedSection):
@@ -18,13 +19,15 @@ class UnpairedData(CroppedSection):
     layout: Literal["two-folders", "cyclegan"] = Field(
         "two-folders", description="a folder for each kind, or one with trainA/, trainB/, testA/ …"
     )
-    folder: str | None = Field(
+    folder: FilePath | None = Field(
         None, description="cyclegan: holds trainA/, trainB/, testA/ and testB/"
     )
-    input_folder: str | None = Field(
+    input_folder: FilePath | None = Field(
         None, description="two-folders: holds train/, search/ (or val/) and test/, or files"
     )
-    target_folder: str | None = Field(None, description="two-folders: the same of the target kind")
+    target_folder: FilePath | None = Field(
+        None, description="two-folders: the same of the target kind"
+    )
 
     def problems(self) -> list[str]:
         wanted = {"two-folders": ["input_folder", "target_folder"], "cyclegan": ["folder"]}

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from gancompress.errors import RecipeError
 from gancompress.recipe import Recipe
 from gancompress.recipeerrors import Problem, problems_of
-from gancompress.recipeyaml import RecipeDumper, parse
+from gancompress.recipetexts import override_value, typed
+from gancompress.recipeyaml import RecipeDumper, parse_scalars, plain
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,19 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     """The recipe in a file, or the packaged one of that name, with `key.sub=value` changes.
 
     Values of overrides are YAML: `supernet.losses={l1: 10}`; `key=null` unsets, and one of two
-    `ALTERNATIVES` takes the other's place. `name` is the file's stem where nothing else is said.
+    `ALTERNATIVES` takes the other's place. Keys that are texts take the text as it was typed:
+    `run=1.10`, `domains: [no, 1.10]`; quoted, `null` is one too. `~` in front of a file's or
+    folder's name is the home folder. `name` is the file's stem where nothing else is said.
 
     Raises: RecipeError with one line per problem.
     """
     where, stem, text = _find(str(name_or_path))
-    raw = parse(text, where)
+    raw = parse_scalars(text, where)
     if not isinstance(raw, dict):
+        raw = plain(raw)
         found = "nothing" if raw is None else repr(raw)[:60]
         raise RecipeError(f"{where}: found {found}; a recipe of lines `key: value` is needed")
+    raw = typed(raw, (Recipe,))
     raw.setdefault("name", stem)
     changes, lines = _parse_overrides(overrides)
     for change in changes:
@@ -66,7 +71,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 
 def _find(given: str) -> tuple[str, str, str]:
     """Where the recipe is, for messages; its stem; its text."""
-    path = Path(given)
+    path = Path(given).expanduser()
     if path.is_file():
         try:
             return given, path.stem, path.read_text(encoding="utf-8")
@@ -97,7 +102,7 @@ def _parse_overrides(texts: Sequence[str]) -> tuple[list[Override], list[str]]:
             lines.append(f"override {text}: not of the form key=value; write section.key=value")
             continue
         try:
-            changes.append(Override(text, path, parse(value, f"override {text}")))
+            changes.append(Override(text, path, override_value(value, path, f"override {text}")))
         except RecipeError as error:
             lines.append(str(error))
     return changes, lines

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from gancompress.recipetypes import STRICT, Integer, Real, Size, refuse
+from gancompress.recipetypes import STRICT, FilePath, Integer, Real, Size, refuse
 
 # Cityscapes' label id -> the class, 0 to 18, that networks are trained on and judged by. The other
 # ids are ignored there; the numbers are those of the data set's own scripts.
@@ -98,7 +98,9 @@ class SegmentationSection(BaseModel):
 
     model_config = STRICT
 
-    file: str = Field(description="the network's file; torchscript and pt2: one that you trust")
+    file: FilePath = Field(
+        description="the network's file; torchscript and pt2: one that you trust"
+    )
     kind: _Kind = Field(
         description="TorchScript, a torch.export program, or weights of a torchvision model"
     )
@@ -174,7 +176,7 @@ class ClassifierSection(BaseModel):
     kind: Literal["effnet-lite0", "inception"] | _Kind = Field(
         description="a built-in one; or TorchScript, torch.export, weights of a torchvision model"
     )
-    file: str | None = Field(
+    file: FilePath | None = Field(
         None, description="the network's file; torchscript and pt2: one that you trust"
     )
     architecture: str | None = Field(
@@ -220,7 +222,9 @@ class MetricsSection(BaseModel):
     features: Literal["inception", "effnet-lite0"] = Field(
         "inception", description="feature network: FID's Inception, or EfficientNet-Lite0"
     )
-    inception_weights: str | None = Field(None, description="file of the FID Inception's weights")
+    inception_weights: FilePath | None = Field(
+        None, description="file of the FID Inception's weights"
+    )
     batch_size: Integer = Field(32, ge=1, description="images in a batch of the feature network")
     images: Integer = Field(
         0, ge=0, description="images that the final figures are measured on; 0: all of split test"

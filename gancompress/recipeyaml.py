@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -26,6 +27,14 @@ _RESOLVERS = (
 )
 
 
+@dataclass(frozen=True)
+class Scalar:
+    """A value that is no text, and how it was written: 1.1 and `1.10`."""
+
+    value: float | bool | None
+    text: str
+
+
 class _RecipeLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}
 
@@ -37,7 +46,15 @@ class _RecipeLoader(yaml.SafeLoader):
                     problem = f'key "{key.value}" is given twice'
                     raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
                 seen.add(key.value)
+        self.flatten_mapping(node)  # the merge keys
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = _TAG + "str"  # keys are names, as 1.10 and no
         return super().construct_mapping(node, deep)
+
+    def construct_scalar_of(self, node: yaml.ScalarNode) -> Scalar:
+        """The value and its text."""
+        return Scalar(_VALUES[node.tag.removeprefix(_TAG)](self, node), node.value)
 
     def construct_number(self, node: yaml.ScalarNode) -> float | int:
         """A float; where it is a whole number written with an exponent, an int (`1e6` MACs)."""
@@ -58,12 +75,36 @@ class RecipeDumper(yaml.SafeDumper):
 for _name, _pattern, _first in _RESOLVERS:
     _RecipeLoader.add_implicit_resolver(_TAG + _name, _pattern, _first)
     RecipeDumper.add_implicit_resolver(_TAG + _name, _pattern, _first)
-_RecipeLoader.add_constructor(_TAG + "float", _RecipeLoader.construct_number)
+_VALUES = {
+    "null": _RecipeLoader.construct_yaml_null,
+    "bool": _RecipeLoader.construct_yaml_bool,
+    "int": _RecipeLoader.construct_yaml_int,
+    "float": _RecipeLoader.construct_number,
+}
+for _name in _VALUES:
+    _RecipeLoader.add_constructor(_TAG + _name, _RecipeLoader.construct_scalar_of)
 RecipeDumper.add_representer(list, RecipeDumper.represent_on_one_line)
 
 
 def parse(text: str, where: str) -> Any:
     """The plain value of a YAML text. Raises: RecipeError naming `where` and the line."""
+    return plain(parse_scalars(text, where))
+
+
+def plain(value: Any) -> Any:
+    """What `parse_scalars` gives, with values alone."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    return value.value if isinstance(value, Scalar) else value
+
+
+def parse_scalars(text: str, where: str) -> Any:
+    """The value of a YAML text, in which a `Scalar` stands for all that is no text.
+
+    Raises: RecipeError naming `where` and the line.
+    """
     try:
         return yaml.load(text, Loader=_RecipeLoader)
     except yaml.MarkedYAMLError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -19,9 +19,11 @@ from gancompress.checkpoint import (
     write_json,
     write_text,
 )
+from gancompress.contents import Files, changes
 from gancompress.errors import CheckpointError, RunError
 from gancompress.filelock import FileLock
 from gancompress.metricslog import MetricsLog
+from gancompress.stagerecords import changed, differences, is_bare, is_record
 from gancompress.stagetimes import note_redo, note_time
 
 Status = Literal["new", "partial", "done"]
@@ -33,8 +35,6 @@ STAGES: dict[str, str] = {  # stage and the command that makes it
     "finetune": "finetune",
     "export": "export",
 }
-_ABSENT = object()
-_SHOWN = 3  # differing keys named in a message; more are counted
 
 
 class Run:
@@ -93,22 +93,26 @@ class StageDir:
         *,
         changeable: Collection[str] = (),
         shared: bool = False,
+        files: Files | None = None,
+        accepts: bool = False,
     ) -> Status:
         """Takes the stage up: "new", "partial" (go on, from `state` if it is there yet) or "done".
 
         `sections` are the plain JSON values that decide this stage, `parents` the stages whose
-        artefacts it reads. What is there is left as it is. changeable: dotted keys of `sections`
-        that an unfinished stage may go on with other values of; they are recorded then. shared:
-        beside other processes that work on it so, too.
+        artefacts it reads, the one that it follows first. What is there is left as it is.
+        changeable: dotted keys of `sections` that an unfinished stage may go on with other values
+        of; they are recorded then. shared: beside other processes that work on it so, too. files:
+        those that `sections` name, which count by content. accepts: they may be others than those
+        that the parent was made from.
 
         Raises:
             RunError: another command works on this stage; a parent is not finished; or the folder
-                holds the work of other sections or of another parent artefact.
+                holds the work of other sections, of other files or of another parent artefact.
             CheckpointError: a file of this stage or of a parent was changed or truncated.
         """
         self._acquire(shared=shared)
         try:
-            status = self._take_up(dict(sections), parents, changeable)
+            status = self._take_up(dict(sections), parents, changeable, files, accepts=accepts)
             self._since = None if status == "done" else time.monotonic()
             return status
         except BaseException:
@@ -116,38 +120,74 @@ class StageDir:
             raise
 
     def _take_up(
-        self, sections: dict[str, Any], parents: Sequence[str], changeable: Collection[str]
+        self,
+        sections: dict[str, Any],
+        parents: Sequence[str],
+        changeable: Collection[str],
+        files: Files | None,
+        *,
+        accepts: bool,
     ) -> Status:
         hashes = {name: StageDir(self.root, name).hash() for name in parents}
         plain = json.loads(json.dumps(sections))  # as it will be read back: tuples are lists
-        if not self.record_path.exists():
-            self._write_record({"finished": False, "sections": plain, "parents": hashes})
-            return "new"
+        is_begun = self.record_path.exists()
+        # Where nothing was made yet another recipe is welcome: messages may have advised it.
+        if not is_begun or (not self._lock.is_shared and is_bare(self.path, self.record())):
+            begun: dict[str, Any] = {"finished": False, "sections": plain, "parents": hashes}
+            if files is not None and parents and not accepts:
+                self._refuse_changed(StageDir(self.root, parents[0]), files)
+            if files is not None:
+                begun["contents"] = dict(files.read().digests)
+            self._write_record(begun)
+            return "partial" if is_begun else "new"
         record = self.record()
         record["sections"].pop("precision", None)  # Versions before 0.2 counted it in.
-        changed = dict(_differences(record["sections"], plain))
-        if changed and not record["finished"] and changed.keys() <= set(changeable):
-            record["sections"], self.changes = plain, tuple(changed.values())
-            self._write_record(record)
-        self._refuse_other(record, plain, hashes)
-        if record["finished"]:
+        if not record["finished"]:
+            self._take_changes(record, plain, changeable)
+        self._refuse_other(record, plain, hashes, files)
+        # What is done needs its files no more: they may be gone, but not be other ones.
+        is_done = record["finished"]
+        if files is not None and (not is_done or files.moved(record["sections"])):
+            self._refuse_changed(self, files)
+        if is_done:
             self.artefact()
             return "done"
         if not self._lock.is_shared:
             remove_leftovers(self.path)
         return "partial"
 
+    def _take_changes(
+        self, record: dict[str, Any], sections: dict[str, Any], changeable: Collection[str]
+    ) -> None:
+        """Records other values of `changeable` keys where nothing else differs."""
+        found = changed(record["sections"], sections)
+        if found and found.keys() <= set(changeable):
+            record["sections"], self.changes = sections, tuple(found.values())
+            self._write_record(record)
+
+    def _refuse_changed(self, maker: StageDir, files: Files) -> None:
+        """Raises: RunError if `maker`, this stage or a parent, was made from other files."""
+        before = maker.record().get("contents")
+        if before and (found := changes(self.root, before, files.read())):
+            raise RunError(
+                f"{maker.path}: made from other files than there are now: {found}; put back what "
+                f"was there, or give `gancompress {STAGES[self.name]} … --redo` to make "
+                f"{self.path.name} from what is there now"
+            )
+
     def _refuse_other(
-        self, record: Mapping[str, Any], sections: dict[str, Any], hashes: dict[str, str]
+        self,
+        record: Mapping[str, Any],
+        sections: dict[str, Any],
+        hashes: dict[str, str],
+        files: Files | None,
     ) -> None:
         ways_out = "give another run=DIR, or --redo to set this one aside and begin again"
-        changes = [text for _, text in _differences(record["sections"], sections)]
-        if changes:
-            more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
-            raise RunError(
-                f"{self.path}: made with another recipe, {', '.join(changes[:_SHOWN])}{more}; "
-                + ways_out
-            )
+        before = record["sections"]
+        if files is not None:
+            before = files.spelled_alike(before, sections, any_place="contents" in record)
+        if told := differences(before, sections):
+            raise RunError(f"{self.path}: made with another recipe, {told}; {ways_out}")
         for parent in sorted({*record["parents"], *hashes}):
             if record["parents"].get(parent) != hashes.get(parent):
                 path = self.root / parent
@@ -218,7 +258,7 @@ class StageDir:
             record = read_json(self.record_path)
         except CheckpointError:
             raise self._damaged(self.record_path) from None
-        if not _is_record(record, self.name):
+        if not is_record(record, self.name):
             raise self._damaged(self.record_path)
         return dict(record)
 
@@ -278,27 +318,3 @@ class StageDir:
                 note_time(self.root, self.path.name, time.monotonic() - self._since)
             self._since = None
         self._lock.release()
-
-
-def _is_record(record: object, kind: str) -> bool:
-    """Whether a stage.json says what the code above relies on."""
-    if not isinstance(record, dict) or record.get("kind") != kind:
-        return False
-    wanted: dict[str, type] = {"finished": bool, "sections": dict, "parents": dict}
-    if record.get("finished"):
-        wanted |= {"artefact": str, "sha256": str, "extra": dict}
-    return all(isinstance(record.get(key), kind_) for key, kind_ in wanted.items())
-
-
-def _differences(old: object, new: object, key: str = "") -> Iterator[tuple[str, str]]:
-    """The dotted key, and `dotted.key (was …, now …)`, of every leaf in which values differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in [*old, *(name for name in new if name not in old)]:
-            inner = f"{key}.{name}" if key else str(name)
-            yield from _differences(old.get(name, _ABSENT), new.get(name, _ABSENT), inner)
-    elif old != new:
-        yield key, f"{key} (was {_shown(old)}, now {_shown(new)})"
-
-
-def _shown(value: object) -> str:
-    return "absent" if value is _ABSENT else json.dumps(value, ensure_ascii=False)

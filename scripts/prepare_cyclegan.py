@@ -20,7 +20,7 @@ from pathlib import PurePosixPath
 from downloading import run
 from unpacking import Source, arguments, prepare
 
-from gancompress.data.images import SUFFIXES
+from gancompress.data.formats import SUFFIXES
 
 SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 NAMES = (

@@ -21,7 +21,7 @@ from pathlib import PurePosixPath
 from downloading import run
 from unpacking import Source, arguments, prepare
 
-from gancompress.data.images import SUFFIXES
+from gancompress.data.formats import SUFFIXES
 
 SERVER = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 NAMES = ("edges2shoes", "edges2handbags", "facades", "maps", "night2day")

@@ -204,6 +204,20 @@ def test_no_answer_takes_the_place_of_another_or_of_an_image(tmp_path):
         apply(model(), tmp_path / "in", tmp_path / "single" / "a.png", say=quiet)
 
 
+def test_deep_files_are_scaled_as_in_training_or_as_told(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4096, (16, 16)).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    eight = np.floor(values * 255.0 / 4095 + 0.5).astype(np.uint8)
+    expected = to_pixels(model()(to_tensor(eight[None, ..., None].repeat(3, 3))))
+    trained = Card(FAMILY.options, 3, 3, (32, 32), 4, facts={"max_value": 4095})
+    apply(model(trained), tmp_path / "a.png", tmp_path / "out.png", say=quiet)
+    assert np.array_equal(read(tmp_path / "out.png"), expected)
+    apply(model(), tmp_path / "a.png", tmp_path / "told.png", Wishes(max_value=4095), quiet)
+    assert np.array_equal(read(tmp_path / "told.png"), expected)
+    with pytest.raises(DataError, match=r"a\.png: 16-bit values .* --max-value of apply"):
+        apply(model(), tmp_path / "a.png", tmp_path / "no.png", say=quiet)
+
+
 def test_an_answer_that_is_not_finite_is_left_out(tmp_path):
     save(tmp_path / "in" / "a.png", noise(16, 16))
     save(tmp_path / "in" / "b.png", np.zeros((16, 16, 3), np.uint8))

@@ -37,6 +37,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "recipesections",
         "recipetypes",
         "recipefile",
+        "recipetexts",
         "recipeyaml",
         "recipeerrors",
         "recipes",
@@ -70,11 +71,14 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "metricslog",
         "runs",
         "stagetimes",
+        "contents",
+        "stagerecords",
         "weights",
     ),  # fmt: skip
     ("distill", "search", "export", "foreign"),
     (
         "assemble",
+        "sources",
         "artefacts",
         "budgets",
         "fronts",

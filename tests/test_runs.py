@@ -69,6 +69,7 @@ def test_other_sections_are_refused_with_the_keys_that_differ(run: Run) -> None:
     for _ in ("partial", "done"):
         stage = run.stage("teacher")
         stage.begin(SECTIONS)
+        write_text(stage.state, "weights so far")
         stage.release()
         other = {"seed": 0, "teacher": {"lr": 1e-3, "steps": 5, "op": "dense", "ema": 0.5}}
         with pytest.raises(RunError) as caught:
@@ -86,6 +87,7 @@ def test_other_sections_are_refused_with_the_keys_that_differ(run: Run) -> None:
 def test_an_unfinished_stage_goes_on_with_another_learning_rate(run: Run) -> None:
     stage = run.stage("teacher")
     stage.begin(SECTIONS)
+    save_state(stage.state, {"step": 3})
     stage.release()
     lower = {"seed": 0, "teacher": SECTIONS["teacher"] | {"lr": 1e-5}}
     again = run.stage("teacher")
@@ -105,8 +107,22 @@ def test_an_unfinished_stage_goes_on_with_another_learning_rate(run: Run) -> Non
 def test_a_run_that_recorded_the_precision_as_a_section_goes_on(run: Run) -> None:
     stage = run.stage("teacher")
     stage.begin(SECTIONS | {"precision": "bf16"})
+    save_state(stage.state, {"step": 3})
     stage.release()
     assert run.stage("teacher").begin(SECTIONS) == "partial"
+
+
+def test_a_stage_of_which_nothing_was_made_takes_another_recipe(run: Run) -> None:
+    stage = run.stage("teacher")
+    with stage:
+        stage.begin(SECTIONS)
+        stage.metrics.write(1, loss=1.0)
+    with stage:
+        assert stage.begin(SECTIONS | {"seed": 1}) == "partial"
+    assert stage.record()["sections"]["seed"] == 1
+    write_text(stage.path / "study.db", "candidates")
+    with pytest.raises(RunError, match=r"made with another recipe, seed \(was 1, now 0\)"):
+        stage.begin(SECTIONS)
 
 
 def test_many_differences_are_counted(run: Run) -> None:
@@ -231,6 +247,7 @@ def test_two_commands_cannot_work_on_the_same_stage(run: Run) -> None:
 def test_a_refused_or_left_stage_is_free_again(run: Run) -> None:
     with run.stage("teacher") as stage:
         stage.begin(SECTIONS)
+        write_text(stage.state, "weights so far")
         assert stage._lock.is_held
     assert not stage._lock.is_held
     with pytest.raises(RunError):

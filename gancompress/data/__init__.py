@@ -13,11 +13,12 @@ from gancompress.data.mapdomains import MapDomains
 from gancompress.data.maps import MapTiles
 from gancompress.data.mapslabels import MapLabels
 from gancompress.data.mapsunpaired import UnpairedMaps
+from gancompress.data.origin import FromFiles
 from gancompress.data.pairs import PairFolders
 from gancompress.data.superres import SuperresFolder, SuperresMaps
 from gancompress.data.unpaired import UnpairedFolders
 
-DATASETS: dict[str, Callable[..., Dataset]] = {
+DATASETS: dict[str, Callable[..., FromFiles]] = {
     "maps": MapTiles,
     "pairs": PairFolders,
     "map-domains": MapDomains,
@@ -38,6 +39,7 @@ __all__ = [
     "Batch",
     "Dataset",
     "DomainImages",
+    "FromFiles",
     "IdxImages",
     "ImageFolder",
     "LabelMaps",

@@ -19,6 +19,7 @@ from gancompress.data.images import (
     Pixels,
     file_digest,
     fits_in_memory,
+    given,
     read_image,
     remembered,
     resized,
@@ -26,6 +27,7 @@ from gancompress.data.images import (
     with_channels,
 )
 from gancompress.data.labels import Labels, Partners, Rows, fixed_partners, labelled_batch
+from gancompress.data.origin import from_folders
 from gancompress.errors import DataError
 
 
@@ -69,6 +71,7 @@ class DomainImages:
         test_fraction: float = 0.1,
         split_seed: int = 0,
         cache_mb: float = 2000,
+        max_value: float | None = None,
     ) -> None:
         shares = (search_fraction, test_fraction, split_seed)
         if layout == "folders" and folder is not None and not (attribute_file or attributes):
@@ -87,6 +90,10 @@ class DomainImages:
         self._labels = {split: labels for split, (_, labels) in items.items()}
         self._partners = {split: Partners(labels) for split, labels in self._labels.items()}
         self._fixed = {split: fixed_partners(labels) for split, labels in self._labels.items()}
+        self.origin = from_folders(
+            self._files, {s: self.count(s) for s in SPLITS}, folder, also=[attribute_file]
+        )
+        self._max_value = max_value
         self._cache_bytes = cache_mb * 1e6
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
@@ -113,7 +120,7 @@ class DomainImages:
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes, labels and settings; reads the files once."""
         if split not in self._digests:
-            settings = [self.domains, self.crop, self.size, self.flip]
+            settings = [self.domains, self.crop, self.size, self.flip, *given(self._max_value)]
             digest = hashlib.sha256(json.dumps(settings).encode())
             for path, label in zip(self._files[split], self._labels[split], strict=True):
                 truths = "".join(str(int(truth)) for truth in label)
@@ -145,7 +152,8 @@ class DomainImages:
 
     def _decoded(self, path: Path) -> Pixels:
         """The square in the middle of the file's image, (side, side, 3)."""
-        return middle_square(with_channels(read_image(path), 3, path), self.crop, path)
+        pixels = with_channels(read_image(path, self._max_value), 3, path)
+        return middle_square(pixels, self.crop, path)
 
 
 Shares = tuple[float, float, int]  # search_fraction, test_fraction, split_seed

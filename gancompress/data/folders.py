@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gancompress.data.dataset import Split
-from gancompress.data.images import SUFFIXES
+from gancompress.data.formats import COUNTED, SUFFIXES
 from gancompress.errors import DataError
 
 Pair = tuple[Path, ...]  # one file with both halves, or (input file, target file); or more
 Listing = dict[str, list[Pair]]  # by the name of the split folder; "" for files without one
 
 _SPLIT_FOLDERS = ("train", "search", "val", "test")
+_ALSO_VAL = ("validation", "valid")  # other names of val/, beside a folder train/
 
 
 def single_files(folder: Path) -> Listing:
@@ -118,10 +119,10 @@ def split_pairs(
 ) -> dict[Split, list[Pair]]:
     """The pairs of each split, `least` of them or more.
 
-    From split folders: train/, test/ and search/ or else val/. Without test/, val/ is the test
-    split, as pix2pix's data sets have it. A split without folder takes its fraction of train/, or
-    of all files, at least `least`: those whose stem and seed hash lowest, so that a file tends to
-    keep its split while a set grows.
+    From split folders: train/, test/ and search/ or else val/, which may be called validation/ or
+    valid/. Without test/, val/ is the test split, as pix2pix's data sets have it. A split without
+    folder takes its fraction of train/, or of all files, at least `least`: those whose stem and
+    seed hash lowest, so that a file tends to keep its split while a set grows.
     Raises: DataError naming `where` if a split would have fewer.
     """
     folders = dict(listing)
@@ -155,6 +156,8 @@ def _split_folders(folder: Path, side: str = "") -> dict[str, Path]:
         raise DataError(f"{folder}: no such folder; give the folder with the images")
     places = {name: folder / f"{name}{side}" for name in _SPLIT_FOLDERS}
     found = {name: place for name, place in places.items() if place.is_dir()}
+    if "train" in found:
+        _take_other_names(found, [folder / f"{name}{side}" for name in _ALSO_VAL])
     if not found and not side:
         return {"": folder}
     if "train" not in found or not {"val", "test"} & found.keys():
@@ -168,6 +171,18 @@ def _split_folders(folder: Path, side: str = "") -> dict[str, Path]:
     return found
 
 
+def _take_other_names(found: dict[str, Path], others: Sequence[Path]) -> None:
+    """Adds validation/ and the like as val. Raises: DataError where more than one of them is."""
+    present = [found[name] for name in ("val",) if name in found]
+    present += [place for place in others if place.is_dir()]
+    if len(present) > 1:
+        raise DataError(
+            f"{present[1]}: {present[0].name}/ is there too, and both name one split; keep one"
+        )
+    if present:
+        found["val"] = present[0]
+
+
 def _sub_folders(folder: Path) -> list[str]:
     """Names of the folders inside, in order; hidden ones are passed over."""
     return sorted(path.name for path in _entries(folder) if path.is_dir())
@@ -178,9 +193,11 @@ def image_files(folder: Path) -> list[Path]:
 
     Raises: DataError where there is none.
     """
-    files = [path for path in _entries(folder) if path.suffix.lower() in SUFFIXES]
+    files = [
+        path for path in _entries(folder) if path.suffix.lower() in SUFFIXES and not path.is_dir()
+    ]
     if not files:
-        raise DataError(f"{folder}: no images in it; files ending in {' '.join(SUFFIXES)} count")
+        raise DataError(f"{folder}: no images in it; {COUNTED}")
     return sorted(files)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from gancompress.data.dataset import Batch, Split
 from gancompress.data.idx import read_idx
 from gancompress.data.images import Pixels, shown_part, to_tensor
+from gancompress.data.origin import Group, Origin
 from gancompress.errors import DataError
 
 _TRAIN, _TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"  # as MNIST names them
@@ -50,6 +51,7 @@ class IdxImages:
         before = (max(pad, size) - size) // 2
         self._pads = before, max(pad, size) - size - before
         path = Path(images)
+        roots = (path,) if path.is_dir() else ()
         train = _file(path, _TRAIN) if path.is_dir() else path
         test = _file(path, _TEST) if path.is_dir() and _is_there(path, _TEST) else None
         taken = _read(train, size)
@@ -68,6 +70,9 @@ class IdxImages:
                     f"{images}: the {split} split is empty, {len(taken)} images are left to share "
                     "out; give more images or larger fractions"
                 )
+        counts = {split: len(found) for split, found in self._splits.items()}
+        files = tuple(file for file in (train, test) if file is not None)
+        self.origin = Origin((Group(f"{images}", counts),), files, roots)
 
     def count(self, split: Split) -> int:
         return len(self._splits[split])

@@ -15,6 +15,7 @@ from gancompress.data.images import (
     Pixels,
     files_digest,
     fits_in_memory,
+    given,
     read_image,
     remembered,
     resized,
@@ -22,6 +23,7 @@ from gancompress.data.images import (
     to_tensor,
     with_channels,
 )
+from gancompress.data.origin import from_folders
 
 
 class ImageFolder:
@@ -51,12 +53,15 @@ class ImageFolder:
         test_fraction: float = 0.1,
         split_seed: int = 0,
         cache_mb: float = 2000,
+        max_value: float | None = None,
     ) -> None:
         shares = (search_fraction, test_fraction, split_seed)
         splits = split_pairs(single_files(Path(folder)), *shares, where=f"{folder}", unit="images")
         self._files = {split: [path for (path,) in found] for split, found in splits.items()}
         self.channels = (image_channels, image_channels)
         self.crop, self.size, self.flip = crop, size, flip
+        self.origin = from_folders(self._files, {s: self.count(s) for s in SPLITS}, folder)
+        self._max_value = max_value
         self._cache_bytes = cache_mb * 1e6
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
@@ -80,7 +85,7 @@ class ImageFolder:
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes and settings; reads the files once."""
         if split not in self._digests:
-            settings = [self.channels[0], self.crop, self.size, self.flip]
+            settings = [self.channels[0], self.crop, self.size, self.flip, *given(self._max_value)]
             self._digests[split] = files_digest(settings, self._files[split])
         return self._digests[split]
 
@@ -102,5 +107,5 @@ class ImageFolder:
         )
 
     def _decoded(self, path: Path) -> Pixels:
-        pixels = with_channels(read_image(path), self.channels[0], path)
+        pixels = with_channels(read_image(path, self._max_value), self.channels[0], path)
         return middle_square(pixels, self.crop, path)

@@ -18,19 +18,17 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from gancompress.data.deep import DEEP_MODES, StoredForm, check_high_bytes, eight_bits
+from gancompress.data.formats import FORMATS
 from gancompress.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 K = TypeVar("K")
 V = TypeVar("V")
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy")
-
 # What Pillow's decoders raise on a damaged file.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
-SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
-# Modes whose conversion to 8-bit RGB loses no meaning. Deep colour (three 16-bit channels) never
-# shows here: Pillow keeps the high bytes while decoding.
+# Modes whose conversion to 8-bit RGB loses no meaning.
 _AS_RGB = ("P", "CMYK", "YCbCr", "RGBX")
 
 
@@ -52,17 +50,27 @@ def open_image(path: Path, at_least: tuple[int, int] | None = None) -> Image.Ima
     that: its high frequencies are left out while decoding, close to a box filter and faster.
     Raises: DataError naming the file if it is missing, empty, truncated, an animation or no image.
     """
+    return open_stored(path, at_least)[0]
+
+
+def open_stored(
+    path: Path, at_least: tuple[int, int] | None = None
+) -> tuple[Image.Image, StoredForm]:
+    """As `open_image`, and how the file holds its values. Raises: as `open_image`."""
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes); replace it or take it away")
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             # Phones write a preview as the second frame of an MPO file: not an animation.
             if image.format != "MPO" and getattr(image, "is_animated", False):
-                raise DataError(f"{path}: holds several images; only single images are allowed")
+                raise DataError(
+                    f"{path}: holds several images; save the one to use by itself, or take it away"
+                )
+            stored = StoredForm.of(image, path)
             if at_least is not None:
                 image.draft(None, at_least)
             image.load()
-            return ImageOps.exif_transpose(image)
+            return ImageOps.exif_transpose(image), stored
     except Image.UnidentifiedImageError:
         raise DataError(f"{path}: not an image that can be read; use PNG, JPEG or WebP") from None
     except Image.DecompressionBombError:
@@ -74,22 +82,25 @@ def open_image(path: Path, at_least: tuple[int, int] | None = None) -> Image.Ima
         raise _unreadable(path, error) from None
 
 
-def read_image(path: Path) -> Pixels:
+def read_image(path: Path, max_value: float | None = None) -> Pixels:
     """(H, W, C) uint8 with the channels the file has: 1 gray, 3 RGB, 4 RGBA, any in a .npy file.
 
-    16-bit gray is scaled (65535 -> 255); palette and CMYK images become RGB.
+    More than 8 bits are scaled, `max_value` to 255 (None: 65535), the same for every file; see
+    `deep`. Palette and CMYK images become RGB.
     Raises: DataError naming the file where it is damaged or its meaning is not clear.
     """
     if path.suffix.lower() == ".npy":
         return _read_npy(path)
-    return pixels_of(open_image(path), path)
+    image, stored = open_stored(path)
+    return pixels_of(image, path, stored, max_value)
 
 
-def pixels_of(image: Image.Image, path: Path) -> Pixels:
+def pixels_of(
+    image: Image.Image, path: Path, stored: StoredForm, max_value: float | None = None
+) -> Pixels:
     """What `read_image` says, of an image that is open already."""
-    if image.mode in SIXTEEN_BIT:
-        wide = np.asarray(image).astype(np.uint32)
-        return ((wide * 255 + 32767) // 65535).astype(np.uint8)[..., None]
+    if image.mode in DEEP_MODES:
+        return eight_bits(np.asarray(image), stored, max_value, path)[..., None]
     if image.has_transparency_data:  # an alpha channel, or a transparent palette entry or colour
         image = image.convert("RGBA")
     elif image.mode == "1":
@@ -102,6 +113,8 @@ def pixels_of(image: Image.Image, path: Path) -> Pixels:
             "convert it to 8-bit gray or RGB"
         )
     pixels = np.asarray(image)
+    if stored.is_deep_colour:
+        check_high_bytes(pixels[..., :3], max_value, path)
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
@@ -159,6 +172,11 @@ def to_tensor(pixels: Pixels) -> Tensor:
 def shown_part(inputs: Tensor) -> Tensor:
     """What can be looked at of images with any planes behind them: (N, 3, H, W), or 1 if gray."""
     return inputs[:, : 3 if inputs.shape[1] >= 3 else 1]
+
+
+def given(max_value: float | None) -> list[float]:
+    """`max_value` among the settings of a content hash: nothing where none is given."""
+    return [] if max_value is None else [max_value]
 
 
 def file_digest(path: Path) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gancompress.data.deep import SIXTEEN_BIT, StoredForm
 from gancompress.data.images import (
-    SIXTEEN_BIT,
     Pixels,
-    open_image,
+    open_stored,
     pixels_of,
     read_image,
     with_channels,
@@ -22,6 +22,7 @@ from gancompress.errors import DataError
 Ids = npt.NDArray[np.int32]
 
 _SINGLE = ("1", "L", "I", *SIXTEEN_BIT)  # modes whose values are ids as they are
+_STEPS = {"L;2": 85, "L;4": 17}  # between the gray values that Pillow makes of 2 and of 4 bits
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class LabelCodes:
         if strange.any():
             raise DataError(
                 f"{path}: has the colour {pixels[strange][0].tolist()}, which is not in the table "
-                f"of {len(known)} classes; add it there (colours blurred by JPEG cannot be read)"
+                f"of {len(known)} classes; add it there"
             )
         return classes
 
@@ -126,17 +127,47 @@ def _read_table(path: Path) -> list[list[int]]:
 
 
 def _values(path: Path, indices: bool) -> Ids:
-    """(H, W) of one channel, or (H, W, 3); of a palette its indices, or its colours."""
+    """(H, W) of one channel, or (H, W, 3); of a palette its indices, or its colours.
+
+    Raises: DataError for a file that does not give back the values that were saved.
+    """
     if path.suffix.lower() == ".npy":
         pixels = read_image(path)
     else:
-        image = open_image(path)
+        image, stored = open_stored(path)
+        if not stored.is_lossless:
+            raise DataError(
+                f"{path}: a label map in lossy {stored.format}, whose pixels are no longer the ids "
+                "or colours that were drawn; save it anew from its source as PNG"
+            )
+        if image.mode == "P" and indices and stored.format == "GIF":
+            raise DataError(
+                f"{path}: a label map by ids in GIF, which programs number anew when they save it; "
+                "save it from its source as PNG, or give its table as colours or colour_file"
+            )
         if image.mode in _SINGLE or (image.mode == "P" and indices):
-            return np.asarray(image).astype(np.int32)
-        pixels = pixels_of(image, path)
+            return _unscaled(np.asarray(image).astype(np.int32), stored, path)
+        pixels = pixels_of(image, path, stored)
     if pixels.shape[2] == 1:
         return pixels[..., 0].astype(np.int32)
     return with_channels(pixels, 3, path).astype(np.int32)
+
+
+def _unscaled(ids: Ids, stored: StoredForm, path: Path) -> Ids:
+    """The ids as saved: Pillow spreads gray values of 2 and 4 bits over 0 to 255."""
+    if stored.says_white:
+        raise DataError(
+            f"{path}: a label map with {stored.scale} for white, by which its ids are scaled; save "
+            "it as PNG"
+        )
+    if ";" in stored.raw and stored.raw[0] == "L":
+        if stored.raw not in _STEPS:
+            raise DataError(
+                f"{path}: a label map of inverted or packed gray values ({stored.raw}); save it as "
+                "8-bit PNG"
+            )
+        return ids // _STEPS[stored.raw]
+    return ids
 
 
 def _packed(colours: Ids) -> Ids:

@@ -16,6 +16,7 @@ from gancompress.data.images import (
     Pixels,
     files_digest,
     fits_in_memory,
+    given,
     read_image,
     remembered,
     resized,
@@ -25,6 +26,7 @@ from gancompress.data.images import (
 from gancompress.data.labelcodes import Ids, LabelCodes, colour_table, read_instances
 from gancompress.data.labelfiles import in_cityscapes, in_coco_stuff, in_folders
 from gancompress.data.labelplanes import label_picture, label_planes, palette
+from gancompress.data.origin import from_folders
 from gancompress.errors import DataError
 
 _UNKNOWN_COLOUR = (96, 96, 96)
@@ -76,6 +78,7 @@ class LabelMaps:
         test_fraction: float = 0.1,
         split_seed: int = 0,
         cache_mb: float = 2000,
+        max_value: float | None = None,
     ) -> None:
         self.crops = crops_of(load_size, crop_size, flip, "labelmaps")
         table = colour_table(colours, colour_file, classes)
@@ -89,6 +92,13 @@ class LabelMaps:
         folders = (label_folder, image_folder, instance_folder)
         listing = _listing(layout, folder, folders, self._has_edges)
         self._items = split_pairs(listing, search_fraction, test_fraction, split_seed)
+        self.origin = from_folders(
+            {split: [p for item in items for p in item] for split, items in self._items.items()},
+            {split: self.count(split) for split in SPLITS},
+            folder, *folders[: 3 if self._has_edges else 2],
+            also=[colour_file],
+        )  # fmt: skip
+        self._max_value = max_value
         self._cache_bytes = cache_mb * 1e6
         self._cache: dict[tuple[Pair, Sides], Loaded] = {}
         self._digests: dict[Split, str] = {}
@@ -118,7 +128,7 @@ class LabelMaps:
             codes, table = self._codes, self._codes.table
             settings = [
                 *self.crops.settings(), self.channels, codes.classes, codes.unknown,
-                None if table is None else table.tolist(),
+                None if table is None else table.tolist(), *given(self._max_value),
             ]  # fmt: skip
             files = (path for item in self._items[split] for path in item)
             self._digests[split] = files_digest(settings, files)
@@ -147,7 +157,7 @@ class LabelMaps:
     def _decoded(self, item: Pair) -> Loaded:
         """All three as they are in the files; without instances they are the classes."""
         classes = self._codes.read(item[0])
-        photograph = with_channels(read_image(item[1]), 3, item[1])
+        photograph = with_channels(read_image(item[1], self._max_value), 3, item[1])
         instances = read_instances(item[2]) if self._has_edges else classes
         height, width = classes.shape
         for path, (h, w, *_) in zip(item[1:], (photograph.shape, instances.shape), strict=False):

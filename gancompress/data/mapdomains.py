@@ -12,6 +12,7 @@ from torch import Tensor
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.images import shown_part
 from gancompress.data.labels import Rows, labelled_batch
+from gancompress.data.origin import Origin
 from gancompress.data.tiles import PHOTOGRAPH, RELIEFS, WorldTiles
 
 _SEED = 0  # of the targets that evaluation has: always the same
@@ -59,6 +60,11 @@ class MapDomains:
         images, others = (self._tiles.cut(m.tolist(), *windows) for m in (sources, targets))
         one_hot = np.eye(len(self.domains), dtype=bool)
         return labelled_batch(images, others, one_hot[sources], one_hot[targets])
+
+    @property
+    def origin(self) -> Origin:
+        """The map files; see `Origin`."""
+        return self._tiles.origin({split: self.count(split) for split in SPLITS})
 
     def content_hash(self, split: Split) -> str:
         """Digest of the map files and of the settings that decide the split's tiles."""

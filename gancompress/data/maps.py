@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from gancompress.data.dataset import Batch, Split
+from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.images import shown_part, to_tensor
+from gancompress.data.origin import Origin
 from gancompress.data.tiles import RELIEFS, WorldTiles
 from gancompress.errors import DataError
 
@@ -47,6 +48,11 @@ class MapTiles:
             key: to_tensor(self._tiles.cut([side] * len(indices), *windows))
             for side, key in enumerate(("input", "target"))
         }
+
+    @property
+    def origin(self) -> Origin:
+        """The map files; see `Origin`."""
+        return self._tiles.origin({split: self.count(split) for split in SPLITS})
 
     def content_hash(self, split: Split) -> str:
         """Digest of the map files and of the settings that decide the split's tiles."""

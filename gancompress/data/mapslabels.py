@@ -12,9 +12,10 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from gancompress.data.dataset import Batch, Split
+from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.images import Pixels, to_tensor
 from gancompress.data.labelplanes import label_picture, label_planes
+from gancompress.data.origin import Origin
 from gancompress.data.tiles import LAKE, LAND, WorldTiles, cut
 
 _RELIEF, _PHOTOGRAPH = 0, 1  # places among the maps
@@ -101,6 +102,11 @@ class MapLabels:
             "input": label_planes(classes, len(CLASS_NAMES), kinds),
             "target": to_tensor(self._tiles.cut([_PHOTOGRAPH] * n, *windows)),
         }
+
+    @property
+    def origin(self) -> Origin:
+        """The map files; see `Origin`."""
+        return self._tiles.origin({split: self.count(split) for split in SPLITS})
 
     def content_hash(self, split: Split) -> str:
         """Digest of the map files and of the settings that decide the split's tiles."""

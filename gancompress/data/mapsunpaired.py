@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.images import shown_part, to_tensor
+from gancompress.data.origin import Origin
 from gancompress.data.regions import HALVES, Area
 from gancompress.data.tiles import RELIEFS, WorldTiles
 from gancompress.data.unpaired import partners
@@ -67,6 +68,11 @@ class UnpairedMaps:
             "input": to_tensor(self._tiles.cut([_RELIEF] * n, *reliefs)),
             "target": to_tensor(self._tiles.cut([_PHOTOGRAPH] * n, *photographs)),
         }
+
+    @property
+    def origin(self) -> Origin:
+        """The map files; see `Origin`."""
+        return self._tiles.origin({split: self.count(split) for split in SPLITS})
 
     def content_hash(self, split: Split) -> str:
         """Digest of the map files and of the settings that decide the split's tiles."""

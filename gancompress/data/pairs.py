@@ -15,6 +15,7 @@ from gancompress.data.images import (
     Pixels,
     files_digest,
     fits_in_memory,
+    given,
     read_image,
     remembered,
     resized,
@@ -22,6 +23,7 @@ from gancompress.data.images import (
     to_tensor,
     with_channels,
 )
+from gancompress.data.origin import from_folders
 from gancompress.errors import DataError
 
 
@@ -60,11 +62,18 @@ class PairFolders:
         test_fraction: float = 0.1,
         cache_mb: float = 2000,
         split_seed: int = 0,
+        max_value: float | None = None,
     ) -> None:
         self.channels = (input_channels, target_channels)
         self.crops, self.swap = crops_of(load_size, crop_size, flip, "pairs"), swap
         listing = _listing(layout, folder, input_folder, target_folder)
         self._pairs = split_pairs(listing, search_fraction, test_fraction, split_seed)
+        self.origin = from_folders(
+            {split: [p for pair in pairs for p in pair] for split, pairs in self._pairs.items()},
+            {split: self.count(split) for split in SPLITS},
+            folder, input_folder, target_folder,
+        )  # fmt: skip
+        self._max_value = max_value
         self._cache_bytes = cache_mb * 1e6
         self._cache: dict[tuple[Pair, tuple[int, int]], tuple[Pixels, Pixels]] = {}
         self._digests: dict[Split, str] = {}
@@ -88,7 +97,9 @@ class PairFolders:
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes and settings; reads the files once."""
         if split not in self._digests:
-            settings = [self.channels, *self.crops.settings(), self.swap]
+            settings = [
+                self.channels, *self.crops.settings(), self.swap, *given(self._max_value)
+            ]  # fmt: skip
             files = (path for pair in self._pairs[split] for path in pair)
             self._digests[split] = files_digest(settings, files)
         return self._digests[split]
@@ -119,9 +130,10 @@ class PairFolders:
 
     def _decoded(self, pair: Pair) -> tuple[Pixels, Pixels]:
         """Input and target as they are in the files, (H, W, C) uint8 each."""
-        first, second = (
-            _halves(pair[0]) if len(pair) == 1 else (read_image(pair[0]), read_image(pair[1]))
-        )
+        if len(pair) == 1:
+            first, second = _halves(read_image(pair[0], self._max_value), pair[0])
+        else:
+            first, second = (read_image(path, self._max_value) for path in pair)
         _check_aspects(first, second, pair)
         if self.swap:
             first, second, pair = second, first, pair[::-1]
@@ -147,8 +159,7 @@ def _listing(
     )
 
 
-def _halves(path: Path) -> tuple[Pixels, Pixels]:
-    pixels = read_image(path)
+def _halves(pixels: Pixels, path: Path) -> tuple[Pixels, Pixels]:
     width = pixels.shape[1]
     if width % 2:
         raise DataError(f"{path}: is {width} pixels wide; two equal halves need an even width")

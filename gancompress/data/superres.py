@@ -13,16 +13,19 @@ from torch import Tensor
 from gancompress.data.crops import Window
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import single_files, split_pairs
+from gancompress.data.formats import FORMATS
 from gancompress.data.images import (
     Pixels,
     files_digest,
     fits_in_memory,
+    given,
     read_image,
     resized,
     shown_part,
     to_tensor,
     with_channels,
 )
+from gancompress.data.origin import Origin, from_folders
 from gancompress.data.tiles import WorldTiles
 from gancompress.errors import DataError
 
@@ -67,6 +70,7 @@ class SuperresFolder:
         test_fraction: float = 0.1,
         split_seed: int = 0,
         cache_mb: float = 2000,
+        max_value: float | None = None,
     ) -> None:
         self._crop, self._test = crop_size, test_size or crop_size
         for side in (self._crop, self._test):
@@ -85,6 +89,8 @@ class SuperresFolder:
         if not load_size:
             for path in (path for split in SPLITS for path in self._files[split]):
                 _check_sides(path, _sides_told(path), least)
+        self.origin = from_folders(self._files, {s: self.count(s) for s in SPLITS}, folder)
+        self._max_value = max_value
         self._cache_bytes, self._kept = cache_mb * 1e6, 0
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
@@ -105,7 +111,10 @@ class SuperresFolder:
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes and settings; reads the files once."""
         if split not in self._digests:
-            settings = [self._crop, self._test, self._load, self._scale, self._filter, self._flip]
+            settings = [
+                self._crop, self._test, self._load, self._scale, self._filter, self._flip,
+                *given(self._max_value),
+            ]  # fmt: skip
             self._digests[split] = files_digest(settings, self._files[split])
         return self._digests[split]
 
@@ -138,7 +147,7 @@ class SuperresFolder:
 
     def _decoded(self, path: Path) -> Pixels:
         """(H, W, 3) at the size that crops are taken from."""
-        pixels = with_channels(read_image(path), 3, path)
+        pixels = with_channels(read_image(path, self._max_value), 3, path)
         height, width = pixels.shape[:2]
         if self._load:
             larger = self._load / min(height, width)
@@ -183,6 +192,11 @@ class SuperresMaps:
             self._tiles.cut([0] * len(indices), *windows), self._scale, self._filter
         )
 
+    @property
+    def origin(self) -> Origin:
+        """The map files; see `Origin`."""
+        return self._tiles.origin({split: self.count(split) for split in SPLITS})
+
     def content_hash(self, split: Split) -> str:
         """Digest of the map files and of the settings that decide the split's images."""
         text = f"superres {self._scale} {self._filter} {self._tiles.content_hash(split)}"
@@ -222,7 +236,7 @@ def _sides_told(path: Path) -> tuple[int, int] | None:
     On its side or upright: what is compared with them is a square.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return image.height, image.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None  # a .npy file, or one that is refused with a reason when it is read

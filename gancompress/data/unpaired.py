@@ -15,6 +15,7 @@ from gancompress.data.images import (
     Pixels,
     files_digest,
     fits_in_memory,
+    given,
     read_image,
     remembered,
     resized,
@@ -22,6 +23,7 @@ from gancompress.data.images import (
     to_tensor,
     with_channels,
 )
+from gancompress.data.origin import Group, Origin
 from gancompress.errors import DataError
 
 Files = dict[Split, list[Path]]
@@ -62,13 +64,16 @@ class UnpairedFolders:
         test_fraction: float = 0.1,
         split_seed: int = 0,
         cache_mb: float = 2000,
+        max_value: float | None = None,
     ) -> None:
         self.crops = crops_of(load_size, crop_size, flip, "unpaired")
         shares = (search_fraction, test_fraction, split_seed)
-        self._sides = [
-            _files(listing, where, shares)
-            for where, listing in _listings(layout, folder, input_folder, target_folder)
-        ]
+        listings = _listings(layout, folder, input_folder, target_folder)
+        self._sides = [_files(listing, where, shares) for where, listing in listings]
+        self.origin = _origin(
+            [where for where, _ in listings], self._sides, (folder, input_folder, target_folder)
+        )
+        self._max_value = max_value
         self._cache_bytes = cache_mb * 1e6
         self._cache: dict[tuple[Path, Sides], Pixels] = {}
         self._digests: dict[Split, str] = {}
@@ -93,7 +98,9 @@ class UnpairedFolders:
         """Digest of names and bytes of both sides' files, and of settings; reads the files once."""
         if split not in self._digests:
             files = [path for side in self._sides for path in side[split]]
-            settings = [*self.crops.settings(), self.count(split)]  # where B begins
+            settings = [
+                *self.crops.settings(), self.count(split), *given(self._max_value)
+            ]  # fmt: skip
             self._digests[split] = files_digest(settings, files)
         return self._digests[split]
 
@@ -104,7 +111,7 @@ class UnpairedFolders:
     def check(self) -> None:
         """Decode every image once. Raises: DataError naming the first file that is unusable."""
         for path in (path for side in self._sides for split in SPLITS for path in side[split]):
-            _decoded(path)
+            self._decoded(path)
 
     def _images(self, paths: list[Path], rng: np.random.Generator | None) -> Tensor:
         """(N, 3, *crop) in [-1, 1]."""
@@ -116,7 +123,12 @@ class UnpairedFolders:
         count = sum(len(files) for side in self._sides for files in side.values())
         area = self.crops.load[0] * self.crops.load[1]
         fits = fits_in_memory(count * area * 3, self._cache_bytes)
-        return remembered(self._cache, (path, size), fits, lambda: resized(_decoded(path), *size))
+        return remembered(
+            self._cache, (path, size), fits, lambda: resized(self._decoded(path), *size)
+        )
+
+    def _decoded(self, path: Path) -> Pixels:
+        return with_channels(read_image(path, self._max_value), 3, path)
 
 
 def partners(
@@ -158,5 +170,14 @@ def _files(listing: Listing, where: str, shares: tuple[float, float, int]) -> Fi
     return {split: [path for (path,) in pairs] for split, pairs in splits.items()}
 
 
-def _decoded(path: Path) -> Pixels:
-    return with_channels(read_image(path), 3, path)
+def _origin(
+    places: Sequence[str], sides: Sequence[Files], folders: Sequence[str | Path | None]
+) -> Origin:
+    """Of both sides, each counted by itself."""
+    groups = [
+        Group(place, {split: len(side[split]) for split in SPLITS})
+        for place, side in zip(places, sides, strict=True)
+    ]
+    files = (path for side in sides for split in SPLITS for path in side[split])
+    roots = dict.fromkeys(Path(folder) for folder in folders if folder is not None)
+    return Origin(tuple(groups), tuple(files), tuple(roots))

@@ -1,0 +1,62 @@
+"""The files that a recipe names, as stages keep them in mind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gancompress import assemble
+from gancompress.contents import Contents, Files, changes, read_contents
+from gancompress.data.origin import Origin
+from gancompress.recipe import Recipe
+from gancompress.recipetexts import file_keys
+from gancompress.runs import Run
+
+
+def origin_of(recipe: Recipe) -> Origin:
+    """The files that the recipe's images come from. Raises: DataError."""
+    return assemble.files_opened(recipe).origin
+
+
+def files_of(recipe: Recipe, run: Run, sections: Mapping[str, Any]) -> Files:
+    """The files that `sections` of the recipe name, to be read when a stage needs to compare."""
+    named = {key: name for key, name in file_keys(recipe).items() if _holds(sections, key)}
+    return Files(named, _reading(recipe, run, named))
+
+
+def changed_since(recipe: Recipe, run: Run) -> str:
+    """One sentence if the latest stage was made from other files than there are now, else nothing.
+
+    For what judges and makes no stage of its own. Raises: DataError.
+    """
+    done = [name for name in ("teacher", "supernet", "search") if run.stage(name).is_finished()]
+    if not done:
+        return ""
+    record = run.stage(done[-1]).record()
+    before = record.get("contents")
+    files = files_of(recipe, run, record["sections"])
+    if not before or not (found := changes(run.root, before, files.read())):
+        return ""
+    return f"note: {run.root / done[-1]} was made from other files than there are now: {found}"
+
+
+def _reading(recipe: Recipe, run: Run, named: Mapping[str, str]) -> Callable[[], Contents]:
+    # The own generator's file has its hash in the recipe.
+    weights = {
+        key: Path(name)
+        for key, name in named.items()
+        if not key.startswith("data.") and key != "family.file"
+    }
+    return cache(lambda: read_contents(run.root, weights, origin_of(recipe).named()))
+
+
+def _holds(sections: Mapping[str, Any], key: str) -> bool:
+    """Whether a dotted key is among the plain values that decide a stage."""
+    place: Any = sections
+    for part in key.split("."):
+        if not isinstance(place, dict) or part not in place:
+            return False
+        place = place[part]
+    return True
