@@ -23,13 +23,13 @@ from gancompress.errors import BudgetError, CheckpointError, MetricError, RunErr
 from gancompress.metrics import metric_named
 from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, Judge
 from gancompress.metrics.segmentation import MeanIoU
+from gancompress.names import MIOU
 from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
 from gancompress.statistics import batch_norms, estimate
 from gancompress.supernet import Supernet
 from gancompress.weights import check_fits, part, unpack
 
-MIOU = "miou"  # the figure of metrics.segmentation, beside the names of METRICS
 STATISTICS_BATCHES = 16  # that a subnet's batch norms are estimated on
 
 

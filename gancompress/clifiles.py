@@ -1,4 +1,7 @@
-"""The commands that take model files, as users of a compressed generator have them."""
+"""The commands that take model files, as users of a compressed generator have them.
+
+They import what they need in their own first lines, as those of `gancompress.cli` do.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
-from gancompress import applying, benchmarking, benchtable, demopage, sampling
-from gancompress.applyinputs import Wishes
-from gancompress.benchturns import Settings
-from gancompress.demo import demo_of
 from gancompress.errors import ExportError
 from gancompress.exitcodes import exit_codes
-from gancompress.export.opening import open_model
-from gancompress.recipefile import packaged_recipes
-from gancompress.reporting import run_root
 
 Size = Annotated[
     str | None, typer.Option(metavar="HxW", help="Height and width of the images, as 256x256.")
@@ -83,6 +78,12 @@ def apply(
 ) -> None:  # fmt: skip
     """Run an exported generator on images. Given again, it goes on where it stopped; images that
     cannot be read are passed over and listed at the end."""
+    import torch
+
+    from gancompress import applying
+    from gancompress.applyinputs import Wishes
+    from gancompress.export.opening import open_model
+
     with exit_codes():
         sides = None if size is None else size_of(size)
         if threads:
@@ -124,6 +125,11 @@ def sample(
 ) -> None:  # fmt: skip
     """Make images with a generator that takes random vectors (progan, lsgan), and a picture of
     them all. Image number i of a seed is always the same; given again, it goes on."""
+    import torch
+
+    from gancompress import sampling
+    from gancompress.export.opening import open_model
+
     with exit_codes():
         if threads:
             torch.set_num_threads(threads)
@@ -164,6 +170,9 @@ def benchmark(
 ) -> None:  # fmt: skip
     """Time teacher and compressed generator in every format: latency, throughput, memory, and what
     this machine would allow. For a run, benchmark.json and benchmark.md are kept in it."""
+    from gancompress import benchmarking, benchtable
+    from gancompress.benchturns import Settings
+
     with exit_codes():
         settings = Settings(batch, repeats, warmup, None if size is None else size_of(size))
         found = benchmarking.benchmark(
@@ -180,6 +189,9 @@ def benchmark(
 
 def place_of(text: str) -> Path:
     """What a user names: a path, or a recipe for the folder of its run. Raises: RecipeError."""
+    from gancompress.recipefile import packaged_recipes
+    from gancompress.reporting import run_root
+
     is_recipe = text in packaged_recipes() or Path(text).suffix in (".yaml", ".yml")
     return run_root(text) if is_recipe and not Path(text).is_dir() else Path(text)
 
@@ -205,6 +217,9 @@ def demo(
 ) -> None:
     """Serve a page on which an input is drawn or uploaded, and teacher and compressed generator
     answer side by side with their times; a model file answers alone."""
+    from gancompress import demopage
+    from gancompress.demo import demo_of
+
     with exit_codes():
         demopage.gradio()  # says what is missing before anything is loaded
         demopage.serve(demo_of(target, overrides or [], typer.echo), host, port, typer.echo)

@@ -1,4 +1,4 @@
-"""What `list`, `profile`, `evaluate` and `--dry-run` say."""
+"""What `profile`, `evaluate` and `--dry-run` say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch import nn
 from gancompress import assemble
 from gancompress.arch import Arch
 from gancompress.artefacts import (
-    MIOU,
     Subnets,
     cost_of,
     evaluator_of,
@@ -22,30 +21,18 @@ from gancompress.artefacts import (
     winners_of,
 )
 from gancompress.cost import Cost, network_cost
-from gancompress.data import DATASETS
 from gancompress.data.dataset import SPLITS
-from gancompress.discriminatornames import NAMES
-from gancompress.distill.draws import ARCH_DRAWS
-from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.errors import MetricError, RecipeError
-from gancompress.export.formats import FORMATS, missing
 from gancompress.export.report import Row, class_table, quantity, table
 from gancompress.exporting import chosen_nets, judged_rows, measure, reference_rows
-from gancompress.foreign import LAYOUTS
-from gancompress.metrics import METRICS, metric_named
-from gancompress.metrics.features import FEATURES
-from gancompress.nets import FAMILIES
-from gancompress.nets.blocks import OPERATORS
+from gancompress.metrics import metric_named
+from gancompress.names import MIOU
 from gancompress.nets.features import Bands
 from gancompress.recipe import Recipe
-from gancompress.recipefile import packaged_recipes, recipe_comment
 from gancompress.runs import Run
-from gancompress.search.samplers import SAMPLERS
-from gancompress.tasks import TASKS
 
 __all__ = [
     "evaluate",
-    "listing",
     "metric_names",
     "plan",
     "profile",
@@ -53,37 +40,6 @@ __all__ = [
     "rows_json",
     "tables",
 ]
-
-
-def listing() -> str:
-    """Every name that a recipe or the command line takes."""
-    recipes = {name: _first_sentence(recipe_comment(name)) for name in packaged_recipes()}
-    wide = max(map(len, recipes), default=0)
-    lines = ["recipes", *(f"  {name:<{wide}}  {text}" for name, text in recipes.items())]
-    presets = (name for make in FAMILIES.values() for name in make().presets)
-    kinds: dict[str, Sequence[str]] = {
-        "families": list(FAMILIES),
-        "space presets": list(dict.fromkeys(presets)),
-        "tasks": list(TASKS),
-        "discriminators": NAMES,
-        "data sets": list(DATASETS),
-        "operators": list(OPERATORS),
-        "bands": ["0", "ALPHA (Octave)", "[ALPHA, BETA] (Multi-Octave)"],
-        "distillation losses": list(DISTILL_LOSSES),
-        "archs a step trains": list(ARCH_DRAWS),
-        "metrics": [*METRICS, f"{MIOU} (metrics.segmentation)"],
-        "feature networks": list(FEATURES),
-        "search algorithms": list(SAMPLERS),
-        "teachers from": list(LAYOUTS),
-        "formats": [n + (" (not installed)" if missing(n) else "") for n in FORMATS],
-    }
-    return "\n".join(lines + [f"{kind}: {', '.join(names)}" for kind, names in kinds.items()])
-
-
-def _first_sentence(comment: Sequence[str]) -> str:
-    """Of a recipe's opening comment: its first line is the command, the text comes after."""
-    text = " ".join(comment[1:]).strip()
-    return text.split(": ")[0].split(". ")[0]
 
 
 def plan(recipe: Recipe, stages: Sequence[str]) -> str:

@@ -15,12 +15,6 @@ from gancompress.runs import Run
 from gancompress.weights import pack, unpack
 
 
-def layouts() -> str:
-    """The programs whose files are read, each with what it writes, for help texts."""
-    about = {name: (layout.__doc__ or "").splitlines()[0] for name, layout in LAYOUTS.items()}
-    return "; ".join(f"{name}: {text}" for name, text in about.items())
-
-
 def import_teacher(
     recipe: Recipe,
     path: Path,

@@ -18,7 +18,7 @@ FOLDERS = {
 # From the bottom up: a module imports from its own tier and the tiers above it in this table.
 # A module of gancompress/ that is not named here fails the first test: give it its place.
 TIERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "process", "checkpoint", "ranks"),
+    ("errors", "process", "checkpoint", "ranks", "interrupts"),
     (
         "arch",
         "recipe",
@@ -42,6 +42,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "recipes",
         "slots",
         "discriminatornames",
+        "names",
     ),  # fmt: skip
     ("nets",),
     (
@@ -83,6 +84,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "demo",
         "demopage",
         "describe",
+        "listing",
         "pipeline",
         "reporting",
         "reports",
