@@ -30,6 +30,7 @@ from gancompress.names import MIOU
 from gancompress.nets.features import Bands
 from gancompress.recipe import Recipe
 from gancompress.runs import Run
+from gancompress.skeletons import without_values
 
 __all__ = [
     "evaluate",
@@ -81,8 +82,9 @@ def profile(
     cost = cost_of(recipe, arch)
     task = assemble.task_of(recipe)
     shapes = task.critic_inputs()
-    with torch.device("meta"):
-        critics = [network_cost(net, torch.empty(shapes[n])) for n, net in task.critics().items()]
+    with without_values():
+        nets = task.critics()
+    critics = [network_cost(net, torch.empty(shapes[n], device="meta")) for n, net in nets.items()]
     slots = {"family": arch.family, "slots": arch.values}
     return {
         "generator": {**asdict(cost), "arch": slots},

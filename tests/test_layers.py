@@ -50,6 +50,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "supernet",
         "statistics",
         "cost",
+        "skeletons",
         "parts",
         "layerconfigs",
         "latencytable",
