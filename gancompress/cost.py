@@ -44,19 +44,24 @@ class Cost:
     saved_bytes: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        """The cost of both: counts add up, the largest working set is the larger one."""
-        return Cost(
-            self.params + other.params,
-            self.macs_true + other.macs_true,
-            self.macs_published + other.macs_published,
-            self.macs_published_norm + other.macs_published_norm,
-            max(self.activation_bytes, other.activation_bytes),
-            self.saved_bytes + other.saved_bytes,
-        )
+        """The cost of both, see `total`."""
+        return total([self, other])
 
     def macs(self, convention: str) -> int:
         """MACs by the recipe's `search.convention`, "true" or "published"."""
         return {"true": self.macs_true, "published": self.macs_published}[convention]
+
+
+def total(costs: Sequence[Cost]) -> Cost:
+    """The cost of all together: counts add up, the largest working set is the largest of theirs."""
+    return Cost(
+        sum([cost.params for cost in costs]),
+        sum([cost.macs_true for cost in costs]),
+        sum([cost.macs_published for cost in costs]),
+        sum([cost.macs_published_norm for cost in costs]),
+        max([cost.activation_bytes for cost in costs], default=0),
+        sum([cost.saved_bytes for cost in costs]),
+    )
 
 
 def layer_costs(net: nn.Module, *inputs: Tensor) -> dict[str, Cost]:
@@ -73,7 +78,7 @@ def layer_costs(net: nn.Module, *inputs: Tensor) -> dict[str, Cost]:
 
 def network_cost(net: nn.Module, *inputs: Tensor) -> Cost:
     """The cost of a whole network; see `layer_costs`."""
-    return sum(layer_costs(net, *inputs).values(), Cost())
+    return total(list(layer_costs(net, *inputs).values()))
 
 
 Made = list[tuple[torch.Size, bool]]
@@ -249,7 +254,7 @@ class CostModel:
         whole = () if self._parts else tuple(values.values())
         if whole not in self._rest or any(key not in self._outcomes for key in keys.values()):
             self._measure(arch, keys, whole)
-        return sum((self._outcomes[key].cost for key in keys.values()), self._rest[whole])
+        return total([self._rest[whole], *(self._outcomes[key].cost for key in keys.values())])
 
     def _measure(
         self,

@@ -10,13 +10,14 @@ import typer
 
 from gancompress.errors import GanCompressError
 from gancompress.interrupts import STOPPED, interruptible
+from gancompress.process import collecting
 
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Refusals in one sentence and exit code 2; 130 after Ctrl-C; other errors keep their trace."""
     try:
-        with interruptible():
+        with interruptible(), collecting():
             yield
     except GanCompressError as error:
         typer.echo(f"gancompress: {error}", err=True)

@@ -78,6 +78,13 @@ def test_a_wrong_recipe_is_refused_before_anything_heavy_is_imported(arguments: 
     assert "Traceback" not in done.stderr and heavy_imports(done.stdout) == set()
 
 
+def test_costs_are_counted_without_torchs_compiler() -> None:
+    done = child(MODULES, "profile", "quickstart", "--bands", "0.5,0.25")
+    assert done.returncode == 0 and "macs_true" in done.stdout
+    slow = {"torch._dynamo", "torch._inductor", "sympy", "torchvision", "torchmetrics", "optuna"}
+    assert slow & set(done.stdout.split()) == set()
+
+
 # `at()` is called when the module of the first argument is looked for: a moment of the start that
 # is the same on a machine of whatever speed.
 HOOK = (
