@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gancompress.applyinputs import Inputs, Prepared, Wishes
+from gancompress.bars import progress
 from gancompress.checkpoint import write_bytes
 from gancompress.data.images import SUFFIXES
 from gancompress.errors import DataError, ExportError
@@ -77,7 +78,7 @@ def apply(
         say(f"{model.where}: its size is fixed, every image is resized to {height}x{width}")
     left_out: list[str] = []
     written = 0
-    with tqdm(total=len(todo), desc="applying", unit="image", disable=None) as bar:
+    with progress(total=len(todo), desc="applying", unit="image") as bar:
         for group in _batches(inputs, todo, batch, left_out, bar):
             written += _answer(model, group, left_out)
             bar.update(len(group))
