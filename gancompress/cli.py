@@ -10,16 +10,22 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from gancompress import clifiles
+from gancompress.clioptions import (
+    DryRun,
+    Json,
+    Overrides,
+    RecipeArg,
+    Redo,
+    print_recipe,
+    read_recipe,
+)
 from gancompress.exitcodes import exit_codes
 from gancompress.names import METRIC_NAMES, MIOU, PROGRAMS
-
-if TYPE_CHECKING:
-    from gancompress.recipe import Recipe
 
 app = typer.Typer(
     help=(
@@ -33,37 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RecipeArg = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a packaged one.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]…", help="Changes to the recipe: teacher.steps=500"),
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be done.")
-]
-Redo = Annotated[
-    bool, typer.Option("--redo", help="Set this stage's earlier result aside and begin anew.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
 _PROGRAMS = "; ".join(f"{name}: {files}" for name, files in PROGRAMS.items())
-
-
-def _read(recipe: str, overrides: list[str] | None) -> Recipe:
-    """The recipe; what is wrong with it ends the command before torch is imported."""
-    from gancompress.recipefile import load_recipe
-
-    with exit_codes():
-        read = load_recipe(recipe, overrides or [])
-    return read
-
-
-def _print_recipe(recipe: Recipe) -> None:
-    from gancompress.recipefile import resolved_yaml
-
-    typer.echo(resolved_yaml(recipe))
 
 
 def _stages(
@@ -74,7 +50,7 @@ def _stages(
     redo: bool,
 ) -> None:
     """names: None for all that `run` does."""
-    read = _read(recipe, overrides)
+    read = read_recipe(recipe, overrides)
     from gancompress import describe, pipeline
     from gancompress.recipefile import resolved_yaml
 
@@ -111,7 +87,7 @@ def import_teacher(
     redo: Redo = False,
 ) -> None:
     """Take a generator that another program has trained as the teacher; runs no code from FILE."""
-    read = _read(recipe, overrides)
+    read = read_recipe(recipe, overrides)
     from gancompress import importing
 
     with exit_codes():
@@ -156,7 +132,7 @@ def export(
 ) -> None:  # fmt: skip
     """Write the winner as model files, each proven equal; print the table, draw the picture."""
     if formats:
-        listed = dict.fromkeys([*_read(recipe, overrides).export.formats, *formats])
+        listed = dict.fromkeys([*read_recipe(recipe, overrides).export.formats, *formats])
         overrides = [*(overrides or []), f"export.formats=[{', '.join(listed)}]"]
     _stages(("export",), recipe, overrides, dry_run, redo)
 
@@ -207,9 +183,9 @@ def profile(
     dry_run: DryRun = False,
 ) -> None:
     """Parameters, MACs and activation memory of a generator; needs no data and no weights."""
-    read = _read(recipe, overrides)
+    read = read_recipe(recipe, overrides)
     if dry_run:
-        _print_recipe(read)
+        print_recipe(read)
         return
     from gancompress import describe
 
@@ -224,9 +200,9 @@ def space(
 ) -> None:
     """How many generators the search chooses from, what they cost, and how many of them keep the
     budgets; needs no data and no weights."""
-    read = _read(recipe, overrides)
+    read = read_recipe(recipe, overrides)
     if dry_run:
-        _print_recipe(read)
+        print_recipe(read)
         return
     from gancompress import spaces
 
@@ -249,7 +225,7 @@ def latency_table(
 ) -> None:
     """Measure the layers of the search space on this device, so that any generator's time is known.
     Needs no data and no weights. Given again, it goes on where it stopped."""
-    read = _read(recipe, overrides)
+    read = read_recipe(recipe, overrides)
     from gancompress import timing
 
     with exit_codes():
@@ -281,7 +257,7 @@ def evaluate(
     dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """Judge the teacher and generators of the supernet on real images, every figure with its n."""
-    read = _read(recipe, overrides)
+    read = read_recipe(recipe, overrides)
     from gancompress import describe
     from gancompress.recipefile import resolved_yaml
 
@@ -295,25 +271,6 @@ def evaluate(
         rows = describe.evaluate(read, arch or [], split, metrics)
         text = json.dumps(describe.rows_json(rows), indent=2) if as_json else describe.tables(rows)
         typer.echo(text)
-
-
-@app.command("report", epilog="Example: gancompress report quickstart")
-def report(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's folder, or the recipe that made it.")
-    ],
-    overrides: Overrides = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Default: report.html in the run.")
-    ] = None,
-) -> None:
-    """Write one page, which opens from disk, of all that a run holds: the front, the table, curves,
-    pictures, costs. What is not there yet is left out."""
-    from gancompress import reporting
-
-    with exit_codes():
-        root = reporting.run_root(run, overrides or [])
-        typer.echo(f"report: {reporting.write_report(root, out)}")
 
 
 clifiles.register(app)

@@ -1,4 +1,4 @@
-"""The commands that take model files, as users of a compressed generator have them.
+"""The commands that take runs and model files, as users of a compressed generator have them.
 
 They import what they need in their own first lines, as those of `gancompress.cli` do.
 """
@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from gancompress.clioptions import Overrides
 from gancompress.errors import ExportError
 from gancompress.exitcodes import exit_codes
 
@@ -45,6 +46,7 @@ Instances = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Adds these commands to `app`."""
+    app.command("report", epilog="Example: gancompress report quickstart")(report)
     app.command("apply", epilog="Example: gancompress apply runs/quickstart photos answers")(apply)
     app.command("sample", epilog="Example: gancompress sample runs/progan-maps samples -n 64")(
         sample
@@ -53,6 +55,30 @@ def register(app: typer.Typer) -> None:
         benchmark
     )
     app.command("demo", epilog="Example: gancompress demo runs/quickstart")(demo)
+
+
+def report(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's folder, or the recipe that made it.")
+    ],
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: report.html in the run.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be written, and where.")
+    ] = False,
+) -> None:
+    """Write one page, which opens from disk, of all that a run holds: the front, the table, curves,
+    pictures, costs. What is not there yet is left out."""
+    from gancompress import reporting
+
+    with exit_codes():
+        if dry_run:
+            typer.echo(reporting.plan(run, overrides or [], out))
+            return
+        root = reporting.run_root(run, overrides or [])
+        typer.echo(f"report: {reporting.write_report(root, out)}")
 
 
 def apply(

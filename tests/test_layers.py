@@ -103,6 +103,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "benchturns",
         "benchworker",
         "clifiles",
+        "clioptions",
         "exitcodes",
         "exportfiles",
         "__main__",
