@@ -68,25 +68,25 @@ class _Lines(Tqdm):
         self._time = clock
         self.start_t = self.last_print_t = clock()
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
-        """Writes the state if it is time to; tqdm calls this for everything that it shows."""
-        is_due = self._clock() - self._shown >= LINE_SECONDS
-        if not is_due and not self._is_final:
-            return False
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Writes the state if it is time to; tqdm calls this for everything that it shows.
+
+        An empty message would take a bar back: lines stay.
+        """
+        is_due = self._clock() - self._shown >= LINE_SECONDS or self._is_final
+        if not is_due or msg == "":
+            return
         self._shown, self._has_lines = self._clock(), True
         self.fp.write(f"{self}\n")
         self.fp.flush()
-        return True
 
     def clear(self, nolock: bool = False) -> None:
         """Nothing to take back: lines stay."""
 
     def close(self) -> None:
         """Writes the final state."""
-        if self.disable:
-            return
-        if self.leave or self._has_lines:
+        if not self.disable and (self.leave or self._has_lines):
             self._is_final = True
             self.display()
-        self.disable = True
-        self._decr_instances(self)
+        self.leave = False  # as far as tqdm is concerned
+        super().close()
