@@ -78,7 +78,7 @@ def apply(
         say(f"{model.where}: its size is fixed, every image is resized to {height}x{width}")
     left_out: list[str] = []
     written = 0
-    with progress(total=len(todo), desc="applying", unit="image") as bar:
+    with progress(total=len(todo), desc="applying", unit="image", is_summed_up=True) as bar:
         for group in _batches(inputs, todo, batch, left_out, bar):
             written += _answer(model, group, left_out)
             bar.update(len(group))

@@ -29,17 +29,19 @@ def progress(
     *,
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.time,
+    is_summed_up: bool = False,
     **look: Any,
 ) -> tqdm[Any]:
     """A bar on `stream`, by default stderr, to iterate over or to `update`; closed at the end.
 
     On a terminal as tqdm draws it with `look`. Elsewhere a line at most every LINE_SECONDS and one
     of the final state; with leave=False that one only where others came before, so that what is
-    over soon leaves none.
+    over soon leaves none. is_summed_up: so in files too where a sentence follows that says as much.
     """
     stream = sys.stderr if stream is None else stream
     if stream.isatty():
         return tqdm(iterable, desc, file=stream, **look)
+    look["leave"] = look.get("leave", True) and not is_summed_up
     return _Lines(iterable, desc, stream=stream, clock=clock, **look)
 
 

@@ -61,7 +61,7 @@ def sample(
     names = [out / f"{i:06d}.png" for i in range(count)]
     todo = [i for i, name in enumerate(names) if redo or not name.exists()]
     shown: dict[int, Tensor] = {}
-    for group in progress(list(_groups(todo, batch)), "sampling", unit="batch"):
+    for group in progress(list(_groups(todo, batch)), "sampling", unit="batch", is_summed_up=True):
         images = _made(model, upscale, latents(size, [[len(SPLITS), seed, i] for i in group]))
         for i, image in zip(group, images, strict=True):
             write_bytes(names[i], content(image, ".png"))

@@ -59,6 +59,8 @@ def test_a_short_bar_that_is_not_left_leaves_nothing_a_long_one_its_end() -> Non
     assert steps_of(1.0, 9, leave=False) == ""
     assert counts(steps_of(1.0, 9)) == [9]
     assert counts(steps_of(4.0, 4, leave=False)) == [3, 4]
+    assert steps_of(1.0, 9, is_summed_up=True) == ""
+    assert counts(steps_of(4.0, 4, is_summed_up=True)) == [3, 4]
 
 
 def test_news_of_a_bar_are_no_reason_for_a_line() -> None:
