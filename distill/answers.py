@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from gancompress.bars import progress
 from gancompress.data.fixeddraws import DRAW
 from gancompress.distill.taps import tapped
 from gancompress.tasks.base import Batch
@@ -59,7 +59,7 @@ def ask(
     images: list[Tensor] = []
     features: dict[str, list[Tensor]] = {name: [] for name in layers}
     starts = range(0, draws.count, draws.batch_size)
-    for start in tqdm(starts, "teacher's answers", unit="batch", leave=False):
+    for start in progress(starts, "teacher's answers", unit="batch", leave=False):
         numbers = range(start, min(start + draws.batch_size, draws.count))
         batch = {name: values.to(device) for name, values in draws.batch(numbers).items()}
         with tapped(teacher, layers) as taken:

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from gancompress import distributed
 from gancompress.arch import Arch
+from gancompress.bars import progress
 from gancompress.distill.taps import tapped
 from gancompress.supernet import Supernet
 
@@ -59,7 +59,7 @@ def calibrate(
     pairs = {name: counterpart for name, counterpart in pairs.items() if counterpart in answers}
     random = torch.Generator().manual_seed(0)
     is_shown = distributed.current().is_writer
-    for name, counterpart in tqdm(pairs.items(), "fitting", leave=False, disable=not is_shown):
+    for name, counterpart in progress(pairs.items(), "fitting", leave=False, disable=not is_shown):
         wanted = answers[counterpart].permute(0, 2, 3, 1).flatten(0, 2)  # (N*H*W, C)
         chosen = torch.randperm(len(wanted), generator=random)[:POSITIONS].sort().values
         chosen = chosen.to(wanted.device)

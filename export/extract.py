@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from gancompress.bars import progress
 from gancompress.errors import ExportError
 from gancompress.export import weights
 from gancompress.export.card import Card, Model, Run, Source, Written
@@ -70,7 +70,7 @@ def write_all(
     arranged: dict[tuple[str, ...], Rewritten] = {(): Rewritten(source, {}, fixed)}
     folder, done = Path(folder), []
     with staging(folder) as temporary:
-        for name, entry in tqdm(entries.items(), desc="export", unit="format", leave=False):
+        for name, entry in progress(entries.items(), "export", unit="format", leave=False):
             started = time.perf_counter()
             if entry.steps not in arranged:
                 arranged[entry.steps] = rewritten(source, entry.steps)

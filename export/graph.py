@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
-from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 aten = torch.ops.aten
 Pair = tuple[int, int]
@@ -142,5 +141,8 @@ def only_user(node: Node) -> Node | None:
 
 def divides(divisor: int, node: Node, axis: int) -> bool:
     """Whether an axis of what `node` answers is known to be a multiple of `divisor`."""
+    # Here, because importing it takes a third of a second, and few commands export.
+    from torch.fx.experimental.symbolic_shapes import statically_known_true
+
     value = node.meta.get("val")
     return isinstance(value, Tensor) and statically_known_true(value.shape[axis] % divisor == 0)

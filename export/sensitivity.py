@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from gancompress.bars import progress
 from gancompress.errors import ExportError
 from gancompress.export.card import Model, Run, Source
 from gancompress.export.onnx_file import Graph, graph_of, run_of, session
@@ -120,7 +120,7 @@ def _ranked(
     """The layers, first the one whose rounding alone makes the largest squared error."""
     exact = _answers(model, images)
     errors = {}
-    for layer in tqdm(layers, f"{name}: layers", leave=False, disable=None):
+    for layer in progress(layers, f"{name}: layers", leave=False):
         told = _answers(built([layer]), images)
         gaps = [(a - b).square().mean() for a, b in zip(told, exact, strict=True)]
         errors[layer.node] = float(torch.stack(gaps).mean())

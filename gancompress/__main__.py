@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from gancompress.process import settle
+import gc
+
+from gancompress.interrupts import end_at_once
 
 
 def main() -> None:
     """The `gancompress` command. Exit codes: 0 done, 2 refused in one sentence, 130 stopped."""
-    settle()
-    from gancompress.cli import app  # only now, because it imports torch
+    end_at_once()  # before anything is imported that takes time
+    gc.disable()  # until a command's work begins, see `process.collecting`
+    from gancompress.process import settle
+
+    settle()  # before torch is imported, as every command does in its own first lines
+    from gancompress.cli import app
 
     app()
 

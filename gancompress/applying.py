@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gancompress.applyinputs import Inputs, Prepared, Wishes
+from gancompress.bars import progress
 from gancompress.checkpoint import write_bytes
 from gancompress.data.formats import COUNTED, SUFFIXES
 from gancompress.data.origin import by_ending
@@ -81,7 +82,7 @@ def apply(
         say(f"{model.where}: its size is fixed, every image is resized to {height}x{width}")
     left_out: list[str] = []
     written = 0
-    with tqdm(total=len(todo), desc="applying", unit="image", disable=None) as bar:
+    with progress(total=len(todo), desc="applying", unit="image", is_summed_up=True) as bar:
         for group in _batches(inputs, todo, batch, left_out, bar):
             written += _answer(model, group, left_out)
             bar.update(len(group))

@@ -23,21 +23,22 @@ from gancompress.errors import BudgetError, CheckpointError, MetricError, RunErr
 from gancompress.metrics import metric_named
 from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, Judge
 from gancompress.metrics.segmentation import MeanIoU
+from gancompress.names import MIOU
 from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
+from gancompress.skeletons import without_values
 from gancompress.statistics import batch_norms, estimate
 from gancompress.supernet import Supernet
 from gancompress.weights import check_fits, part, unpack
 
-MIOU = "miou"  # the figure of metrics.segmentation, beside the names of METRICS
 STATISTICS_BATCHES = 16  # that a subnet's batch norms are estimated on
 
 
 def cost_of(recipe: Recipe, arch: Arch) -> Cost:
     """The cost of one generator at the recipe's image size, in or out of the search space."""
-    with torch.device("meta"):
+    with without_values():
         net = assemble.family_of(recipe).build(arch)
-        return network_cost(net, torch.empty(1, *assemble.input_shape_of(recipe)))
+    return network_cost(net, torch.empty(1, *assemble.input_shape_of(recipe), device="meta"))
 
 
 def load_teacher(recipe: Recipe, run: Run) -> Teacher:

@@ -219,7 +219,7 @@ def teacher_arch_of(recipe: Recipe) -> Arch:
 def cost_model_of(recipe: Recipe) -> CostModel:
     family, shape = family_of(recipe), input_shape_of(recipe)
     parts = family.parts() or find_parts(family.build, space_of(recipe), shape)
-    return CostModel(family.build, parts, shape)
+    return CostModel(family.build, parts, shape, family.sketch)
 
 
 def input_shape_of(recipe: Recipe) -> tuple[int, int, int]:

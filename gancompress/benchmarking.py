@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from tqdm import tqdm
 
+from gancompress.bars import progress
 from gancompress.benchruns import is_run, subjects_of_run
 from gancompress.benchtable import Benchmark, Row, as_json, table
 from gancompress.benchturns import Measured, Settings, Subject, rates_on, time_group
@@ -84,7 +84,7 @@ def measure(subjects: Sequence[Subject], threads: Sequence[int], settings: Setti
     calls = settings.repeats * len(threads) * sum(map(len, groups))
     rows: list[Row] = []
     refused: list[str] = []
-    with tqdm(total=calls, desc="timing", unit="call", leave=False, disable=None) as bar:
+    with progress(total=calls, desc="timing", unit="call", leave=False) as bar:
         for count in threads:
             rates = rates_on(count)
             for number, group in enumerate(groups):

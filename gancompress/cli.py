@@ -1,4 +1,9 @@
-"""The command line: `gancompress COMMAND RECIPE [key=value …]`."""
+"""The command line: `gancompress COMMAND RECIPE [key=value …]`.
+
+A command imports what it needs in its own first lines, the recipe read before that: `--help` and a
+wrong recipe then cost no torch. Ctrl-C ends these imports at once (`gancompress.interrupts`); what
+follows stands in `exit_codes`.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +14,18 @@ from typing import Annotated
 
 import typer
 
-from gancompress import clifiles, describe, importing, pipeline, reporting, spaces, timing
-from gancompress.artefacts import MIOU
+from gancompress import clifiles
+from gancompress.clioptions import (
+    DryRun,
+    Json,
+    Overrides,
+    RecipeArg,
+    Redo,
+    print_recipe,
+    read_recipe,
+)
 from gancompress.exitcodes import exit_codes
-from gancompress.metrics import METRICS
-from gancompress.recipefile import load_recipe, resolved_yaml
+from gancompress.names import METRIC_NAMES, MIOU, PROGRAMS
 
 app = typer.Typer(
     help=(
@@ -27,20 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RecipeArg = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a packaged one.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]…", help="Changes to the recipe: teacher.steps=500"),
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be done.")
-]
-Redo = Annotated[
-    bool, typer.Option("--redo", help="Set this stage's earlier result aside and begin anew.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_PROGRAMS = "; ".join(f"{name}: {files}" for name, files in PROGRAMS.items())
 
 
 def _stages(
@@ -51,8 +50,11 @@ def _stages(
     redo: bool,
 ) -> None:
     """names: None for all that `run` does."""
+    read = read_recipe(recipe, overrides)
+    from gancompress import describe, pipeline
+    from gancompress.recipefile import resolved_yaml
+
     with exit_codes():
-        read = load_recipe(recipe, overrides or [])
         names = pipeline.stages_of(read) if names is None else names
         if dry_run:
             typer.echo(f"{resolved_yaml(read)}\n{describe.plan(read, names)}")
@@ -76,7 +78,7 @@ def import_teacher(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights of its generator.")],
     recipe: RecipeArg,
     layout: Annotated[
-        str, typer.Option("--from", metavar="PROGRAM", help=f"Who wrote it. {importing.layouts()}")
+        str, typer.Option("--from", metavar="PROGRAM", help=f"Who wrote it. {_PROGRAMS}")
     ],
     overrides: Overrides = None,
     part: Annotated[
@@ -91,8 +93,10 @@ def import_teacher(
     redo: Redo = False,
 ) -> None:  # fmt: skip
     """Take a generator that another program has trained as the teacher; runs no code from FILE."""
+    read = read_recipe(recipe, overrides)
+    from gancompress import importing
+
     with exit_codes():
-        read = load_recipe(recipe, overrides or [])
         importing.import_teacher(
             read,
             file.expanduser(),
@@ -142,10 +146,9 @@ def export(
     redo: Redo = False,
 ) -> None:  # fmt: skip
     """Write the winner as model files, each proven equal; print the table, draw the picture."""
-    with exit_codes():
-        if formats:
-            listed = dict.fromkeys([*load_recipe(recipe, overrides or []).export.formats, *formats])
-            overrides = [*(overrides or []), f"export.formats=[{', '.join(listed)}]"]
+    if formats:
+        listed = dict.fromkeys([*read_recipe(recipe, overrides).export.formats, *formats])
+        overrides = [*(overrides or []), f"export.formats=[{', '.join(listed)}]"]
     _stages(("export",), recipe, overrides, dry_run, redo)
 
 
@@ -161,7 +164,10 @@ def run(
 @app.command("list", epilog="Example: gancompress list")
 def list_() -> None:
     """The recipes, families, tasks, data sets, operators, metrics and formats that there are."""
-    typer.echo(describe.listing())
+    from gancompress.listing import listing
+
+    with exit_codes():
+        typer.echo(listing())
 
 
 @app.command(
@@ -192,11 +198,13 @@ def profile(
     dry_run: DryRun = False,
 ) -> None:
     """Parameters, MACs and activation memory of a generator; needs no data and no weights."""
+    read = read_recipe(recipe, overrides)
+    if dry_run:
+        print_recipe(read)
+        return
+    from gancompress import describe
+
     with exit_codes():
-        read = load_recipe(recipe, overrides or [])
-        if dry_run:
-            typer.echo(resolved_yaml(read))
-            return
         figures = describe.profile(read, arch, op, bands)
         typer.echo(json.dumps(figures, indent=2) if as_json else describe.profile_text(figures))
 
@@ -207,11 +215,13 @@ def space(
 ) -> None:
     """How many generators the search chooses from, what they cost, and how many of them keep the
     budgets; needs no data and no weights."""
+    read = read_recipe(recipe, overrides)
+    if dry_run:
+        print_recipe(read)
+        return
+    from gancompress import spaces
+
     with exit_codes():
-        read = load_recipe(recipe, overrides or [])
-        if dry_run:
-            typer.echo(resolved_yaml(read))
-            return
         figures = spaces.space_figures(read)
         typer.echo(json.dumps(figures, indent=2) if as_json else spaces.space_text(figures))
 
@@ -230,8 +240,10 @@ def latency_table(
 ) -> None:
     """Measure the layers of the search space on this device, so that any generator's time is known.
     Needs no data and no weights. Given again, it goes on where it stopped."""
+    read = read_recipe(recipe, overrides)
+    from gancompress import timing
+
     with exit_codes():
-        read = load_recipe(recipe, overrides or [])
         if dry_run:
             typer.echo(timing.plan(read, runtime))
             return
@@ -254,14 +266,17 @@ def evaluate(
     metrics: Annotated[
         str | None,
         typer.Option(metavar="NAME[,NAME]…", help=f"In place of the final table's: any of "
-                     f"{', '.join(METRICS)}, {MIOU}."),
+                     f"{', '.join(METRIC_NAMES)}, {MIOU}."),
     ] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """Judge the teacher and generators of the supernet on real images, every figure with its n."""
+    read = read_recipe(recipe, overrides)
+    from gancompress import describe
+    from gancompress.recipefile import resolved_yaml
+
     with exit_codes():
-        read = load_recipe(recipe, overrides or [])
         if dry_run:
             names = ", ".join(arch or ["teacher and winners"])
             if metrics is not None:
@@ -272,23 +287,6 @@ def evaluate(
         rows = describe.evaluate(read, arch or [], split, metrics, say)
         text = json.dumps(describe.rows_json(rows), indent=2) if as_json else describe.tables(rows)
         typer.echo(text)
-
-
-@app.command("report", epilog="Example: gancompress report quickstart")
-def report(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's folder, or the recipe that made it.")
-    ],
-    overrides: Overrides = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Default: report.html in the run.")
-    ] = None,
-) -> None:
-    """Write one page, which opens from disk, of all that a run holds: the front, the table, curves,
-    pictures, costs. What is not there yet is left out."""
-    with exit_codes():
-        root = reporting.run_root(run, overrides or [])
-        typer.echo(f"report: {reporting.write_report(root, clifiles.at_home(out))}")
 
 
 clifiles.register(app)

@@ -1,4 +1,7 @@
-"""The commands that take model files, as users of a compressed generator have them."""
+"""The commands that take runs and model files, as users of a compressed generator have them.
+
+They import what they need in their own first lines, as those of `gancompress.cli` do.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
-from gancompress import applying, benchmarking, benchtable, demopage, sampling
-from gancompress.applyinputs import Wishes
-from gancompress.benchturns import Settings
-from gancompress.demo import demo_of
+from gancompress.clioptions import Overrides
 from gancompress.errors import ExportError
 from gancompress.exitcodes import exit_codes
-from gancompress.export.opening import open_model
-from gancompress.recipefile import packaged_recipes
-from gancompress.reporting import run_root
 
 Size = Annotated[
     str | None, typer.Option(metavar="HxW", help="Height and width of the images, as 256x256.")
@@ -55,6 +51,7 @@ MaxValue = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Adds these commands to `app`."""
+    app.command("report", epilog="Example: gancompress report quickstart")(report)
     app.command("apply", epilog="Example: gancompress apply runs/quickstart photos answers")(apply)
     app.command("sample", epilog="Example: gancompress sample runs/progan-maps samples -n 64")(
         sample
@@ -63,6 +60,30 @@ def register(app: typer.Typer) -> None:
         benchmark
     )
     app.command("demo", epilog="Example: gancompress demo runs/quickstart")(demo)
+
+
+def report(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's folder, or the recipe that made it.")
+    ],
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: report.html in the run.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be written, and where.")
+    ] = False,
+) -> None:
+    """Write one page, which opens from disk, of all that a run holds: the front, the table, curves,
+    pictures, costs. What is not there yet is left out."""
+    from gancompress import reporting
+
+    with exit_codes():
+        if dry_run:
+            typer.echo(reporting.plan(run, overrides or [], out))
+            return
+        root = reporting.run_root(run, overrides or [])
+        typer.echo(f"report: {reporting.write_report(root, at_home(out))}")
 
 
 def apply(
@@ -89,6 +110,12 @@ def apply(
 ) -> None:  # fmt: skip
     """Run an exported generator on images. Given again, it goes on where it stopped; images that
     cannot be read are passed over and listed at the end."""
+    import torch
+
+    from gancompress import applying
+    from gancompress.applyinputs import Wishes
+    from gancompress.export.opening import open_model
+
     with exit_codes():
         sides = None if size is None else size_of(size)
         if threads:
@@ -133,6 +160,11 @@ def sample(
 ) -> None:  # fmt: skip
     """Make images with a generator that takes random vectors (progan, lsgan), and a picture of
     them all. Image number i of a seed is always the same; given again, it goes on."""
+    import torch
+
+    from gancompress import sampling
+    from gancompress.export.opening import open_model
+
     with exit_codes():
         if threads:
             torch.set_num_threads(threads)
@@ -173,6 +205,9 @@ def benchmark(
 ) -> None:  # fmt: skip
     """Time teacher and compressed generator in every format: latency, throughput, memory, and what
     this machine would allow. For a run, benchmark.json and benchmark.md are kept in it."""
+    from gancompress import benchmarking, benchtable
+    from gancompress.benchturns import Settings
+
     with exit_codes():
         settings = Settings(batch, repeats, warmup, None if size is None else size_of(size))
         found = benchmarking.benchmark(
@@ -189,6 +224,9 @@ def benchmark(
 
 def place_of(text: str) -> Path:
     """What a user names: a path, or a recipe for the folder of its run. Raises: RecipeError."""
+    from gancompress.recipefile import packaged_recipes
+    from gancompress.reporting import run_root
+
     path = Path(text).expanduser()
     is_recipe = text in packaged_recipes() or path.suffix in (".yaml", ".yml")
     return run_root(text) if is_recipe and not path.is_dir() else path
@@ -220,6 +258,9 @@ def demo(
 ) -> None:
     """Serve a page on which an input is drawn or uploaded, and teacher and compressed generator
     answer side by side with their times; a model file answers alone."""
+    from gancompress import demopage
+    from gancompress.demo import demo_of
+
     with exit_codes():
         demopage.gradio()  # says what is missing before anything is loaded
         demopage.serve(demo_of(target, overrides or [], typer.echo), host, port, typer.echo)

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from gancompress.bars import progress
 from gancompress.checkpoint import file_hash, read_json, write_json
 from gancompress.errors import CheckpointError, DataError
 
@@ -138,7 +137,7 @@ def _hashed(cache: Path, files: list[Path]) -> dict[str, str]:
     """SHA-256 by absolute path; what the cache has of files as they are is not read again."""
     known = _known(cache)
     found: dict[str, list[Any]] = {}
-    for path in tqdm(files, "hashing", unit="file", leave=False, delay=5, disable=None):
+    for path in progress(files, "hashing", unit="file", leave=False, delay=5):
         name = str(path.absolute())
         try:
             told = path.stat()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from gancompress.arch import Arch
 from gancompress.nets.family import Part
 from gancompress.nets.features import Features, bands_of, features_of
+from gancompress.skeletons import ShapesAlone, without_values
 from gancompress.slots import Value
 
 
@@ -41,19 +44,24 @@ class Cost:
     saved_bytes: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        """The cost of both: counts add up, the largest working set is the larger one."""
-        return Cost(
-            self.params + other.params,
-            self.macs_true + other.macs_true,
-            self.macs_published + other.macs_published,
-            self.macs_published_norm + other.macs_published_norm,
-            max(self.activation_bytes, other.activation_bytes),
-            self.saved_bytes + other.saved_bytes,
-        )
+        """The cost of both, see `total`."""
+        return total([self, other])
 
     def macs(self, convention: str) -> int:
         """MACs by the recipe's `search.convention`, "true" or "published"."""
         return {"true": self.macs_true, "published": self.macs_published}[convention]
+
+
+def total(costs: Sequence[Cost]) -> Cost:
+    """The cost of all together: counts add up, the largest working set is the largest of theirs."""
+    return Cost(
+        sum([cost.params for cost in costs]),
+        sum([cost.macs_true for cost in costs]),
+        sum([cost.macs_published for cost in costs]),
+        sum([cost.macs_published_norm for cost in costs]),
+        max([cost.activation_bytes for cost in costs], default=0),
+        sum([cost.saved_bytes for cost in costs]),
+    )
 
 
 def layer_costs(net: nn.Module, *inputs: Tensor) -> dict[str, Cost]:
@@ -70,7 +78,10 @@ def layer_costs(net: nn.Module, *inputs: Tensor) -> dict[str, Cost]:
 
 def network_cost(net: nn.Module, *inputs: Tensor) -> Cost:
     """The cost of a whole network; see `layer_costs`."""
-    return sum(layer_costs(net, *inputs).values(), Cost())
+    return total(list(layer_costs(net, *inputs).values()))
+
+
+Made = list[tuple[torch.Size, bool]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,10 @@ class Outcome:
 
 
 class _Known(nn.Module):
-    """In place of a part whose outcome is known: makes what it would make, without work."""
+    """In place of a part whose outcome is known: makes what it would make, without work.
+
+    made: may be filled by a part that runs before.
+    """
 
     def __init__(self, made: Sequence[tuple[torch.Size, bool]]) -> None:
         super().__init__()
@@ -90,19 +104,21 @@ class _Known(nn.Module):
 
     def forward(self, x: Features, *more: Features) -> Features:
         like = bands_of(x)[0]
-        return features_of([like.new_empty(shape).requires_grad_() for shape, _ in self.made])
+        empty = partial(torch.empty, dtype=like.dtype, device=like.device, requires_grad=True)
+        return features_of([empty(shape) for shape, _ in self.made])
 
 
 class _Count:
     """Collects the cost of each module while a network runs."""
 
-    def __init__(self, net: nn.Module, parts: Iterable[str] = ()) -> None:
+    def __init__(self, net: nn.Module, made: Mapping[str, Made]) -> None:
+        """made: lists that are filled with what the parts of these names make."""
         self.net = net
         self.costs = {
             name: Cost(sum(p.numel() for p in module.parameters(recurse=False)))
             for name, module in net.named_modules()
         }
-        self.made: dict[str, tuple[tuple[torch.Size, bool], ...]] = dict.fromkeys(parts, ())
+        self.made = made
         # By storage: a tensor that is saved twice is kept once, the network's own are kept anyhow.
         own = itertools.chain(net.parameters(), net.buffers())
         self._saved = {tensor.untyped_storage()._cdata for tensor in own}
@@ -137,9 +153,9 @@ class _Count:
         macs, published, normed = _work(module, inputs, output)
         self.costs[name] += Cost(0, macs, published, published + normed, sum(held.values()))
         if name in self.made:
-            self.made[name] = tuple(
+            self.made[name][:] = [
                 (x.shape, x.untyped_storage()._cdata in self._saved) for x in bands_of(output)
-            )
+            ]
 
     def _save(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -150,19 +166,24 @@ class _Count:
         return tensor
 
 
-def _counted(net: nn.Module, *inputs: Tensor, parts: Iterable[str] = ()) -> _Count:
-    count = _Count(net, parts)
-    with count.counting(), torch.enable_grad():
+def _counted(
+    net: nn.Module, *inputs: Tensor, made: Mapping[str, Made] = MappingProxyType({})
+) -> _Count:
+    count = _Count(net, made)
+    with count.counting(), torch.enable_grad(), ShapesAlone():
         net(*inputs)
     return count
 
 
 def part_outcomes(
-    net: nn.Module, image: Tensor, parts: Sequence[str], lacking: Sequence[str]
+    net: nn.Module, image: Tensor, parts: Sequence[str], made: Mapping[str, Made]
 ) -> tuple[dict[str, Outcome], Cost]:
-    """The outcomes of the parts that are `lacking`, and the cost of what is in none of `parts`."""
-    count = _counted(net, image, parts=lacking)
-    costs = dict.fromkeys(lacking, Cost())
+    """The outcomes of the parts in `made`, and the cost of what is in none of `parts`.
+
+    made: an empty list for each; they are filled while the network runs.
+    """
+    count = _counted(net, image, made=made)
+    costs = dict.fromkeys(made, Cost())
     rest = Cost()
     for name, cost in count.costs.items():
         part = next((p for p in parts if f"{name}.".startswith(f"{p}.")), "")
@@ -170,7 +191,7 @@ def part_outcomes(
             costs[part] = costs.get(part, Cost()) + cost
         else:
             rest += cost
-    return {name: Outcome(costs[name], count.made[name]) for name in lacking}, rest
+    return {name: Outcome(costs[name], tuple(made[name])) for name in made}, rest
 
 
 def _tensors(given: Iterable[Any]) -> Iterator[Tensor]:
@@ -196,6 +217,9 @@ def _work(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> tuple[int,
     return 0, 0, output.numel() if isinstance(module, _BatchNorm | _InstanceNorm) else 0
 
 
+Key = tuple[str, tuple[Value, ...]]  # the kind of a part, and the values of its slots
+
+
 class CostModel:
     """Costs of the archs of one family at one input size; exact, and thousands a second once warm.
 
@@ -203,7 +227,7 @@ class CostModel:
     of their values, and only where one is new that part of a network is run, on the meta device.
 
     build: arch -> network; parts: the family's, or none where nothing is known of it; input_shape
-    (C, H, W).
+    (C, H, W); sketch: see `Family.sketch`, by default `build`.
     """
 
     def __init__(
@@ -211,40 +235,50 @@ class CostModel:
         build: Callable[[Arch], nn.Module],
         parts: Sequence[Part],
         input_shape: tuple[int, int, int],
+        sketch: Callable[[Arch, Collection[str]], nn.Module] | None = None,
     ) -> None:
-        self._build = build
+        self._sketch = sketch or (lambda arch, known: build(arch))
         self._input_shape = input_shape
         self._parts = parts
-        self._outcomes: dict[str, dict[tuple[Value, ...], Outcome]] = {p.name: {} for p in parts}
+        self._kinds = {part.name: part.kind or part.name for part in parts}
+        self._outcomes: dict[Key, Outcome] = {}
         self._rest: dict[tuple[Value, ...], Cost] = {}  # what is in no part, such as a final tanh
 
     def __call__(self, arch: Arch) -> Cost:
         values = arch.values
-        keys = {part.name: tuple(values[s] for s in part.slots) for part in self._parts}
+        keys = {
+            part.name: (self._kinds[part.name], tuple(values[s] for s in part.slots))
+            for part in self._parts
+        }
         # Where no parts are known, the rest is everything, and depends on every slot.
         whole = () if self._parts else tuple(values.values())
-        lacking = [name for name, key in keys.items() if key not in self._outcomes[name]]
-        if lacking or whole not in self._rest:
-            self._measure(arch, keys, lacking, whole)
-        known = (self._outcomes[name][key].cost for name, key in keys.items())
-        return sum(known, self._rest[whole])
+        if whole not in self._rest or any(key not in self._outcomes for key in keys.values()):
+            self._measure(arch, keys, whole)
+        return total([self._rest[whole], *(self._outcomes[key].cost for key in keys.values())])
 
     def _measure(
         self,
         arch: Arch,
-        keys: Mapping[str, tuple[Value, ...]],
-        lacking: Sequence[str],
+        keys: Mapping[str, Key],
         whole: tuple[Value, ...],
     ) -> None:
         """Runs the parts that are lacking; the others answer from what is known of them."""
-        with torch.device("meta"):
-            net = self._build(arch)
+        lacking: dict[Key, str] = {}  # the first part of each that runs
         for name, key in keys.items():
-            if name not in lacking:
-                net.set_submodule(name, _Known(self._outcomes[name][key].made))
-        # Outside of the block, whose checks of every call take longer than the calls.
+            if key not in self._outcomes:
+                lacking.setdefault(key, name)
+        made: dict[str, Made] = {name: [] for name in lacking.values()}
+        known = [name for name in keys if name not in made]
+        with without_values():
+            net = self._sketch(arch, known)
+        for name in known:
+            key = keys[name]
+            is_new = key in lacking
+            net.set_submodule(
+                name, _Known(made[lacking[key]] if is_new else self._outcomes[key].made)
+            )
+        # Outside of the block above, whose checks of every call take longer than the calls.
         image = torch.empty(1, *self._input_shape, device="meta")
-        found, rest = part_outcomes(net, image, list(keys), lacking)
-        for name, outcome in found.items():
-            self._outcomes[name][keys[name]] = outcome
+        found, rest = part_outcomes(net, image, list(keys), made)
+        self._outcomes |= {keys[name]: outcome for name, outcome in found.items()}
         self._rest.setdefault(whole, rest)

@@ -1,4 +1,4 @@
-"""What `list`, `profile`, `evaluate` and `--dry-run` say."""
+"""What `profile`, `evaluate` and `--dry-run` say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch import nn
 from gancompress import assemble
 from gancompress.arch import Arch
 from gancompress.artefacts import (
-    MIOU,
     Subnets,
     cost_of,
     evaluator_of,
@@ -22,32 +21,21 @@ from gancompress.artefacts import (
     winners_of,
 )
 from gancompress.cost import Cost, network_cost
-from gancompress.data import DATASETS
 from gancompress.data.dataset import SPLITS
 from gancompress.data.origin import summary
-from gancompress.discriminatornames import NAMES
-from gancompress.distill.draws import ARCH_DRAWS
-from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.errors import MetricError, RecipeError
-from gancompress.export.formats import FORMATS, missing
 from gancompress.export.report import Row, class_table, quantity, table
 from gancompress.exporting import chosen_nets, judged_rows, measure, reference_rows
-from gancompress.foreign import LAYOUTS
-from gancompress.metrics import METRICS, metric_named
-from gancompress.metrics.features import FEATURES
-from gancompress.nets import FAMILIES
-from gancompress.nets.blocks import OPERATORS
+from gancompress.metrics import metric_named
+from gancompress.names import MIOU
 from gancompress.nets.features import Bands
 from gancompress.recipe import Recipe
-from gancompress.recipefile import packaged_recipes, recipe_comment
 from gancompress.runs import Run
-from gancompress.search.samplers import SAMPLERS
+from gancompress.skeletons import without_values
 from gancompress.sources import changed_since, origin_of
-from gancompress.tasks import TASKS
 
 __all__ = [
     "evaluate",
-    "listing",
     "metric_names",
     "plan",
     "profile",
@@ -55,37 +43,6 @@ __all__ = [
     "rows_json",
     "tables",
 ]
-
-
-def listing() -> str:
-    """Every name that a recipe or the command line takes."""
-    recipes = {name: _first_sentence(recipe_comment(name)) for name in packaged_recipes()}
-    wide = max(map(len, recipes), default=0)
-    lines = ["recipes", *(f"  {name:<{wide}}  {text}" for name, text in recipes.items())]
-    presets = (name for make in FAMILIES.values() for name in make().presets)
-    kinds: dict[str, Sequence[str]] = {
-        "families": list(FAMILIES),
-        "space presets": list(dict.fromkeys(presets)),
-        "tasks": list(TASKS),
-        "discriminators": NAMES,
-        "data sets": list(DATASETS),
-        "operators": list(OPERATORS),
-        "bands": ["0", "ALPHA (Octave)", "[ALPHA, BETA] (Multi-Octave)"],
-        "distillation losses": list(DISTILL_LOSSES),
-        "archs a step trains": list(ARCH_DRAWS),
-        "metrics": [*METRICS, f"{MIOU} (metrics.segmentation)"],
-        "feature networks": list(FEATURES),
-        "search algorithms": list(SAMPLERS),
-        "teachers from": list(LAYOUTS),
-        "formats": [n + (" (not installed)" if missing(n) else "") for n in FORMATS],
-    }
-    return "\n".join(lines + [f"{kind}: {', '.join(names)}" for kind, names in kinds.items()])
-
-
-def _first_sentence(comment: Sequence[str]) -> str:
-    """Of a recipe's opening comment: its first line is the command, the text comes after."""
-    text = " ".join(comment[1:]).strip()
-    return text.split(": ")[0].split(". ")[0]
 
 
 def plan(recipe: Recipe, stages: Sequence[str]) -> str:
@@ -97,8 +54,11 @@ def plan(recipe: Recipe, stages: Sequence[str]) -> str:
         done = stage.is_finished()
         begun = any(stage.path.rglob("state.pt")) or any(stage.path.glob("*.safetensors"))
         what = "is done already" if done else "would go on" if begun else "would run"
-        steps = {"teacher": recipe.teacher.steps, "supernet": recipe.supernet.steps}.get(name)
+        of_teacher = 0 if recipe.teacher.is_given else recipe.teacher.steps
+        steps = {"teacher": of_teacher, "supernet": recipe.supernet.steps}.get(name)
         size = f" ({steps} steps)" if steps else ""
+        if name == "teacher" and recipe.teacher.is_given:
+            size = f" ({recipe.teacher.from_})"
         if name == "finetune":
             size = (
                 f" (up to {recipe.finetune.archs} generators, {recipe.finetune.steps} steps each)"
@@ -127,8 +87,9 @@ def profile(
     cost = cost_of(recipe, arch)
     task = assemble.task_of(recipe)
     shapes = task.critic_inputs()
-    with torch.device("meta"):
-        critics = [network_cost(net, torch.empty(shapes[n])) for n, net in task.critics().items()]
+    with without_values():
+        nets = task.critics()
+    critics = [network_cost(net, torch.empty(shapes[n], device="meta")) for n, net in nets.items()]
     slots = {"family": arch.family, "slots": arch.values}
     return {
         "generator": {**asdict(cost), "arch": slots},

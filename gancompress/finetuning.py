@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from gancompress import assemble, distributed
 from gancompress.arch import Arch
 from gancompress.artefacts import (
@@ -27,6 +25,7 @@ from gancompress.artefacts import (
     load_teacher,
     winners_of,
 )
+from gancompress.bars import progress
 from gancompress.checkpoint import (
     file_hash,
     load_tensors,
@@ -187,7 +186,7 @@ def _judge(
     subnets, objective = Subnets(recipe, run), recipe.search.objective
     judge = evaluator_of(recipe, "search", run, images=recipe.search.images)
     generators: list[dict[str, Any]] = []
-    for one in tqdm(chosen, "judging", unit="generator", leave=False):
+    for one in progress(chosen, "judging", unit="generator", leave=False):
         path = one.weights(stage)
         now = Finetuned(one.name, one.arch, path, file_hash(path))
         nets = {"before": subnets.plain(one.arch), "after": subnets.finetuned(now)}

@@ -21,12 +21,6 @@ from gancompress.sources import files_of
 from gancompress.weights import pack, unpack
 
 
-def layouts() -> str:
-    """The programs whose files are read, each with what it writes, for help texts."""
-    about = {name: (layout.__doc__ or "").splitlines()[0] for name, layout in LAYOUTS.items()}
-    return "; ".join(f"{name}: {text}" for name, text in about.items())
-
-
 def import_teacher(
     recipe: Recipe,
     path: Path,

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from gancompress.arch import Arch, SearchSpace
+from gancompress.bars import progress
 from gancompress.nets.family import Part
 from gancompress.slots import Counts, Value
 
@@ -59,7 +59,7 @@ def layout_of(
     keys: dict[str, dict[tuple[Value, ...], tuple[str, ...]]] = {name: {} for name in names}
     choices = dict(space.choices)
     total = sum(math.prod(len(choices[slot]) for slot in part.slots) for part in parts)
-    with tqdm(total=total, desc="layers", unit="", leave=False, disable=None) as bar:
+    with progress(total=total, desc="layers", unit="", leave=False) as bar:
         for part in parts:
             for values in itertools.product(*(choices[slot] for slot in part.slots)):
                 bar.update()

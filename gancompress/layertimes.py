@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from gancompress.arch import Arch
+from gancompress.bars import progress
 from gancompress.export.latency import Call
 from gancompress.layerconfigs import Build, LayerConfig
 from gancompress.layerruntimes import Layer, Runtime
@@ -81,7 +81,7 @@ def _timed(timing: Timing, ready: Iterator[Ready], count: int, label: str) -> It
     """Times what is ready group by group; shows how much is left."""
     look = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
     # Half of the bar is for making things ready, half for timing them.
-    bar = tqdm(total=2.0 * count, desc=label, bar_format=look, leave=False, disable=None)
+    bar = progress(total=2.0 * count, desc=label, bar_format=look, leave=False)
     with bar, _threads(timing.threads):
         for group in _groups(ready, bar.update):
             for times in _turns(group, timing.repeats, timing.clock):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from gancompress import distributed
+from gancompress.bars import progress, say_above
 from gancompress.errors import DivergedError
 from gancompress.health import NOT_FINITE, Guard, is_look_due, variety
 from gancompress.precisions import (
@@ -102,7 +101,7 @@ def fit(
     scaler = torch.amp.GradScaler(how.device.type, enabled=how.precision == "fp16")
     trained = {name: nets[name] for phase in task.phases for name in phase.trains}
     findings = MetricsLog(how.log.path.with_name("health.jsonl"))
-    guard = Guard(task.verdict, title, findings, partial(tqdm.write, file=sys.stderr))
+    guard = Guard(task.verdict, title, findings, say_above)
     state = TrainingState(trained, optimisers, averaged, scaler, guard)
     start = distributed.together(lambda: state.load(how.state_path))
     start = distributed.alike(start, str(how.state_path))
@@ -110,7 +109,7 @@ def fit(
         how.log.truncate_after(start)
         findings.truncate_after(start)
     saved, done = time.monotonic(), start
-    bar = tqdm(
+    bar = progress(
         total=steps, initial=start, desc=title, unit="step", dynamic_ncols=True,
         disable=not ours.is_writer,
     )  # fmt: skip
@@ -174,7 +173,7 @@ def _settled(
 
     def speak(text: str) -> None:
         if distributed.current().is_writer:
-            tqdm.write(f"{title}: {text}", file=sys.stderr)
+            say_above(f"{title}: {text}")
 
     folder = how.state_path.parent
     chosen = settle_precision(folder, how.precision, how.device, times, speak)

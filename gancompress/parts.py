@@ -12,6 +12,7 @@ from gancompress.arch import Arch, SearchSpace
 from gancompress.cost import CostModel, Outcome, network_cost, part_outcomes
 from gancompress.nets.family import Part
 from gancompress.nets.own import children
+from gancompress.skeletons import without_values
 
 Build = Callable[[Arch], nn.Module]
 
@@ -43,7 +44,7 @@ def find_parts(
     model = CostModel(build, parts, input_shape)
     image = torch.empty(1, *input_shape, device="meta")
     for arch in [*bases, *(space.sample(random) for _ in range(PROOFS - BASES))]:
-        with torch.device("meta"):
+        with without_values():
             net = build(arch)
         try:
             if model(arch) != network_cost(net, image):
@@ -65,8 +66,10 @@ def _neighbours(space: SearchSpace, base: Arch) -> Iterator[tuple[str, Arch]]:
 
 def _measured(build: Build, arch: Arch, input_shape: tuple[int, int, int]) -> Mapping[str, Outcome]:
     """What every child of the network costs and makes."""
-    with torch.device("meta"):
+    with without_values():
         net = build(arch)
     names = list(children(net))
-    found, _ = part_outcomes(net, torch.empty(1, *input_shape, device="meta"), names, names)
+    found, _ = part_outcomes(
+        net, torch.empty(1, *input_shape, device="meta"), names, {name: [] for name in names}
+    )
     return found

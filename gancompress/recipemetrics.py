@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from gancompress.names import MetricName
 from gancompress.recipetypes import STRICT, FilePath, Integer, Real, Size, refuse
 
 # Cityscapes' label id -> the class, 0 to 18, that networks are trained on and judged by. The other
@@ -50,19 +51,6 @@ _Positive = Annotated[Real, Field(gt=0)]
 _Kind = Literal["torchscript", "pt2", "torchvision"]
 _Range = Literal["imagenet", "minus-one-one", "zero-one"]
 _Numbers = tuple[tuple[float, ...], tuple[float, ...]]
-MetricName = Literal[
-    "l1",
-    "psnr",
-    "ssim",
-    "ms-ssim-target",
-    "fd",
-    "kid",
-    "swd",
-    "ms-ssim",
-    "is",
-    "precision",
-    "recall",
-]
 
 
 def _normalisation(

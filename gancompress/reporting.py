@@ -71,15 +71,34 @@ def run_root(given: str, overrides: Sequence[str] = ()) -> Path:
 
     Raises: RecipeError, RunError.
     """
-    if Path(given).is_dir() and overrides:
-        raise RunError(f"{given}: a folder, and {overrides[0]}; changes go with a recipe alone")
-    root = Path(given) if Path(given).is_dir() else load_recipe(given, overrides).run_dir
+    root = _root_of(given, overrides)
     if not (root / "recipe.yaml").is_file():
         raise RunError(
             f"{root}: not a run, it has no recipe.yaml; give the folder of a run, or make one by "
             "`gancompress run …`"
         )
     return root
+
+
+def _root_of(given: str, overrides: Sequence[str]) -> Path:
+    if not Path(given).is_dir():
+        return load_recipe(given, overrides).run_dir
+    if overrides:
+        raise RunError(f"{given}: a folder, and {overrides[0]}; changes go with a recipe alone")
+    return Path(given)
+
+
+def plan(given: str, overrides: Sequence[str] = (), out: Path | None = None) -> str:
+    """What `write_report` would do; the run of a recipe need not be there yet.
+
+    Raises: RecipeError, RunError.
+    """
+    if Path(given).is_dir():
+        run_root(given, overrides)  # which must be a run
+    root = _root_of(given, overrides)
+    place = root / "report.html" if out is None else out
+    later = "" if (root / "recipe.yaml").is_file() else f", once {root} holds a run"
+    return f"report would be written to {place}{later}"
 
 
 def write_report(root: Path, out: Path | None = None) -> Path:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from gancompress.applying import content
 from gancompress.artefacts import teacher_arch, teacher_net
+from gancompress.bars import progress
 from gancompress.checkpoint import write_bytes
 from gancompress.data.dataset import SPLITS
 from gancompress.data.latent import latents
@@ -61,7 +61,7 @@ def sample(
     names = [out / f"{i:06d}.png" for i in range(count)]
     todo = [i for i, name in enumerate(names) if redo or not name.exists()]
     shown: dict[int, Tensor] = {}
-    for group in tqdm(list(_groups(todo, batch)), "sampling", unit="batch", disable=None):
+    for group in progress(list(_groups(todo, batch)), "sampling", unit="batch", is_summed_up=True):
         images = _made(model, upscale, latents(size, [[len(SPLITS), seed, i] for i in group]))
         for i, image in zip(group, images, strict=True):
             write_bytes(names[i], content(image, ".png"))

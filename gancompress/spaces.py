@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tqdm import tqdm
-
 from gancompress import assemble
 from gancompress.arch import Arch, SearchSpace
+from gancompress.bars import progress
 from gancompress.budgets import costs_of, rows_of
 from gancompress.recipe import Recipe
 from gancompress.runs import Run
@@ -41,7 +40,7 @@ def space_figures(recipe: Recipe) -> dict[str, Any]:
     }
     alone = [(limit,) for limits in together.values() for limit in limits]
     asked = list(dict.fromkeys([*together.values(), *alone]))
-    bar = tqdm(asked, desc="counting", unit="budget", leave=False, disable=None)
+    bar = progress(asked, "counting", unit="budget", leave=False)
     shares = {limits: share(space, costs, limits, recipe.seed) for limits in bar}
     return {
         "recipe": recipe.name,

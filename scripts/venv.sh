@@ -41,13 +41,25 @@ make_environment() {
     fi
 }
 
+# The file that says what was installed with these extras, and what it should say: another place,
+# or other requirements, and it is installed again.
+stamp_of() {
+    echo "$root/.venv/.installed-${1//,/-}"
+}
+wanted_stamp() {
+    echo "$root $(cat "$root/setup.cfg" "$root/pyproject.toml" | cksum)"
+}
+
+is_prepared() {
+    local stamp
+    stamp="$(stamp_of "$1")"
+    [[ -f "$stamp" && "$(cat "$stamp")" == "$(wanted_stamp)" ]] \
+        && "$root/.venv/bin/python" -c '' 2>/dev/null
+}
+
 prepare() {
-    local extras="$1" python stamp wanted
-    stamp="$root/.venv/.installed-${extras//,/-}"
-    # Another place, or other requirements, and it is installed again.
-    wanted="$root $(cat "$root/setup.cfg" "$root/pyproject.toml" | cksum)"
-    if [[ -f "$stamp" && "$(cat "$stamp")" == "$wanted" ]] \
-        && "$root/.venv/bin/python" -c '' 2>/dev/null; then
+    local extras="$1" python
+    if is_prepared "$extras"; then
         return
     fi
     if ! "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1; then
@@ -60,5 +72,5 @@ prepare() {
         -e "$root[$extras]" \
         || fail "pip: gancompress[$extras] could not be installed (see above); \
 with a network and 8 GB free, give the same command again"
-    echo "$wanted" >"$stamp"
+    wanted_stamp >"$(stamp_of "$extras")"
 }

@@ -11,6 +11,7 @@ from typing import Never
 import numpy as np
 from tqdm import tqdm
 
+from gancompress import bars
 from gancompress.arch import Arch, SearchSpace
 from gancompress.errors import CheckpointError
 from gancompress.search.front import best_of, signed
@@ -105,7 +106,7 @@ def search(
     known = studies.known(quest.judging.supernet, quest.judging.judging)
     scored = reused = 0
     seen = study.look()
-    bar = tqdm(
+    bar = bars.progress(
         desc=quest.name,
         total=quest.candidates,
         initial=min(len(seen.done), quest.candidates),

@@ -131,6 +131,8 @@ def test_ctrl_c_is_still_one_after_models_were_let_go_in_any_order(folder):
 import signal, sys, torch
 from pathlib import Path
 from gancompress.export.openvino_file import load_run
+# As from a terminal: where the suite is a job in the background, SIGINT is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 path, x = Path({str(folder / "model.xml")!r}), torch.zeros(1, 3, 32, 32)
 first, second = load_run(path), load_run(path)
 first(x), second(x)

@@ -14,6 +14,8 @@ from gancompress.arch import Arch
 from gancompress.checkpoint import file_hash, load_tensors
 from gancompress.cli import app
 from gancompress.errors import CheckpointError, RecipeError, RunError
+from gancompress.foreign import LAYOUTS
+from gancompress.names import PROGRAMS
 from gancompress.recipe import Recipe, stage_sections
 from gancompress.recipefile import load_recipe
 from gancompress.runs import Run
@@ -166,8 +168,10 @@ def test_stargan_is_imported_into_a_recipe_of_as_many_labels(tmp_path: Path) -> 
 def test_help_says_whose_files_are_read() -> None:
     code, out = call("import-teacher", "--help")
     assert code == 0 and "Example: gancompress import-teacher" in out
-    assert all(f"{name}: " in importing.layouts() for name in importing.LAYOUTS)
-    assert "latest_net_G_A.pth" in importing.layouts()
+    shown = " ".join(out.replace("│", " ").split())
+    assert all(f"{name}: " in shown for name in importing.LAYOUTS)
+    about = {name: (layout.__doc__ or "").splitlines()[0] for name, layout in LAYOUTS.items()}
+    assert about == PROGRAMS
 
 
 def test_record_is_json_that_a_card_can_show(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ FOLDERS = {
 # From the bottom up: a module imports from its own tier and the tiers above it in this table.
 # A module of gancompress/ that is not named here fails the first test: give it its place.
 TIERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "process", "checkpoint", "ranks"),
+    ("errors", "process", "checkpoint", "ranks", "interrupts", "bars"),
     (
         "arch",
         "recipe",
@@ -45,6 +45,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "teacherfiles",
         "slots",
         "discriminatornames",
+        "names",
     ),  # fmt: skip
     ("nets",),
     (
@@ -53,6 +54,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "statistics",
         "ssim",
         "cost",
+        "skeletons",
         "parts",
         "layerconfigs",
         "latencytable",
@@ -93,6 +95,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "demo",
         "demopage",
         "describe",
+        "listing",
         "pipeline",
         "giventeacher",
         "estimates",
@@ -112,6 +115,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "benchturns",
         "benchworker",
         "clifiles",
+        "clioptions",
         "exitcodes",
         "exportfiles",
         "__main__",

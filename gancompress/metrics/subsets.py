@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from gancompress.bars import progress
 from gancompress.metrics.kid import kernel_values_within, weighted_kernel_sums
 
 
@@ -24,7 +24,7 @@ def frechet_of_subsets(real: Tensor, fake: Tensor, reals: Tensor, fakes: Tensor)
     products = x @ y.T if reals.shape[-1] <= real.shape[1] else None  # (n, n)
     pairs = list(zip(reals.flatten(0, 1), fakes.flatten(0, 1), strict=True))
     found = []
-    for i, j in tqdm(pairs, "intervals", leave=False, disable=None, mininterval=1):
+    for i, j in progress(pairs, "intervals", leave=False, mininterval=1):
         a, b = x[i], y[j]  # (k, dim) each
         shift = (a.mean(0) - b.mean(0)).square().sum()
         overlap = _overlap(a, b) if products is None else _nuclear(products[i][:, j])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from torch import nn
@@ -23,10 +23,15 @@ BAND_CHANNELS = 8  # fewer in a band cost more in calls than they save in arithm
 
 @dataclass(frozen=True)
 class Part:
-    """A module of every network of a family, and the slots that its cost depends on."""
+    """A module of every network of a family, and the slots that its cost depends on.
+
+    kind: modules of one kind cost the same, and make the same, where their slots have the same
+    values in the same order; "" where none is like another.
+    """
 
     name: str
     slots: tuple[str, ...]
+    kind: str = field(default="", compare=False)
 
 
 class Family(Protocol):
@@ -113,6 +118,14 @@ class Family(Protocol):
 
     def build(self, arch: Arch) -> nn.Module:
         """The network of `arch`, weights as torch initialises them. Raises: ArchError."""
+
+    def sketch(self, arch: Arch, known: Collection[str]) -> nn.Module:
+        """The network of `arch` in which the modules named in `known`, of `parts`, may be others.
+
+        Whoever asks puts its own in their place; leaving them out saves the time to make them.
+        Raises: ArchError.
+        """
+        return self.build(arch)
 
 
 def arch_of(family: Family, widths: Sequence[int], op: str, bands: Bands) -> Arch:

@@ -5,7 +5,7 @@ Johnson et al. 2016; Zhu et al. 2017; Choi et al. 2018.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -61,7 +61,9 @@ class ResNetGenerator(nn.Module):
         blocks: int,
         dropout: float,
         norm: str,
+        known: Collection[str] = (),
     ) -> None:
+        """known: see `Family.sketch`."""
         super().__init__()
         stem, mid = arch.width("stem.width"), 2 * arch.width("down.0.width")
         trunk = 4 * arch.width("down.1.width")
@@ -73,18 +75,24 @@ class ResNetGenerator(nn.Module):
             before, at = at, bands_in(arch, stage)
             return Conv(a, b, bands_in=before, bands_out=at, **style.shape(stage, norm))
 
-        def stage_of(stage: str, a: int, b: int) -> Stage:
-            return Stage(arch.op(f"{stage}.op"), conv(stage, a, b))
+        def stage_of(stage: str, a: int, b: int) -> nn.Module:
+            form = conv(stage, a, b)
+            return nn.Identity() if stage in known else Stage(arch.op(f"{stage}.op"), form)
 
         self.stem = stage_of("stem", in_channels, stem)
         self.down = nn.ModuleList([stage_of("down.0", stem, mid), stage_of("down.1", mid, trunk)])
         self.body = nn.ModuleList()
-        for stage in (f"body.{group_of(i, blocks)}" for i in range(blocks)):
+        for i in range(blocks):
+            stage = f"body.{group_of(i, blocks)}"
             first = conv(stage, trunk, 4 * arch.width(f"{stage}.width"))
-            self.body.append(ResidualBlock(arch.op(f"{stage}.op"), first, dropout))
+            if f"body.{i}" in known:
+                self.body.append(nn.Identity())
+            else:
+                self.body.append(ResidualBlock(arch.op(f"{stage}.op"), first, dropout))
         self.up = nn.ModuleList([stage_of("up.0", trunk, up0), stage_of("up.1", up0, up1)])
         head = entered(conv("head", up1, out_channels))
-        self.head, self.head_bands = OPERATORS[arch.op("head.op")](head), head.bands_in
+        self.head_bands = head.bands_in
+        self.head = nn.Identity() if "head" in known else OPERATORS[arch.op("head.op")](head)
 
     def forward(self, x: Tensor) -> Tensor:
         features: Features = self.stem(x)  # (N, c0, H, W)
@@ -204,10 +212,12 @@ class ResNet(Family):
             came = [f"{before}.bands"] if before else []
             if before and stage not in self.body:
                 came.append("down.1.width" if before in self.body else f"{before}.width")
+            # Not alike: the first block of all, behind what another kind of module has made.
+            kind = "first of a group" if stage in self.body and before in self.body else ""
             for name in self._modules(stage):
-                found.append(Part(name, tuple(dict.fromkeys([*slots, *came]))))
+                found.append(Part(name, tuple(dict.fromkeys([*slots, *came])), kind))
                 if stage in self.body:
-                    came = []  # the group's further blocks follow on one like themselves
+                    came, kind = [], "in a group"  # further blocks follow on one like themselves
             before = stage
         return tuple(found)
 
@@ -230,6 +240,10 @@ class ResNet(Family):
         Raises: ArchError for another family's arch, an unknown operator, a width below 1 or a
         split that the channels do not allow.
         """
+        return self.sketch(arch, ())
+
+    def sketch(self, arch: Arch, known: Collection[str]) -> ResNetGenerator:
+        """The network of `arch` with something else in the place of the modules `known`."""
         check_arch(self, arch)
         return ResNetGenerator(
             arch,
@@ -239,4 +253,5 @@ class ResNet(Family):
             blocks=self.blocks,
             dropout=self.dropout,
             norm=self.norm,
+            known=known,
         )

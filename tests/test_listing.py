@@ -1,0 +1,43 @@
+"""The names that `list` and the helps show are those of the registries."""
+
+from gancompress.data import DATASETS
+from gancompress.distill.draws import ARCH_DRAWS
+from gancompress.distill.losses import DISTILL_LOSSES
+from gancompress.export.formats import FORMATS, missing
+from gancompress.foreign import LAYOUTS
+from gancompress.listing import kinds
+from gancompress.metrics import METRICS
+from gancompress.metrics.features import FEATURES
+from gancompress.names import FORMAT_PACKAGES
+from gancompress.nets import FAMILIES
+from gancompress.nets.blocks import OPERATORS
+from gancompress.search.samplers import SAMPLERS
+from gancompress.tasks import TASKS
+
+
+def test_every_kind_that_has_a_registry_lists_its_names() -> None:
+    presets = {name for make in FAMILIES.values() for name in make().presets}
+    registries = {
+        "families": FAMILIES,
+        "space presets": presets,
+        "tasks": TASKS,
+        "data sets": DATASETS,
+        "operators": OPERATORS,
+        "distillation losses": DISTILL_LOSSES,
+        "archs a step trains": ARCH_DRAWS,
+        "feature networks": FEATURES,
+        "search algorithms": SAMPLERS,
+        "teachers from": LAYOUTS,
+    }
+    listed = kinds()
+    assert {kind: sorted(listed[kind]) for kind in registries} == {
+        kind: sorted(names) for kind, names in registries.items()
+    }
+    assert listed["metrics"] == (*METRICS, "miou (metrics.segmentation)")
+    assert set(listed) - set(registries) == {"discriminators", "bands", "metrics", "formats"}
+
+
+def test_formats_are_listed_with_what_they_need() -> None:
+    assert {name: entry.packages for name, entry in FORMATS.items()} == FORMAT_PACKAGES
+    shown = [name + (" (not installed)" if missing(name) else "") for name in FORMATS]
+    assert kinds()["formats"] == shown
