@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch
+from gancompress.channels import Channels
 from gancompress.distill.calibrate import calibrate
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.taps import adapters, tap_channels
@@ -52,14 +53,14 @@ def train_supernet(
 ) -> dict[str, nn.Module]:
     """The supernet, the critics and the adapters, trained; the supernet is filled in place.
 
-    The teacher's channels are sorted by importance first, which changes nothing in what it
-    computes; the critics go on from the teacher's, or begin anew where it has none. See
+    The teacher's channels are sorted by importance first, as far as `supernet.channels` knows them,
+    which changes nothing in what it computes; the critics go on from the teacher's, or begin anew where it has none. See
     `gancompress.loop.fit` for resuming and for what is raised.
     """
-    taught = sorted_teacher(build, teacher, task.target)
+    taught = sorted_teacher(build, teacher, task.target, supernet.channels)
     _fill_random(supernet, build, INITS[task.init], torch.Generator().manual_seed(how.seed))
     if distilling.init != "random":
-        fill_from_teacher(supernet, taught)
+        fill_from_teacher(supernet, taught, teacher.arch)
     if distilling.init == "fitted" and not how.state_path.exists():
         at = torch.device("cpu") if how.device.type == "mps" else how.device  # it has no float64
         images = task.inputs(next(iter(batches(0))))[0].to(at)
@@ -84,10 +85,10 @@ def train_supernet(
     return {name: net.eval() for name, net in nets.items() if net is not taught}
 
 
-def sorted_teacher(build: Build, teacher: Teacher, target: str) -> nn.Module:
+def sorted_teacher(build: Build, teacher: Teacher, target: str, channels: Channels) -> nn.Module:
     """The teacher's generator, its channels in order of falling importance, for evaluation."""
     taught = build(teacher.arch).eval()
-    taught.load_state_dict(sort_channels(build, teacher.arch, teacher.tensors[target]))
+    taught.load_state_dict(sort_channels(teacher.tensors[target], channels, teacher.arch))
     return taught
 
 
@@ -122,7 +123,7 @@ def _fit_levels(supernet: Supernet, taught: nn.Module, images: Tensor) -> None:
     supernet.train(bool(batch_norms(supernet.skeleton(space.largest))))
     levels = max(len(values) for _, values in space.choices)
     operators = {slot: v for slot, v in space.categories.items() if not slot.endswith(".bands")}
-    for turn in range(max(len(values) for values in operators.values())):
+    for turn in range(max((len(values) for values in operators.values()), default=1)):
         chosen = {slot: [values[min(turn, len(values) - 1)]] for slot, values in operators.items()}
         categories = space.preferred(chosen)  # and the first bands
         archs = [space.level(i / max(1, levels - 1), categories) for i in range(levels)]

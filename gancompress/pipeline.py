@@ -17,11 +17,11 @@ from gancompress.distill.teacher import train_teacher
 from gancompress.exporting import export_stage
 from gancompress.finetuning import check_finetune, finetune_stage
 from gancompress.metrics import METRICS
+from gancompress.proving import supernet_of, told
 from gancompress.recipe import Recipe, stage_sections
 from gancompress.recipefile import resolved_yaml
 from gancompress.runs import Run, StageDir
 from gancompress.searching import check_search, search_stage
-from gancompress.supernet import Supernet
 from gancompress.weights import pack
 
 Say = Callable[[str], None]
@@ -147,11 +147,14 @@ def teacher_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
 def supernet_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
     family, section = assemble.family_of(recipe), recipe.supernet
     dataset = assemble.dataset_of(recipe)
+    teacher = distributed.together(lambda: load_teacher(recipe, run))
+    supernet = supernet_of(recipe, teacher.arch, is_proven=True)
+    say(f"  {told(supernet.channels)}")
     nets = train_supernet(
         assemble.task_of(recipe),
-        Supernet(family.build, assemble.space_of(recipe)),
+        supernet,
         family.build,
-        distributed.together(lambda: load_teacher(recipe, run)),
+        teacher,
         assemble.batches_of(recipe, dataset, section),
         assemble.training_of(recipe, section, stage),
         distilling=Distilling(

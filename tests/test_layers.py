@@ -46,6 +46,8 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("nets",),
     (
         "tasks",
+        "channels",
+        "proof",
         "supernet",
         "statistics",
         "cost",
@@ -84,6 +86,8 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "demopage",
         "describe",
         "pipeline",
+        "preflight",
+        "proving",
         "reporting",
         "reports",
         "cli",
