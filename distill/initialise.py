@@ -76,7 +76,8 @@ def separable_from_dense(weight: Tensor) -> tuple[Tensor, Tensor]:
 def fill_from_teacher(supernet: Supernet, teacher: nn.Module, arch: Arch | None = None) -> None:
     """Copies a (sorted) teacher's weights into the bank: leading channels, separable by rank 1.
 
-    arch: the teacher's, needed where axes have several blocks. What the teacher has no counterpart for keeps the value that it has.
+    arch: the teacher's, needed where axes have several blocks. What the teacher has no counterpart
+    for keeps the value that it has.
     """
     tensors = dict(named_tensors(teacher))
     found = dict(tensors)

@@ -54,8 +54,8 @@ def train_supernet(
     """The supernet, the critics and the adapters, trained; the supernet is filled in place.
 
     The teacher's channels are sorted by importance first, as far as `supernet.channels` knows them,
-    which changes nothing in what it computes; the critics go on from the teacher's, or begin anew where it has none. See
-    `gancompress.loop.fit` for resuming and for what is raised.
+    which changes nothing in what it computes; the critics go on from the teacher's, or begin anew
+    where it has none. See `gancompress.loop.fit` for resuming and for what is raised.
     """
     taught = sorted_teacher(build, teacher, task.target, supernet.channels)
     _fill_random(supernet, build, INITS[task.init], torch.Generator().manual_seed(how.seed))

@@ -8,9 +8,10 @@ from functools import lru_cache
 from gancompress import assemble
 from gancompress.arch import Arch, SearchSpace
 from gancompress.channels import Channels
+from gancompress.layouts import declared, widths_of
 from gancompress.nets import Family
 from gancompress.nets.own import OwnGenerator
-from gancompress.proof import declared, prove, widths_of
+from gancompress.proof import prove
 from gancompress.recipe import Recipe
 from gancompress.supernet import Supernet
 

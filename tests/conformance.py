@@ -22,11 +22,11 @@ from gancompress.cost import CostModel, network_cost
 from gancompress.distill.taps import tapped
 from gancompress.export import weights
 from gancompress.export.card import Card, Source
+from gancompress.layouts import declared, widths_of
 from gancompress.nets import FAMILIES, Family
 from gancompress.nets.blocks import OPERATORS
 from gancompress.nets.features import ONE, Bands
 from gancompress.nets.windows import Window, windows_of
-from gancompress.proof import declared, widths_of
 from gancompress.supernet import (
     Build,
     Supernet,

@@ -17,8 +17,8 @@ from gancompress.channels import (
     shared_blocks,
 )
 from gancompress.errors import ArchError
+from gancompress.layouts import declared
 from gancompress.nets import FAMILIES
-from gancompress.proof import declared
 from gancompress.supernet import named_tensors
 
 FAMILY = FAMILIES["resnet"](blocks=1)

@@ -7,9 +7,9 @@ from torch import nn
 from gancompress.distill import calibrate as calibrating
 from gancompress.distill.calibrate import calibrate, design_matrix
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
+from gancompress.layouts import declared
 from gancompress.nets import ResNet
 from gancompress.nets.blocks import Conv, dense, init_normal
-from gancompress.proof import declared
 from gancompress.supernet import Supernet
 
 CONVS = [

@@ -13,9 +13,9 @@ from gancompress.distill.initialise import (
     separable_from_dense,
     sort_channels,
 )
+from gancompress.layouts import declared
 from gancompress.nets.blocks import init_normal
 from gancompress.nets.resnet import ResNet, ResNetGenerator
-from gancompress.proof import declared
 from gancompress.supernet import Supernet, named_tensors
 
 FAMILY = ResNet(blocks=4)

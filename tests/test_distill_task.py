@@ -14,10 +14,10 @@ from gancompress.arch import Arch
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.task import Distillation
+from gancompress.layouts import declared
 from gancompress.loop import Optimisation, step_rng
 from gancompress.metricslog import MetricsLog
 from gancompress.nets.resnet import ResNet
-from gancompress.proof import declared
 from gancompress.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Step
 from gancompress.tasks.stargan import StarGAN

@@ -47,7 +47,9 @@ TIERS: tuple[tuple[str, ...], ...] = (
     (
         "tasks",
         "channels",
+        "layouts",
         "proof",
+        "trials",
         "supernet",
         "statistics",
         "cost",

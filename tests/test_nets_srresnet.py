@@ -8,11 +8,11 @@ from torch.nn import functional as F
 from gancompress.cost import network_cost
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.errors import ArchError
+from gancompress.layouts import declared
 from gancompress.nets.blocks import OPERATORS, Conv
 from gancompress.nets.features import Bands
 from gancompress.nets.srresnet import PixelUp, SRResNet, SRResNetGenerator
 from gancompress.nets.windows import bundles_of
-from gancompress.proof import declared
 from gancompress.supernet import Supernet, named_tensors
 
 
