@@ -13,6 +13,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from gancompress.arch import Arch, Value
 from gancompress.errors import ArchError
@@ -113,6 +116,12 @@ class OwnGenerator(Family):
             raise ArchError(f"{self.file}: build fails with {what} ({_reason(error)})") from error
         if not isinstance(net, nn.Module):
             raise ArchError(f"{self.file}: build gives a {type(net).__name__}; a module is needed")
+        if name := spectral_normed(net):
+            raise ArchError(
+                f"{self.file}: spectral norm of {name}: it keeps vectors of one network, which none "
+                "that shares its weights can use; take it off the generator, a discriminator's may "
+                "stay, or use torch.nn.utils.parametrizations.weight_norm"
+            )
         return net
 
     @property
@@ -195,6 +204,22 @@ def children(net: nn.Module) -> dict[str, nn.Module]:
         else:
             found[name] = child
     return found
+
+
+def spectral_normed(net: nn.Module) -> str:
+    """The first weight of `net` under torch's spectral norm, of either kind; "" if there is none.
+
+    Both keep the singular vectors of one matrix; those of a part of it are others.
+    """
+    for name, module in net.named_modules():
+        hooks = [hook for hook in module._forward_pre_hooks.values()]
+        if any(isinstance(hook, SpectralNorm) for hook in hooks):
+            return name or "the network"
+        if isinstance(module, ParametrizationList) and any(
+            isinstance(one, _SpectralNorm) for one in module
+        ):
+            return name.replace(".parametrizations", "").replace("parametrizations.", "")
+    return ""
 
 
 def _reason(error: Exception) -> str:
