@@ -57,23 +57,53 @@ def train_supernet(
     which changes nothing in what it computes; the critics go on from the teacher's, or begin anew
     where it has none. See `gancompress.loop.fit` for resuming and for what is raised.
     """
-    taught = sorted_teacher(build, teacher, task.target, supernet.channels)
-    _fill_random(supernet, build, INITS[task.init], torch.Generator().manual_seed(how.seed))
-    if distilling.init != "random":
-        fill_from_teacher(supernet, taught, teacher.arch)
+    student, nets = student_of(
+        task,
+        supernet,
+        build,
+        teacher,
+        distilling=distilling,
+        taps=taps,
+        input_shape=input_shape,
+        seed=how.seed,
+    )
+    taught = nets["teacher"]
     if distilling.init == "fitted" and not how.state_path.exists():
         at = torch.device("cpu") if how.device.type == "mps" else how.device  # it has no float64
         images = task.inputs(next(iter(batches(0))))[0].to(at)
         _fit_levels(supernet.to(at), taught.to(at), images)
-    nets: dict[str, nn.Module] = {
-        task.target: supernet,
-        **_critics(task, teacher, how.seed),
-        "adapters": _adapters(supernet, skeleton_of(build, teacher.arch), taps, input_shape),
-        "teacher": taught,
-    }
     for net in nets.values():
         net.to(how.device).train()
     taught.eval()
+    fit(student, nets, batches, how, title="supernet")
+    return {name: net.eval() for name, net in nets.items() if net is not taught}
+
+
+def student_of(
+    task: ConditionalTask,
+    supernet: Supernet,
+    build: Build,
+    teacher: Teacher,
+    *,
+    distilling: Distilling,
+    taps: Sequence[str],
+    input_shape: tuple[int, int, int],
+    seed: int,
+) -> tuple[Distillation, dict[str, nn.Module]]:
+    """The task of a supernet that learns, and its networks with their first weights.
+
+    Those of `distilling.init` "fitted" are the teacher's yet.
+    """
+    taught = sorted_teacher(build, teacher, task.target, supernet.channels)
+    _fill_random(supernet, build, INITS[task.init], torch.Generator().manual_seed(seed))
+    if distilling.init != "random":
+        fill_from_teacher(supernet, taught, teacher.arch)
+    nets: dict[str, nn.Module] = {
+        task.target: supernet,
+        **_critics(task, teacher, seed),
+        "adapters": _adapters(supernet, skeleton_of(build, teacher.arch), taps, input_shape),
+        "teacher": taught,
+    }
     student = Distillation(
         task,
         taps=taps,
@@ -81,8 +111,7 @@ def train_supernet(
         archs=distilling.archs,
         reference=distilling.reference,
     )
-    fit(student, nets, batches, how, title="supernet")
-    return {name: net.eval() for name, net in nets.items() if net is not taught}
+    return student, nets
 
 
 def sorted_teacher(build: Build, teacher: Teacher, target: str, channels: Channels) -> nn.Module:

@@ -10,18 +10,18 @@ import torch
 
 from gancompress import assemble, distributed
 from gancompress.artefacts import load_teacher, stage_of
-from gancompress.budgets import check_budgets
 from gancompress.checkpoint import save_tensors
-from gancompress.distill.supernet import Distilling, train_supernet
+from gancompress.distill.supernet import train_supernet
 from gancompress.distill.teacher import train_teacher
 from gancompress.exporting import export_stage
-from gancompress.finetuning import check_finetune, finetune_stage
-from gancompress.metrics import METRICS
+from gancompress.finetuning import finetune_stage
+from gancompress.preflight import preflight
 from gancompress.proving import supernet_of, told
 from gancompress.recipe import Recipe, stage_sections
 from gancompress.recipefile import resolved_yaml
+from gancompress.rehearsal import distilling_of
 from gancompress.runs import Run, StageDir
-from gancompress.searching import check_search, search_stage
+from gancompress.searching import search_stage
 from gancompress.weights import pack
 
 Say = Callable[[str], None]
@@ -39,12 +39,14 @@ def run_stages(
     """
     run, shared = Run(recipe.run_dir), _shared(names)
     with distributed.processes(assemble.device_of(recipe)) as ours:
-        distributed.together(lambda: preflight(recipe, names, redo=redo))
+        quiet = say if ours.is_writer else _say_nothing
+        checked = distributed.together(lambda: preflight(recipe, names, quiet, redo=redo))
         todo = [name for name in shared if not stage_of(recipe, run, name).is_finished()]
         if todo and ours.is_writer and (warning := assemble.slow_precision(recipe)):
             say(warning)
-        for name in shared:
-            run_stage(recipe, name, say if ours.is_writer else _say_nothing, redo=redo)
+        with checked:
+            for name in shared:
+                run_stage(recipe, name, quiet, redo=redo)
     for name in names if ours.is_writer else ():
         if name not in shared or not stage_of(recipe, run, name).is_finished():
             run_stage(recipe, name, say, redo=redo and name not in shared)
@@ -101,35 +103,6 @@ def parents_of(run: Run, name: str) -> tuple[str, ...]:
     return (*PARENTS[name], *further)
 
 
-def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> None:
-    """Finds what would stop a stage, before hours of training: device, images, budgets, packages.
-
-    Raises: GanCompressError of the kind that fits what is wrong.
-    """
-    run = Run(recipe.run_dir)
-    if "finetune" in stages:
-        check_finetune(recipe)
-    todo = [name for name in stages if redo or not stage_of(recipe, run, name).is_finished()]
-    if not todo:
-        return
-    assemble.device_of(recipe)
-    assemble.dataset_of(recipe)
-    if "teacher" not in todo and run.stage("teacher").is_finished():
-        load_teacher(recipe, run)  # before a later stage is begun that could not go on
-    sections = {"teacher": recipe.teacher, "supernet": recipe.supernet, "finetune": recipe.finetune}
-    for name in (name for name in _shared(stages) if name in todo):
-        assemble.check_shares(recipe, sections[name], distributed.launched())
-    check_budgets(recipe, run)
-    if "search" in todo:
-        check_search(recipe, run)
-    if {"search", "finetune", "export"} & {*todo}:
-        assemble.features_of(recipe)
-    if "export" in todo:
-        assemble.segmentation_of(recipe)
-        if any(METRICS[name].needs_classes for name in recipe.metrics.also):
-            assemble.classifier_of(recipe)
-
-
 def teacher_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
     arch = assemble.teacher_arch_of(recipe)
     dataset = assemble.dataset_of(recipe)
@@ -157,12 +130,7 @@ def supernet_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
         teacher,
         assemble.batches_of(recipe, dataset, section),
         assemble.training_of(recipe, section, stage),
-        distilling=Distilling(
-            section.init,
-            section.archs,
-            section.target,
-            {str(name): weight for name, weight in section.losses.items()},
-        ),
+        distilling=distilling_of(recipe),
         taps=family.taps(),
         input_shape=assemble.input_shape_of(recipe),
     )

@@ -90,6 +90,8 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "pipeline",
         "preflight",
         "proving",
+        "rehearsal",
+        "filecheck",
         "reporting",
         "reports",
         "cli",

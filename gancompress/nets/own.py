@@ -118,9 +118,9 @@ class OwnGenerator(Family):
             raise ArchError(f"{self.file}: build gives a {type(net).__name__}; a module is needed")
         if name := spectral_normed(net):
             raise ArchError(
-                f"{self.file}: spectral norm of {name}: it keeps vectors of one network, which none "
-                "that shares its weights can use; take it off the generator, a discriminator's may "
-                "stay, or use torch.nn.utils.parametrizations.weight_norm"
+                f"{self.file}: spectral norm of {name}: it keeps vectors of one network, of no use "
+                "to others that share its weights; take it off the generator, or use "
+                "torch.nn.utils.parametrizations.weight_norm"
             )
         return net
 
@@ -212,7 +212,7 @@ def spectral_normed(net: nn.Module) -> str:
     Both keep the singular vectors of one matrix; those of a part of it are others.
     """
     for name, module in net.named_modules():
-        hooks = [hook for hook in module._forward_pre_hooks.values()]
+        hooks = list(module._forward_pre_hooks.values())
         if any(isinstance(hook, SpectralNorm) for hook in hooks):
             return name or "the network"
         if isinstance(module, ParametrizationList) and any(
