@@ -6,10 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 
+import torch
+
 from gancompress import assemble, distributed
 from gancompress.artefacts import load_teacher, stage_of
 from gancompress.budgets import check_budgets
 from gancompress.data import DATASETS
+from gancompress.errors import RecipeError
 from gancompress.filecheck import FileCheck
 from gancompress.finetuning import check_finetune
 from gancompress.metrics import METRICS
@@ -20,6 +23,7 @@ from gancompress.runs import Run
 from gancompress.searching import check_search
 
 TRAINED = ("teacher", "supernet", "finetune")
+JUDGED_CHANNELS = (1, 3)  # that feature networks take: gray and colour
 
 
 def preflight(
@@ -45,7 +49,10 @@ def preflight(
     is_in_memory = isinstance(recipe.data, WorldSection)
     options = recipe.data.model_dump(exclude={"name"})
     files = FileCheck(None if is_in_memory else DATASETS[recipe.data.name](**options))
-    found = rehearse(recipe, Run(recipe.run_dir), todo)
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    with torch.random.fork_rng(devices=[]):  # what follows draws as if this had not been
+        found = rehearse(recipe, Run(recipe.run_dir), todo)
     if not is_in_memory:
         opened = files.wait()
         found.insert(0, "every file opened" if opened else "files are opened as it trains")
@@ -67,6 +74,7 @@ def check(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> list[
     if not todo:
         return todo
     assemble.device_of(recipe)
+    _check_judged(recipe)
     assemble.dataset_of(recipe)
     if "teacher" not in todo and run.stage("teacher").is_finished():
         load_teacher(recipe, run)  # before a later stage is begun that could not go on
@@ -84,3 +92,13 @@ def check(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> list[
         if any(METRICS[name].needs_classes for name in recipe.metrics.also):
             assemble.classifier_of(recipe)
     return todo
+
+
+def _check_judged(recipe: Recipe) -> None:
+    """Raises: RecipeError for images that no feature network takes."""
+    channels = recipe.channels[1]
+    if channels not in JUDGED_CHANNELS:
+        raise RecipeError(
+            f"{recipe.name}: data: found targets of {channels} channels; generators are judged on "
+            "images of 1 or 3, give data.target_channels=3 and make transparent images opaque"
+        )

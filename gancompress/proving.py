@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 
 from gancompress import assemble
 from gancompress.arch import Arch, SearchSpace
 from gancompress.channels import Channels
+from gancompress.errors import ArchError, GanCompressError
 from gancompress.layouts import declared, widths_of
 from gancompress.nets import Family
-from gancompress.nets.own import OwnGenerator
+from gancompress.nets.own import OwnGenerator, reason
 from gancompress.proof import prove
 from gancompress.recipe import Recipe
 from gancompress.supernet import Supernet
@@ -28,7 +30,24 @@ def channels_of(recipe: Recipe, arch: Arch, *, is_proven: bool = True) -> Channe
     if not is_proven and not isinstance(family, OwnGenerator):
         return declared(family.build, [arch, *space.corners()], widths_of(space, arch))
     shape = _proven_shape(family, assemble.input_shape_of(recipe))
-    return _proven(family, space, arch, shape, recipe.supernet.init != "random")
+    with refused_by_name(family, shape):
+        return _proven(family, space, arch, shape, recipe.supernet.init != "random")
+
+
+@contextmanager
+def refused_by_name(family: Family, shape: Sequence[int]) -> Iterator[None]:
+    """Raises: ArchError, naming the file, where a user's own network fails on inputs of `shape`."""
+    try:
+        yield
+    except GanCompressError:
+        raise
+    except Exception as error:
+        if not isinstance(family, OwnGenerator):
+            raise
+        raise ArchError(
+            f"{family.file}: the network fails on an input of {tuple(shape)} ({reason(error)}); "
+            "mend it, or set SIZE_MULTIPLE, or keep as buffers the tensors that it holds"
+        ) from error
 
 
 @lru_cache(maxsize=4)  # several stages of one command ask for it

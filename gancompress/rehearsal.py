@@ -26,7 +26,7 @@ from gancompress.export.extract import load_exported, write_all, write_format
 from gancompress.export.formats import FORMATS, missing
 from gancompress.exportfiles import card_of, evenly
 from gancompress.nets.blocks import INITS
-from gancompress.proving import supernet_of, told
+from gancompress.proving import refused_by_name, supernet_of, told
 from gancompress.recipe import Recipe
 from gancompress.runs import Run
 from gancompress.supernet import Supernet, named_tensors
@@ -117,7 +117,7 @@ def _inputs(recipe: Recipe, batch: Batch) -> tuple[Tensor, ...]:
 def _answers(recipe: Recipe, name: str, net: nn.Module, batch: Batch, split: str) -> Tensor:
     """What a generator answers. Raises: ArchError if that is not as the targets are."""
     inputs = _inputs(recipe, batch)
-    with torch.no_grad():
+    with torch.no_grad(), refused_by_name(assemble.family_of(recipe), inputs[0].shape):
         found: Tensor = net(*inputs)
     wanted = batch["target"].shape
     if found.shape != wanted:

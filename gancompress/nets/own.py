@@ -77,7 +77,7 @@ class OwnGenerator(Family):
         try:
             spec.loader.exec_module(module)
         except Exception as error:
-            raise ArchError(f"{path}: does not run ({_reason(error)}); mend it") from error
+            raise ArchError(f"{path}: does not run ({reason(error)}); mend it") from error
         if not callable(getattr(module, "build", None)):
             raise ArchError(f"{path}: no function build(arch) in it; add one that makes a module")
         return module
@@ -113,7 +113,7 @@ class OwnGenerator(Family):
             raise
         except Exception as error:
             what = "an arch" if isinstance(arch, _Probe) else arch.compact
-            raise ArchError(f"{self.file}: build fails with {what} ({_reason(error)})") from error
+            raise ArchError(f"{self.file}: build fails with {what} ({reason(error)})") from error
         if not isinstance(net, nn.Module):
             raise ArchError(f"{self.file}: build gives a {type(net).__name__}; a module is needed")
         if name := spectral_normed(net):
@@ -184,7 +184,7 @@ class OwnGenerator(Family):
         except RuntimeError as error:
             raise ArchError(
                 f"{self.file}: the network fails on an image of {tuple(image.shape[1:])} "
-                f"({_reason(error)}); set SIZE_MULTIPLE and TAPS"
+                f"({reason(error)}); set SIZE_MULTIPLE and TAPS"
             ) from None
         names = [name for name, area in areas.items() if area == min(areas.values())]
         last = len(names) - 1
@@ -222,5 +222,6 @@ def spectral_normed(net: nn.Module) -> str:
     return ""
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """An exception's kind and text in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
