@@ -12,6 +12,8 @@ from gancompress.channels import Axis, Block, Channels, Layout
 from gancompress.nets.windows import bundles_of
 from gancompress.supernet import Build, named_tensors, skeleton_of
 
+USUAL = (2, 4, 8, 16)  # groups or heads, or channels of each, where no module names them
+MOST_ROWS = 64  # ways to lie that are tried with one number of groups
 MOST_REPEATS = 4  # blocks of one slot on an axis that other slots share
 
 
@@ -90,17 +92,20 @@ def choices_of(
     mine: Sequence[AxisSize],
     slot: str,
     sizes: Iterable[AxisSize],
-    counts: Iterable[int],
+    named: tuple[Iterable[int], Iterable[int]],
 ) -> Iterator[Choice]:
     """The ways in which the axes of a slot may lie, those first that are usual.
 
-    mine: the sizes of its axes, of all `sizes`. counts: of groups or heads that are to be tried.
+    mine: the sizes of its axes, of all `sizes`. named: numbers of groups or heads, and channels of
+    each, that the network's modules name.
     """
     least = {s: _least(sizes, s) for size in mine for s, _ in size.units}
-    counts = tuple(counts)
-    for parts, bundle in [(1, 1), *((n, 1) for n in counts), *((1, n) for n in counts)]:
+    counts, members = named
+    tried = [(n, 1) for n in counts] + [(1, n) for n in members]
+    tried += [(n, 1) for n in USUAL] + [(1, n) for n in USUAL]
+    for parts, bundle in dict.fromkeys([(1, 1), *tried]):
         options = [list(_options(size, slot, least, parts, bundle)) for size in mine]
-        for row in itertools.product(*options):
+        for row in itertools.islice(itertools.product(*options), MOST_ROWS):
             yield dict(zip(mine, row, strict=True))
 
 
@@ -124,6 +129,8 @@ def _options(
             count = parts * blocks
             yield (Block(slot, units[slot] / count, size.members * bundle * members),) * count
         return
+    if len(units) == 1:  # it may be rounded, and so grow unevenly
+        yield whole_layout(size, slot)
     choices = []
     for one, n in size.units:
         times = n / least[one]

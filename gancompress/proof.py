@@ -17,11 +17,11 @@ from gancompress.arch import Arch, SearchSpace
 from gancompress.channels import Channels, Layout
 from gancompress.cost import network_cost
 from gancompress.errors import ArchError
-from gancompress.layouts import Choice, choices_of, whole_layout, widths_of
+from gancompress.layouts import AxisSize, Choice, choices_of, whole_layout, widths_of
 from gancompress.supernet import Build, named_tensors, skeleton_of
 from gancompress.trials import Trial
 
-MOST_TRIALS = 200  # ways in which the axes of one slot may lie that are tried
+MOST_TRIALS = 400  # ways in which the axes of one slot may lie that are tried
 MOST_MACS = 300_000_000  # of a network that is tried; some 0.1 s in float64
 
 
@@ -43,22 +43,19 @@ def prove(
     is_plain = all(len(size.units) == 1 and not size.besides for size in sizes)
     if is_plain and all(trial.holds(whole, list(widths)) for trial in trials):
         return _channels(trials, whole, {})
-    found: dict[str, list[Choice]] = {slot: [] for slot in widths}
-    unsorted: dict[str, str] = {}
-    counts = dict.fromkeys(n for trial in trials for n in trial.dividing())
-    for slot in widths:
-        mine = [size for size in sizes if slot in dict(size.units)]
-        is_alone = all(len(size.units) == 1 for size in mine)
-        for choice in itertools.islice(choices_of(mine, slot, sizes, counts), MOST_TRIALS):
-            if all(trial.holds(choice, [slot]) for trial in trials):
-                found[slot].append(choice)
-                if is_alone:
-                    break
-        if not found[slot]:
-            unsorted[slot] = "no order of its channels but their own gives the same answer"
+    trials += [Trial(build, one, widths, shape) for one in _levels(arch, widths)]
+    found = {slot: _proven(trials, slot, sizes) for slot in widths}
+    unsorted = {
+        slot: "no order of its channels but their own gives the same answer"
+        for slot, choices in found.items()
+        if not choices
+    }
     agreed = _agreed(whole, found, unsorted)
+    alike = [slot for slot in widths if slot not in unsorted]
+    if not all(trial.holds(agreed, alike) for trial in trials):
+        unsorted |= dict.fromkeys(alike, "its channels are not free beside those of other slots")
     for slot in unsorted:
-        if is_strict and not all(trial.is_narrowed(slot, widths[slot]) for trial in trials):
+        if is_strict and not all(trial.is_narrowed(slot, agreed) for trial in trials):
             raise ArchError(
                 f"space.widths: {slot} is refused: its channels are not alike, as neither another "
                 "order nor the leading ones alone give what the network gave; give "
@@ -67,12 +64,35 @@ def prove(
     return _channels(trials, agreed, unsorted)
 
 
+def _proven(trials: Sequence[Trial], slot: str, sizes: Mapping[AxisSize, None]) -> list[Choice]:
+    """The ways in which the axes of a slot lie so that its channels may change places."""
+    mine = [size for size in sizes if slot in dict(size.units)]
+    named = trials[0].divisions()
+    found = []
+    for choice in itertools.islice(choices_of(mine, slot, sizes, named), MOST_TRIALS):
+        first, *others = trials
+        is_free = first.holds(choice, [slot]) and first.moves(choice, slot)
+        if is_free and all(trial.holds(choice, [slot]) for trial in others):
+            found.append(choice)
+            if all(len(size.units) == 1 for size in mine):  # nothing to agree on with others
+                break
+    return found
+
+
+def _levels(arch: Arch, widths: Mapping[str, Sequence[int]]) -> list[Arch]:
+    """`arch` with every width of the space in turn, all slots at once."""
+    most = max((len(allowed) for allowed in widths.values()), default=0)
+    rows = ({s: w[min(i, len(w) - 1)] for s, w in widths.items()} for i in range(most))
+    return [one for row in rows if (one := arch.replace(dict(row))) != arch]
+
+
 def _to_try(build: Build, space: SearchSpace, arch: Arch, shape: Sequence[int]) -> list[Arch]:
     """`arch` and wide archs that have every tensor, undivided; made narrow where they cost much."""
     cheap = space.preferred({slot: values[::-1] for slot, values in space.categories.items()})
     names: set[str] = set()
     found = []
-    for one in dict.fromkeys([arch, space.largest, space.level(0, cheap), *space.corners()]):
+    wide = [arch, space.largest, space.level(0, cheap), *space.corners()]
+    for one in dict.fromkeys(wide):
         net = skeleton_of(build, one)
         mine = {name for name, _ in named_tensors(net)}
         is_undivided = all(one[s] == "0" for s, _ in one.slots if s.endswith(".bands"))
@@ -80,7 +100,7 @@ def _to_try(build: Build, space: SearchSpace, arch: Arch, shape: Sequence[int]) 
             cost = network_cost(net, torch.empty(1, *shape, device="meta"))
             found.append(one if cost.macs_true <= MOST_MACS else _narrowed(space, one))
             names |= mine
-    return found
+    return list(dict.fromkeys([*found, _narrowed(space, arch)]))
 
 
 def _narrowed(space: SearchSpace, arch: Arch) -> Arch:

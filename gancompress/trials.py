@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch
-from gancompress.channels import Axis, Layout, block_sizes, permute, sets_of
+from gancompress.channels import Axis, Layout, Sizes, block_sizes, leading, permute, sets_of
 from gancompress.errors import ArchError
 from gancompress.layouts import Choice, axis_sizes
 from gancompress.supernet import Build, named_tensors, skeleton_of
 
 # Attributes that name how many groups or heads a module divides its channels into.
 DIVIDING = ("num_groups", "groups", "num_heads", "n_heads", "heads", "nhead")
+SIZES = ("num_channels", "out_channels", "embed_dim", "out_features")  # what they divide
+MOST_PARTS = 64
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3}  # of the answer's spread
 
 
@@ -61,17 +63,23 @@ class Trial:
             out: Tensor = torch.func.functional_call(net, dict(changed), (self._x.to(self._dtype),))
         return out
 
-    def _is_same(self, answer: Tensor) -> bool:
-        spread = (self._before - self._before.mean()).abs().max()
-        return bool((answer - self._before).abs().max() <= TOLERANCE[self._dtype] * spread)
+    def _is_same(self, answer: Tensor, before: Tensor | None = None) -> bool:
+        wanted = self._before if before is None else before
+        spread = (wanted - wanted.mean()).abs().max()
+        return bool((answer - wanted).abs().max() <= TOLERANCE[self._dtype] * spread)
 
-    def dividing(self) -> list[int]:
-        """The numbers of groups and heads that the network's modules name, and a few more."""
-        named = [
-            getattr(module, name) for module in self._net.modules() for name in DIVIDING
-            if isinstance(getattr(module, name, None), int)
-        ]  # fmt: skip
-        return [n for n in dict.fromkeys([*named, 2, 4, 8, 16]) if 1 < n <= 32]
+    def divisions(self) -> tuple[list[int], list[int]]:
+        """The numbers of groups and heads that modules name, where they do not change with widths;
+        and the channels of one group, where those do not."""
+        widths = {slot: min(allowed) for slot, allowed in self._widths.items()}
+        narrow = dict(skeleton_of(self._build, self._arch.replace(widths)).named_modules())
+        counts, members = dict[int, None](), dict[int, None]()
+        for name, module in self._net.named_modules():
+            for count, size in _divided(module):
+                same = [n for n, _ in _divided(narrow[name])] if name in narrow else []
+                counts |= {count: None} if count in same else {}
+                members |= {size: None} if count not in same else {}
+        return [n for n in counts if 1 < n <= MOST_PARTS], [n for n in members if n > 1]
 
     def _tensors(self) -> dict[str, Tensor]:
         return {name: tensor.to(self._dtype) if tensor.is_floating_point() else tensor
@@ -94,6 +102,13 @@ class Trial:
         except (ArchError, RuntimeError):  # the blocks are not whole
             return False
         return self._is_same(self._answer(changed))
+
+    def moves(self, choice: Choice, slot: str) -> bool:
+        """Whether there is another order of every set of the slot's channels."""
+        layouts = {axis: choice[size] for axis, size in self.sizes.items() if size in choice}
+        shapes = {name: tensor.shape for name, tensor in named_tensors(self._net)}
+        sets = sets_of(layouts, shapes, self._arch, slot)
+        return bool(sets) and all(len(rows) > 1 for one in sets for rows in one.values())
 
     def _must_split(self, layouts: Mapping[Axis, Layout], slots: Sequence[str]) -> None:
         """Raises: ArchError if some width of the slots leaves blocks that are not whole."""
@@ -118,25 +133,37 @@ class Trial:
                 "depend on them; give it larger images or weaker norms"
             )
 
-    def is_narrowed(self, slot: str, widths: Sequence[int]) -> bool:
+    def is_narrowed(self, slot: str, choice: Choice) -> bool:
         """Whether the narrowest network of the slot answers as this one without the channels that
         it lacks, all of whose weights are 0 then."""
-        arch = self._arch.replace({slot: min(widths)})
-        net = self._build(arch).eval().requires_grad_(False)
-        wide, narrow = self._tensors(), dict(named_tensors(net.to(self._dtype)))
-        for name, tensor in wide.items():
-            shape = narrow[name].shape if name in narrow else tensor.shape
-            for axis in range(min(2, tensor.dim())):
-                if shape[axis] != tensor.shape[axis]:
-                    kept = torch.arange(tensor.shape[axis]) < shape[axis]
-                    tensor = tensor * kept.view(
-                        [-1 if i == axis else 1 for i in range(tensor.dim())]
-                    )
-            wide[name] = tensor
-            if name in narrow:
-                narrow[name].copy_(tensor[tuple(slice(n) for n in shape)])
-        before, self._before = self._before, self._answer(wide)
+        arch = self._arch.replace({slot: min(self._widths[slot])})
+        net = self._build(arch).eval().requires_grad_(False).to(self._dtype)
+        wide, narrow = self._tensors(), dict(named_tensors(net))
         try:
-            return self._is_same(self._answer({}, net))
-        finally:
-            self._before = before
+            for name, tensor in narrow.items():
+                kept = wide[name]
+                for axis in range(min(2, tensor.dim())):
+                    if tensor.shape[axis] != kept.shape[axis]:
+                        layout = choice[self.sizes[name, axis]]
+                        want = block_sizes(layout, tensor.shape[axis], arch)
+                        have = block_sizes(layout, kept.shape[axis], self._arch)
+                        wide[name] = _without(wide[name], axis, have, want)
+                        kept = leading(kept, axis, have, want)
+                tensor.copy_(kept)
+        except (ArchError, KeyError, RuntimeError):  # the tensors are others, or not so divided
+            return False
+        answer = self._answer(wide)
+        return self._is_same(self._answer({}, net), answer)
+
+
+def _without(tensor: Tensor, axis: int, have: Sizes, want: Sizes) -> Tensor:
+    """`tensor` with zeros in place of the channels that a narrower one lacks."""
+    kept = torch.cat([torch.arange(size) < most for size, most in zip(have, want, strict=True)])
+    return tensor * kept.view([-1 if i == axis else 1 for i in range(tensor.dim())])
+
+
+def _divided(module: nn.Module) -> list[tuple[int, int]]:
+    """The groups or heads that a module names, and the channels of each."""
+    named = [value for name in DIVIDING if isinstance(value := getattr(module, name, None), int)]
+    channels = next((v for n in SIZES if isinstance(v := getattr(module, n, None), int)), 0)
+    return [(n, channels // n if channels else 1) for n in named if n > 1]

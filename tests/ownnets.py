@@ -145,6 +145,33 @@ class Groups(nn.Module):
         return out
 
 
+class Fours(nn.Module):
+    """Groups of four channels each, of which wide networks have more."""
+
+    def __init__(self, arch: Arch) -> None:
+        super().__init__()
+        a = arch.width("a")
+        self.first, self.middle = nn.Conv2d(3, 4 * a, 1), nn.Conv2d(4 * a, 4 * a, 1, groups=a)
+        self.norm, self.last = nn.GroupNorm(a, 4 * a), nn.Conv2d(4 * a, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.last(self.norm(self.middle(self.first(x)).relu()))
+        return out
+
+
+class Rounded(nn.Module):
+    """Channels that are rounded up to a multiple of eight."""
+
+    def __init__(self, arch: Arch) -> None:
+        super().__init__()
+        channels = -(-3 * arch.width("a") // 8) * 8
+        self.first, self.last = nn.Conv2d(3, channels, 1), nn.Conv2d(channels, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.last(self.first(x).relu())
+        return out
+
+
 class Places(nn.Module):
     """Channels that differ by their number alone: no order but their own, leading ones are fine."""
 
