@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gancompress import artefacts, assemble, filecheck, pipeline
+from gancompress import artefacts, assemble, filecheck, pipeline, rehearsal
 from gancompress.data.pairs import PairFolders
 from gancompress.errors import ArchError, DataError, ExportError, GanCompressError
 from gancompress.filecheck import FileCheck
@@ -93,7 +94,7 @@ def test_what_is_checked_is_said_and_nothing_is_left_behind(tmp_path: Path) -> N
         "teacher, smallest and largest generator: a batch of train, search, test each",
         "distillation: l1, features, gan",
         "metrics: L1, FD-EffNetLite0, KD-EffNetLite0",
-        "formats: safetensors",
+        "formats, written and read back: safetensors",
     ]
     assert not (tmp_path / "run").exists()
 
@@ -156,6 +157,21 @@ def test_a_file_check_that_comes_too_late_stops_nothing() -> None:
 def test_ctrl_c_stays_ctrl_c_where_no_file_is_damaged() -> None:
     with pytest.raises(KeyboardInterrupt), FileCheck(None):
         raise KeyboardInterrupt
+
+
+def test_packages_of_formats_that_do_not_load_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of our own families are not written beforehand, as the tests write them."""
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('no such symbol')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    pytest.importorskip("onnx")
+    with pytest.raises(ExportError) as caught:
+        rehearsal._load_packages("onnx")
+    assert "onnx needs onnxruntime, which does not load (ImportError: no such sym" in str(
+        caught.value
+    )
 
 
 def test_targets_of_four_channels_are_refused_at_once(tmp_path: Path) -> None:
