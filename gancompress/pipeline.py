@@ -39,14 +39,14 @@ def run_stages(
     """
     run, shared = Run(recipe.run_dir), _shared(names)
     with distributed.processes(assemble.device_of(recipe)) as ours:
-        quiet = say if ours.is_writer else _say_nothing
-        checked = distributed.together(lambda: preflight(recipe, names, quiet, redo=redo))
+        spoken = say if ours.is_writer else _say_nothing
+        checked = distributed.together(lambda: preflight(recipe, names, spoken, redo=redo))
         todo = [name for name in shared if not stage_of(recipe, run, name).is_finished()]
         if todo and ours.is_writer and (warning := assemble.slow_precision(recipe)):
             say(warning)
         with checked:
             for name in shared:
-                run_stage(recipe, name, quiet, redo=redo)
+                run_stage(recipe, name, spoken, redo=redo)
     for name in names if ours.is_writer else ():
         if name not in shared or not stage_of(recipe, run, name).is_finished():
             run_stage(recipe, name, say, redo=redo and name not in shared)
