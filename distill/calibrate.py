@@ -36,14 +36,18 @@ def calibrate(
 
     Depthwise convolutions stay as they are; the pointwise one behind is fitted to the teacher's
     dense one. Convolutions without a counterpart in the teacher stay too, among them a pointwise
-    one *before* a transposed depthwise one, those of split features, and those of more unknowns
-    than MOST_UNKNOWNS.
+    one *before* a transposed depthwise one, those of split features, those with an axis of several
+    blocks (see `gancompress.channels`), and those of more unknowns than MOST_UNKNOWNS.
     """
     skeleton = supernet.skeleton(archs[0])
+    blocked = {name for (name, _), row in supernet.channels.layouts.items() if len(row) > 1}
     names = [
         name
         for name, conv in skeleton.named_modules()
-        if isinstance(conv, Conv) and conv.groups == 1 and _unknowns(conv) <= MOST_UNKNOWNS
+        if isinstance(conv, Conv)
+        and conv.groups == 1
+        and _unknowns(conv) <= MOST_UNKNOWNS
+        and f"{name}.weight" not in blocked
     ]
     known = dict(teacher.named_modules())
     pairs = {name: name.removesuffix(".pointwise") for name in names}

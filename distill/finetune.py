@@ -66,7 +66,7 @@ def train_alone(
         task.target: alone,
         **critics,
         "adapters": narrowed_adapters(trained["adapters"], channels),
-        "teacher": sorted_teacher(build, teacher, task.target),
+        "teacher": sorted_teacher(build, teacher, task.target, supernet.channels),
     }
     for net in nets.values():
         net.to(how.device).train()

@@ -8,51 +8,46 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch
-from gancompress.nets.windows import bundles_of
-from gancompress.supernet import (
-    Build,
-    Supernet,
-    channel_sets,
-    named_tensors,
-    permute,
-    skeleton_of,
-    slot_axes,
-)
+from gancompress.channels import Channels, Moves, permute, sets_of
+from gancompress.supernet import Supernet, named_tensors
 
 
-def importance(tensors: Mapping[str, Tensor], axes: Mapping[str, tuple[int, ...]]) -> Tensor:
-    """How much each channel of one slot matters (C,): the L1 norm of all weights that touch it.
+def importance(tensors: Mapping[str, Tensor], moves: Moves) -> Tensor:
+    """How much each channel of one set matters (C,): the L1 norm of all weights that touch it.
+
+    moves: the set's channels, see `gancompress.channels.sets_of`.
 
     Every tensor counts as its share of the whole, so that large kernels do not drown the others
     (channel sorting by L1 norm: Cai et al. 2020).
     """
     total: Tensor | None = None
-    channels = min(tensors[name].shape[axis] for name, moved in axes.items() for axis in moved)
-    for name, moved in axes.items():
+    for (name, axis), rows in moves.items():
         tensor = tensors[name]
         if tensor.dim() < 2:
             continue  # biases before an instance norm say nothing
-        for axis in moved:
-            norm = tensor.abs().sum([i for i in range(tensor.dim()) if i != axis])
-            norm = norm.reshape(channels, -1).sum(1)  # where several channels belong together
-            share = norm / norm.sum().clamp_min(torch.finfo(norm.dtype).tiny)
-            total = share if total is None else total + share
+        norm = tensor.abs().sum([i for i in range(tensor.dim()) if i != axis])
+        norm = norm[rows.to(norm.device)].sum(1)  # where several channels belong together
+        share = norm / norm.sum().clamp_min(torch.finfo(norm.dtype).tiny)
+        total = share if total is None else total + share
     assert total is not None, "a width slot moves at least one weight"
     return total
 
 
-def sort_channels(build: Build, arch: Arch, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def sort_channels(
+    tensors: Mapping[str, Tensor], channels: Channels, arch: Arch
+) -> dict[str, Tensor]:
     """The weights of `arch` with each slot's channels in order of falling importance.
 
-    The network computes the same function as before.
+    Slots in `channels.unsorted` keep theirs. Where the channels are proven, see
+    `gancompress.proof`, the network computes the same function as before.
     """
-    ordered, bundles = dict(tensors), bundles_of(skeleton_of(build, arch))
+    ordered = dict(tensors)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
     for slot, value in arch.slots:
-        if isinstance(value, int) and value > 1:
-            axes = slot_axes(build, arch, slot)
-            for one in channel_sets(axes, ordered, bundles):  # none of a kernel size
-                order = importance(ordered, one).argsort(descending=True, stable=True)
-                ordered = permute(ordered, one, order)
+        if isinstance(value, int) and slot not in channels.unsorted:
+            for moves in sets_of(channels.layouts, shapes, arch, slot):
+                order = importance(ordered, moves).argsort(descending=True, stable=True)
+                ordered = permute(ordered, moves, order)
     return ordered
 
 
@@ -78,10 +73,11 @@ def separable_from_dense(weight: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def fill_from_teacher(supernet: Supernet, teacher: nn.Module) -> None:
+def fill_from_teacher(supernet: Supernet, teacher: nn.Module, arch: Arch | None = None) -> None:
     """Copies a (sorted) teacher's weights into the bank: leading channels, separable by rank 1.
 
-    What the teacher has no counterpart for keeps the value that it has.
+    arch: the teacher's, needed where axes have several blocks. What the teacher has no counterpart
+    for keeps the value that it has.
     """
     tensors = dict(named_tensors(teacher))
     found = dict(tensors)
@@ -97,4 +93,4 @@ def fill_from_teacher(supernet: Supernet, teacher: nn.Module) -> None:
             if f"{stem}.bias" in tensors:  # of the part that runs last
                 last = "depthwise" if is_turned else "pointwise"
                 found[f"{stem}.{last}.bias"] = tensors[f"{stem}.bias"]
-    supernet.fill(found)
+    supernet.fill(found, arch)

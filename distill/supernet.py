@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch
+from gancompress.channels import Channels
 from gancompress.distill.answers import Draws, ask
 from gancompress.distill.calibrate import calibrate
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
@@ -56,43 +57,73 @@ def train_supernet(
 
     draws: all images that `batches` are made of; the teacher is asked about each only once.
 
-    The teacher's channels are sorted by importance first, which changes nothing in what it
-    computes; the critics go on from the teacher's, or begin anew where it has none. See
-    `gancompress.loop.fit` for resuming and for what is raised.
+    The teacher's channels are sorted by importance first, as far as `supernet.channels` knows them,
+    which changes nothing in what it computes; the critics go on from the teacher's, or begin anew
+    where it has none. See `gancompress.loop.fit` for resuming and for what is raised.
     """
-    taught = sorted_teacher(build, teacher, task.target)
-    _fill_random(supernet, build, INITS[task.init], torch.Generator().manual_seed(how.seed))
-    if distilling.init != "random":
-        fill_from_teacher(supernet, taught)
+    student, nets = student_of(
+        task,
+        supernet,
+        build,
+        teacher,
+        distilling=distilling,
+        taps=taps,
+        input_shape=input_shape,
+        seed=how.seed,
+    )
+    taught = nets["teacher"]
     if distilling.init == "fitted" and not how.state_path.exists():
         at = torch.device("cpu") if how.device.type == "mps" else how.device  # it has no float64
         images = task.inputs(next(iter(batches(0))))[0].to(at)
         _fit_levels(supernet.to(at), taught.to(at), images)
-    nets: dict[str, nn.Module] = {
-        task.target: supernet,
-        **_critics(task, teacher, how.seed),
-        "adapters": new_adapters(supernet, skeleton_of(build, teacher.arch), taps, input_shape),
-        "teacher": taught,
-    }
     for net in nets.values():
         net.to(how.device).train()
     taught.eval()
+    if draws is not None:
+        student = student.answered_by(ask(taught, task.inputs, taps, draws, how.device))
+    fit(student, nets, batches, how, title="supernet")
+    return {name: net.eval() for name, net in nets.items() if net is not taught}
+
+
+def student_of(
+    task: ConditionalTask,
+    supernet: Supernet,
+    build: Build,
+    teacher: Teacher,
+    *,
+    distilling: Distilling,
+    taps: Sequence[str],
+    input_shape: tuple[int, int, int],
+    seed: int,
+) -> tuple[Distillation, dict[str, nn.Module]]:
+    """The task of a supernet that learns, and its networks with their first weights.
+
+    Those of `distilling.init` "fitted" are the teacher's yet.
+    """
+    taught = sorted_teacher(build, teacher, task.target, supernet.channels)
+    _fill_random(supernet, build, INITS[task.init], torch.Generator().manual_seed(seed))
+    if distilling.init != "random":
+        fill_from_teacher(supernet, taught, teacher.arch)
+    nets: dict[str, nn.Module] = {
+        task.target: supernet,
+        **_critics(task, teacher, seed),
+        "adapters": _adapters(supernet, skeleton_of(build, teacher.arch), taps, input_shape),
+        "teacher": taught,
+    }
     student = Distillation(
         task,
         taps=taps,
         losses=distilling.losses,
         archs=distilling.archs,
         reference=distilling.reference,
-        answers=None if draws is None else ask(taught, task.inputs, taps, draws, how.device),
     )
-    fit(student, nets, batches, how, title="supernet")
-    return {name: net.eval() for name, net in nets.items() if net is not taught}
+    return student, nets
 
 
-def sorted_teacher(build: Build, teacher: Teacher, target: str) -> nn.Module:
+def sorted_teacher(build: Build, teacher: Teacher, target: str, channels: Channels) -> nn.Module:
     """The teacher's generator, its channels in order of falling importance, for evaluation."""
     taught = build(teacher.arch).eval()
-    taught.load_state_dict(sort_channels(build, teacher.arch, teacher.tensors[target]))
+    taught.load_state_dict(sort_channels(teacher.tensors[target], channels, teacher.arch))
     return taught
 
 
@@ -107,7 +138,7 @@ def _critics(task: ConditionalTask, teacher: Teacher, seed: int) -> dict[str, nn
     return critics
 
 
-def new_adapters(
+def _adapters(
     supernet: Supernet, taught: nn.Module, taps: Sequence[str], input_shape: tuple[int, int, int]
 ) -> nn.ModuleList:
     """Maps from the widest students' features to the teacher's; `taught` may be its skeleton."""
@@ -127,7 +158,7 @@ def _fit_levels(supernet: Supernet, taught: nn.Module, images: Tensor) -> None:
     supernet.train(bool(batch_norms(supernet.skeleton(space.largest))))
     levels = max(len(values) for _, values in space.choices)
     operators = {slot: v for slot, v in space.categories.items() if not slot.endswith(".bands")}
-    for turn in range(max(len(values) for values in operators.values())):
+    for turn in range(max((len(values) for values in operators.values()), default=1)):
         chosen = {slot: [values[min(turn, len(values) - 1)]] for slot, values in operators.items()}
         categories = space.preferred(chosen)  # and the first bands
         archs = [space.level(i / max(1, levels - 1), categories) for i in range(levels)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -42,6 +43,12 @@ class Distillation(Task):
         self._draw = ARCH_DRAWS[archs]
         self._reference = reference
         self._answers = answers
+
+    def answered_by(self, answers: Answers) -> Distillation:
+        """The same task, its teacher not asked any more; see `answers`."""
+        student = copy.copy(self)
+        student._answers = answers
+        return student
 
     @property
     def target(self) -> str:

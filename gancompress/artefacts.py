@@ -24,6 +24,7 @@ from gancompress.metrics import metric_named
 from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, Judge
 from gancompress.metrics.segmentation import MeanIoU
 from gancompress.names import MIOU
+from gancompress.proving import supernet_of
 from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
 from gancompress.skeletons import without_values
@@ -98,7 +99,7 @@ def teacher_net(recipe: Recipe, run: Run) -> nn.Module:
 def load_supernet(recipe: Recipe, run: Run) -> Supernet:
     """The run's trained supernet, in evaluation mode on the recipe's device."""
     path = run.stage("supernet").artefact()
-    supernet = Supernet(assemble.family_of(recipe).build, assemble.space_of(recipe))
+    supernet = supernet_of(recipe, teacher_arch(recipe, run))
     tensors, _ = load_tensors(path)
     unpack(supernet, part(tensors, assemble.task_of(recipe).target), str(path))
     return supernet.to(assemble.device_of(recipe)).eval()

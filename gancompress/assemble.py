@@ -325,7 +325,7 @@ def _named_arch(recipe: Recipe, text: str, op: str | None, bands: Bands | None) 
         return named[text]()
     if is_widths:
         widths = [int(width) for width in text.split("_")]
-        cheap = space.smallest.op(f"{family.body[-1]}.op")
+        cheap = space.smallest.op(f"{family.body[-1]}.op") if family.body else "dense"
         return family.arch(widths, op or cheap, bands or ONE)
     if is_json:
         return Arch.from_json(text, "--arch")

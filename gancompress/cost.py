@@ -195,12 +195,14 @@ def part_outcomes(
 
 
 def _tensors(given: Iterable[Any]) -> Iterator[Tensor]:
-    """All tensors in it, however deep in lists and tuples."""
+    """All tensors in it, however deep in lists, tuples and dicts; what is none is passed over."""
     for one in given:
         if isinstance(one, Tensor):
             yield one
-        else:
+        elif isinstance(one, list | tuple):
             yield from _tensors(one)
+        elif isinstance(one, dict):
+            yield from _tensors(one.values())
 
 
 def _work(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> tuple[int, int, int]:

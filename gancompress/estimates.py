@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gancompress import assemble
 from gancompress.artefacts import stage_of
@@ -21,17 +21,18 @@ from gancompress.budgets import rows_of
 from gancompress.data.dataset import Split
 from gancompress.data.fixeddraws import DRAW
 from gancompress.distill.answers import Answers, Draws, ask
-from gancompress.distill.supernet import new_adapters
-from gancompress.distill.task import Distillation
+from gancompress.distill.supernet import Teacher, student_of
 from gancompress.durations import duration
 from gancompress.loop import TIMED_IMAGES, Training, precision_times
 from gancompress.metricslog import MetricsLog
 from gancompress.precisions import AUTO, candidates, fastest
+from gancompress.proving import supernet_of
 from gancompress.recipe import Recipe
 from gancompress.recipetraining import TrainingSection
+from gancompress.rehearsal import distilling_of
 from gancompress.runs import Run
 from gancompress.search.rungs import PROBES
-from gancompress.supernet import Supernet
+from gancompress.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Task
 
 FEW = 50  # Stages of fewer training steps, or candidates, are not worth an estimate.
@@ -180,8 +181,8 @@ class _Timer:
 
     @cached_property
     def _supernet(self) -> Supernet:
-        space = assemble.space_of(self._recipe)
-        return Supernet(self._family.build, space).to(self._device)
+        arch = assemble.teacher_arch_of(self._recipe)
+        return supernet_of(self._recipe, arch).to(self._device)
 
     @cached_property
     def _answered(self) -> tuple[Answers, float] | None:
@@ -202,24 +203,23 @@ class _Timer:
 
     @cached_property
     def _student_step(self) -> tuple[float, str]:
-        section, layers = self._recipe.supernet, self._family.taps()
-        nets: dict[str, nn.Module] = {
-            self._task.target: self._supernet,
-            **self._task.critics(),
-            "adapters": new_adapters(
-                self._supernet, self._teacher, layers, assemble.input_shape_of(self._recipe)
-            ),
-            "teacher": self._teacher,
-        }
-        student = Distillation(
+        student, nets = student_of(
             self._task,
-            taps=layers,
-            losses={str(name): weight for name, weight in section.losses.items()},
-            archs=section.archs,
-            reference=section.target,
-            answers=None if self._answered is None else self._answered[0],
+            self._supernet,
+            self._family.build,
+            Teacher(assemble.teacher_arch_of(self._recipe), {self._task.target: self._tensors}),
+            distilling=replace(distilling_of(self._recipe), init="random"),
+            taps=self._family.taps(),
+            input_shape=assemble.input_shape_of(self._recipe),
+            seed=self._recipe.seed,
         )
-        return self._step(student, nets, section)
+        if self._answered is not None:
+            student = student.answered_by(self._answered[0])
+        return self._step(student, nets, self._recipe.supernet)
+
+    @property
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: t.detach() for name, t in named_tensors(self._teacher)}
 
     def _seconds_of_an_image(self, split: Split) -> float:
         """To make an image by a small generator and to judge it: the mean over a few archs."""

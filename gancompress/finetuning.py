@@ -39,6 +39,7 @@ from gancompress.distill.answers import Answers, Draws, ask
 from gancompress.distill.finetune import train_alone
 from gancompress.distill.supernet import sorted_teacher
 from gancompress.errors import RecipeError
+from gancompress.proving import channels_of
 from gancompress.ranks import kendall_tau
 from gancompress.recipe import Recipe
 from gancompress.recipesearch import FinetuneSection
@@ -121,7 +122,8 @@ def _ask(recipe: Recipe, run: Run, draws: Draws) -> Answers:
     family, task = assemble.family_of(recipe), assemble.task_of(recipe)
     teacher = distributed.together(lambda: load_teacher(recipe, run))
     device = assemble.device_of(recipe)
-    taught = sorted_teacher(family.build, teacher, task.target).to(device)
+    channels = channels_of(recipe, teacher.arch, is_proven=False)
+    taught = sorted_teacher(family.build, teacher, task.target, channels).to(device)
     return ask(taught, task.inputs, family.taps(), draws, device)
 
 

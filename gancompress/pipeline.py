@@ -11,23 +11,23 @@ import torch
 
 from gancompress import assemble, distributed
 from gancompress.artefacts import load_teacher, stage_of
-from gancompress.budgets import check_budgets
 from gancompress.checkpoint import save_tensors
 from gancompress.data.origin import summary
-from gancompress.distill.supernet import Distilling, train_supernet
+from gancompress.distill.supernet import train_supernet
 from gancompress.distill.teacher import train_teacher
 from gancompress.durations import duration
 from gancompress.estimates import estimate_text, estimates
 from gancompress.exporting import export_stage
-from gancompress.finetuning import check_finetune, finetune_stage
-from gancompress.giventeacher import check_given, take_teacher
-from gancompress.metrics import METRICS
+from gancompress.finetuning import finetune_stage
+from gancompress.giventeacher import take_teacher
+from gancompress.preflight import preflight
+from gancompress.proving import supernet_of, told
 from gancompress.recipe import Recipe, changeable, stage_sections
 from gancompress.recipefile import resolved_yaml
+from gancompress.rehearsal import distilling_of
 from gancompress.runs import Run, StageDir
-from gancompress.searching import check_search, search_stage
+from gancompress.searching import search_stage
 from gancompress.sources import files_of, origin_of
-from gancompress.supernet import Supernet
 from gancompress.weights import pack
 
 Say = Callable[[str], None]
@@ -47,14 +47,15 @@ def run_stages(
     run, shared = Run(recipe.run_dir), _shared(names)
     took: dict[str, float] = {}
     with distributed.processes(assemble.device_of(recipe)) as ours:
-        distributed.together(lambda: preflight(recipe, names, redo=redo))
-        if ours.is_writer and _unfinished(recipe, run, names, redo=redo):
-            say(summary(recipe.data.name, origin_of(recipe)))
+        spoken = say if ours.is_writer else _say_nothing
+        checked = distributed.together(lambda: preflight(recipe, names, spoken, redo=redo))
+        if _unfinished(recipe, run, names, redo=redo):
+            spoken(summary(recipe.data.name, origin_of(recipe)))
         if ours.world == 1:  # Several processes would have to time their steps together.
             _say_how_long(recipe, run, names, say, redo=redo)
-        for name in shared:
-            aloud = say if ours.is_writer else _say_nothing
-            took[name] = run_stage(recipe, name, aloud, redo=redo)
+        with checked:
+            for name in shared:
+                took[name] = run_stage(recipe, name, spoken, redo=redo)
     for name in names if ours.is_writer else ():
         if name not in shared or not stage_of(recipe, run, name).is_finished():
             again = run_stage(recipe, name, say, redo=redo and name not in shared)
@@ -138,37 +139,6 @@ def parents_of(run: Run, name: str) -> tuple[str, ...]:
     return (*PARENTS[name], *further)
 
 
-def preflight(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> None:
-    """Finds what would stop a stage, before hours of training: device, images, budgets, packages.
-
-    Raises: GanCompressError of the kind that fits what is wrong.
-    """
-    run = Run(recipe.run_dir)
-    if "finetune" in stages:
-        check_finetune(recipe)
-    todo = _unfinished(recipe, run, stages, redo=redo)
-    if not todo:
-        return
-    assemble.device_of(recipe)
-    if recipe.teacher.is_given and "teacher" in todo:
-        check_given(recipe)
-    assemble.dataset_of(recipe)
-    if "teacher" not in todo and run.stage("teacher").is_finished():
-        load_teacher(recipe, run)  # before a later stage is begun that could not go on
-    sections = {"teacher": recipe.teacher, "supernet": recipe.supernet, "finetune": recipe.finetune}
-    for name in (name for name in _shared(stages) if name in todo):
-        assemble.check_shares(recipe, sections[name], distributed.launched())
-    check_budgets(recipe, run)
-    if "search" in todo:
-        check_search(recipe, run)
-    if {"search", "finetune", "export"} & {*todo}:
-        assemble.features_of(recipe)
-    if "export" in todo:
-        assemble.segmentation_of(recipe)
-        if any(METRICS[name].needs_classes for name in recipe.metrics.also):
-            assemble.classifier_of(recipe)
-
-
 def teacher_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
     if recipe.teacher.is_given:
         take_teacher(recipe, stage, say)
@@ -189,19 +159,17 @@ def teacher_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
 def supernet_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
     family, section = assemble.family_of(recipe), recipe.supernet
     dataset = assemble.drawn_once(recipe, assemble.dataset_of(recipe))
+    teacher = distributed.together(lambda: load_teacher(recipe, run))
+    supernet = supernet_of(recipe, teacher.arch, is_proven=True)
+    say(f"  {told(supernet.channels)}")
     nets = train_supernet(
         assemble.task_of(recipe),
-        Supernet(family.build, assemble.space_of(recipe)),
+        supernet,
         family.build,
-        distributed.together(lambda: load_teacher(recipe, run)),
+        teacher,
         assemble.batches_of(recipe, dataset, section),
         assemble.training_of(recipe, section, stage),
-        distilling=Distilling(
-            section.init,
-            section.archs,
-            section.target,
-            {str(name): weight for name, weight in section.losses.items()},
-        ),
+        distilling=distilling_of(recipe),
         taps=family.taps(),
         input_shape=assemble.input_shape_of(recipe),
         draws=assemble.draws_of(recipe, dataset),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch, SearchSpace
-from gancompress.errors import ArchError
+from gancompress.channels import Channels, Sizes, leading, shared_blocks
 from gancompress.nets.windows import Window, windows_of
 
 Build = Callable[[Arch], nn.Module]
@@ -43,15 +43,20 @@ def skeleton_of(build: Build, arch: Arch) -> nn.Module:
 
 
 class _Skeleton:
-    """A network on the meta device, with the shape and the place in the bank of each tensor."""
+    """A network on the meta device, with the shape and the place in the bank of each tensor.
 
-    def __init__(self, net: nn.Module) -> None:
+    blocks: of the axes that consist of several, their sizes, by tensor and axis.
+    """
+
+    def __init__(self, net: nn.Module, arch: Arch, channels: Channels) -> None:
         self.net = net
         windows = windows_of(net)
         self.tensors = {
             name: (tensor.shape, windows.get(name, Window(name)))
             for name, tensor in named_tensors(net)
         }
+        found = {n: channels.segments(n, shape, arch) for n, (shape, _) in self.tensors.items()}
+        self.blocks = {name: sizes for name, sizes in found.items() if sizes}
 
 
 class Subnet(nn.Module):
@@ -73,9 +78,7 @@ class Subnet(nn.Module):
         return self._supernet[0].skeleton(self.arch)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        borrowed = self._supernet[0].borrow(self.arch) | self._statistics
-        out: Tensor = torch.func.functional_call(self.skeleton, borrowed, inputs)
-        return out
+        return self._supernet[0].answer(self.arch, inputs, self._statistics)
 
 
 class Supernet(nn.Module):
@@ -86,18 +89,23 @@ class Supernet(nn.Module):
     bank, so gradients land in the bank and nothing is ever copied. Networks whose features are
     split into bands use blocks of the same dense kernels (`gancompress.nets.windows`).
 
-    build: arch -> network. The bank starts at zero; fill it with `fill`.
+    build: arch -> network. channels: how their axes lie, see `gancompress.proof`; without it every
+    axis is one block, and there is none that may be sorted. The bank starts at zero; fill it with
+    `fill`.
     """
 
-    def __init__(self, build: Build, space: SearchSpace) -> None:
+    def __init__(self, build: Build, space: SearchSpace, channels: Channels | None = None) -> None:
         super().__init__()
         self.space = space
+        self.channels = Channels() if channels is None else channels
         self._build = build
         self._skeletons: OrderedDict[Arch, _Skeleton] = OrderedDict()
         self._bank = nn.Module()
         self._names: list[str] = []
+        self._blocks: dict[str, dict[int, Sizes]] = {}
         for name, (shape, dtype, trained) in _largest(build, space).items():
             tensor = torch.zeros(shape, dtype=dtype)
+            self._blocks[name] = self.channels.segments(name, shape, space.largest)
             if trained:
                 self._bank.register_parameter(_mangled(name), nn.Parameter(tensor))
             else:
@@ -119,25 +127,58 @@ class Supernet(nn.Module):
     def _kept(self, arch: Arch) -> _Skeleton:
         kept = self._skeletons.get(arch)
         if kept is None:
-            kept = _Skeleton(skeleton_of(self._build, self.space.check(arch)))
+            net = skeleton_of(self._build, self.space.check(arch))
+            kept = _Skeleton(net, arch, self.channels)
             self._skeletons[arch] = kept
             if len(self._skeletons) > SKELETONS_KEPT:
                 self._skeletons.popitem(last=False)
         return kept
 
     def borrow(self, arch: Arch) -> dict[str, Tensor]:
-        """Views into the bank for every parameter and buffer of `arch`."""
-        bank = self.bank
-        return {
-            name: window(bank[at.name], shape, at.starts)
-            for name, (shape, at) in self._kept(arch).tensors.items()
-        }
+        """Every parameter and buffer of `arch`: views into the bank, through which gradients and
+        changes in place reach it.
+
+        Where an axis is cut in several blocks they are copies, which gradients alone reach.
+        """
+        bank, kept = self.bank, self._kept(arch)
+        borrowed = {}
+        for name, (shape, at) in kept.tensors.items():
+            tensor = bank[at.name]
+            for axis, sizes in kept.blocks.get(name, {}).items():
+                if tensor.shape[axis] != shape[axis]:
+                    tensor = leading(tensor, axis, self._blocks[name][axis], sizes)
+            borrowed[name] = window(tensor, shape, at.starts)
+        return borrowed
 
     def forward(self, arch: Arch, *inputs: Tensor) -> Tensor:
         """What the subnet `arch` answers to `inputs`."""
-        skeleton = self.skeleton(arch)
-        out: Tensor = torch.func.functional_call(skeleton, self.borrow(arch), inputs)
+        return self.answer(arch, inputs, {})
+
+    def answer(
+        self, arch: Arch, inputs: tuple[Tensor, ...], statistics: Mapping[str, Tensor]
+    ) -> Tensor:
+        """What `arch` answers to `inputs`, with buffers by name in place of the bank's."""
+        skeleton, borrowed = self.skeleton(arch), self.borrow(arch)
+        out: Tensor = torch.func.functional_call(skeleton, borrowed | statistics, inputs)
+        if self.training:
+            self._keep_buffers(arch, borrowed)
         return out
+
+    @torch.no_grad()
+    def _keep_buffers(self, arch: Arch, borrowed: Mapping[str, Tensor]) -> None:
+        """Copies back what a call changed in place of the buffers that were borrowed as copies."""
+        for name in self._kept(arch).blocks:
+            if not isinstance(self.bank[name], nn.Parameter):
+                self._put(arch, name, borrowed[name])
+
+    def _put(self, arch: Arch, name: str, tensor: Tensor) -> None:
+        """Copies a tensor of `arch` to its place in the bank."""
+        kept = self._kept(arch)
+        at = kept.tensors[name][1]
+        own, mine = kept.blocks.get(name, {}), self._blocks.get(name, {})
+        axes = {axis: (mine[axis], sizes) for axis, sizes in own.items()}
+        for place, part in shared_blocks(self.bank[at.name], tensor, axes):
+            window(place, part.shape, at.starts).copy_(part)
 
     def subnet(self, arch: Arch, statistics: Mapping[str, Tensor] | None = None) -> Subnet:
         """`arch` of this supernet as a module, still sharing the bank; see `Subnet`."""
@@ -155,82 +196,26 @@ class Supernet(nn.Module):
     @torch.no_grad()
     def absorb(self, net: nn.Module, arch: Arch) -> None:
         """Copies the weights of `net`, a plain network of `arch`, to where `arch` has its own."""
-        borrowed = self.borrow(arch)
         for name, tensor in named_tensors(net):
-            borrowed[name].copy_(tensor)
+            self._put(arch, name, tensor)
 
     @torch.no_grad()
-    def fill(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copies tensors into the bank by name; where sizes differ, the window both share."""
+    def fill(self, tensors: Mapping[str, Tensor], arch: Arch | None = None) -> None:
+        """Copies tensors into the bank by name; where sizes differ, the window both share.
+
+        arch: whose the tensors are, which says how large their blocks are.
+        """
         bank = self.bank
         for name, tensor in tensors.items():
-            if name in bank:
-                shared = torch.Size(map(min, tensor.shape, bank[name].shape))
-                window(bank[name], shared).copy_(window(tensor, shared))
-
-
-def slot_axes(build: Build, arch: Arch, slot: str) -> dict[str, tuple[int, ...]]:
-    """Which axes of which tensors belong to a width slot, by the tensor's name.
-
-    Discovered: two skeletons that differ in that slot are built; the axes whose size moved are
-    the slot's.
-    Raises: ArchError if the slot is not a width above 1.
-    """
-    width = arch.width(slot)
-    if width < 2:
-        raise ArchError(f"arch: {slot}={width}; a width above 1 is needed to discover its axes")
-    narrow = dict(named_tensors(skeleton_of(build, arch.replace({slot: width - 1}))))
-    axes: dict[str, tuple[int, ...]] = {}
-    for name, tensor in named_tensors(skeleton_of(build, arch)):
-        before = narrow[name].shape if name in narrow else tensor.shape
-        moved = [i for i in range(min(2, tensor.dim())) if before[i] != tensor.shape[i]]
-        if moved:
-            axes[name] = tuple(moved)
-    return axes
-
-
-def channel_sets(
-    axes: Mapping[str, tuple[int, ...]],
-    tensors: Mapping[str, Tensor],
-    bundles: Mapping[str, int] | None = None,
-) -> list[dict[str, tuple[int, ...]]]:
-    """The axes of one slot, see `slot_axes`, in sets of equal size.
-
-    A slot may stand for several sets of channels, such as a block's and those of the layers that
-    make its norms' weights: each set has an order of its own. bundles: see `windows.bundles_of`; an
-    axis of bundles is as large as there are of them.
-    """
-
-    def size_of(name: str, axis: int) -> int:
-        members = (bundles or {}).get(name, 1) if axis == 0 else 1
-        return tensors[name].shape[axis] // members
-
-    sizes = dict.fromkeys(size_of(name, axis) for name in axes for axis in axes[name])
-    found = []
-    for size in sizes:
-        of_size = {
-            name: tuple(axis for axis in moved if size_of(name, axis) == size)
-            for name, moved in axes.items()
-        }
-        found.append({name: moved for name, moved in of_size.items() if moved})
-    return found
-
-
-def permute(
-    tensors: Mapping[str, Tensor], axes: Mapping[str, tuple[int, ...]], order: Tensor
-) -> dict[str, Tensor]:
-    """`tensors` with every axis of one set put in `order`; the function they compute is the same.
-
-    axes: one of `channel_sets`. order (C,) int64: new channel i is old channel order[i]; an axis of
-    a multiple of C moves in bundles.
-    """
-    permuted = dict(tensors)
-    for name, moved in axes.items():
-        for axis in moved:
-            members = permuted[name].shape[axis] // len(order)
-            whole = order[:, None] * members + torch.arange(members, device=order.device)
-            permuted[name] = permuted[name].index_select(axis, whole.flatten())
-    return permuted
+            if name not in bank:
+                continue
+            axes = {}
+            if arch is not None:
+                own = self.channels.segments(name, tensor.shape, arch)
+                axes = {axis: (self._blocks[name][axis], sizes) for axis, sizes in own.items()}
+            for place, part in shared_blocks(bank[name], tensor, axes):
+                shared = torch.Size(map(min, part.shape, place.shape))
+                window(place, shared).copy_(window(part, shared))
 
 
 def _mangled(name: str) -> str:
@@ -241,7 +226,7 @@ def _largest(build: Build, space: SearchSpace) -> dict[str, tuple[torch.Size, to
     """Name in the bank -> (largest shape over the corners, dtype, whether it is trained)."""
     found: dict[str, tuple[torch.Size, torch.dtype, bool]] = {}
     for corner in space.corners():
-        skeleton = _Skeleton(skeleton_of(build, corner))
+        skeleton = _Skeleton(skeleton_of(build, corner), corner, Channels())
         for name, tensor in named_tensors(skeleton.net):
             at = skeleton.tensors[name][1]
             starts = (*at.starts, *[0] * (tensor.dim() - len(at.starts)))

@@ -28,9 +28,9 @@ from gancompress.distributed import Processes, processes
 from gancompress.loop import Training
 from gancompress.metricslog import MetricsLog
 from gancompress.process import settle
+from gancompress.proving import supernet_of
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
-from gancompress.supernet import Supernet
 
 TARGET = 1.5
 BATCH = 16
@@ -84,7 +84,7 @@ def train(stage: str, recipe: Recipe, feed: Clocked, how: Training) -> None:
     nets = {task.target: family.build(arch), **task.critics()}
     train_supernet(
         task,
-        Supernet(family.build, assemble.space_of(recipe)),
+        supernet_of(recipe, arch),
         family.build,
         Teacher(arch, {name: net.state_dict() for name, net in nets.items()}),
         feed,

@@ -17,22 +17,21 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gancompress.arch import Arch, SearchSpace
+from gancompress.channels import permute, sets_of
 from gancompress.cost import CostModel, network_cost
 from gancompress.distill.taps import tapped
 from gancompress.export import weights
 from gancompress.export.card import Card, Source
+from gancompress.layouts import declared, widths_of
 from gancompress.nets import FAMILIES, Family
 from gancompress.nets.blocks import OPERATORS
 from gancompress.nets.features import ONE, Bands
-from gancompress.nets.windows import Window, bundles_of, windows_of
+from gancompress.nets.windows import Window, windows_of
 from gancompress.supernet import (
     Build,
     Supernet,
-    channel_sets,
     named_tensors,
-    permute,
     skeleton_of,
-    slot_axes,
     window,
 )
 
@@ -286,22 +285,22 @@ def check_permuted_slots_compute_the_same(case: Case) -> None:
         moved = 0
         for slot, value in arch.slots:
             if isinstance(value, int):
-                moved += _permute(case.build, net, arch, slot, generator)
+                moved += _permute(case, net, arch, slot, generator)
                 torch.testing.assert_close(net(x), before, rtol=1e-8, atol=1e-8)
         assert moved > 0
     assert corners
 
 
-def _permute(
-    build: Build, net: nn.Module, arch: Arch, slot: str, generator: torch.Generator
-) -> int:
+def _permute(case: Case, net: nn.Module, arch: Arch, slot: str, generator: torch.Generator) -> int:
     """Permutes one slot's axes in place; how many tensors changed."""
     tensors = {name: tensor.detach() for name, tensor in named_tensors(net)}
     changed = tensors
-    bundles = bundles_of(skeleton_of(build, arch))
-    for axes in channel_sets(slot_axes(build, arch, slot), tensors, bundles):
-        size = min(tensors[name].shape[axis] for name, moved in axes.items() for axis in moved)
-        changed = permute(changed, axes, torch.randperm(size, generator=generator))
+    widths = widths_of(case.space, arch).get(slot)
+    layouts = declared(case.build, [arch], {slot: widths}).layouts if widths else {}
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    for moves in sets_of(layouts, shapes, arch, slot):
+        size = len(next(iter(moves.values())))
+        changed = permute(changed, moves, torch.randperm(size, generator=generator))
     count = sum(not torch.equal(changed[name], tensors[name]) for name in tensors)
     for name, tensor in tensors.items():
         tensor.copy_(changed[name])

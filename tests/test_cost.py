@@ -254,3 +254,20 @@ def test_costs_are_counted_without_weights_or_hooks_left_behind() -> None:
     with pytest.raises(RuntimeError):
         layer_costs(net, torch.empty(1, 2, 2, 2, device="meta"))
     assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_modules_that_answer_more_than_tensors_are_counted() -> None:
+    """Attention without its weights answers a tensor and None."""
+    attention = nn.MultiheadAttention(4, 2, batch_first=True)
+    x = torch.zeros(1, 3, 4)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = attention
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.attention(x, x, x, need_weights=False)[0]
+            return out
+
+    assert network_cost(Net(), x).params == 4 * 12 + 12 + 4 * 4 + 4

@@ -7,6 +7,7 @@ from torch import nn
 from gancompress.distill import calibrate as calibrating
 from gancompress.distill.calibrate import calibrate, design_matrix
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
+from gancompress.layouts import declared
 from gancompress.nets import ResNet
 from gancompress.nets.blocks import Conv, dense, init_normal
 from gancompress.supernet import Supernet
@@ -38,7 +39,9 @@ def small_teacher(op: str) -> tuple[ResNet, nn.Module, Supernet, torch.Tensor]:
     arch = family.uniform(8)
     teacher = family.build(arch).eval()
     init_normal(teacher, torch.Generator().manual_seed(1), std=0.1)
-    teacher.load_state_dict(sort_channels(family.build, arch, dict(teacher.named_parameters())))
+    channels = declared(family.build, [arch], dict.fromkeys(family.width_slots, (8, 4)))
+    ordered = sort_channels(dict(teacher.named_parameters()), channels, arch)
+    teacher.load_state_dict(ordered)
     supernet = Supernet(family.build, family.space([8, 4], [op])).eval()
     fill_from_teacher(supernet, teacher)
     coarse = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(2))

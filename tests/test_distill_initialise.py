@@ -6,15 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch, SearchSpace
+from gancompress.channels import Channels, Moves, permute, sets_of
 from gancompress.distill.initialise import (
     fill_from_teacher,
     importance,
     separable_from_dense,
     sort_channels,
 )
+from gancompress.layouts import declared
 from gancompress.nets.blocks import init_normal
 from gancompress.nets.resnet import ResNet, ResNetGenerator
-from gancompress.supernet import Supernet, named_tensors, permute, slot_axes
+from gancompress.supernet import Supernet, named_tensors
 
 FAMILY = ResNet(blocks=4)
 X = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -34,6 +36,17 @@ def teacher(width: int = 5, op: str = "dense", seed: int = 0) -> ResNetGenerator
 
 def tensors(net: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in named_tensors(net)}
+
+
+def channels_of(arch: Arch) -> Channels:
+    return declared(FAMILY.build, [arch], dict.fromkeys(FAMILY.width_slots, (9, 3)))
+
+
+def moves_of(arch: Arch, named: dict[str, Tensor], slot: str) -> Moves:
+    """The channels of a slot that has one set of them."""
+    shapes = {name: tensor.shape for name, tensor in named.items()}
+    (moves,) = sets_of(channels_of(arch).layouts, shapes, arch, slot)
+    return moves
 
 
 def run(net: nn.Module, changed: dict[str, Tensor]) -> Tensor:
@@ -79,17 +92,18 @@ def test_separable_from_dense_keeps_dtype_and_answers_the_same_twice() -> None:
 @pytest.mark.parametrize("op", ["dense", "separable"])
 def test_sort_channels_keeps_the_function_and_orders_every_slot(op: str) -> None:
     net, arch = teacher(6, op), FAMILY.uniform(6, op)
-    changed = sort_channels(FAMILY.build, arch, tensors(net))
+    changed = sort_channels(tensors(net), channels_of(arch), arch)
     torch.testing.assert_close(run(net, changed), run(net, tensors(net)), rtol=0, atol=1e-5)
     assert any(not torch.equal(changed[n], t) for n, t in tensors(net).items())
     for slot in FAMILY.width_slots:
-        scores = importance(changed, slot_axes(FAMILY.build, arch, slot))
+        scores = importance(changed, moves_of(arch, changed, slot))
         assert (scores[:-1] >= scores[1:] - 1e-6).all(), slot
 
 
 def test_importance_is_the_share_of_absolute_weight_of_every_tensor() -> None:
     one, two = torch.randn(3, 2, 3, 3), torch.randn(4, 3, 1, 1)
-    axes: dict[str, tuple[int, ...]] = {"a": (0,), "a.bias": (0,), "b": (1,)}
+    rows = torch.arange(3)[:, None]
+    axes: Moves = {("a", 0): rows, ("a.bias", 0): rows, ("b", 1): rows}
     found = importance({"a": one, "a.bias": torch.full((3,), 99.0), "b": two}, axes)
     expected = (
         one.abs().sum((1, 2, 3)) / one.abs().sum() + two.abs().sum((0, 2, 3)) / two.abs().sum()
@@ -100,7 +114,7 @@ def test_importance_is_the_share_of_absolute_weight_of_every_tensor() -> None:
 def test_importance_moves_with_its_channels() -> None:
     arch, net = FAMILY.uniform(4), teacher(4)
     for slot in FAMILY.width_slots:
-        axes = slot_axes(FAMILY.build, arch, slot)
+        axes = moves_of(arch, tensors(net), slot)
         before = importance(tensors(net), axes)
         order = torch.randperm(len(before), generator=torch.Generator().manual_seed(1))
         after = importance(permute(tensors(net), axes, order), axes)
@@ -108,7 +122,8 @@ def test_importance_moves_with_its_channels() -> None:
 
 
 def test_importance_of_a_dead_tensor_is_no_nan() -> None:
-    axes: dict[str, tuple[int, ...]] = {"a": (0,), "b": (1,)}
+    rows = torch.arange(2)[:, None]
+    axes: Moves = {("a", 0): rows, ("b", 1): rows}
     found = importance({"a": torch.tensor([[1.0], [3.0]]), "b": torch.zeros(2, 2)}, axes)
     torch.testing.assert_close(found, torch.tensor([0.25, 0.75]))
 
@@ -130,7 +145,9 @@ class Kernels(nn.Module):
 def test_sort_channels_leaves_kernel_sizes_alone() -> None:
     arch = Arch.of("kernels", {"width": 5, "kernel": 5})
     net = Kernels(arch)
-    changed = sort_channels(Kernels, arch, tensors(net))
+    channels = declared(Kernels, [arch], {"width": (5, 3), "kernel": (5, 3)})
+    assert {block.slot for row in channels.layouts.values() for block in row} == {"width"}
+    changed = sort_channels(tensors(net), channels, arch)
     torch.testing.assert_close(run(net, changed), run(net, tensors(net)), rtol=0, atol=1e-5)
 
 
@@ -140,7 +157,7 @@ def test_supernet_filled_from_its_teacher_answers_as_the_teacher(op: str, sort: 
     net, arch = teacher(5, op), FAMILY.uniform(5, op)
     other = {"dense": "separable", "separable": "dense"}[op]
     supernet = Supernet(FAMILY.build, FAMILY.space((5, 3), (op, other)))
-    weights = sort_channels(FAMILY.build, arch, tensors(net)) if sort else tensors(net)
+    weights = sort_channels(tensors(net), channels_of(arch), arch) if sort else tensors(net)
     before = run(net, tensors(net))
     net.load_state_dict(weights)
     fill_from_teacher(supernet, net)

@@ -14,6 +14,7 @@ from gancompress.arch import Arch
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.task import Distillation
+from gancompress.layouts import declared
 from gancompress.loop import Optimisation, step_rng
 from gancompress.metricslog import MetricsLog
 from gancompress.nets.resnet import ResNet
@@ -201,7 +202,8 @@ def test_a_supernet_filled_from_its_teacher_begins_with_no_feature_loss() -> Non
     nets = toy.distillation_nets()
     arch = FAMILY.uniform(5)
     weights = {n: t.detach() for n, t in named_tensors(nets["teacher"])}
-    ordered = sort_channels(FAMILY.build, arch, weights)
+    channels = declared(FAMILY.build, [arch], dict.fromkeys(FAMILY.width_slots, (5, 4)))
+    ordered = sort_channels(weights, channels, arch)
     nets["teacher"].load_state_dict(ordered)
     supernet = Supernet(FAMILY.build, FAMILY.space((5,), ("dense",)))
     fill_from_teacher(supernet, nets["teacher"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ownnets
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from gancompress.export.card import Card, Source
 from gancompress.nets import FAMILIES
 from gancompress.nets.own import OwnGenerator
 from gancompress.parts import find_parts
+from gancompress.proof import prove
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "my_generator.py"
 PLAIN = "from torch import nn\ndef build(arch):\n    return nn.Conv2d(3, 3, 1)\n"
@@ -68,6 +70,24 @@ def test_taps_and_size_multiple_may_be_given(tmp_path: Path) -> None:
 def test_files_that_do_not_fit_are_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ArchError, match=message):
         own(text, tmp_path).width_slots  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", ["spectral_norm", "parametrizations.spectral_norm"])
+def test_spectral_norm_of_either_kind_is_refused_by_name(kind: str, tmp_path: Path) -> None:
+    wrapped = f"nn.utils.{kind}(nn.Conv2d(3, c, 4, 4)), nn.ReLU(), up, nn.Tanh()"
+    family = own(ownnets.LEAST.replace("down, nn.ReLU(), up, nn.Tanh()", wrapped), tmp_path)
+    with pytest.raises(ArchError, match=r"net.py: spectral norm of 0.*: it keeps vectors of one"):
+        family.width_slots  # noqa: B018
+    plain = own(ownnets.LEAST, tmp_path)
+    assert plain.width_slots == ("trunk.width",) and plain.stages == ()
+
+
+def test_weight_norm_is_taken(tmp_path: Path) -> None:
+    wrapped = "nn.utils.parametrizations.weight_norm(nn.Conv2d(3, c, 4, 4)), up"
+    family = own(ownnets.LEAST.replace("down, nn.ReLU(), up, nn.Tanh()", wrapped), tmp_path)
+    arch = family.uniform(12)
+    space = family.space([12, 8], ["dense"])
+    assert not prove(family.build, space, arch, (3, 8, 8)).unsorted
 
 
 def test_operator_slots_without_their_ending_are_refused(tmp_path: Path) -> None:

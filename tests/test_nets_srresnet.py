@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from gancompress.cost import network_cost
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.errors import ArchError
+from gancompress.layouts import declared
 from gancompress.nets.blocks import OPERATORS, Conv
 from gancompress.nets.features import Bands
 from gancompress.nets.srresnet import PixelUp, SRResNet, SRResNetGenerator
@@ -118,9 +119,10 @@ def test_sorting_a_teacher_leaves_its_answers_and_keeps_pixels_together(op: str)
     arch = family.arch((6, 5, 4, 9, 8), op)
     torch.manual_seed(0)
     net = stirred(family.build(arch))
+    channels = declared(family.build, [arch], dict.fromkeys(family.width_slots, (12, 3)))
     sorted_net = family.build(arch).eval()
     tensors = dict(named_tensors(net))
-    sorted_net.load_state_dict(sort_channels(family.build, arch, tensors))
+    sorted_net.load_state_dict(sort_channels(tensors, channels, arch))
     x = torch.randn(1, 3, 6, 6)
     with torch.no_grad():
         torch.testing.assert_close(sorted_net(x), net(x))

@@ -7,13 +7,10 @@ from torch import Tensor, nn
 import conformance
 from gancompress.arch import Arch, SearchSpace
 from gancompress.errors import ArchError
-from gancompress.nets import FAMILIES
 from gancompress.supernet import (
     SKELETONS_KEPT,
     Supernet,
     named_tensors,
-    permute,
-    slot_axes,
     window,
 )
 
@@ -37,7 +34,6 @@ class Toy(nn.Module):
 
 SPACE = SearchSpace.of("toy", {"width": (3, 5, 1), "kernel": (3, 5, 1)})
 TOY = conformance.Case("toy", Toy, SPACE, (2, 2, 6, 6))
-FAMILY = FAMILIES["resnet"](blocks=1)
 
 
 def test_window_is_leading_on_channels_and_centred_on_kernels() -> None:
@@ -101,53 +97,6 @@ def test_bank_is_the_element_wise_largest_where_no_corner_holds_all() -> None:
 
 def test_toy_skeletons_hold_no_memory() -> None:
     conformance.check_skeletons_hold_no_memory(TOY)
-
-
-def test_toy_width_can_be_permuted() -> None:
-    supernet = TOY.supernet().eval()
-    net, x = supernet.extract(SPACE.largest), TOY.images()
-    tensors = dict(named_tensors(net))
-    axes = slot_axes(Toy, SPACE.largest, "width")
-    assert axes == {
-        "first.weight": (0,),
-        "first.bias": (0,),
-        "norm.weight": (0,),
-        "norm.bias": (0,),
-        "norm.running_mean": (0,),
-        "norm.running_var": (0,),
-        "up.weight": (0, 1),
-        "up.bias": (0,),
-        "last.weight": (1,),
-    }
-    changed = permute(tensors, axes, torch.tensor([4, 2, 0, 3, 1]))
-    out = torch.func.functional_call(net, changed, (x,))
-    torch.testing.assert_close(out, net(x), rtol=1e-4, atol=2e-5)
-
-
-def test_slot_axes_of_a_resnet_inner_width_are_the_block_s_two_convolutions() -> None:
-    axes = slot_axes(FAMILY.build, FAMILY.uniform(4), "body.0.width")
-    assert axes == {
-        "body.0.conv1.weight": (0,),
-        "body.0.conv1.bias": (0,),
-        "body.0.conv2.weight": (1,),
-    }
-
-
-@pytest.mark.parametrize(
-    ("slot", "text"),
-    [
-        ("stem.width", "arch: stem.width=1; a width above 1 is needed to discover its axes"),
-        ("body.0.op", "arch: slot 'body.0.op' is 'dense', a width was expected"),
-    ],
-)
-def test_slot_axes_refuses_what_has_no_axes_to_discover(slot: str, text: str) -> None:
-    with pytest.raises(ArchError) as caught:
-        slot_axes(FAMILY.build, FAMILY.uniform(1), slot)
-    assert str(caught.value) == text
-
-
-def test_slot_axes_of_a_kernel_size_are_none_to_permute() -> None:
-    assert slot_axes(Toy, SPACE.largest, "kernel") == {}
 
 
 @pytest.mark.parametrize("act", ["skeleton", "extract", "borrow", "forward"])

@@ -13,6 +13,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from gancompress.arch import Arch, Value
 from gancompress.errors import ArchError
@@ -74,7 +77,7 @@ class OwnGenerator(Family):
         try:
             spec.loader.exec_module(module)
         except Exception as error:
-            raise ArchError(f"{path}: does not run ({_reason(error)}); mend it") from error
+            raise ArchError(f"{path}: does not run ({reason(error)}); mend it") from error
         if not callable(getattr(module, "build", None)):
             raise ArchError(f"{path}: no function build(arch) in it; add one that makes a module")
         return module
@@ -110,9 +113,15 @@ class OwnGenerator(Family):
             raise
         except Exception as error:
             what = "an arch" if isinstance(arch, _Probe) else arch.compact
-            raise ArchError(f"{self.file}: build fails with {what} ({_reason(error)})") from error
+            raise ArchError(f"{self.file}: build fails with {what} ({reason(error)})") from error
         if not isinstance(net, nn.Module):
             raise ArchError(f"{self.file}: build gives a {type(net).__name__}; a module is needed")
+        if name := spectral_normed(net):
+            raise ArchError(
+                f"{self.file}: spectral norm of {name}: it keeps vectors of one network, of no use "
+                "to others that share its weights; take it off the generator, or use "
+                "torch.nn.utils.parametrizations.weight_norm"
+            )
         return net
 
     @property
@@ -175,7 +184,7 @@ class OwnGenerator(Family):
         except RuntimeError as error:
             raise ArchError(
                 f"{self.file}: the network fails on an image of {tuple(image.shape[1:])} "
-                f"({_reason(error)}); set SIZE_MULTIPLE and TAPS"
+                f"({reason(error)}); set SIZE_MULTIPLE and TAPS"
             ) from None
         names = [name for name, area in areas.items() if area == min(areas.values())]
         last = len(names) - 1
@@ -197,5 +206,22 @@ def children(net: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def _reason(error: Exception) -> str:
+def spectral_normed(net: nn.Module) -> str:
+    """The first weight of `net` under torch's spectral norm, of either kind; "" if there is none.
+
+    Both keep the singular vectors of one matrix; those of a part of it are others.
+    """
+    for name, module in net.named_modules():
+        hooks = list(module._forward_pre_hooks.values())
+        if any(isinstance(hook, SpectralNorm) for hook in hooks):
+            return name or "the network"
+        if isinstance(module, ParametrizationList) and any(
+            isinstance(one, _SpectralNorm) for one in module
+        ):
+            return name.replace(".parametrizations", "").replace("parametrizations.", "")
+    return ""
+
+
+def reason(error: Exception) -> str:
+    """An exception's kind and text in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
