@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -212,7 +212,7 @@ def _padded(net: nn.Module) -> Iterator[tuple[str, Answer]]:
             yield f"{words}{where}", other
 
 
-_PADDINGS = {
+_PADDINGS: dict[Literal["zeros", "reflect", "replicate"], str] = {
     "zeros": "zero padding",
     "reflect": "reflection padding",
     "replicate": "replicated edges",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 from gancompress import assemble
 from gancompress.arch import Arch, SearchSpace
@@ -31,7 +32,8 @@ def channels_of(recipe: Recipe, arch: Arch, *, is_proven: bool = True) -> Channe
         return declared(family.build, [arch, *space.corners()], widths_of(space, arch))
     shape = _proven_shape(family, assemble.input_shape_of(recipe))
     with refused_by_name(family, shape):
-        return _proven(family, space, arch, shape, recipe.supernet.init != "random")
+        hashable: Any = family  # as frozen data classes are; their protocol does not say so
+        return _proven(hashable, space, arch, shape, recipe.supernet.init != "random")
 
 
 @contextmanager

@@ -159,7 +159,7 @@ class Supernet(nn.Module):
     ) -> Tensor:
         """What `arch` answers to `inputs`, with buffers by name in place of the bank's."""
         skeleton, borrowed = self.skeleton(arch), self.borrow(arch)
-        out: Tensor = torch.func.functional_call(skeleton, borrowed | statistics, inputs)
+        out: Tensor = torch.func.functional_call(skeleton, {**borrowed, **statistics}, inputs)
         if self.training:
             self._keep_buffers(arch, borrowed)
         return out
