@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
+from torch import Tensor
+
 from gancompress.arch import Arch, SearchSpace
 from gancompress.channels import Axis, Block, Channels, Layout
+from gancompress.errors import ArchError
 from gancompress.nets.windows import bundles_of
 from gancompress.supernet import Build, named_tensors, skeleton_of
 
@@ -55,8 +59,7 @@ def axis_sizes(
     shapes = {name: tensor.shape for name, tensor in named_tensors(net)}
     for slot, allowed in widths.items():
         width = arch.width(slot)
-        other = min((w for w in allowed if w != width), key=lambda w: (abs(w - width), w))
-        narrow = dict(named_tensors(skeleton_of(build, arch.replace({slot: other}))))
+        other, narrow = _at_another_width(build, arch, slot, allowed)
         for name, shape in shapes.items():
             for axis in range(min(2, len(shape))):
                 there = narrow[name].shape[axis] if name in narrow else shape[axis]
@@ -70,6 +73,22 @@ def axis_sizes(
         key = tuple(sorted(of.items()))
         found[name, axis] = AxisSize(key, shapes[name][axis] - grown, members)
     return found
+
+
+def _at_another_width(
+    build: Build, arch: Arch, slot: str, allowed: Sequence[int]
+) -> tuple[int, dict[str, Tensor]]:
+    """Another width of one slot, the nearest that `arch` admits, and the tensors that it has then.
+
+    Bands want a number of channels that the space's other widths may not give: then twice as many.
+    """
+    width = arch.width(slot)
+    nearest = sorted((w for w in allowed if w != width), key=lambda w: (abs(w - width), w))
+    for other in nearest:
+        with suppress(ArchError):
+            return other, dict(named_tensors(skeleton_of(build, arch.replace({slot: other}))))
+    other = 2 * width
+    return other, dict(named_tensors(skeleton_of(build, arch.replace({slot: other}))))
 
 
 def declared(build: Build, archs: Sequence[Arch], widths: Mapping[str, Sequence[int]]) -> Channels:

@@ -71,8 +71,10 @@ def test_dry_run_prints_the_recipe_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, out = call("run", "quickstart", "--dry-run", "teacher.steps=7")
+    code, out = call("run", "maps", "--dry-run", "teacher.steps=7")
     assert code == 0 and "steps: 7" in out and "teacher (7 steps) would run" in out
+    code, out = call("run", "quickstart", "--dry-run")
+    assert code == 0 and "teacher (maps-64) would run" in out
     assert list(tmp_path.iterdir()) == []
 
 
