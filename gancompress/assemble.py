@@ -111,9 +111,10 @@ def batches_of(
     return from_step
 
 
-def drawn_once(recipe: Recipe, dataset: Dataset) -> Dataset:
+def drawn_once(recipe: Recipe, dataset: Dataset, *, again: int = 0) -> Dataset:
     """The data set that students learn from: of fixed draws where the teacher's answers are kept.
 
+    again: a stage with another number than one before it has other draws.
     Raises: RecipeError if there are fewer draws than a batch has images.
     """
     count = recipe.supernet.kept_answers
@@ -125,7 +126,7 @@ def drawn_once(recipe: Recipe, dataset: Dataset) -> Dataset:
             f"{recipe.name}: supernet.kept_answers: found {count}; at least a batch, {most}, is "
             "allowed, or 0"
         )
-    return FixedDraws(dataset, count, recipe.seed)
+    return FixedDraws(dataset, count, recipe.seed, again)
 
 
 def draws_of(recipe: Recipe, dataset: Dataset) -> Draws | None:

@@ -74,7 +74,7 @@ def check_finetune(recipe: Recipe) -> None:
 def finetune_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str], None]) -> None:
     """Trains what was chosen, one after the other; of several processes one then judges, alone."""
     chosen = distributed.together(lambda: choices(run, recipe.finetune.archs))
-    dataset = assemble.drawn_once(recipe, assemble.dataset_of(recipe))
+    dataset = assemble.drawn_once(recipe, assemble.dataset_of(recipe), again=1)
     answers: Answers | None = None
     for number, one in enumerate(chosen, 1):
         if not distributed.from_writer(partial(_is_trained, one, stage)):

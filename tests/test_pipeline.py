@@ -27,7 +27,7 @@ TOY = (
     "teacher.steps=2", "teacher.batch_size=2", "supernet.steps=2", "supernet.batch_size=2",
     "metrics.features=effnet-lite0", "metrics.images=4", "search.images=4",
     "search.candidates=2", "search.population=2", "export.latency_repeats=1",
-    "workers=0", "device=cpu",
+    "workers=0", "device=cpu", "precision=float32",
 )  # fmt: skip
 SMALL = (
     "family.blocks=1", "task.critic_width=4", "task.critic_layers=1", "teacher.width=4",
@@ -163,7 +163,7 @@ def test_every_packaged_recipe_runs_at_toy_size(name: str, pairs: Path, tmp_path
     formats = ["safetensors", "pt2", "onnx"] if name == "quickstart" else ["safetensors"]
     # The quickstart's teacher comes with the package, and its critic has the width that it has.
     few = (
-        ["finetune.steps=2", "search.first_images=3", "supernet.kept_answers=4"]
+        ["finetune.steps=2", "search.first_images=3", "supernet.kept_answers=16"]
         if name == "quickstart"
         else ["task.critic_width=4"]
     )

@@ -70,6 +70,7 @@ def recipe_of(tmp_path: Path, text: str = ownnets.LEAST, *more: str, channels: i
             "metrics.images=4", "search.images=4", "search.candidates=2", "search.population=2",
             "search.more_reductions=[]", "search.reduction=1.3", "search.budget_macs=null",
             "export.formats=[safetensors]", "export.latency_repeats=1", "workers=0", "device=cpu",
+            "precision=float32",
             "precision=float32", f"run={tmp_path / 'run'}", *more,
         ],
     )  # fmt: skip

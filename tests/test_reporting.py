@@ -93,7 +93,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
             "images: 6, first_images: 4, survivors: 0.5}",
             "finetune={steps: 2, batch_size: 2, archs: 3}",
             "export={formats: [safetensors], images: 2, latency_repeats: 1}",
-            "workers=0", "device=cpu", f"run={folder}/run",
+            "workers=0", "device=cpu", "precision=float32", f"run={folder}/run",
         ],
     )  # fmt: skip
     for stage in pipeline.stages_of(recipe):

@@ -27,7 +27,7 @@ TOY = (
     "family.blocks=1", "supernet.steps=2", "supernet.batch_size=4", "supernet.init=teacher",
     "task={name: pix2pix, critic_width: 4, critic_layers: 1}", "metrics.features=effnet-lite0",
     "metrics.images=4", "export={formats: [safetensors], images: 2, latency_repeats: 1}",
-    "workers=0", "device=cpu", "threads=1",
+    "workers=0", "device=cpu", "threads=1", "precision=float32",
     "search={reduction: 1.5, more_reductions: [3], images: 6, first_images: 3, candidates: 10, "
     "population: 4}",
 )  # fmt: skip

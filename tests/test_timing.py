@@ -27,7 +27,8 @@ def toy(folder: Path, *more: str) -> Recipe:
         "quickstart",
         [
             "data.size=32", "family.blocks=1", "space={widths: [8, 4], ops: [dense, separable]}",
-            "export.latency_repeats=2", "device=cpu", f"run={folder}/run", *more,
+            "export.latency_repeats=2", "device=cpu", "precision=float32",
+            f"run={folder}/run", *more,
         ],
     )  # fmt: skip
 

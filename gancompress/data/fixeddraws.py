@@ -17,13 +17,13 @@ _STREAM = 13  # of the augmentations, under the run's seed
 class FixedDraws:
     """`count` training images of `dataset`, each augmented in one way for good, and numbered.
 
-    Draw i is training image i, modulo their number, so that several draws of an image differ as
+    Two sets of another `again` share no draw. Draw i is training image i, modulo their number, so that several draws of an image differ as
     its augmentations do. What is computed of a draw can be kept under its number, which batches
     hold under DRAW. Other splits, and images without augmentation, are the data set's own.
     """
 
-    def __init__(self, dataset: Dataset, count: int, seed: int) -> None:
-        self._dataset, self._count, self._seed = dataset, count, seed
+    def __init__(self, dataset: Dataset, count: int, seed: int, again: int = 0) -> None:
+        self._dataset, self._count, self._seeds = dataset, count, (seed, _STREAM, again)
         self.channels, self.paired = dataset.channels, dataset.paired
 
     def count(self, split: Split) -> int:
@@ -35,9 +35,7 @@ class FixedDraws:
             return self._dataset.batch(split, indices, rng)
         images = self._dataset.count("train")
         drawn = [
-            self._dataset.batch(
-                "train", [i % images], np.random.default_rng([self._seed, _STREAM, i])
-            )
+            self._dataset.batch("train", [i % images], np.random.default_rng([*self._seeds, i]))
             for i in indices
         ]
         batch = {name: torch.cat([one[name] for one in drawn]) for name in drawn[0]}
