@@ -17,9 +17,10 @@ _STREAM = 13  # of the augmentations, under the run's seed
 class FixedDraws:
     """`count` training images of `dataset`, each augmented in one way for good, and numbered.
 
-    Two sets of another `again` share no draw. Draw i is training image i, modulo their number, so that several draws of an image differ as
-    its augmentations do. What is computed of a draw can be kept under its number, which batches
-    hold under DRAW. Other splits, and images without augmentation, are the data set's own.
+    Draw i is training image i, modulo their number, so that several draws of an image differ as
+    its augmentations do; two sets of another `again` share no draw. What is computed of a draw can
+    be kept under its number, which batches hold under DRAW. Other splits, and images without
+    augmentation, are the data set's own.
     """
 
     def __init__(self, dataset: Dataset, count: int, seed: int, again: int = 0) -> None:
