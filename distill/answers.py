@@ -18,6 +18,7 @@ from gancompress.distill.taps import tapped
 from gancompress.tasks.base import Batch
 
 Taught = tuple[Tensor, Mapping[str, Tensor]]  # the teacher's image, its features by layer
+_IMAGE = ""  # The name of the teacher's image beside those of layers, none of which is empty.
 _KEPT_DTYPE = torch.bfloat16  # of features: their range is not known, and three digits do
 
 
@@ -56,14 +57,18 @@ def ask(
     In parts of one size and in their order, so that the answers are the same to the last bit
     whenever a training that was stopped asks again.
     """
-    images: list[Tensor] = []
-    features: dict[str, list[Tensor]] = {name: [] for name in layers}
+    kept: dict[
+        str, Tensor
+    ] = {}  # Filled in place: parts joined at the end would take twice as much.
     starts = range(0, draws.count, draws.batch_size)
     for start in progress(starts, "teacher's answers", unit="batch", leave=False):
         numbers = range(start, min(start + draws.batch_size, draws.count))
         batch = {name: values.to(device) for name, values in draws.batch(numbers).items()}
         with tapped(teacher, layers) as taken:
-            images.append(teacher(*inputs(batch)).float())
-        for name in layers:
-            features[name].append(taken[name].to(_KEPT_DTYPE))
-    return Answers(torch.cat(images), {name: torch.cat(parts) for name, parts in features.items()})
+            image = teacher(*inputs(batch))
+        for name, found in {_IMAGE: image, **taken}.items():
+            if name not in kept:
+                dtype = torch.float32 if name == _IMAGE else _KEPT_DTYPE
+                kept[name] = found.new_empty((draws.count, *found.shape[1:]), dtype=dtype)
+            kept[name][numbers.start : numbers.stop] = found
+    return Answers(kept.pop(_IMAGE), kept)

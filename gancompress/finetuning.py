@@ -43,6 +43,7 @@ from gancompress.proving import channels_of
 from gancompress.ranks import kendall_tau
 from gancompress.recipe import Recipe
 from gancompress.recipesearch import FinetuneSection
+from gancompress.recipetypes import LossName
 from gancompress.runs import Run, StageDir
 from gancompress.weights import pack
 
@@ -155,7 +156,7 @@ def _train(
         companions,
         assemble.batches_of(recipe, dataset, section),
         assemble.training_of(recipe, with_rates(recipe), folder),
-        losses={str(name): weight for name, weight in recipe.supernet.losses.items()},
+        losses={str(name): weight for name, weight in losses_of(recipe).items()},
         reference=recipe.supernet.target,
         taps=family.taps(),
         input_shape=assemble.input_shape_of(recipe),
@@ -166,6 +167,12 @@ def _train(
         meta = {"arch": one.arch.to_json()}
         save_tensors(one.weights(stage), pack({task.target: net}), meta)
         folder.state.unlink(missing_ok=True)
+
+
+def losses_of(recipe: Recipe) -> Mapping[LossName, float]:
+    """The weights of the losses: the supernet's where the section names none itself."""
+    own = recipe.finetune.losses
+    return recipe.supernet.losses if own is None else own
 
 
 def with_rates(recipe: Recipe) -> FinetuneSection:

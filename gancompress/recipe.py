@@ -25,10 +25,19 @@ from gancompress.recipemetrics import MetricsSection
 from gancompress.recipesearch import FinetuneSection, SearchSection
 from gancompress.recipetasks import Task
 from gancompress.recipetraining import TrainingSection
-from gancompress.recipetypes import STRICT, FilePath, Integer, Listed, Real, Split, Weight, refuse
+from gancompress.recipetypes import (
+    STRICT,
+    FilePath,
+    Integer,
+    Listed,
+    LossName,
+    Real,
+    Split,
+    Weight,
+    refuse,
+)
 from gancompress.teacherfiles import SCRATCH, teacher_sha256
 
-LossName = Literal["l1", "features", "gan", "ssim"]
 LOSSES: dict[LossName, str] = {
     "l1": "L1 between the student's image and the target image",
     "features": "mean squared error of the trunk's features to the teacher's",
@@ -244,6 +253,7 @@ STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
     "finetune": ("finetune",),
     "export": ("export",),
 }
+_NEWER = (("supernet", "kept_answers"), ("finetune", "losses"))
 _TRAININGS = ("teacher", "supernet", "finetune")
 _WITHOUT_EFFECT = {
     "data": {"cache_mb"},
@@ -262,6 +272,9 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     names = [n for s in (*before, stage) for n in STAGE_SECTIONS[s]]
     plain = recipe.model_dump(mode="json", by_alias=True, exclude=_WITHOUT_EFFECT)
     del plain["teacher"]["from"]  # Where its file lies has no effect, and what is in it has.
+    for section, key in _NEWER:  # Records of versions that did not have the key yet stay valid.
+        if not plain[section][key]:
+            del plain[section][key]
     if recipe.teacher.is_given:
         plain["teacher"] = {"sha256": teacher_sha256(recipe.teacher.from_)}
     for name in ("segmentation", "classifier", "also"):  # candidates are not judged by them

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from gancompress.recipetraining import TrainingSection
-from gancompress.recipetypes import STRICT, Integer, Real, from_home, refuse
+from gancompress.recipetypes import STRICT, Integer, LossName, Real, Weight, from_home, refuse
 
 Budget = Annotated[Integer | None, Field(ge=1)]
 
@@ -100,6 +100,9 @@ class FinetuneSection(TrainingSection):
     lr: Annotated[
         Real, Field(ge=0, description="Adam step size of the generator; 0: supernet.lr")
     ] = 0.0
+    losses: dict[LossName, Weight] | None = Field(
+        None, description="weight of each loss, by name; default: the supernet's"
+    )
     archs: Integer = Field(
         1, ge=1, description="generators: the rows' winners first, then others of the front"
     )

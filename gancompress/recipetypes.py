@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -36,6 +36,7 @@ FilePath = Annotated[str, AfterValidator(from_home), FILE]
 Integer = Annotated[int, Field(strict=True)]  # strict: true and "3" are no numbers
 Real = Annotated[float, Field(strict=True)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
+LossName = Literal["l1", "features", "gan", "ssim"]
 Weight = Annotated[float, Field(strict=True, ge=0)]
 Size = Annotated[
     tuple[Annotated[Integer, Field(ge=1)], Annotated[Integer, Field(ge=1)]],
