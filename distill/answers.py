@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gancompress.bars import progress
 from gancompress.data.fixeddraws import DRAW
@@ -33,15 +34,25 @@ class Draws:
 
 @dataclass(frozen=True)
 class Answers:
-    """The teacher's images (D, C, H, W), and its features by layer, of draws 0 … D - 1."""
+    """The teacher's images (D, C, H, W), and its features by layer, of draws 0 … D - 1.
 
-    images: Tensor
+    Features are kept at half their height and width, see `pooled`: at full size those of a ResNet
+    take ten times as much memory as its images.
+    """
+
+    images: Tensor  # float16, in [-1, 1]: a thirtieth of a grey level
     features: Mapping[str, Tensor]
 
     def of(self, batch: Batch) -> Taught:
         """Those of a batch that `FixedDraws` made."""
         draws = batch[DRAW].flatten()
-        return self.images[draws], {name: kept[draws] for name, kept in self.features.items()}
+        features = {name: kept[draws] for name, kept in self.features.items()}
+        return self.images[draws].float(), features
+
+
+def pooled(features: Tensor) -> Tensor:
+    """(N, C, H, W) averaged over squares of 2 pixels: (N, C, ceil(H / 2), ceil(W / 2))."""
+    return F.avg_pool2d(features, 2, ceil_mode=True)
 
 
 @torch.no_grad()
@@ -66,9 +77,10 @@ def ask(
         batch = {name: values.to(device) for name, values in draws.batch(numbers).items()}
         with tapped(teacher, layers) as taken:
             image = teacher(*inputs(batch))
-        for name, found in {_IMAGE: image, **taken}.items():
+        small = {name: pooled(feature.float()) for name, feature in taken.items()}
+        for name, found in {_IMAGE: image, **small}.items():
             if name not in kept:
-                dtype = torch.float32 if name == _IMAGE else _KEPT_DTYPE
+                dtype = torch.float16 if name == _IMAGE else _KEPT_DTYPE
                 kept[name] = found.new_empty((draws.count, *found.shape[1:]), dtype=dtype)
             kept[name][numbers.start : numbers.stop] = found
     return Answers(kept.pop(_IMAGE), kept)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from gancompress.distill.answers import Answers, Taught
+from gancompress.distill.answers import Answers, Taught, pooled
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES, Comparison
 from gancompress.distill.taps import tapped
@@ -132,5 +132,7 @@ class Distillation(Task):
         adapters = nets["adapters"]
         assert isinstance(adapters, nn.ModuleList)
         pairs = [(a(taken[n]), taught[n]) for n, a in zip(self._taps, adapters, strict=True)]
+        if self._answers is not None:  # which are kept so
+            pairs = [(pooled(student), teacher) for student, teacher in pairs]
         at = Comparison(fake, references, pairs, lambda x: self._task.adversarial(nets, batch, x))
         return {n: w * DISTILL_LOSSES[n](at) for n, w in self._losses.items()}, fake.detach()

@@ -12,6 +12,7 @@ import toytraining as toy
 
 from gancompress.data.fixeddraws import DRAW
 from gancompress.distill.answers import Answers, Draws, ask
+from gancompress.distill.taps import tapped
 from gancompress.distill.task import Distillation
 from gancompress.nets.resnet import ResNet
 from gancompress.tasks.base import Batch, Step
@@ -50,8 +51,7 @@ def test_answers_are_the_teachers_own_by_number() -> None:
     with torch.no_grad():
         expected = nets["teacher"].eval()(batch["input"])
     image, features = asked(nets).of(batch)
-    # Batches of another composition are rounded otherwise.
-    torch.testing.assert_close(image, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(image, expected, rtol=0, atol=2**-11)  # float16's, below 1
     assert list(features) == list(LAYERS)
     assert all(kept.dtype == torch.bfloat16 and len(kept) == 2 for kept in features.values())
 
@@ -71,9 +71,26 @@ def test_losses_from_kept_answers_are_those_from_the_teacher() -> None:
         for answers in (None, asked(nets))
     ]
     fresh, kept = ({n: float(x.detach()) for n, x in one.items()} for one in losses)
-    assert kept["l1"] == pytest.approx(fresh["l1"], rel=1e-5)
-    # Features are kept in bfloat16, whose digits end at 2^-8.
-    assert kept["features"] == pytest.approx(fresh["features"], rel=2e-2)
+    assert kept["l1"] == pytest.approx(fresh["l1"], rel=1e-3)
+    # Features are compared at half their size, and kept in bfloat16, whose digits end at 2^-8.
+    supernet, teacher = nets["generator"], nets["teacher"]
+    arch = supernet.space.sample(np.random.default_rng(1))
+    subnet = supernet.subnet(arch)
+    with (
+        torch.no_grad(),
+        tapped(subnet.skeleton, LAYERS) as ours,
+        tapped(teacher, LAYERS) as theirs,
+    ):
+        subnet(batch["input"])
+        teacher(batch["input"])
+    expected = 0.0
+    for name, adapter in zip(LAYERS, nets["adapters"], strict=True):
+        with torch.no_grad():
+            gap = adapter(ours[name]) - theirs[name]  # (N, C, H, W), sides even
+        n, c, h, w = gap.shape
+        squares = gap.reshape(n, c, h // 2, 2, w // 2, 2).mean((3, 5))
+        expected += float(squares.square().mean())
+    assert kept["features"] == pytest.approx(expected, rel=2e-2)
 
 
 def test_a_training_on_kept_answers_does_not_run_the_teacher(tmp_path: Path) -> None:
