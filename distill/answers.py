@@ -20,7 +20,7 @@ from gancompress.tasks.base import Batch
 
 Taught = tuple[Tensor, Mapping[str, Tensor]]  # the teacher's image, its features by layer
 _IMAGE = ""  # The name of the teacher's image beside those of layers, none of which is empty.
-_KEPT_DTYPE = torch.bfloat16  # of features: their range is not known, and three digits do
+_KEPT_DTYPE = torch.bfloat16  # Features have no known range, and three digits do.
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from gancompress.runs import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
 from gancompress.trainingstate import TrainingState
 
-TIMED_IMAGES = 4  # of a batch, to time a precision by: the fewest that every discriminator takes
+TIMED_IMAGES = 4  # A precision is timed on as few as every discriminator takes.
 TIMED_STEPS = 4
 STREAM_STEP = 3  # the streams 1 and 2 of the run's seed belong to the data
 

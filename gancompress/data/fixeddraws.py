@@ -11,7 +11,7 @@ from torch import Tensor
 from gancompress.data.dataset import Batch, Dataset, Split
 
 DRAW = "draw"  # The key of a batch that says which draw each image is: (N, 1, 1, 1) int64.
-_STREAM = 13  # of the augmentations, under the run's seed
+_STREAM = 13  # The augmentations' stream of random numbers under the run's seed.
 
 
 class FixedDraws:
