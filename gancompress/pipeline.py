@@ -21,6 +21,7 @@ from gancompress.exporting import export_stage
 from gancompress.finetuning import finetune_stage
 from gancompress.giventeacher import take_teacher
 from gancompress.preflight import preflight
+from gancompress.process import release_memory
 from gancompress.proving import supernet_of, told
 from gancompress.recipe import Recipe, changeable, stage_sections
 from gancompress.recipefile import resolved_yaml
@@ -123,6 +124,7 @@ def run_stage(recipe: Recipe, name: str, say: Say = print, *, redo: bool = False
                 if stage.changes:
                     say(f"{name}: goes on with another {', '.join(stage.changes)}")
                 run.keep_recipe(resolved_yaml(recipe))
+            release_memory()
             STAGE_WORK[name](recipe, run, stage, say)
             done = ""
         else:

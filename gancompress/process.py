@@ -32,6 +32,16 @@ def settle() -> None:
             libc.mallopt(option, value)
 
 
+def release_memory() -> None:
+    """Gives the system back what was freed: between pieces of work that need memory otherwise.
+
+    `settle` has it kept, which is right for the steps of a training, all of which need the same.
+    """
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @contextmanager
 def collecting() -> Iterator[None]:
     """Inside, garbage is collected, also where it was not before; what was imported is left out.

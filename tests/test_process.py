@@ -1,6 +1,9 @@
 """Settings before torch: made where the user made none, left alone otherwise."""
 
 import os
+import platform
+import subprocess
+import sys
 
 import pytest
 
@@ -21,3 +24,37 @@ def test_settle_limits_spinning_and_leaves_the_users_choice(
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     process.settle()
     assert "GOMP_SPINCOUNT" not in os.environ
+
+
+# Small blocks come from the heap, whose freed pages stay with the process after `settle`.
+RELEASING = """
+from pathlib import Path
+from gancompress import process
+
+def megabytes():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+process.settle()
+before = megabytes()
+blocks = [bytearray(2**18) for _ in range(800)]
+del blocks
+kept = megabytes() - before
+process.release_memory()
+print(kept, megabytes() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc_trim is glibc's")
+def test_freed_memory_is_kept_until_it_is_released() -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+    ended = subprocess.run(
+        [sys.executable, "-c", RELEASING],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    kept, left = map(float, ended.stdout.split())
+    assert kept > 190
+    assert left < 20
