@@ -6,7 +6,9 @@ With untrained weights where there are none yet; nothing is left in the run's fo
 from __future__ import annotations
 
 import copy
-import importlib
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +29,7 @@ from gancompress.export.extract import load_exported, write_all, write_format
 from gancompress.export.formats import FORMATS, missing
 from gancompress.exportfiles import card_of, evenly
 from gancompress.nets.blocks import INITS
-from gancompress.nets.own import OwnGenerator, reason
+from gancompress.nets.own import OwnGenerator
 from gancompress.proving import refused_by_name, supernet_of, told
 from gancompress.recipe import Recipe
 from gancompress.runs import Run
@@ -36,6 +38,15 @@ from gancompress.tasks.base import Batch, Step
 
 FEW = 2  # images of each split; the least that statistics are made of
 MORE = 20  # where a metric of metrics.also is asked for; the inception score needs no fewer
+
+_LOADING = """
+import importlib, sys
+for package in sys.argv[1:]:
+    try:
+        importlib.import_module(package)
+    except Exception as error:
+        sys.exit(f"{package}: {type(error).__name__}: {error}".splitlines()[0])
+"""
 
 
 def rehearse(recipe: Recipe, run: Run, todo: Sequence[str]) -> list[str]:
@@ -190,22 +201,39 @@ def _exported(recipe: Recipe, net: nn.Module, arch: Arch, batch: Batch) -> list[
             if name not in exact:  # how near they come shows with trained weights alone
                 _written(recipe, source, name, Path(folder), inputs)
     others = [name for name in here if name not in tried]
-    for name in others:
-        _load_packages(name)
+    _try_packages(others)
     lines = [f"formats, written and read back: {', '.join(tried)}"] if tried else []
     return [*lines, *([f"formats, packages loaded: {', '.join(others)}"] if others else [])]
 
 
-def _load_packages(name: str) -> None:
-    """Raises: ExportError if a package of the format is here and does not work."""
-    for package in FORMATS[name].packages:
-        try:
-            importlib.import_module(package)
-        except Exception as error:
-            raise ExportError(
-                f"export.formats: {name} needs {package}, which does not load ({reason(error)}); "
-                f"install it anew: pip install --force-reinstall {package}"
-            ) from error
+def _try_packages(formats: Sequence[str]) -> None:
+    """Loads the packages of these formats in a process of its own, which ends with what it says.
+
+    Loaded here they would take 200 MB beside everything that is trained before the export.
+    Raises: ExportError if a package is here and does not load.
+    """
+    needed = {package: name for name in formats for package in FORMATS[name].packages}
+    unknown = [package for package in needed if package not in sys.modules]
+    if not unknown:
+        return
+    tried = subprocess.run(
+        [sys.executable, "-P", "-c", _LOADING, *unknown],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if tried.returncode:
+        lines = [line for line in tried.stderr.splitlines() if line.strip()]
+        package, _, why = lines[-1].partition(": ") if lines else ("", "", "")
+        if package not in needed:  # the process broke off, as packages in machine code may
+            package, why = ", ".join(unknown), f"exit code {tried.returncode}"
+        raise ExportError(
+            f"export.formats: {needed.get(package, ', '.join(formats))} needs {package}, which "
+            f"does not load ({why}); install it anew: pip install --force-reinstall "
+            f"{package.replace(',', '')}"
+        )
 
 
 def _written(

@@ -169,7 +169,7 @@ def test_packages_of_formats_that_do_not_load_are_refused(
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
     pytest.importorskip("onnx")
     with pytest.raises(ExportError) as caught:
-        rehearsal._load_packages("onnx")
+        rehearsal._try_packages(["pt2", "onnx"])
     assert "onnx needs onnxruntime, which does not load (ImportError: no such sym" in str(
         caught.value
     )
