@@ -224,6 +224,7 @@ def space(
     with exit_codes():
         figures = spaces.space_figures(read)
         typer.echo(json.dumps(figures, indent=2) if as_json else spaces.space_text(figures))
+        spaces.refused(figures)
 
 
 @app.command("latency-table", epilog="Example: gancompress latency-table quickstart")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,11 +11,12 @@ from gancompress import assemble
 from gancompress.arch import Arch, SearchSpace
 from gancompress.bars import progress
 from gancompress.budgets import costs_of, rows_of
+from gancompress.errors import BudgetError
 from gancompress.recipe import Recipe
 from gancompress.runs import Run
 from gancompress.search.counting import Share, share
 from gancompress.search.extremes import ceiling, floor
-from gancompress.search.limits import Costs, figure
+from gancompress.search.limits import Costs, Limit, figure
 
 ENDS = {  # costs as they are named in the table
     "macs_true": "MACs, true",
@@ -29,8 +30,8 @@ ENDS = {  # costs as they are named in the table
 def space_figures(recipe: Recipe) -> dict[str, Any]:
     """Size, slots, the ends of every cost, and the share of the archs that keep each limit.
 
-    Needs no data, no weights and no stage; the latency is told where its table was measured.
-    Raises: BudgetError if a row's limits leave nothing.
+    Needs no data, no weights and no stage; the latency is told where its table was measured. A row
+    whose limits leave nothing has a share of 0, and a refusal; see `refused`.
     """
     run, space = Run(recipe.run_dir), assemble.space_of(recipe)
     costs, rows = costs_of(recipe, run, must_time=False), rows_of(recipe, run)
@@ -41,7 +42,7 @@ def space_figures(recipe: Recipe) -> dict[str, Any]:
     alone = [(limit,) for limits in together.values() for limit in limits]
     asked = list(dict.fromkeys([*together.values(), *alone]))
     bar = progress(asked, "counting", unit="budget", leave=False)
-    shares = {limits: share(space, costs, limits, recipe.seed) for limits in bar}
+    shares = {limits: _share(space, costs, limits, recipe.seed) for limits in bar}
     return {
         "recipe": recipe.name,
         "family": space.family,
@@ -59,6 +60,21 @@ def space_figures(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def refused(figures: Mapping[str, Any]) -> None:
+    """Raises: BudgetError, naming every limit of `space_figures` that leaves nothing."""
+    told = [row["refusal"] for row in figures["rows"] if row["refusal"]]
+    if told:
+        raise BudgetError("\n".join(dict.fromkeys(told)))
+
+
+def _share(space: SearchSpace, costs: Costs, limits: Sequence[Limit], seed: int) -> Share | str:
+    """The share that keeps the limits, or the refusal where none does."""
+    try:
+        return share(space, costs, limits, seed)
+    except BudgetError as error:
+        return str(error)
+
+
 def _ends(space: SearchSpace, costs: Costs, name: str) -> dict[str, Any]:
     def cost(arch: Arch) -> float:
         return costs(arch)[name]
@@ -67,15 +83,20 @@ def _ends(space: SearchSpace, costs: Costs, name: str) -> dict[str, Any]:
     return {"least": least, "least_arch": small.values, "most": most, "most_arch": large.values}
 
 
-def _told(found: Share | None) -> dict[str, Any]:
+def _told(found: Share | str | None) -> dict[str, Any]:
+    """found: None where a cost is not known, a refusal where no arch keeps the limits."""
+    keys = ("share", "share_error", "count", "count_error", "is_exact", "refusal")
     if found is None:
-        return dict.fromkeys(("share", "share_error", "count", "count_error", "is_exact"))
+        return dict.fromkeys(keys)
+    if isinstance(found, str):
+        return dict.fromkeys(keys, 0) | {"is_exact": True, "refusal": found}
     return {
         "share": found.value,
         "share_error": found.error,
         "count": found.count,
         "count_error": found.count_error,
         "is_exact": found.is_exact,
+        "refusal": None,
     }
 
 
@@ -100,6 +121,8 @@ def space_text(figures: Mapping[str, Any]) -> str:
 def _counted(told: Mapping[str, Any]) -> str:
     if told["share"] is None:
         return "not known before `gancompress latency-table`"
+    if told["refusal"]:
+        return "none of them fits"
     percent = 100 * told["share"]
     if told["is_exact"]:
         return f"{figure(told['count'])} of them fit, {percent:.3g} %"

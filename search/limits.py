@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,8 @@ def admitted(costs: Mapping[str, float], limits: Sequence[Limit]) -> bool:
 
 def strain(costs: Mapping[str, float], limits: Sequence[Limit]) -> float:
     """The largest share of a limit that is used; all are kept where it is at most 1."""
-    return max((costs[limit.cost] / limit.most for limit in limits), default=0.0)
+    used = (costs[one.cost] / one.most if one.most else math.inf for one in limits)
+    return max(used, default=0.0)
 
 
 def figure(number: float) -> str:

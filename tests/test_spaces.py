@@ -81,7 +81,7 @@ def test_text_says_size_slots_ends_and_shares(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_shares_are_told_with_their_error(share: dict[str, Any], said: str) -> None:
-    row = {"row": "r", "limits": [], "is_exact": False, **share}
+    row = {"row": "r", "limits": [], "is_exact": False, "refusal": None, **share}
     text = space_text({"slots": {}, "size": 1, "family": "f", "costs": {}, "rows": [row]})
     assert said in text
 
@@ -119,13 +119,31 @@ def test_command_prints_the_figures_and_writes_nothing(tmp_path: Path) -> None:
     ("overrides", "said"),
     [
         (["search.reduction=1000"], "search.reduction: "),
+        (["search.reduction=1e30"], "search.reduction: 0 is below the smallest"),
         (["search.budget_params=10"], "search.budget_params: 10 is below the smallest"),
-        (["search.budget_parms=10"], "budget_params"),
     ],
 )
-def test_budgets_that_leave_nothing_are_one_sentence_and_exit_code_2(
+def test_budgets_that_leave_nothing_are_told_behind_the_table(
     overrides: list[str], said: str, tmp_path: Path
 ) -> None:
     code, out = call("quickstart", *SMALL, f"run={tmp_path}", *overrides)
-    assert code == 2 and said in out and "Traceback" not in out
-    assert out.count("\n") == 1
+    assert code == 2 and "MACs, true" in out and "row 'compressed': none of them fits" in out
+    *table, refusal = out.rstrip().split("\n")
+    assert refusal.startswith(f"gancompress: {said}") and "raise the budget" in refusal
+    assert not any(line.startswith("gancompress: ") for line in table)
+    code, out = call("quickstart", *SMALL, f"run={tmp_path}", *overrides, "--json")
+    figures, end = json.JSONDecoder().raw_decode(out)
+    assert code == 2 and out[end:].strip() == refusal
+    assert f"gancompress: {figures['rows'][0]['refusal']}" == refusal
+
+
+def test_rows_that_can_be_kept_are_counted_beside_one_that_cannot(tmp_path: Path) -> None:
+    alone = space_figures(recipe_of(tmp_path))["rows"]
+    found = space_figures(recipe_of(tmp_path, "search.more_reductions=[20, 1000]"))["rows"]
+    assert found[:2] == alone and [row["count"] for row in found][2] == 0
+    assert "search.more_reductions, 1000: " in found[2]["refusal"]
+
+
+def test_a_wrong_recipe_is_one_sentence(tmp_path: Path) -> None:
+    code, out = call("quickstart", *SMALL, f"run={tmp_path}", "search.budget_parms=10")
+    assert code == 2 and "budget_params" in out and out.count("\n") == 1
