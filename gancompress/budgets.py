@@ -16,10 +16,14 @@ from gancompress.search.limits import Costs, Limit
 from gancompress.timing import table_of
 
 
-def budgets_of(recipe: Recipe, run: Run) -> dict[str, int]:
-    """The row of the final table -> most MACs, in the recipe's convention; the winner's first."""
+def budgets_of(recipe: Recipe, run: Run, arch: Arch | None = None) -> dict[str, int]:
+    """The row of the final table -> most MACs, in the recipe's convention; the winner's first.
+
+    arch: the teacher's; None for that of the run.
+    """
     section = recipe.search
-    teacher = cost_of(recipe, teacher_arch(recipe, run)).macs(section.convention)
+    arch = teacher_arch(recipe, run) if arch is None else arch
+    teacher = cost_of(recipe, arch).macs(section.convention)
     if section.budget_macs is not None:
         budgets = {"compressed": section.budget_macs}
     else:
@@ -28,8 +32,11 @@ def budgets_of(recipe: Recipe, run: Run) -> dict[str, int]:
     return budgets | {f"{r:g}x smaller": int(teacher / r) for r in section.more_reductions}
 
 
-def rows_of(recipe: Recipe, run: Run) -> dict[str, tuple[Limit, ...]]:
-    """The row of the final table -> all that its winner must keep, MACs first."""
+def rows_of(recipe: Recipe, run: Run, arch: Arch | None = None) -> dict[str, tuple[Limit, ...]]:
+    """The row of the final table -> all that its winner must keep, MACs first.
+
+    arch: the teacher's; None for that of the run.
+    """
     section = recipe.search
     further = {
         "params": (section.budget_params, "parameters"),
@@ -46,14 +53,17 @@ def rows_of(recipe: Recipe, run: Run) -> dict[str, tuple[Limit, ...]]:
     unit = f"{section.convention} MACs"
     return {
         row: (Limit("macs", most, unit, f"search.{key}"), *limits)
-        for (row, most), key in zip(budgets_of(recipe, run).items(), keys, strict=True)
+        for (row, most), key in zip(budgets_of(recipe, run, arch).items(), keys, strict=True)
     }
 
 
-def check_budgets(recipe: Recipe, run: Run) -> None:
-    """Raises: BudgetError if no generator of the space keeps a row's limits; RunError as below."""
+def check_budgets(recipe: Recipe, run: Run, arch: Arch | None = None) -> None:
+    """Raises: BudgetError if no generator of the space keeps a row's limits; RunError as below.
+
+    arch: the teacher's; None for that of the run.
+    """
     space, costs = assemble.space_of(recipe), costs_of(recipe, run)
-    for limits in rows_of(recipe, run).values():
+    for limits in rows_of(recipe, run, arch).values():
         roomiest(space, costs, limits)
 
 

@@ -14,6 +14,7 @@ from gancompress.contents import Contents, Files
 from gancompress.errors import CheckpointError, RecipeError, RunError
 from gancompress.foreign import LAYOUTS, Imported, read_tensors
 from gancompress.importcheck import Pair, check
+from gancompress.preflight import check as check_stages
 from gancompress.recipe import Recipe, stage_sections
 from gancompress.recipefile import resolved_yaml
 from gancompress.runs import Run
@@ -40,13 +41,15 @@ def import_teacher(
     does not tell is said. is_dry: nothing is written.
     Raises: CheckpointError for a file that does not fit its layout or answers otherwise,
     RecipeError for one that does not fit the recipe, DataError for a pair that cannot be compared,
-    RunError where there is a teacher already and no redo. Nothing is written then.
+    RunError where there is a teacher already and no redo; and what the next stage would refuse.
+    Nothing is written then.
     """
     if layout not in LAYOUTS:
         raise CheckpointError(f"--from {layout}: not a layout; one of {', '.join(LAYOUTS)}")
     found = LAYOUTS[layout](read_tensors(path, part), str(path))
     say(f"{path}: {found.found}")
     _check_fit(recipe, found, path)
+    check_stages(recipe, ["supernet"], arch=found.arch)
     net = assemble.family_of(recipe).build(found.arch)
     unpack(net, found.tensors, str(path))
     origin: dict[str, object] = {"file": path.name, "sha256": file_hash(path)}

@@ -9,6 +9,7 @@ from itertools import takewhile
 import torch
 
 from gancompress import assemble, distributed
+from gancompress.arch import Arch
 from gancompress.artefacts import load_teacher, stage_of
 from gancompress.budgets import check_budgets
 from gancompress.data import DATASETS
@@ -63,29 +64,35 @@ def preflight(
     return files
 
 
-def check(recipe: Recipe, stages: Sequence[str], *, redo: bool = False) -> list[str]:
+def check(
+    recipe: Recipe, stages: Sequence[str], *, redo: bool = False, arch: Arch | None = None
+) -> list[str]:
     """What can be told without running a network; returns the stages that are not finished.
 
+    arch: of a teacher that the run does not hold yet, for the stages behind it.
     Raises: as `preflight`.
     """
     run = Run(recipe.run_dir)
     if "finetune" in stages:
         check_finetune(recipe)
-    todo = [name for name in stages if redo or not stage_of(recipe, run, name).is_finished()]
+    is_new = redo or arch is not None
+    todo = [name for name in stages if is_new or not stage_of(recipe, run, name).is_finished()]
     if not todo:
         return todo
     assemble.device_of(recipe)
     _check_judged(recipe)
     if recipe.teacher.is_given and "teacher" in todo:
         check_given(recipe)
-    assemble.dataset_of(recipe)
-    if "teacher" not in todo and run.stage("teacher").is_finished():
+    dataset = assemble.dataset_of(recipe)
+    if {"supernet", "finetune"} & {*todo}:
+        assemble.drawn_once(recipe, dataset)
+    if arch is None and "teacher" not in todo and run.stage("teacher").is_finished():
         load_teacher(recipe, run)  # before a later stage is begun that could not go on
     sections = {"teacher": recipe.teacher, "supernet": recipe.supernet, "finetune": recipe.finetune}
     for name in takewhile(lambda name: name in TRAINED, stages):
         if name in todo:
             assemble.check_shares(recipe, sections[name], distributed.launched())
-    check_budgets(recipe, run)
+    check_budgets(recipe, run, arch)
     if "search" in todo:
         check_search(recipe, run)
     if {"search", "finetune", "export"} & {*todo}:

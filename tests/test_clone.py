@@ -53,6 +53,6 @@ def test_an_installed_package_looks_nowhere_else(clone: Path) -> None:
         shutil.move(clone / name, installed / name)
         (clone / name).mkdir()
         (clone / name / "__init__.py").write_text("raise SystemExit('another package')")
-    code = "import gancompress, gancompress.export as e\nprint(e.__file__, len(gancompress.__path__))"
+    code = "import gancompress as g, gancompress.export as e\nprint(e.__file__, len(g.__path__))"
     done = python(clone, "-c", code)
     assert done.stdout.split() == [str(installed / "export" / "__init__.py"), "1"], done.stderr

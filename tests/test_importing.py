@@ -6,14 +6,22 @@ from pathlib import Path
 import pytest
 import torch
 from foreignnets import cyclegan_resnet, stargan_generator
+from images import save_attributes, save_pairs
 from torch import nn
 from typer.testing import CliRunner
 
 from gancompress import artefacts, assemble, importing, pipeline
 from gancompress.arch import Arch
+from gancompress.budgets import check_budgets
 from gancompress.checkpoint import file_hash, load_tensors
 from gancompress.cli import app
-from gancompress.errors import CheckpointError, RecipeError, RunError
+from gancompress.errors import (
+    BudgetError,
+    CheckpointError,
+    GanCompressError,
+    RecipeError,
+    RunError,
+)
 from gancompress.foreign import LAYOUTS
 from gancompress.names import PROGRAMS
 from gancompress.recipe import Recipe, stage_sections
@@ -25,9 +33,15 @@ UNEQUAL = (8, 12, 6, 10, 4, 8, 6, 16)
 
 
 def overrides(folder: Path, *more: str) -> list[str]:
-    data = f"data={{name: pairs, folder: {folder}/none, load_size: 36, crop_size: 32}}"
+    """A small recipe of pairs, which are beside `folder`."""
+    images = folder.parent / f"{folder.name}-images"
+    if not images.exists():
+        save_pairs(images, 10, 40, 40)
+    split = "search_fraction: 0.3, test_fraction: 0.3"
+    data = f"data={{name: pairs, folder: {images}, load_size: 36, crop_size: 32, {split}}}"
     small = ("family.blocks=3", "task.critic_width=4", "task.critic_layers=1", "teacher.width=4",
-             "space={widths: [4, 2]}", "device=cpu", f"run={folder / 'run'}")  # fmt: skip
+             "space={widths: [4, 2]}", "search.reduction=2", "device=cpu",
+             f"run={folder / 'run'}")  # fmt: skip
     return [data, *small, *more]
 
 
@@ -159,10 +173,47 @@ def test_refusals_say_what_to_do_and_leave_nothing_behind(
 
 def test_stargan_is_imported_into_a_recipe_of_as_many_labels(tmp_path: Path) -> None:
     path = saved(tmp_path, stargan_generator(labels=5, blocks=6))
-    recipe = load_recipe("stargan-celeba", [f"run={tmp_path / 'run'}", "device=cpu"])
+    names, listed = ["a", "b", "c", "d", "e"], tmp_path / "list.txt"
+    save_attributes(tmp_path / "faces", listed, names, [[i % 2] * 5 for i in range(40)])
+    more = ("space.widths=[8, 4]", "search={reduction: 2}", "data.crop=8", "device=cpu")
+    data = f"data.attributes=[{', '.join(names)}]"
+    where = (f"data.folder={tmp_path / 'faces'}", f"data.attribute_file={listed}")
+    split = ("data.search_fraction=0.3", "data.test_fraction=0.3")
+    recipe = load_recipe("stargan-celeba", [data, *where, *split, *more, f"run={tmp_path / 'run'}"])
     assert recipe.data.channels[0] == 8
     assert "8 to 3 channels, 6 dense residual blocks" in imported(recipe, path, "stargan")
     assert Run(tmp_path / "run").stage("teacher").is_finished()
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("search.reduction=1000", "search.reduction: .* is below the smallest generator"),
+        ("search.budget_params=10", "search.budget_params: 10 is below the smallest generator"),
+        ("supernet.batch_size=3 supernet.accumulate=3 supernet.kept_answers=2",
+         "supernet.kept_answers: found 2; at least a batch"),
+        ("data.folder=nowhere", "nowhere: no such folder"),
+    ],
+)  # fmt: skip
+def test_what_the_next_stage_refuses_is_refused_before_anything_is_written(
+    override: str, said: str, tmp_path: Path
+) -> None:
+    recipe, path = toy(tmp_path, *override.split()), saved(tmp_path, cyclegan_resnet(blocks=3))
+    with pytest.raises(GanCompressError, match=said) as first:
+        imported(recipe, path)
+    assert list(tmp_path.iterdir()) == [path]
+    imported(toy(tmp_path), path)
+    with pytest.raises(GanCompressError) as second:
+        pipeline.run_stages(recipe, ["supernet"], lambda text: None)
+    assert str(first.value) == str(second.value)
+
+
+def test_budgets_are_those_of_the_imported_teacher(tmp_path: Path) -> None:
+    """Of width 8, where the recipe would train one of width 2: a half of that is too little."""
+    recipe = toy(tmp_path, "teacher.width=2", "space={widths: [4]}")
+    with pytest.raises(BudgetError):
+        check_budgets(recipe, Run(recipe.run_dir))
+    assert "width" in imported(recipe, saved(tmp_path, cyclegan_resnet(blocks=3)))
 
 
 def test_help_says_whose_files_are_read() -> None:
