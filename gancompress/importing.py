@@ -12,7 +12,7 @@ from gancompress.arch import Arch
 from gancompress.checkpoint import file_hash, save_tensors
 from gancompress.contents import Contents, Files
 from gancompress.errors import CheckpointError, RecipeError, RunError
-from gancompress.foreign import LAYOUTS, Imported, read_tensors
+from gancompress.foreign import LAYOUTS, Imported, read_generator
 from gancompress.importcheck import Pair, check
 from gancompress.preflight import check as check_stages
 from gancompress.recipe import Recipe, stage_sections
@@ -36,7 +36,8 @@ def import_teacher(
     """Makes the run's teacher from the weights in `path`, which a program of LAYOUTS wrote.
 
     The widths and operators are the file's, whatever the recipe says of its teacher. Discriminators
-    are not in such files: the artefact holds the generator alone. part: which network of several.
+    are not taken from such files: the artefact holds the generator alone. part: which network of
+    several, see `foreign.read_generator`.
     pair: an input and the program's own answer, which ours must give too; without it, what the file
     does not tell is said. is_dry: nothing is written.
     Raises: CheckpointError for a file that does not fit its layout or answers otherwise,
@@ -46,14 +47,15 @@ def import_teacher(
     """
     if layout not in LAYOUTS:
         raise CheckpointError(f"--from {layout}: not a layout; one of {', '.join(LAYOUTS)}")
-    found = LAYOUTS[layout](read_tensors(path, part), str(path))
-    say(f"{path}: {found.found}")
+    read = read_generator(path, layout, part)
+    found = read.imported
+    say(f"{path}{', part ' + read.place if read.place else ''}: {found.found}")
     _check_fit(recipe, found, path)
     check_stages(recipe, ["supernet"], arch=found.arch)
     net = assemble.family_of(recipe).build(found.arch)
     unpack(net, found.tensors, str(path))
     origin: dict[str, object] = {"file": path.name, "sha256": file_hash(path)}
-    origin |= {"from": layout, "part": part}
+    origin |= {"from": layout, "part": read.place or None}
     if pair is not None:
         origin["checked"] = _checked(recipe, net, found, Pair(*pair), say)
     else:

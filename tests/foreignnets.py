@@ -1,9 +1,12 @@
 """Generators as other programs write them, layer by layer, for their keys and their outputs."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from gancompress.foreign.reading import as_meant, networks_in
 
 Norm = Callable[[int], nn.Module]
 Pad = Callable[[int], nn.Module]
@@ -132,3 +135,9 @@ def randomised(net: nn.Module) -> nn.Module:
                 module.running_mean.normal_(0, 0.3)
                 module.running_var.uniform_(0.5, 2)
     return net
+
+
+def read_tensors(path: Path, part: str | None = None) -> dict[str, Tensor]:
+    """The tensors of the one network that a file holds."""
+    (raw,) = networks_in(path, part).values()
+    return as_meant(raw, str(path))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from foreignnets import Separable, randomised
+from foreignnets import Separable, randomised, read_tensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import CheckpointError
-from gancompress.foreign import LAYOUTS, Imported, read_tensors
+from gancompress.foreign import LAYOUTS, Imported
 from gancompress.nets.spade import Spade
 from gancompress.weights import unpack
 

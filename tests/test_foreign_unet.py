@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from foreignnets import read_tensors
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError
-from gancompress.foreign import LAYOUTS, Imported, read_tensors
+from gancompress.foreign import LAYOUTS, Imported
 from gancompress.nets import FAMILIES
 from gancompress.weights import unpack
 

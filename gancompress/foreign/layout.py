@@ -44,6 +44,10 @@ class Layout(Protocol):
         """
 
 
+class UnfitError(CheckpointError):
+    """Weights that are not of the layout that they were read by; those of another may be."""
+
+
 RANGE = "images from -1 to 1, tanh at the end"
 DROPOUT = "dropout off"
 RUNNING = (
@@ -77,9 +81,9 @@ class Keys:
     def take(self, key: str, shape: Sequence[int | None]) -> Tensor:
         """The tensor of `key`; None in `shape` stands for any size. Raises: CheckpointError."""
         if key not in self._left:
-            raise CheckpointError(
+            raise UnfitError(
                 f"{self._where}: key {key} of {self._kind} is missing (the file begins with "
-                f"{self._first}); choose the --from of the program that wrote it"
+                f"{self._first})"
             )
         found = self._left.pop(key)
         if found.dim() != len(shape) or any(
@@ -142,9 +146,9 @@ class Keys:
             "generator of your own"
         )
 
-    def misfit(self, key: str, found: Tensor, allowed: str) -> CheckpointError:
+    def misfit(self, key: str, found: Tensor, allowed: str) -> UnfitError:
         """The refusal of a tensor's shape."""
-        return CheckpointError(f"{self._where}: key {key} is {tuple(found.shape)}; {allowed}")
+        return UnfitError(f"{self._where}: key {key} is {tuple(found.shape)}; {allowed}")
 
     def units(self, key: str, found: Tensor, axis: int, per_unit: int) -> int:
         """The width, in the family's base unit, of channels that are a multiple of `per_unit`."""
@@ -156,7 +160,4 @@ class Keys:
     def finish(self) -> None:
         """Raises: CheckpointError naming the first key that was not taken."""
         for key in self._left:
-            raise CheckpointError(
-                f"{self._where}: key {key} is not of {self._kind}; "
-                "choose the --from of the program that wrote it"
-            )
+            raise UnfitError(f"{self._where}: key {key} is not of {self._kind}")
