@@ -34,6 +34,7 @@ from gancompress.metrics.segnets import SegmentationNet
 from gancompress.nets import FAMILIES, Family
 from gancompress.nets.family import Choices, check_size
 from gancompress.nets.features import ONE, Bands
+from gancompress.nets.own import OwnGenerator, check_runs
 from gancompress.parts import find_parts
 from gancompress.recipe import Recipe, TrainingSection
 from gancompress.recipesections import WorldSection
@@ -189,7 +190,14 @@ def space_of(recipe: Recipe) -> SearchSpace:
         splits = _bands(space.bands)
     found = family.space(widths, space.ops, splits)
     check_size(family, found, recipe.data.image_size)
+    if isinstance(family, OwnGenerator):
+        _check_runs(family, input_shape_of(recipe))
     return found
+
+
+@lru_cache(maxsize=4)  # every stage asks for the space several times
+def _check_runs(family: OwnGenerator, shape: tuple[int, int, int]) -> None:
+    check_runs(family, shape)
 
 
 def _bands(shares: Iterable[tuple[float, float]]) -> list[Bands]:

@@ -13,7 +13,8 @@ from gancompress.channels import Channels
 from gancompress.errors import ArchError, GanCompressError
 from gancompress.layouts import declared, widths_of
 from gancompress.nets import Family
-from gancompress.nets.own import OwnGenerator, reason
+from gancompress.nets.own import OwnGenerator
+from gancompress.nets.ownfile import reason
 from gancompress.proof import prove
 from gancompress.recipe import Recipe
 from gancompress.supernet import Supernet

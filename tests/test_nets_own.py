@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import ownnets
@@ -14,7 +15,7 @@ from gancompress.errors import ArchError, ExportError
 from gancompress.export import weights
 from gancompress.export.card import Card, Source
 from gancompress.nets import FAMILIES
-from gancompress.nets.own import OwnGenerator
+from gancompress.nets.own import OwnGenerator, check_runs
 from gancompress.parts import find_parts
 from gancompress.proof import prove
 
@@ -145,3 +146,113 @@ def test_exported_weights_never_run_a_file_by_themselves(tmp_path: Path) -> None
         weights.load(tmp_path)
     x = torch.rand(1, 3, 16, 16)
     assert torch.equal(weights.load(tmp_path, file=EXAMPLE)(x), net.eval()(x))
+
+
+NET = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(3, c, 4, 4), nn.ConvTranspose2d(c, 3, 4, 4)
+
+    def forward(self, {takes}):
+        {first}
+        y = self.up(self.down(x).relu()).tanh()
+        return {gives}
+
+def build(arch):
+    return Net(arch.width("w"))
+"""
+
+
+def net_of(takes: str = "x", first: str = "pass", gives: str = "y") -> str:
+    return NET.format(takes=takes, first=first, gives=gives)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (net_of("x, y"), r"forward takes 2 inputs \(x, y\); a generator is given one image .*"),
+        (net_of("x, *, style"), r"forward takes 2 inputs \(x, style\); .* or give them defaults"),
+        (net_of(gives="y, x"), "the network answers a tuple of 2; one tensor .*return the image"),
+        (net_of(gives="{'out': y}"), "answers a dict of 1; one tensor"),
+        (net_of(gives="None"), "answers a NoneType; one tensor"),
+        (net_of(gives="y.mean((1, 2))"), r"answers a tensor \(1, 16\); one tensor"),
+        (net_of(first="x = x * 2 if x.mean() > 0 else x"),
+         r"forward asks for the values of a tensor \(line 11\); .*torch.where in place of"),
+        (net_of(first="x = x * x.max().item()"), r"asks for the values of a tensor \(line 11\)"),
+        (net_of(first="x = x * float(x.numpy().max())"), "asks for the values of a tensor"),
+        (net_of(first="x = x @ x[:, :, :3]"), r"fails on an input of \(3, 16, 16\) \(line 11\) "),
+        (net_of(first="x = nn.functional.pad(x, [20] * 4, 'reflect')"),
+         r"fails on an input of \(3, 16, 16\) \(line 11\) .*or give images of another size"),
+    ],
+)  # fmt: skip
+def test_networks_that_are_no_generators_are_refused_by_what_they_do(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ArchError, match=f"net.py: .*{said}") as caught:
+        check_runs(own(text, tmp_path), (3, 16, 16))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [net_of(), net_of("x, style=None"), net_of("x, *more, **other")])
+def test_networks_of_one_image_are_taken(text: str, tmp_path: Path) -> None:
+    check_runs(own(text, tmp_path), (3, 16, 16))
+
+
+@pytest.mark.parametrize(
+    "made",
+    ["torch.compile(Net(w))", "nn.Sequential(torch.compile(Net(w)))", "compiled(Net(w))",
+     "torch.compile(nn.Sequential(torch.compile(Net(w))))"],
+)  # fmt: skip
+def test_what_is_compiled_is_taken_out_of_its_wrapper(made: str, tmp_path: Path) -> None:
+    more = "\ndef compiled(net):\n    net.compile()\n    return net\n"
+    plain = made.replace("torch.compile", "").replace("compiled", "")
+    nets = []
+    for name, how in (("a", made), ("b", plain)):
+        text = net_of().replace('return Net(arch.width("w"))', f'w = arch.width("w"); return {how}')
+        (tmp_path / name).mkdir()
+        family = own(text + more, tmp_path / name)
+        nets.append(family.build(family.uniform(5)))
+    assert list(nets[0].state_dict()) == list(nets[1].state_dict())
+    assert all(m._compiled_call_impl is None for m in nets[0].modules())
+    nets[0].load_state_dict(nets[1].state_dict())
+    x = torch.rand(1, 3, 8, 8)
+    assert torch.equal(nets[0](x), nets[1](x))
+
+
+def test_helpers_are_those_beside_the_file_and_leave_no_trace(tmp_path: Path) -> None:
+    text = (
+        "from blocks_beside import make\n"
+        "def build(arch):\n    from pack_beside.inner import TWICE\n"
+        "    return make(TWICE * arch.width('w'))\n"
+    )
+    before, modules = list(sys.path), set(sys.modules)
+    families = []
+    for kernel in (1, 3):
+        folder = tmp_path / str(kernel)
+        (folder / "pack_beside").mkdir(parents=True)
+        (folder / "pack_beside" / "inner.py").write_text(f"TWICE = {kernel}\n")
+        (folder / "blocks_beside.py").write_text(
+            f"from torch import nn\ndef make(c):\n    return nn.Conv2d(3, c, {kernel})\n"
+        )
+        families.append(own(text, folder))
+    for family, kernel in zip(families, (1, 3), strict=True):
+        net = family.build(family.uniform(5))
+        assert isinstance(net, torch.nn.Conv2d)
+        assert net.weight.shape == (5 * kernel, 3, kernel, kernel)
+    assert sys.path == before
+    left = {name for name in set(sys.modules) - modules if "beside" in name}
+    assert left == set()
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_files_with_dataclasses_run(tmp_path: Path) -> None:
+    text = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nimport typing\n"
+        "@dataclass\nclass Form:\n    kind: typing.ClassVar[int] = 3\n    b: int = 4\n"
+    )
+    family = own(text + net_of(), tmp_path)
+    assert family.width_slots == ("w",)

@@ -38,6 +38,7 @@ FORKED = ownnets.LEAST.replace("down, nn.ReLU()", "down, Fork()").replace(
     "def build", "class Fork(nn.Module):\n    def forward(self, x):\n"
     "        return x if x.device.type == 'meta' or x.mean() > 9 else x.relu()\n\ndef build"
 )  # fmt: skip
+PAIRED = ownnets.SKIP.replace("def forward(self, x):", "def forward(self, x, y):")
 SHRUNK = ownnets.LEAST.replace("ConvTranspose2d(c, 3, 4, 4)", "ConvTranspose2d(c, 3, 4, 2)")
 
 
@@ -192,6 +193,7 @@ def test_targets_of_four_channels_are_refused_at_once(tmp_path: Path) -> None:
         (UNSAVED, "safetensors", "keep as buffers the tensors that it holds"),
         (SHRUNK, "safetensors", r"the teacher answers \(2, 3, 10, 10\) to \(2, 3, 16, 16\)"),
         (FORKED, "pt2", "torch.export cannot trace this network"),
+        (PAIRED, "safetensors", r"net.py: forward takes 2 inputs \(x, y\)"),
     ],
 )
 def test_generators_that_fail_later_are_refused_at_once(

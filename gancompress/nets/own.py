@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from gancompress.arch import Arch, Value
 from gancompress.errors import ArchError
 from gancompress.nets.family import Family, Part, check_arch
+from gancompress.nets.ownfile import importable, load_file, reason, uncompiled
 
 PROBED_WIDTH = 16  # of every slot when `build` is asked which slots it reads
 PROBED_SIDE = 64  # of the image, in multiples of the file's SIZE_MULTIPLE
@@ -57,6 +58,8 @@ class OwnGenerator(Family):
     weights, of those whose output is smallest in height and width), SIZE_MULTIPLE (of the image's
     sides; default 4).
 
+    Files beside it can be imported by their names, as the file is run and in `build`.
+
     The file is run: it is code. Raises: ArchError if it cannot be, or builds no module.
     """
 
@@ -68,16 +71,7 @@ class OwnGenerator(Family):
     @cached_property
     def _module(self) -> ModuleType:
         path = Path(self.file)
-        if not path.is_file():
-            raise ArchError(f"family.file: {self.file!r} is not there; give a Python file")
-        spec = importlib.util.spec_from_file_location(f"gancompress_own_{path.stem}", path)
-        if spec is None or spec.loader is None:
-            raise ArchError(f"{path}: not a Python file; its name must end in .py")
-        module = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            raise ArchError(f"{path}: does not run ({reason(error)}); mend it") from error
+        module = load_file(path)
         if not callable(getattr(module, "build", None)):
             raise ArchError(f"{path}: no function build(arch) in it; add one that makes a module")
         return module
@@ -107,8 +101,10 @@ class OwnGenerator(Family):
 
     def _checked(self, arch: Any) -> nn.Module:
         """What `build` makes of `arch`, on the meta device if torch's default is."""
+        make = self._make
         try:
-            net = self._make(arch)
+            with importable(Path(self.file).parent):
+                net = make(arch)
         except ArchError:
             raise
         except Exception as error:
@@ -116,6 +112,7 @@ class OwnGenerator(Family):
             raise ArchError(f"{self.file}: build fails with {what} ({reason(error)})") from error
         if not isinstance(net, nn.Module):
             raise ArchError(f"{self.file}: build gives a {type(net).__name__}; a module is needed")
+        net = uncompiled(net)
         if name := spectral_normed(net):
             raise ArchError(
                 f"{self.file}: spectral norm of {name}: it keeps vectors of one network, of no use "
@@ -150,6 +147,10 @@ class OwnGenerator(Family):
         with torch.device("meta"):
             return tuple(self._probe.widths)
 
+    def example(self) -> nn.Module:
+        """A network of width 16 throughout, on the meta device if torch's default is."""
+        return self._checked(_Probe())
+
     def parts(self) -> tuple[Part, ...]:
         """None are known: see `gancompress.parts` for how they are found."""
         return ()
@@ -158,7 +159,7 @@ class OwnGenerator(Family):
         """TAPS, or some of the children with weights in which the image is smallest."""
         given = getattr(self._module, "TAPS", None)
         with torch.device("meta"):
-            net = self._checked(_Probe())
+            net = self.example()
             image = torch.empty(1, self.in_channels, *[PROBED_SIDE * self.size_multiple] * 2)
         if given is not None:
             known = dict(net.named_modules())
@@ -181,7 +182,7 @@ class OwnGenerator(Family):
         try:
             with torch.no_grad():
                 net(image)
-        except RuntimeError as error:
+        except Exception as error:
             raise ArchError(
                 f"{self.file}: the network fails on an image of {tuple(image.shape[1:])} "
                 f"({reason(error)}); set SIZE_MULTIPLE and TAPS"
@@ -222,6 +223,70 @@ def spectral_normed(net: nn.Module) -> str:
     return ""
 
 
-def reason(error: Exception) -> str:
-    """An exception's kind and text in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def check_runs(family: OwnGenerator, shape: Sequence[int]) -> None:
+    """Whether the networks of a file take one image (C, H, W) and answer with one, without values.
+
+    Raises: ArchError, naming the file and what it does instead.
+    """
+    with torch.device("meta"):
+        net = family.example()
+        image = torch.empty(1, *shape)
+    _must_take_one(family.file, net)
+    try:
+        with torch.no_grad():
+            answer = net(image)
+    except Exception as error:
+        at = _line_in(error, family.file)
+        if _asks_for_values(error):
+            raise ArchError(
+                f"{family.file}: forward asks for the values of a tensor{at}; what a network does "
+                "may depend on shapes alone, or it is neither costed nor exported: use torch.where "
+                "in place of a branch"
+            ) from error
+        raise ArchError(
+            f"{family.file}: the network fails on an input of {tuple(shape)}{at} "
+            f"({reason(error)}); mend it, or set SIZE_MULTIPLE, or give images of another size"
+        ) from error
+    if not (isinstance(answer, Tensor) and answer.dim() == 4):
+        many = f" of {len(answer)}" if isinstance(answer, tuple | list | dict) else ""
+        what = (
+            f"a tensor {tuple(answer.shape)}"
+            if isinstance(answer, Tensor)
+            else (f"a {type(answer).__name__}{many}")
+        )
+        raise ArchError(
+            f"{family.file}: the network answers {what}; one tensor (N, C, H, W) is needed, so "
+            "return the image alone"
+        )
+
+
+def _must_take_one(file: str, net: nn.Module) -> None:
+    """Raises: ArchError for a network that is to be given anything but one image."""
+    try:
+        taken = inspect.signature(net.forward).parameters.values()
+    except (TypeError, ValueError):  # what is not of Python tells nothing
+        return
+    names = [p.name for p in taken if p.default is p.empty and p.kind in _POSITIONAL]
+    named = [p.name for p in taken if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
+    if len(names) > 1 or named:
+        raise ArchError(
+            f"{file}: forward takes {len(names + named)} inputs ({', '.join(names + named)}); a "
+            "generator is given one image (N, C, H, W): take the others as channels of it, or give "
+            "them defaults"
+        )
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+# What torch says where values are asked of tensors on the meta device.
+_NO_VALUES = ("meta tensor", "meta device", "no data", "data-dependent")
+
+
+def _asks_for_values(error: Exception) -> bool:
+    return any(words in str(error).lower() for words in _NO_VALUES)
+
+
+def _line_in(error: Exception, file: str) -> str:
+    """` (line N)`, the last one of the file that an exception came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename) == Path(file)]
+    return f" (line {lines[-1]})" if lines else ""
