@@ -29,10 +29,11 @@ from gancompress.exporting import chosen_nets, judged_rows, measure, reference_r
 from gancompress.metrics import metric_named
 from gancompress.names import MIOU
 from gancompress.nets.features import Bands
-from gancompress.recipe import Recipe
+from gancompress.recipe import Recipe, stage_sections
 from gancompress.runs import Run
 from gancompress.skeletons import without_values
 from gancompress.sources import changed_since, origin_of
+from gancompress.stagerecords import other_length
 
 __all__ = [
     "evaluate",
@@ -54,6 +55,8 @@ def plan(recipe: Recipe, stages: Sequence[str]) -> str:
         done = stage.is_finished()
         begun = any(stage.path.rglob("state.pt")) or any(stage.path.glob("*.safetensors"))
         what = "is done already" if done else "would go on" if begun else "would run"
+        if done and other_length(name, stage.record(), stage_sections(recipe, name)):
+            what = "would be refused: it was trained for another number of steps,"
         of_teacher = 0 if recipe.teacher.is_given else recipe.teacher.steps
         steps = {"teacher": of_teacher, "supernet": recipe.supernet.steps}.get(name)
         size = f" ({steps} steps)" if steps else ""

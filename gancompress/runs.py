@@ -23,7 +23,7 @@ from gancompress.contents import Files, changes
 from gancompress.errors import CheckpointError, RunError
 from gancompress.filelock import FileLock
 from gancompress.metricslog import MetricsLog
-from gancompress.stagerecords import changed, differences, is_bare, is_record
+from gancompress.stagerecords import changed, differences, is_bare, is_record, other_length
 from gancompress.stagetimes import note_redo, note_time
 
 Status = Literal["new", "partial", "done"]
@@ -186,6 +186,8 @@ class StageDir:
         before = record["sections"]
         if files is not None:
             before = files.spelled_alike(before, sections, any_place="contents" in record)
+        if told := other_length(self.name, {**record, "sections": before}, sections):
+            raise RunError(f"{self.path}: {told}")
         if told := differences(before, sections):
             raise RunError(f"{self.path}: made with another recipe, {told}; {ways_out}")
         for parent in sorted({*record["parents"], *hashes}):

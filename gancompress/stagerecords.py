@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,24 @@ from gancompress.checkpoint import TEMPORARY_PREFIX
 
 _ABSENT = object()
 _NAMED = 3  # differing keys named in a message; more are counted
+
+
+def other_length(stage: str, record: Mapping[str, Any], sections: dict[str, Any]) -> str:
+    """The refusal of a number of steps, if nothing else differs; empty otherwise.
+
+    The learning rate falls to 0 over all steps: the first steps of a longer training are others
+    than those of a shorter one.
+    """
+    key, told = f"{stage}.steps", changed(record["sections"], sections)
+    if set(told) != {key}:
+        return ""
+    what = "trained to its end" if record["finished"] else "in training"
+    return (
+        f"{what} with {told[key]}; its learning rate falls to 0 over all its steps, so another "
+        f"number of them is another training, from the first step on: "
+        f"{key}={record['sections'][stage]['steps']} goes on with this one; for the other give "
+        "another run=DIR, or --redo, which keeps this one beside it"
+    )
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:

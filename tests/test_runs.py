@@ -104,6 +104,37 @@ def test_an_unfinished_stage_goes_on_with_another_learning_rate(run: Run) -> Non
         run.stage("teacher").begin(SECTIONS, changeable=["teacher.lr"])
 
 
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_another_number_of_steps_is_told_as_another_training(run: Run, is_finished: bool) -> None:
+    stage = run.stage("teacher")
+    stage.begin(SECTIONS)
+    save_state(stage.state, {"step": 3})
+    if is_finished:
+        write_text(stage.path / "model.txt", "weights")
+        stage.finish("model.txt")
+    stage.release()
+    more = {**SECTIONS, "teacher": {**SECTIONS["teacher"], "steps": 9}}
+    what = "trained to its end" if is_finished else "in training"
+    with pytest.raises(RunError) as caught:
+        run.stage("teacher").begin(more)
+    assert str(caught.value) == (
+        f"{stage.path}: {what} with teacher.steps (was 5, now 9); its learning rate falls to 0 "
+        "over all its steps, so another number of them is another training, from the first step "
+        "on: teacher.steps=5 goes on with this one; for the other give another run=DIR, or "
+        "--redo, which keeps this one beside it"
+    )
+    with run.stage("teacher") as again:  # what it says is taken
+        assert again.begin(SECTIONS) == ("done" if is_finished else "partial")
+    aside = run.stage("teacher").set_aside()
+    assert aside is not None and aside.exists()
+    with run.stage("teacher") as anew:
+        assert anew.begin(more) == "new"
+    other = {**more, "seed": 1}
+    with pytest.raises(RunError, match="made with another recipe, seed"):
+        save_state(stage.state, {"step": 3})
+        run.stage("teacher").begin(other)
+
+
 def test_a_run_that_recorded_the_precision_as_a_section_goes_on(run: Run) -> None:
     stage = run.stage("teacher")
     stage.begin(SECTIONS | {"precision": "bf16"})
