@@ -1,7 +1,8 @@
-"""Whether a GAN's training is healthy: symptoms by name, what tells them and what to try."""
+"""Whether a GAN's training is healthy: the symptoms of `gancompress.symptoms`, watched for."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,14 +13,20 @@ from torch import Tensor
 from gancompress import distributed
 from gancompress.errors import UnhealthyError
 from gancompress.metricslog import MetricsLog
+from gancompress.symptoms import (
+    NEAR,
+    OF_CRITICS,
+    OF_IMAGES,
+    OF_PICTURES,
+    OF_VALUES,
+    READINGS,
+    Numbers,
+    Symptom,
+    symptom_of,
+)
 from gancompress.tasks.base import Batch
 from gancompress.tasks.verdicts import Verdict
 
-Numbers = Mapping[str, float]
-
-NEAR = 1e-3  # of 0, of 1, or of each other: outputs of a critic that tell nothing apart
-WON = 0.05  # of its targets: squares behind a sigmoid have a third of their steepest slope there
-ALIKE = 0.02  # of the distance between real images: made ones that do not differ
 IMAGES = 4  # of the fixed batch; six pairs tell 2 % from more
 IMAGES_BYTES = 2**25  # that it may take, as it is kept in the state
 
@@ -29,86 +36,6 @@ IMAGES_BYTES = 2**25  # that it may take, as it is kept in the state
 MEASURES = ("real", "fake", "near", "spread", "level")
 
 
-@dataclass(frozen=True)
-class Symptom:
-    """A way to be ill: `turns` observations in a row that show the `sign` make it, or end it."""
-
-    turns: int
-    sign: Callable[[Numbers], bool]
-    words: str  # what was seen, a format of the numbers
-    advice: str
-
-
-def _is_dead(of: Numbers) -> bool:
-    return of["spread"] <= 1e-6 * max(1.0, of["level"])  # float32's rounding, and no more
-
-
-def _is_locked(of: Numbers) -> bool:
-    return abs(of["real"] - of["fake"]) < NEAR
-
-
-# Of a critic's outputs; one that is found hides those after it, which follow from it.
-OF_CRITICS: dict[str, Symptom] = {
-    "dead": Symptom(
-        5,
-        _is_dead,
-        "it answers {real:.4g} to every image",
-        "its ReLUs or weights let nothing through: try another seed, a lower lr_critic or a critic "
-        "with leaky ReLUs",
-    ),
-    "saturated": Symptom(
-        10,
-        lambda of: of["near"] >= 0.95,  # a single image among many changes nothing
-        "{near:.0%} of its outputs are within 0.001 of 0 or 1, real {real:.4g}, made {fake:.4g}",
-        "its sigmoid passes no gradient on: try a lower lr_critic, a smaller critic, or one "
-        "without batch norm",
-    ),
-    "unrivalled": Symptom(
-        40,
-        lambda of: of["real"] > 1 - WON and of["fake"] < WON,
-        "it is sure of all images, real {real:.4g}, made {fake:.4g}",
-        "the generator learns ever less from it: try a lower lr_critic, a smaller critic, or one "
-        "without batch norm",
-    ),
-    "idle": Symptom(
-        100,
-        lambda of: of["near"] == 1.0,
-        "its loss has been 0 throughout, real {real:.4g}, made {fake:.4g}",
-        "it has won and learns no more: try a lower lr_critic or a smaller critic",
-    ),
-    "locked at chance": Symptom(
-        40,
-        _is_locked,
-        "it tells real from made by less than 0.001, real {real:.4g}, made {fake:.4g}",
-        "the generator learns nothing from it: try another lr_critic, a larger critic, or one "
-        "without batch norm",
-    ),
-}
-# Of the images that the target makes of the fixed batch.
-OF_PICTURES: dict[str, Symptom] = {
-    "collapsed": Symptom(
-        2,
-        lambda of: of["share"] < min(ALIKE, of["most"] / 5),
-        "its images differ {share:.2%} as much as real ones, and once did {most:.0%}",
-        "it makes one image of all inputs: try a lower lr, a lower weight of the GAN loss, or an "
-        "earlier state",
-    ),
-    "stuck": Symptom(
-        36,  # to step 600: at the beginning every generator makes much the same of all inputs
-        lambda of: of["share"] < ALIKE,
-        "its images differ {share:.2%} as much as real ones, and never did more than {most:.0%}",
-        "it does not see its input: try a higher lr, another seed or other first weights",
-    ),
-}
-SYMPTOMS = OF_CRITICS | OF_PICTURES
-# Which of a critic's symptoms say something, by what its outputs are.
-READINGS: dict[Verdict, tuple[str, ...]] = {
-    "probability": ("dead", "saturated", "locked at chance"),
-    "squared probability": ("dead", "saturated", "unrivalled", "locked at chance"),
-    "target": ("dead", "idle", "locked at chance"),
-    "margin": ("dead", "idle", "locked at chance"),
-    "score": ("dead",),  # of any scale: no difference is too small, and none too large
-}
 SIGMOID: tuple[Verdict, ...] = ("probability", "squared probability")
 
 
@@ -123,7 +50,6 @@ NOTHING_TO_SAY: dict[Verdict, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]]
     "margin": lambda real, fake: (real >= 1, fake <= -1),
     "score": lambda real, fake: (real.isnan(), fake.isnan()),
 }
-NOT_FINITE = "lower the learning rate or use precision=float32, then give the same command again"
 
 
 @dataclass
@@ -151,7 +77,8 @@ class Streak:
 class Guard:
     """Watches one training, and says once what is found and once that it is over.
 
-    verdict: what the critics' outputs are; title: the training's name; speak: for one line, called
+    verdict: what the critics' outputs are; title: the training's name, whose first word is its
+    section of the recipe; speak: for one line, called
     in the process that writes. What it finds goes into `log` as well: `{"step", "since", "where",
     "what", "found", "is_over"}`, steps as in the metrics. Nothing of the training depends on it.
     """
@@ -163,6 +90,7 @@ class Guard:
         self._verdict, self._title, self._log, self._speak = verdict, title, log, speak
         self._streaks: dict[str, Streak] = {}  # by "where: what"
         self._most = 0.0  # of the shares that were seen
+        self._least = math.inf  # of the values of made images that were seen
 
     def keep(self, batch: Batch) -> None:
         """Adds images of the first batches to the fixed one, until it is whole."""
@@ -193,6 +121,24 @@ class Guard:
             self._most = max(self._most, share)
             self._note(step, "generator", OF_PICTURES, {"share": share, "most": self._most})
 
+    def measure(self, step: int, values: Numbers | None) -> None:
+        """Takes in the values of made and real images, see `values_of`; None: not known."""
+        if values is None:
+            return
+        self._least = min(self._least, values["least"])
+        self._note(step, "images", OF_IMAGES, values)
+        self._note(step, "generator", OF_VALUES, {**values, "least": self._least})
+
+    def watch_anew(self, step: int) -> None:
+        """Holds nothing of what was found until it shows again: what may have caused it changed."""
+        for key, streak in self._streaks.items():
+            where, what = key.split(": ")
+            if streak.is_told and distributed.current().is_writer:
+                self._log.write(
+                    step, since=step, where=where, what=what, found=streak.words, is_over=True
+                )
+        self._streaks = {}
+
     def _note(
         self, step: int, where: str, symptoms: Mapping[str, Symptom], numbers: Numbers
     ) -> None:
@@ -204,7 +150,7 @@ class Guard:
             if is_shown and not (streak.is_told or is_hidden):
                 streak.is_told, streak.words = True, symptom.words.format(**numbers)
                 said = f"{where} {name} since step {streak.since} ({streak.words})"
-                self._tell(step, where, name, streak, f"{said}; {symptom.advice}")
+                self._tell(step, where, name, streak, f"{said}; {symptom.advice(self._section)}")
             elif streak.is_told and not streak.is_found:
                 streak.is_told = False
                 said = f"{where} recovered at step {streak.since}, no longer {name}"
@@ -228,19 +174,28 @@ class Guard:
         """What is found, as the error that stops a training after `step`."""
         key, streak = next(item for item in self._streaks.items() if item[1].is_told)
         where, what = key.split(": ")
+        symptom = symptom_of(where, what)
+        advice = symptom.advice(self._section) if symptom else "give --redo"
         return UnhealthyError(
             f"step {step}, {where}: {what} since step {streak.since} ({streak.words}); "
-            f"{SYMPTOMS[what].advice}; on_unhealthy=warn goes on from here"
+            f"{advice}; on_unhealthy=warn goes on from here"
         )
+
+    @property
+    def _section(self) -> str:
+        return self._title.split(" ")[0]
 
     def state(self) -> dict[str, Any]:
         """All that it remembers, as tensors and plain values."""
         streaks = {key: asdict(streak) for key, streak in self._streaks.items()}
-        return {"fixed": self.fixed, "most": self._most, "streaks": streaks}
+        return {
+            "fixed": self.fixed, "most": self._most, "least": self._least, "streaks": streaks
+        }  # fmt: skip
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from what `state` gave."""
         self.fixed, self._most = dict(state["fixed"]), float(state["most"])
+        self._least = float(state.get("least", -math.inf))  # Earlier versions did not watch it.
         self._streaks = {key: Streak(**values) for key, values in state["streaks"].items()}
 
 
@@ -273,6 +228,25 @@ def variety(made: Tensor, real: Tensor) -> float | None:
         return None
     ours, theirs = (float(_distance(images.float())) for images in (made, real))
     return ours / theirs if theirs > 0 else None
+
+
+def values_of(made: Tensor, real: Tensor) -> Numbers:
+    """What `Guard.measure` is told of made and of real images (N, C, H, W).
+
+    detail: standard deviation within an image, the mean over images and channels; least: the least
+    value; below: the share of the real ones' values that are below 0; apart: mean distance.
+    """
+    made, real = made.float(), real.float()
+    detail, real_detail = (
+        float(images.std((2, 3), correction=0).mean()) for images in (made, real)
+    )
+    return {
+        "detail": detail,
+        "real_detail": real_detail,
+        "least": float(made.min()),
+        "below": float((real < 0).float().mean()),
+        "real_apart": float(_distance(real)) if len(real) > 1 else math.inf,
+    }
 
 
 def _distance(images: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gancompress import distributed
 from gancompress.bars import progress, say_above
 from gancompress.errors import DivergedError
-from gancompress.health import NOT_FINITE, Guard, is_look_due, variety
+from gancompress.health import Guard, is_look_due, values_of, variety
 from gancompress.precisions import (
     AUTOCAST,
     candidates,
@@ -26,7 +26,7 @@ from gancompress.precisions import (
     step_times,
     without_effect,
 )
-from gancompress.runs import MetricsLog
+from gancompress.runs import STAGES, MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
 from gancompress.trainingstate import TrainingState
 
@@ -102,7 +102,8 @@ def fit(
     trained = {name: nets[name] for phase in task.phases for name in phase.trains}
     findings = MetricsLog(how.log.path.with_name("health.jsonl"))
     guard = Guard(task.verdict, title, findings, say_above)
-    state = TrainingState(trained, optimisers, averaged, scaler, guard)
+    rates = (optimisation.lr, optimisation.lr_critic)
+    state = TrainingState(trained, optimisers, averaged, scaler, guard, rates)
     start = distributed.together(lambda: state.load(how.state_path))
     start = distributed.alike(start, str(how.state_path))
     if ours.is_writer:
@@ -123,7 +124,10 @@ def fit(
                 if phase.restarts_at(index, steps):
                     optimiser.state.clear()
                 if phase.has_turn(index, steps):
-                    state.add(_turn(task, nets, parts, phase, optimiser, scaler, how))
+                    try:
+                        state.add(_turn(task, nets, parts, phase, optimiser, scaler, how))
+                    except DivergedError as error:
+                        raise DivergedError(f"{error}; {_calmer(title, how)}") from None
             if averaged:
                 with torch.no_grad():  # the target may be the network that trained last
                     torch._foreach_lerp_(averaged, _target(task, nets), 1 - optimisation.ema)
@@ -131,10 +135,11 @@ def fit(
             done = index + 1
             guard.see(done, [step.verdicts for _, step in parts])
             if is_look_due(done):
-                share = distributed.from_writer(
-                    partial(_variety, task, nets, guard.fixed, step=parts[0][1], how=how)
+                share, values = distributed.from_writer(
+                    partial(_looked, task, nets, guard.fixed, step=parts[0][1], how=how)
                 )
                 guard.look(done, share)
+                guard.measure(done, values)
             if done % how.log_every == 0 or done == steps:
                 means = state.take_means()
                 if ours.is_writer:
@@ -292,10 +297,10 @@ def _forward(
         return list(losses), torch.stack([loss.float() for loss in losses.values()])
 
 
-def _variety(
+def _looked(
     task: Task, nets: Mapping[str, nn.Module], batch: Batch, *, step: Step, how: Training
-) -> float | None:
-    """How much the target's images of a batch differ; leaves no trace in any network."""
+) -> tuple[float | None, Mapping[str, float] | None]:
+    """How much the target's images of a batch differ, and their values; leaves no trace."""
     target, dtype = nets[task.target], AUTOCAST[how.precision]
     was_training = target.training
     target.eval()
@@ -304,23 +309,32 @@ def _variety(
     with torch.no_grad(), autocast:
         pictures = task.pictures(nets, on_device, step)
     target.train(was_training)
-    return None if pictures is None else variety(*pictures)
+    return (None, None) if pictures is None else (variety(*pictures), values_of(*pictures))
 
 
 def _check_losses(losses: Mapping[str, Tensor], step: Step, phase: Phase) -> None:
     if not torch.isfinite(torch.stack(list(losses.values())).sum()):
         shown = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
-        raise DivergedError(
-            f"step {step.index}, {phase.name}: the loss is not finite ({shown}); {NOT_FINITE}"
-        )
+        raise DivergedError(f"step {step.index}, {phase.name}: the loss is not finite ({shown})")
 
 
 def _check_gradients(optimiser: torch.optim.Adam, step: Step, phase: Phase) -> None:
     gradients = [p.grad for g in optimiser.param_groups for p in g["params"] if p.grad is not None]
     if not torch.isfinite(torch.nn.utils.get_total_norm(gradients, foreach=True)):
-        raise DivergedError(
-            f"step {step.index}, {phase.name}: a gradient is not finite; {NOT_FINITE}"
-        )
+        raise DivergedError(f"step {step.index}, {phase.name}: a gradient is not finite")
+
+
+def _calmer(title: str, how: Training) -> str:
+    """What an unfinished training goes on with, after values that were not finite."""
+    section, rates = title.split(" ")[0], how.optimisation
+    named = {"lr": rates.lr, "lr_critic": rates.lr_critic}
+    lower = " and ".join(f"{section}.{k} (now {r:g})" for k, r in named.items() if r is not None)
+    other = "" if how.precision == "float32" else ", or precision=float32"
+    command = f"gancompress {STAGES.get(section, section)} … --redo"
+    return (
+        f"give the same command again with a lower {lower}{other}; if it ends so again, what was "
+        f"saved is too far gone: begin anew with that, {command}"
+    )
 
 
 @contextmanager

@@ -24,6 +24,7 @@ class TrainingState:
     averaged: list[Tensor]
     scaler: torch.amp.GradScaler
     guard: Guard
+    rates: tuple[float, float | None]  # learning rates, that an interrupted training may change
     sums: dict[str, Tensor] = field(default_factory=dict)  # of the losses since the last log row
     turns: dict[str, int] = field(default_factory=dict)  # how many losses are in each
 
@@ -50,6 +51,7 @@ class TrainingState:
             "sums": self.sums,
             "turns": self.turns,
             "guard": self.guard.state(),
+            "rates": self.rates,
         }
         save_state(path, state)
 
@@ -70,6 +72,8 @@ class TrainingState:
             self.sums, self.turns = state["sums"], state["turns"]
             if "guard" in state:  # states of versions before it have none: it begins here
                 self.guard.restore(state["guard"])
+                if tuple(state.get("rates", self.rates)) != self.rates:
+                    self.guard.watch_anew(int(state["step"]))
             return int(state["step"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(

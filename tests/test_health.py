@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,19 @@ from torch import Tensor
 
 from gancompress import health
 from gancompress.checkpoint import load_state, save_state
-from gancompress.health import OF_CRITICS, OF_PICTURES, READINGS, Guard, is_look_due, variety
+from gancompress.health import Guard, is_look_due, values_of, variety
 from gancompress.loop import step_rng
 from gancompress.metricslog import MetricsLog
+from gancompress.recipe import changeable
+from gancompress.runs import STAGES
+from gancompress.symptoms import (
+    OF_CRITICS,
+    OF_IMAGES,
+    OF_PICTURES,
+    OF_VALUES,
+    READINGS,
+    SYMPTOMS,
+)
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Step
 from gancompress.tasks.losses import GAN_LOSSES
@@ -76,7 +87,7 @@ def test_what_a_critic_says_is_found_when_it_lasts(name: str, tmp_path: Path) ->
     assert watched.found() == [(what, 4, False)]
     (line,) = watched.lines
     assert line.startswith(f"test: critic {what} since step 4 (") and "\n" not in line
-    assert line.endswith(f"; {OF_CRITICS[what].advice}")
+    assert line.endswith(f"; {OF_CRITICS[what].advice('test')}")
     watched.hear(real, fake, times=200)  # said once, and nothing that follows from it
     assert len(watched.lines) == 1 and watched.guard.is_ill
 
@@ -251,6 +262,78 @@ def test_the_largest_subnet_is_looked_at() -> None:
 
 def test_symptoms_of_pictures_are_of_the_generator_alone() -> None:
     assert set(OF_PICTURES) == {"collapsed", "stuck"}
+
+
+REAL = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+FLAT = torch.tensor([-0.9, -0.2, 0.3, 0.8]).view(4, 1, 1, 1).expand(4, 3, 8, 8)
+# made images and real ones at each look -> what is found where, since which look
+VALUES: dict[str, tuple[list[tuple[Tensor, Tensor]], list[tuple[str, str, int]]]] = {
+    "tanh": ([(REAL.tanh(), REAL)] * 40, []),
+    "sigmoid": ([(REAL.sigmoid(), REAL)] * 5, [("generator", "out of range", 1)]),
+    "relu": ([(REAL.relu(), REAL)] * 5, [("generator", "out of range", 1)]),
+    "white at last": ([(REAL, REAL), *[(REAL.abs(), REAL)] * 40], []),
+    "bright images": ([(REAL.abs(), REAL.abs())] * 40, []),
+    "one colour each": ([(FLAT, REAL)] * 36, [("generator", "blank", 1)]),
+    "one colour at first": ([*[(FLAT, REAL)] * 35, (REAL, REAL)], []),
+    "flat real images": ([(REAL, FLAT)], [("images", "blank", 1)]),
+    "equal real images": ([(REAL, REAL[:1].expand(4, 3, 8, 8))] * 3, [("images", "alike", 1)]),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_that_cannot_be_right_are_found(name: str, tmp_path: Path) -> None:
+    looks, wanted = VALUES[name]
+    watched = Watched(tmp_path)
+    for step, (made, real) in enumerate(looks, 1):
+        watched.guard.measure(step, None)
+        watched.guard.measure(step, values_of(made, real))
+    assert [(row["where"], row["what"], row["since"]) for row in watched.log.rows()] == wanted
+    assert len(watched.lines) == len(wanted) and not any("\n" in one for one in watched.lines)
+
+
+def test_values_are_those_of_a_hand_count() -> None:
+    made = torch.tensor([[[[0.0, 1.0], [0.0, 1.0]]], [[[0.5, 0.5], [0.5, 0.5]]]])
+    real = torch.tensor([[[[-1.0, 1.0], [-1.0, 1.0]]], [[[1.0, 1.0], [1.0, 1.0]]]])
+    assert values_of(made, real) == {
+        "detail": 0.25, "real_detail": 0.5, "least": 0.0, "below": 0.25,
+        "real_apart": pytest.approx(math.sqrt(2)),
+    }  # fmt: skip
+    assert values_of(made[:1], real[:1])["real_apart"] == math.inf
+
+
+def test_every_symptom_of_values_has_a_case() -> None:
+    found = {(where, what) for _, wanted in VALUES.values() for where, what, _ in wanted}
+    named = {("generator", what) for what in OF_VALUES} | {("images", what) for what in OF_IMAGES}
+    assert found == named
+
+
+@pytest.mark.parametrize("stage", ["teacher", "supernet", "finetune"])
+def test_advice_names_rates_that_an_unfinished_stage_goes_on_with(stage: str) -> None:
+    rates = set()
+    for symptoms in SYMPTOMS.values():
+        for symptom in symptoms.values():
+            advice = symptom.advice(stage)
+            assert "{" not in advice and "\n" not in advice
+            named = re.findall(r"the same command with .*? (\S+\.\S+?)(?:,|$)", advice)
+            assert len(named) == bool(symptom.rate)
+            rates |= set(named)
+            if "anew" in advice:
+                assert f"(gancompress {STAGES[stage]} … --redo)" in advice
+            if stage != "teacher":  # All else would need another teacher.
+                assert not re.search("seed|smaller|larger|tanh at|ReLUs,", advice)
+    assert rates == {f"{stage}.lr", f"{stage}.lr_critic"} == set(changeable(stage))
+
+
+def test_what_was_found_is_watched_for_anew_when_something_changed(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    watched.hear(around(12), around(12), times=15)
+    watched.guard.watch_anew(15)
+    assert not watched.guard.is_ill
+    watched.hear(around(12), around(12), times=9)
+    assert not watched.guard.is_ill
+    watched.hear(around(12), around(12))
+    found = [("saturated", 1, False), ("saturated", 15, True), ("saturated", 16, False)]
+    assert watched.found() == found
 
 
 def test_looks_are_close_enough_to_name_a_collapse_within_fifty_steps() -> None:

@@ -130,6 +130,14 @@ def test_on_request_an_ill_training_stops_saved_and_goes_on_with_a_warning(
         assert torch.equal(tensor, toy.weights(whole)[name]), name
 
 
+def test_an_ill_training_that_stopped_has_time_to_recover_at_other_rates(tmp_path: Path) -> None:
+    how: dict[str, Any] = {"steps": 30, "stops_unhealthy": True}
+    for lr, stopped_at in ((1e-3, 10), (1e-4, 20), (1e-4, 21)):
+        calm = Optimisation(lr=lr, decay_from=1.0)
+        with pytest.raises(UnhealthyError, match=f"^step {stopped_at}, critic: saturated"):
+            findings(tmp_path, nets=blobs.nets(bias=25.0), optimisation=calm, **how)
+
+
 def test_values_that_are_not_finite_are_of_the_same_kind() -> None:
     assert issubclass(DivergedError, UnhealthyError)
 

@@ -70,6 +70,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "durations",
         "distributed",
         "health",
+        "symptoms",
         "trainingstate",
         "metrics",
         "data",

@@ -207,8 +207,9 @@ def test_nan_in_a_batch_stops_and_keeps_the_state_from_before(tmp_path: Path) ->
         toy.train(toy.TASK, toy.pix2pix_nets(), parts, steps=STEPS, feed=spoiled(3))
     assert str(caught.value).startswith("step 3, generator: the loss is not finite (gan ")
     assert str(caught.value).endswith(
-        "l1 nan); lower the learning rate or use precision=float32, then give the same command "
-        "again"
+        "l1 nan); give the same command again with a lower test.lr (now 0.002) and test.lr_critic "
+        "(now 0.001); if it ends so again, what was saved is too far gone: begin anew with that, "
+        "gancompress test … --redo"
     )
     assert load_state(parts / "state.pt")["step"] == 3
     nets = toy.pix2pix_nets()
@@ -249,7 +250,7 @@ class Alone(Task):
 def test_a_gradient_that_is_not_finite_stops_before_it_is_applied(tmp_path: Path) -> None:
     nets = {"net": nn.Conv2d(3, 1, 1)}
     before = toy.weights(nets)
-    with pytest.raises(DivergedError, match="^step 0, turn: a gradient is not finite; lower the "):
+    with pytest.raises(DivergedError, match="^step 0, turn: a gradient is not finite; give the "):
         toy.train(Alone(0.5), nets, tmp_path, steps=2)
     assert_same(toy.weights(nets), before)
 

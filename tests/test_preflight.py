@@ -14,13 +14,21 @@ import pytest
 import torch
 from PIL import Image
 
-from gancompress import artefacts, assemble, filecheck, pipeline, rehearsal
+from gancompress import artefacts, assemble, filecheck, loop, pipeline, rehearsal
 from gancompress.data.pairs import PairFolders
-from gancompress.errors import ArchError, DataError, ExportError, GanCompressError
+from gancompress.errors import (
+    ArchError,
+    DataError,
+    DivergedError,
+    ExportError,
+    GanCompressError,
+)
 from gancompress.filecheck import FileCheck
+from gancompress.preflight import TRAINED
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.runs import Run
+from gancompress.tasks.base import Phase, Step
 
 pytest.importorskip("efficientnet_lite_pytorch")
 
@@ -229,3 +237,32 @@ def test_the_largest_subnet_answers_as_a_teacher_whose_skips_are_concatenated(
     with torch.no_grad():
         found, wanted = supernet.subnet(supernet.space.largest)(x), teacher(x)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_advice_after_values_that_are_not_finite_is_taken_in_every_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stage diverges at its rate in its third step, saved before, and not at a lower one."""
+
+    def checked(optimiser: torch.optim.Optimizer, step: Step, phase: Phase) -> None:
+        if step.index == 2 and optimiser.param_groups[0]["lr"] > 1e-4:
+            raise DivergedError(f"step {step.index}, {phase.name}: a gradient is not finite")
+
+    monkeypatch.setattr(loop, "_check_gradients", checked)
+    more = [
+        "teacher.steps=4", "supernet.steps=4", "finetune.steps=4", "finetune.batch_size=2",
+        "finetune.lr=3e-4", "save_seconds=0", *(f"{s}.decay_from=1" for s in TRAINED),
+    ]  # fmt: skip
+    for stages, name in ((["teacher"], "teacher"), (["supernet"], "supernet"),
+                         (["search", "finetune"], "finetune")):  # fmt: skip
+        with pytest.raises(DivergedError) as caught:
+            pipeline.run_stages(recipe_of(tmp_path, ownnets.LEAST, *more), stages, lambda text: 0)
+        assert "\n" not in str(caught.value)
+        keys = re.findall(r"(\w+\.\w+) \(now ([\d.e-]+)\)", str(caught.value))
+        assert [key for key, _ in keys] == [f"{name}.lr"]
+        assert len(list((tmp_path / "run" / name).rglob("state.pt"))) == 1
+        more += [f"{key}={float(now) / 10}" for key, now in keys]
+        said: list[str] = []
+        pipeline.run_stages(recipe_of(tmp_path, ownnets.LEAST, *more), stages, said.append)
+        assert any(f"{name}: goes on with another {name}.lr" in line for line in said)
+        assert Run(tmp_path / "run").stage(name).is_finished()

@@ -15,7 +15,6 @@ from PIL import Image
 from gancompress.arch import Arch
 from gancompress.durations import duration
 from gancompress.export.report import Row
-from gancompress.health import SYMPTOMS
 from gancompress.latencytable import Accuracy, Calibration, LatencyTable
 from gancompress.metricslog import MetricsLog
 from gancompress.nets import FAMILIES
@@ -36,6 +35,7 @@ from gancompress.reports.runfiles import (
 )
 from gancompress.reports.sections import Curve, findings_table
 from gancompress.reports.words import cost_text, tick_text
+from gancompress.symptoms import SYMPTOMS
 
 
 def test_large_pictures_are_packed_and_small_ones_kept(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_findings_of_a_training_are_told_with_their_end_and_what_to_try(tmp_path
     other.write(90, since=81, is_over=False, where="generator", what="unheard of", found="much")
     table = findings_table({"a": log.path, "b": other.path, "c": tmp_path / "c.jsonl"})
     assert table is not None
-    advice = SYMPTOMS["saturated"].advice
+    advice = SYMPTOMS["critic"]["saturated"].advice("a")
     assert table.lines == (
         ("a", "critic saturated", "11", "61", "100%", advice),
         ("a", "critic saturated", "81", "-", "100%", advice),

@@ -241,7 +241,7 @@ class Evaluator:
         if not is_finite(output):
             raise MetricError(
                 "evaluate: the generator's images hold values that are not finite; "
-                "train it again at a lower learning rate or in float32 precision"
+                "train it again (--redo) at a lower learning rate or in float32 precision"
             )
         return output.float()
 

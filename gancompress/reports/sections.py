@@ -13,7 +13,6 @@ from gancompress.arch import Arch
 from gancompress.export.filetable import FileRow, file_table
 from gancompress.export.latency import Latency
 from gancompress.export.report import Row, class_table, quantity, ratio, table
-from gancompress.health import SYMPTOMS
 from gancompress.latencytable import LatencyTable
 from gancompress.metricslog import MetricsLog
 from gancompress.reports.archplot import ArchPlot, arch_plot
@@ -26,6 +25,7 @@ from gancompress.reports.plots import (
 )
 from gancompress.reports.runfiles import Finetuning, Front, Hunt, Point, Winner
 from gancompress.reports.words import arch_text, cost_text, cost_title, score_title
+from gancompress.symptoms import symptom_of
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,11 @@ def findings_table(logs: Mapping[str, Path]) -> Table | None:
             later = (r for r in rows[number + 1 :] if (r.get("where"), r.get("what")) == key)
             until = next((str(r.get("since")) for r in later if r.get("is_over")), "-")
             if not row.get("is_over"):
-                known = SYMPTOMS.get(str(key[1]))
+                known = symptom_of(str(key[0]), str(key[1]))
                 cells = (" ".join(map(str, key)), row.get("since"), until, row.get("found"))
-                lines.append((label, *map(str, cells), known.advice if known else "-"))
+                lines.append(
+                    (label, *map(str, cells), known.advice(label.split(" ")[0]) if known else "-")
+                )
     titles = ("", "found", "since step", "over at", "what was seen", "what to try")
     return Table(titles, tuple(lines), is_wordy=True) if lines else None
 
