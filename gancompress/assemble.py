@@ -52,7 +52,9 @@ def family_of(recipe: Recipe) -> Family:
     return FAMILIES[recipe.family.name](in_channels=inputs, out_channels=outputs, **options)
 
 
-def task_of(recipe: Recipe) -> ConditionalTask:
+def task_of(recipe: Recipe, size: tuple[int, int] | None = None) -> ConditionalTask:
+    """The recipe's task, for images of its size or of another `size` (height, width)."""
+    size = recipe.data.image_size if size is None else size
     inputs, outputs = recipe.channels
     options = recipe.task.model_dump(exclude={"name"})
     if recipe.data.labels is not None:
@@ -61,9 +63,7 @@ def task_of(recipe: Recipe) -> ConditionalTask:
         options["style"] = recipe.family.style_planes
     if recipe.task.unconditional:
         options["grows"] = recipe.family.grows
-    return TASKS[recipe.task.name](
-        in_channels=inputs, out_channels=outputs, size=recipe.data.image_size, **options
-    )
+    return TASKS[recipe.task.name](in_channels=inputs, out_channels=outputs, size=size, **options)
 
 
 def dataset_of(recipe: Recipe) -> Dataset:

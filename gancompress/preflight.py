@@ -10,7 +10,7 @@ import torch
 
 from gancompress import assemble, distributed
 from gancompress.arch import Arch
-from gancompress.artefacts import load_teacher, stage_of
+from gancompress.artefacts import load_teacher, stage_of, teacher_arch
 from gancompress.budgets import check_budgets
 from gancompress.data import DATASETS
 from gancompress.errors import RecipeError
@@ -23,6 +23,7 @@ from gancompress.recipesections import WorldSection
 from gancompress.rehearsal import rehearse
 from gancompress.runs import Run
 from gancompress.searching import check_search
+from gancompress.sizes import check_sizes
 
 TRAINED = ("teacher", "supernet", "finetune")
 JUDGED_CHANNELS = (1, 3)  # that feature networks take: gray and colour
@@ -92,6 +93,8 @@ def check(
     for name in takewhile(lambda name: name in TRAINED, stages):
         if name in todo:
             assemble.check_shares(recipe, sections[name], distributed.launched())
+    if {*TRAINED} & {*todo}:
+        check_sizes(recipe, teacher_arch(recipe, run) if arch is None else arch)
     check_budgets(recipe, run, arch)
     if "search" in todo:
         check_search(recipe, run)

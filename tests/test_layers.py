@@ -91,6 +91,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "fronts",
         "judging",
         "searching",
+        "sizes",
         "spaces",
         "board",
         "exporting",
