@@ -178,7 +178,9 @@ class Recipe(BaseModel):
     model_config = STRICT
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="default: the file's stem"
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=100,  # It names folders and files, to which more is added.
+        description="default: the file's stem",
     )
     run: FilePath | None = Field(None, description="folder of the results; default: runs/NAME")
     seed: Integer = Field(0, ge=0, lt=2**63, description="seed of everything random")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,8 +12,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gancompress.recipe import Recipe
+from gancompress.recipebounds import shown
 
 Path = tuple[str, ...]
+MAX_PROBLEMS = 30  # that are told at once; more are counted
+MAX_LINE = 500  # characters of what our own validators say of one key
 
 _KINDS = {
     "int": "an integer",
@@ -33,6 +36,7 @@ _BOUNDS = {
     "multiple_of": "a multiple of {multiple_of:g}",
     "finite_number": "a finite number",
     "string_pattern_mismatch": "text matching {pattern}",
+    "string_too_long": "text of at most {max_length} characters",
 }
 
 
@@ -43,14 +47,43 @@ class Problem:
     path: Path
     text: str
 
+    @property
+    def key(self) -> str:
+        """The path as a recipe's user writes it, cut to what fits on a line."""
+        return ".".join(shown(part) for part in self.path)
 
-def problems_of(error: ValidationError, raw: dict[str, Any]) -> list[Problem]:
-    """One problem for each thing that is wrong in `raw`, in the order of the recipe's sections."""
-    problems: dict[Problem, None] = {}  # an ordered set
-    for detail in error.errors(include_url=False):
-        problems |= dict.fromkeys(_problems(detail, raw))
+
+def problems_of(error: ValidationError, raw: dict[str, Any]) -> tuple[list[Problem], int]:
+    """The first `MAX_PROBLEMS` things that are wrong in `raw`, in the order of the recipe's
+    sections, and how many findings there are beyond."""
     order = {name: i for i, name in enumerate(Recipe.model_fields)}
-    return sorted(problems, key=lambda p: order.get(p.path[0], len(order)))
+    details = error.errors(include_url=False)
+    details.sort(key=lambda d: order.get(str(d["loc"][0]) if d["loc"] else "", len(order)))
+    lengths: dict[tuple[str | int, ...], int] = {}  # that lists which lack entries should have
+    for detail in details:
+        if detail["type"] == "missing" and isinstance(detail["loc"][-1], int):
+            lengths[detail["loc"][:-1]] = detail["loc"][-1] + 1
+    problems: dict[Problem, None] = {}  # an ordered set
+    for number, detail in enumerate(details):
+        if len(problems) >= MAX_PROBLEMS:
+            return _in_order(problems, order), len(details) - number
+        if (length := lengths.get(detail["loc"][:-1])) and detail["type"] == "missing":
+            found = _shown(_value_at(raw, _path(detail, raw)[:-1]))
+            text = f"found {found}; a list of {length} is allowed"
+            problems[Problem(_path(detail, raw)[:-1], text)] = None
+        else:
+            problems |= dict.fromkeys(_problems(detail, raw))
+    return _in_order(problems, order), 0
+
+
+def _in_order(problems: Iterable[Problem], order: Mapping[str, int]) -> list[Problem]:
+    return sorted(problems, key=lambda p: order.get(p.path[0] if p.path else "", len(order)))
+
+
+def _value_at(raw: Any, path: Path) -> Any:
+    for part in path:
+        raw = raw[int(part)] if isinstance(raw, list) else raw[part]
+    return raw
 
 
 def _problems(detail: ErrorDetails, raw: dict[str, Any]) -> list[Problem]:
@@ -125,6 +158,8 @@ def _inner(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel]
 def _own(path: Path, line: str) -> Problem:
     """A line of our validators; its key, which may be empty, is relative to `path`."""
     key, _, text = line.partition(": ")
+    if len(text) > MAX_LINE:  # What is allowed stands at the end.
+        text = f"{shown(text, MAX_LINE // 2)}{text[-MAX_LINE // 2 :]}"
     return Problem(path + tuple(part for part in key.split(".") if part), text)
 
 
@@ -193,5 +228,4 @@ def _allowed(detail: ErrorDetails) -> str:
 
 def _shown(value: object) -> str:
     """A value as a recipe would have it, shortened."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:59] + "…"
+    return shown(json.dumps(value, ensure_ascii=False, default=str))

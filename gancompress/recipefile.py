@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from gancompress.errors import RecipeError
 from gancompress.recipe import Recipe
+from gancompress.recipebounds import MAX_CHARACTERS, check_text, shown
 from gancompress.recipeerrors import Problem, problems_of
 from gancompress.recipetexts import override_value, typed
 from gancompress.recipeyaml import RecipeDumper, parse_scalars, plain
@@ -21,12 +23,16 @@ from gancompress.recipeyaml import RecipeDumper, parse_scalars, plain
 
 @dataclass(frozen=True)
 class Override:
-    """One `key.sub=value` of the command line."""
+    """One `key.sub=value` of the command line; where: how messages name it."""
 
-    text: str
+    where: str
     path: tuple[str, ...]
     value: Any
 
+
+MAX_PATH = 200  # characters of a file's name or of an override in a message
+FAULT = "cannot be read, for a fault of gancompress"
+_FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 # Of two keys of which a recipe has exactly one: the other.
 ALTERNATIVES: dict[tuple[str, ...], str] = {
@@ -48,10 +54,18 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     Raises: RecipeError with one line per problem.
     """
     where, stem, text = _find(str(name_or_path))
+    try:
+        return _read(where, stem, text, overrides)
+    except _FAULTS as error:  # No recipe is known that comes here; whatever it is, it is refused.
+        reason = shown(f"{type(error).__name__}: {' '.join(str(error).split())}", MAX_PATH)
+        raise RecipeError(f"{where}: {FAULT} ({reason}); please report this recipe") from error
+
+
+def _read(where: str, stem: str, text: str, overrides: Sequence[str]) -> Recipe:
     raw = parse_scalars(text, where)
     if not isinstance(raw, dict):
         raw = plain(raw)
-        found = "nothing" if raw is None else repr(raw)[:60]
+        found = "nothing" if raw is None else shown(repr(raw))
         raise RecipeError(f"{where}: found {found}; a recipe of lines `key: value` is needed")
     raw = typed(raw, (Recipe,))
     raw.setdefault("name", stem)
@@ -62,7 +76,9 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
-        lines += [_line(where, changes, problem) for problem in problems_of(error, raw)]
+        problems, left_out = problems_of(error, raw)
+        lines += [_line(where, changes, problem) for problem in problems]
+        lines += [f"{where}: and {left_out} problems more"] if left_out else []
         raise RecipeError("\n".join(lines)) from None
     if lines:
         raise RecipeError("\n".join(lines))
@@ -71,25 +87,26 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 
 def _find(given: str) -> tuple[str, str, str]:
     """Where the recipe is, for messages; its stem; its text."""
-    path = Path(given).expanduser()
-    if path.is_file():
+    path, where = Path(os.path.expanduser(given)), shown(given, MAX_PATH)
+    if os.path.isfile(path):  # Unlike Path's own, it takes names that are too long for a file's.
         try:
-            return given, path.stem, path.read_text(encoding="utf-8")
+            with path.open(encoding="utf-8") as file:
+                return where, path.stem, file.read(MAX_CHARACTERS + 1)
         except UnicodeDecodeError:
-            raise RecipeError(f"{given}: not UTF-8 text; a YAML file is needed") from None
+            raise RecipeError(f"{where}: not UTF-8 text; a YAML file is needed") from None
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise RecipeError(f"{given}: cannot be read ({reason}); give a readable file") from None
+            raise RecipeError(f"{where}: cannot be read ({reason}); give a readable file") from None
     names = packaged_recipes()
     if given in names:
         return f"recipe {given}", given, _packaged_text(given)
     if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
         raise RecipeError(
-            f"{given}: no such file; give a recipe file, or one of {', '.join(names)}"
+            f"{where}: no such file; give a recipe file, or one of {', '.join(names)}"
         )
     close = difflib.get_close_matches(given, names, n=1)
     hint = f'did you mean "{close[0]}"?' if close else f"give a file, or one of {', '.join(names)}"
-    raise RecipeError(f"{given}: no such recipe or file; {hint}")
+    raise RecipeError(f"{where}: no such recipe or file; {hint}")
 
 
 def _parse_overrides(texts: Sequence[str]) -> tuple[list[Override], list[str]]:
@@ -98,11 +115,13 @@ def _parse_overrides(texts: Sequence[str]) -> tuple[list[Override], list[str]]:
     for text in texts:
         key, equals, value = text.partition("=")
         path = tuple(part.strip() for part in key.split("."))
+        where = f"override {shown(text, MAX_PATH)}"
         if not equals or not all(path):
-            lines.append(f"override {text}: not of the form key=value; write section.key=value")
+            lines.append(f"{where}: not of the form key=value; write section.key=value")
             continue
         try:
-            changes.append(Override(text, path, override_value(value, path, f"override {text}")))
+            check_text(text, where)
+            changes.append(Override(where, path, override_value(value, path, where)))
         except RecipeError as error:
             lines.append(str(error))
     return changes, lines
@@ -117,7 +136,8 @@ def _apply(raw: dict[str, Any], change: Override) -> list[str]:
         place = place[part]
         if not isinstance(place, dict):
             key = ".".join(change.path[:depth])
-            return [f"override {change.text}: {key} is {place!r}; it has no keys of its own"]
+            found = shown(repr(place))
+            return [f"{change.where}: {shown(key)} is {found}; it has no keys of its own"]
     place[change.path[-1]] = change.value
     return []
 
@@ -127,7 +147,8 @@ def _replace(raw: dict[str, Any], changes: Sequence[Override]) -> None:
     given = {change.path for change in changes}
     for change in changes:
         section, other = change.path[0], ALTERNATIVES.get(change.path)
-        if other and change.value is not None and (section, other) not in given:
+        is_replaced = change.value is not None and (section, other) not in given
+        if other and is_replaced and isinstance(raw.get(section), dict):
             raw[section].pop(other, None)
 
 
@@ -136,9 +157,9 @@ def _line(where: str, changes: Sequence[Override], problem: Problem) -> str:
     for change in reversed(changes):
         shorter = min(len(problem.path), len(change.path))
         if shorter and problem.path[:shorter] == change.path[:shorter]:
-            inner = ".".join(problem.path) + ": " if problem.path != change.path else ""
-            return f"override {change.text}: {inner}{problem.text}"
-    return f"{where}: {'.'.join(problem.path)}: {problem.text}"
+            inner = f"{problem.key}: " if problem.path != change.path else ""
+            return f"{change.where}: {inner}{problem.text}"
+    return f"{where}: {problem.key}: {problem.text}"
 
 
 def resolved_yaml(recipe: Recipe) -> str:

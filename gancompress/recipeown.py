@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from gancompress.recipebounds import shown
 from gancompress.recipesections import FamilySection
 from gancompress.recipetypes import FilePath, refuse
 
@@ -26,10 +28,15 @@ class OwnFamily(FamilySection):
     def _filled(cls, given: Any) -> Any:
         if not isinstance(given, dict) or not isinstance(given.get("file"), str):
             return given
-        path = Path(given["file"]).expanduser()
-        if not path.is_file():
-            refuse([f"file: {given['file']!r} is not there; give a Python file with build(arch)"])
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        path = Path(os.path.expanduser(given["file"]))
+        if not os.path.isfile(path):  # which takes names too long for a file's, unlike Path's own
+            name = shown(repr(given["file"]))
+            refuse([f"file: {name} is not there; give a Python file with build(arch)"])
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            refuse([f"file: {path} cannot be read ({reason}); give a readable file"])
         if given.get("sha256", found) not in ("", found):
             refuse(
                 [

@@ -14,7 +14,9 @@ from pydantic import (
     Tag,
     WithJsonSchema,
 )
+from gancompress.recipebounds import shown
 
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4096  # of Linux; other systems' are no larger
 STRICT = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
 
 
@@ -31,9 +33,30 @@ def from_home(text: str) -> str:
     return found
 
 
+def _fits_a_disk(text: str) -> str:
+    parts = text.split("/")
+    if _bytes(text) >= MAX_PATH_BYTES or max(map(_bytes, parts)) > MAX_NAME_BYTES:
+        raise ValueError(
+            f": found a path of {len(text)} characters; names of at most {MAX_NAME_BYTES} bytes, "
+            f"in a path of fewer than {MAX_PATH_BYTES}, are allowed"
+        )
+    return text
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode())
+
+
+def _of_64_bits(value: Any) -> Any:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:  # no tensor, file or loop takes it
+        raise ValueError(f": found {shown(str(value))}; a number of at most 63 bits is allowed")
+    return value
+
+
 FILE = "file"  # marks the keys that name files and folders
-FilePath = Annotated[str, AfterValidator(from_home), FILE]
-Integer = Annotated[int, Field(strict=True)]  # strict: true and "3" are no numbers
+FilePath = Annotated[str, AfterValidator(from_home), AfterValidator(_fits_a_disk), FILE]
+# strict: true and "3" are no numbers
+Integer = Annotated[int, BeforeValidator(_of_64_bits), Field(strict=True)]
 Real = Annotated[float, Field(strict=True)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
 LossName = Literal["l1", "features", "gan", "ssim"]

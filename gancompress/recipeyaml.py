@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from gancompress.errors import RecipeError
+from gancompress.recipebounds import check_events, check_text, shown
 
 _TAG = "tag:yaml.org,2002:"
 # YAML 1.2's core schema. Version 1.1, which PyYAML speaks, reads 1e6 as text, 12:30 as 750, no as
@@ -35,7 +36,12 @@ class Scalar:
     text: str
 
 
-class _RecipeLoader(yaml.SafeLoader):
+# libyaml's parser is some ten times as fast as the one in Python; some builds of PyYAML lack it.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MAX_DIGITS = 100  # of a number; what is longer is a slip, and costs the square of its length
+
+
+class _RecipeLoader(_Loader):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, Any] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -43,17 +49,19 @@ class _RecipeLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != _TAG + "merge":
                 if key.value in seen:
-                    problem = f'key "{key.value}" is given twice'
+                    problem = f'key "{shown(key.value)}" is given twice'
                     raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
                 seen.add(key.value)
         self.flatten_mapping(node)  # the merge keys
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                key.tag = _TAG + "str"  # keys are names, as 1.10 and no
-        return super().construct_mapping(node, deep)
+        node.value = [(_as_name(key), value) for key, value in node.value]
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        return mapping
 
     def construct_scalar_of(self, node: yaml.ScalarNode) -> Scalar:
         """The value and its text."""
+        if len(node.value) > MAX_DIGITS:
+            problem = f"a number of {len(node.value)} characters, {shown(node.value)}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return Scalar(_VALUES[node.tag.removeprefix(_TAG)](self, node), node.value)
 
     def construct_number(self, node: yaml.ScalarNode) -> float | int:
@@ -61,6 +69,13 @@ class _RecipeLoader(yaml.SafeLoader):
         value: float = self.construct_yaml_float(node)
         whole = "e" in node.value.lower() and value.is_integer()
         return int(value) if whole else value
+
+
+def _as_name(key: yaml.Node) -> yaml.Node:
+    """A key as text, as keys are names: 1.10, no. A new node, as aliases share the old one."""
+    if not isinstance(key, yaml.ScalarNode):
+        return key
+    return yaml.ScalarNode(_TAG + "str", key.value, key.start_mark, key.end_mark)
 
 
 class RecipeDumper(yaml.SafeDumper):
@@ -105,14 +120,14 @@ def parse_scalars(text: str, where: str) -> Any:
 
     Raises: RecipeError naming `where` and the line.
     """
+    check_text(text, where)
     try:
+        check_events(text, _RecipeLoader, where)  # before anything is built
         return yaml.load(text, Loader=_RecipeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        problem = error.problem or error.context or "not YAML"
+        problem = shown(error.problem or error.context or "not YAML", 200)
         raise RecipeError(f"{where}: line {line}: {problem}; valid YAML is needed") from None
     except yaml.YAMLError as error:
-        reason = str(error).splitlines()[0]
+        reason = shown(str(error).splitlines()[0], 200)
         raise RecipeError(f"{where}: {reason}; valid YAML is needed") from None
-    except (ValueError, RecursionError):  # a timestamp-like or nested beyond reading
-        raise RecipeError(f"{where}: a value that cannot be read; valid YAML is needed") from None

@@ -22,6 +22,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     (
         "arch",
         "recipe",
+        "recipebounds",
         "recipedata",
         "recipedataimages",
         "recipedatalabels",

@@ -11,7 +11,14 @@ import pytest
 import yaml
 
 from gancompress.errors import RecipeError
-from gancompress.recipefile import load_recipe, packaged_recipes, recipe_comment, resolved_yaml
+from gancompress.recipebounds import shown
+from gancompress.recipefile import (
+    FAULT,
+    load_recipe,
+    packaged_recipes,
+    recipe_comment,
+    resolved_yaml,
+)
 from gancompress.recipeyaml import RecipeDumper, parse
 
 GOOD = """\
@@ -186,6 +193,71 @@ def test_overrides_are_named_in_their_problems(good: Path, override: str, proble
     assert lines_of(good, override) == [f"override {override}: {problem}"]
 
 
+def test_an_override_of_a_section_that_is_none_is_refused(good: Path) -> None:
+    below, itself = "search.reduction=3", "search=5"
+    assert lines_of(good, itself, below) == [
+        f"override {below}: search is 5; it has no keys of its own",
+        f"override {below}: search: found 5; a section of keys is allowed",
+    ]
+    assert lines_of(good, "search.budget_macs=5", "search=[3]") == [
+        "override search=[3]: found [3]; a section of keys is allowed"
+    ]
+
+
+def test_lists_that_lack_entries_are_told_once(good: Path) -> None:
+    data = "data={name: pairs, folder: x}"
+    assert lines_of(good, data, "data.crop_size=[256]") == [
+        "override data.crop_size=[256]: found [256]; a list of 2 is allowed"
+    ]
+    assert lines_of(good, data, "data.crop_size=[]") == [
+        "override data.crop_size=[]: found []; a list of 2 is allowed"
+    ]
+    assert lines_of(good, "space.bands=[[0.5], 0.25]") == [
+        "override space.bands=[[0.5], 0.25]: space.bands.0: found [0.5]; a list of 2 is allowed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("name=" + "a" * 101, f'found "{"a" * 58}…; text of at most 100 characters is allowed'),
+        (f"teacher.steps={2**63}", f"found {2**63}; a number of at most 63 bits is allowed"),
+        ("run=" + "a" * 256, "found a path of 256 characters; names of at most 255 bytes, in a "
+         "path of fewer than 4096, are allowed"),
+        ("run=" + "a/" * 2048, "found a path of 4096 characters; names of at most 255 bytes, in a "
+         "path of fewer than 4096, are allowed"),
+        ("run=a\0b", "found the character '\\x00', which is no text; take it out"),
+    ],
+)  # fmt: skip
+def test_what_no_disk_or_tensor_takes_is_refused(good: Path, override: str, text: str) -> None:
+    (line,) = lines_of(good, override)
+    assert line.startswith(f"override {shown(override, 200)}: ")
+    assert line.endswith(text)
+
+
+def test_names_that_no_file_can_have_are_refused_as_names() -> None:
+    for name in ("a" * 300, "~nobody-of-that-name/x.yaml", "a\0b.yaml"):
+        with pytest.raises(RecipeError, match="no such"):
+            load_recipe(name)
+
+
+def test_a_thousand_problems_are_told_in_part(good: Path) -> None:
+    good.write_text(GOOD + "".join(f"key{i}: 1\n" for i in range(1000)))
+    lines = lines_of(good)
+    assert len(lines) == 31
+    assert lines[-1] == "mine.yaml: and 970 problems more"
+
+
+def test_a_fault_of_the_reader_is_one_sentence_too(
+    good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr("gancompress.recipefile.typed", fail)
+    assert lines_of(good) == [f"mine.yaml: {FAULT} (KeyError: 'x'); please report this recipe"]
+
+
 def test_an_override_below_a_plain_value_is_refused(good: Path) -> None:
     assert lines_of(good, "search.reduction.x=1") == [
         "override search.reduction.x=1: search.reduction is 8; it has no keys of its own"
@@ -199,8 +271,8 @@ def test_an_override_below_a_plain_value_is_refused(good: Path) -> None:
         ("seed: 1\nseed: 2\n", r'x.yaml: line 2: key "seed" is given twice; valid YAML .*'),
         ("a: {b: 1,\n  b: 2}\n", r'x.yaml: line 2: key "b" is given twice; valid YAML .*'),
         ("\ta: 1\n", r"x.yaml: line 1: .*; valid YAML is needed"),
-        ("a: !!python/object/apply:os.system [x]\n", r"x.yaml: line 1: could not determine .*"),
-        ("a: \x00\n", r"x.yaml: .*; valid YAML is needed"),
+        ("a: !!python/object/apply:os.system [x]\n", r"x.yaml: line 1: found the tag .*"),
+        ("a: \x00\n", r"x.yaml: found the character '.x00', which is no text; take it out"),
         ("", r"x.yaml: found nothing; a recipe of lines `key: value` is needed"),
         ("- 1\n", r"x.yaml: found \[1\]; a recipe of lines `key: value` is needed"),
     ],
