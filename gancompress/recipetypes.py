@@ -14,6 +14,7 @@ from pydantic import (
     Tag,
     WithJsonSchema,
 )
+
 from gancompress.recipebounds import shown
 
 MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4096  # of Linux; other systems' are no larger
