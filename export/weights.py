@@ -56,8 +56,8 @@ def _rebuild(folder: Path, file: Path | str | None) -> tuple[nn.Module, Arch, Ca
     if "file" in options:
         if file is None:
             raise ExportError(
-                f"{about}: the generator is code of its maker's own, {options['file']!r}; give "
-                "load that Python file as file=…, which runs it"
+                f"{about}: the generator is code of its maker's own, {options['file']!r}; if you "
+                "trust it, give that Python file as --file (file=… of load), which runs it"
             )
         options["file"] = str(file)
     try:

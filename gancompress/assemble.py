@@ -45,6 +45,8 @@ from gancompress.teacherfiles import teacher_texts
 
 
 def family_of(recipe: Recipe) -> Family:
+    """The generators that the recipe compresses. Raises: ForeignCodeError, see `recipetrust`."""
+    recipe.check_code("family", "file")
     inputs, outputs = recipe.channels
     options = recipe.family.model_dump(exclude={"name", "sha256", "latent"})
     if recipe.family.latent_size:
@@ -242,10 +244,14 @@ def features_of(recipe: Recipe) -> FeatureNet:
 
 
 def segmentation_of(recipe: Recipe) -> SegmentationNet | None:
-    """The network that mIoU asks, if the recipe names one. Raises: MetricError."""
+    """The network that mIoU asks, if the recipe names one.
+
+    Raises: MetricError; ForeignCodeError, see `recipetrust`.
+    """
     section = recipe.metrics.segmentation
     if section is None:
         return None
+    recipe.check_code("metrics", "segmentation", "file")
     mean, std = section.normalisation
     return SegmentationNet(
         section.file,
@@ -261,7 +267,7 @@ def segmentation_of(recipe: Recipe) -> SegmentationNet | None:
 def classifier_of(recipe: Recipe) -> Classifier:
     """The network that the inception score asks; by default the one that makes features.
 
-    Raises: MetricError if its weights are not here.
+    Raises: MetricError if its weights are not here; ForeignCodeError, see `recipetrust`.
     """
     section, device = recipe.metrics.classifier, device_of(recipe)
     kind = recipe.metrics.features if section is None else section.kind
@@ -270,6 +276,7 @@ def classifier_of(recipe: Recipe) -> Classifier:
     if kind == "effnet-lite0":
         return effnet_classifier(device)
     assert section is not None and section.file is not None
+    recipe.check_code("metrics", "classifier", "file")
     mean, std = section.normalisation
     return file_classifier(
         section.file,

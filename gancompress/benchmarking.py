@@ -54,7 +54,9 @@ def benchmark(
         for i, target in enumerate(targets):
             if is_run(target):
                 place = Path(folder, str(i))
-                some = subjects_of_run(target, formats, settings.size, place, left_out, say)
+                some = subjects_of_run(
+                    target, formats, settings.size, place, left_out, say, file=file
+                )
                 whose = f"{target}: " if len(targets) > 1 else ""
                 subjects += [replace(one, name=whose + one.name) for one in some]
             else:

@@ -51,15 +51,20 @@ def subjects_of_run(
     folder: Path,
     left_out: list[str],
     say: Say = print,
+    *,
+    file: str | None = None,
 ) -> list[Subject]:
     """The teacher's files, its weights for torch first, then those of the compressed generator.
 
     formats: default those of the run's recipe and those of its export. size: where it is not
     the one that the run was trained at, no file of the export is taken. Files that are not there
-    are written to `folder`; a format that cannot be is told in `left_out`.
+    are written to `folder`; a format that cannot be is told in `left_out`. file: the Python file of
+    a generator that is code, if the user names it in this command.
     Raises: ExportError if the run has no export; RunError if it has no teacher.
     """
-    recipe, run = load_recipe(root / "recipe.yaml", ["device=cpu"]), Run(root)
+    named = [] if file is None else [f"family.file={file}"]
+    recipe = load_recipe(root / "recipe.yaml", ["device=cpu", *named], of_run=True)
+    run = Run(root)
     present = models_in(root / "export" / "model")
     if "safetensors" not in present:
         raise ExportError(
@@ -71,7 +76,7 @@ def subjects_of_run(
         if sentence := missing(name):
             left_out.append(sentence)
     usable = [name for name in asked if name not in BROWSER and not missing(name)]
-    file = assemble.family_of(recipe).options.get("file")  # of a generator of a user's own
+    own = assemble.family_of(recipe).options.get("file")  # of a generator of a user's own
     teacher, compressed = _generators(recipe, run, present["safetensors"], size)
     here = present if size in (None, recipe.input_size) else {}
     images = _images(recipe, compressed.card, left_out)
@@ -81,7 +86,7 @@ def subjects_of_run(
         if lacking:
             say(f"writing the {one.name} as {', '.join(lacking)}")
         paths = {**known, **_written(one, lacking, folder / one.name, images, left_out)}
-        found += [Subject(one.name, paths[name], file) for name in usable if name in paths]
+        found += [Subject(one.name, paths[name], own) for name in usable if name in paths]
     return found
 
 

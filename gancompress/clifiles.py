@@ -255,6 +255,7 @@ def demo(
     host: Annotated[
         str, typer.Option(help="0.0.0.0 lets other machines see the page.")
     ] = "127.0.0.1",
+    file: OwnCode = None,
 ) -> None:
     """Serve a page on which an input is drawn or uploaded, and teacher and compressed generator
     answer side by side with their times; a model file answers alone."""
@@ -263,7 +264,8 @@ def demo(
 
     with exit_codes():
         demopage.gradio()  # says what is missing before anything is loaded
-        demopage.serve(demo_of(target, overrides or [], typer.echo), host, port, typer.echo)
+        found = demo_of(target, overrides or [], typer.echo, file)
+        demopage.serve(found, host, port, typer.echo)
 
 
 def size_of(text: str) -> tuple[int, int]:

@@ -146,30 +146,39 @@ def fitted(picture: Pixels, card: Card) -> Pixels:
     return np.asarray(Image.fromarray(picture).resize((width, height), how))
 
 
-def demo_of(target: str, overrides: Sequence[str] = (), say: Say = print) -> Demo:
+def demo_of(
+    target: str, overrides: Sequence[str] = (), say: Say = print, file: str | None = None
+) -> Demo:
     """The demo of a run (its folder, or the recipe that made it), a model file or export folder.
 
+    file: the Python file of a generator that is code, if the user names it in this command.
     Raises: GanCompressError, as children that name what is missing or damaged.
     """
     path = Path(target)
-    is_model = path.exists() and not (path / "recipe.yaml").is_file()
+    is_recipe = path.is_file() and path.suffix in (".yaml", ".yml")
+    is_model = path.exists() and not is_recipe and not (path / "recipe.yaml").is_file()
     if is_model and overrides:
         raise RunError(f"{target}: a model, and {overrides[0]}; changes go with a recipe alone")
-    demo = _of_model(path) if is_model else _of_run(reporting.run_root(target, overrides), say)
+    demo = (
+        _of_model(path, file)
+        if is_model
+        else _of_run(reporting.run_root(target, overrides), say, file)
+    )
     check_takes_pictures(demo.card, target)
     return demo
 
 
-def _of_model(path: Path) -> Demo:
-    name, file = locate(path)
-    model = open_model(path)
-    demo = Demo(str(model.card.facts.get("recipe", path.name)), model.card, {name: file})
+def _of_model(path: Path, file: str | None) -> Demo:
+    name, found = locate(path)
+    model = open_model(path, file)
+    demo = Demo(str(model.card.facts.get("recipe", path.name)), model.card, {name: found})
     demo._opened[name] = Side(f"compressed ({name})", model)
     return demo
 
 
-def _of_run(root: Path, say: Say) -> Demo:
-    recipe, run = load_recipe(root / "recipe.yaml", ["device=cpu", f"run={root}"]), Run(root)
+def _of_run(root: Path, say: Say, named: str | None) -> Demo:
+    changes = ["device=cpu", f"run={root}", *([f"family.file={named}"] if named else [])]
+    recipe, run = load_recipe(root / "recipe.yaml", changes, of_run=True), Run(root)
     files = models_in(root / "export" / "model")
     if not run.stage("export").is_finished() or not files:
         raise RunError(f"{root}: its export is not finished; give `gancompress export …` first")

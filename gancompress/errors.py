@@ -16,6 +16,10 @@ class RecipeError(GanCompressError):
     """A recipe that cannot be read or does not make sense."""
 
 
+class ForeignCodeError(RecipeError):
+    """Code that a recipe from elsewhere names, and that nobody here stands for."""
+
+
 class DataError(GanCompressError):
     """A folder or image that cannot be used."""
 

@@ -17,6 +17,7 @@ from gancompress.importcheck import Pair, check
 from gancompress.preflight import check as check_stages
 from gancompress.recipe import Recipe, stage_sections
 from gancompress.recipefile import resolved_yaml
+from gancompress.recipetrust import remember
 from gancompress.runs import Run
 from gancompress.sources import files_of
 from gancompress.weights import pack, unpack
@@ -95,6 +96,7 @@ def _keep(
                 "run=DIR, or --redo to set it aside"
             )
         run.keep_recipe(resolved_yaml(recipe))
+        remember(recipe)
         save_tensors(stage.path / MODEL, tensors, {"arch": arch.to_json()})
         stage.finish(MODEL, {"imported": dict(origin)})
         say(f"teacher: {stage.artefact()}")

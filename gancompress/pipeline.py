@@ -25,6 +25,7 @@ from gancompress.process import release_memory
 from gancompress.proving import supernet_of, told
 from gancompress.recipe import Recipe, changeable, stage_sections
 from gancompress.recipefile import resolved_yaml
+from gancompress.recipetrust import remember
 from gancompress.rehearsal import distilling_of
 from gancompress.runs import Run, StageDir
 from gancompress.searching import search_stage
@@ -119,7 +120,10 @@ def run_stage(recipe: Recipe, name: str, say: Say = print, *, redo: bool = False
         )
 
     with stage:
-        if distributed.from_writer(take_up) != "done":
+        status = distributed.from_writer(take_up)
+        if distributed.current().is_writer:
+            remember(recipe)
+        if status != "done":
             if distributed.current().is_writer:
                 if stage.changes:
                     say(f"{name}: goes on with another {', '.join(stage.changes)}")

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     Field,
+    PrivateAttr,
     field_validator,
     model_validator,
 )
 
+from gancompress.errors import ForeignCodeError
 from gancompress.recipedata import Data
 from gancompress.recipefamilies import Family
 from gancompress.recipefits import misfits
@@ -211,6 +214,25 @@ class Recipe(BaseModel):
     export: ExportSection = Field(
         ExportSection.model_validate({}), description="what is written at the end"
     )
+
+    # Keys of files of code that may not be run, and sentences that say why: see `recipetrust`.
+    # No recipe's text reaches it.
+    _refusals: dict[tuple[str, ...], str] = PrivateAttr(default_factory=dict)
+
+    def refusing(self, refusals: Mapping[tuple[str, ...], str]) -> Recipe:
+        """The same recipe, which may not have the files of these keys run."""
+        other = self.model_copy()
+        other._refusals = dict(refusals)
+        return other
+
+    def refusal(self, key: tuple[str, ...]) -> str:
+        """Why the file of a key may not be run; nothing if it may."""
+        return self._refusals.get(key, "")
+
+    def check_code(self, *key: str) -> None:
+        """Raises: ForeignCodeError if the file of that key may not be run."""
+        if sentence := self.refusal(key):
+            raise ForeignCodeError(sentence)
 
     @property
     def run_dir(self) -> Path:

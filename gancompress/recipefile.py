@@ -18,6 +18,7 @@ from gancompress.recipe import Recipe
 from gancompress.recipebounds import MAX_CHARACTERS, check_text, shown
 from gancompress.recipeerrors import Problem, problems_of
 from gancompress.recipetexts import override_value, typed
+from gancompress.recipetrust import is_of_run, with_trust
 from gancompress.recipeyaml import RecipeDumper, parse_scalars, plain
 
 
@@ -43,7 +44,9 @@ ALTERNATIVES: dict[tuple[str, ...], str] = {
 }
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    name_or_path: str | Path, overrides: Sequence[str] = (), *, of_run: bool = False
+) -> Recipe:
     """The recipe in a file, or the packaged one of that name, with `key.sub=value` changes.
 
     Values of overrides are YAML: `supernet.losses={l1: 10}`; `key=null` unsets, and one of two
@@ -51,24 +54,29 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     `run=1.10`, `domains: [no, 1.10]`; quoted, `null` is one too. `~` in front of a file's or
     folder's name is the home folder. `name` is the file's stem where nothing else is said.
 
+    of_run: it is a run's own, not one that the user gives: code that it names is run only as
+    `recipetrust` allows. One that lies in a run's folder counts so anyhow.
     Raises: RecipeError with one line per problem.
     """
-    where, stem, text = _find(str(name_or_path))
+    found = _find(str(name_or_path))
+    where = found.where
     try:
-        return _read(where, stem, text, overrides)
+        return _read(found, overrides, of_run=of_run)
     except _FAULTS as error:  # No recipe is known that comes here; whatever it is, it is refused.
         reason = shown(f"{type(error).__name__}: {' '.join(str(error).split())}", MAX_PATH)
         raise RecipeError(f"{where}: {FAULT} ({reason}); please report this recipe") from error
 
 
-def _read(where: str, stem: str, text: str, overrides: Sequence[str]) -> Recipe:
-    raw = parse_scalars(text, where)
+def _read(found: _Found, overrides: Sequence[str], *, of_run: bool) -> Recipe:
+    where = found.where
+    raw = parse_scalars(found.text, where)
     if not isinstance(raw, dict):
         raw = plain(raw)
-        found = "nothing" if raw is None else shown(repr(raw))
-        raise RecipeError(f"{where}: found {found}; a recipe of lines `key: value` is needed")
+        what = "nothing" if raw is None else shown(repr(raw))
+        raise RecipeError(f"{where}: found {what}; a recipe of lines `key: value` is needed")
     raw = typed(raw, (Recipe,))
-    raw.setdefault("name", stem)
+    is_foreign = of_run or (found.path is not None and is_of_run(found.path, raw))
+    raw.setdefault("name", found.stem)
     changes, lines = _parse_overrides(overrides)
     for change in changes:
         lines += _apply(raw, change)
@@ -82,16 +90,26 @@ def _read(where: str, stem: str, text: str, overrides: Sequence[str]) -> Recipe:
         raise RecipeError("\n".join(lines)) from None
     if lines:
         raise RecipeError("\n".join(lines))
-    return recipe
+    return with_trust(recipe, where, [one.path for one in changes], is_foreign=is_foreign)
 
 
-def _find(given: str) -> tuple[str, str, str]:
-    """Where the recipe is, for messages; its stem; its text."""
+@dataclass(frozen=True)
+class _Found:
+    """A recipe's text. where: how messages name it; path: None for a packaged one."""
+
+    where: str
+    stem: str
+    text: str
+    path: Path | None = None
+
+
+def _find(given: str) -> _Found:
+    """Raises: RecipeError."""
     path, where = Path(os.path.expanduser(given)), shown(given, MAX_PATH)
     if os.path.isfile(path):  # Unlike Path's own, it takes names that are too long for a file's.
         try:
             with path.open(encoding="utf-8") as file:
-                return where, path.stem, file.read(MAX_CHARACTERS + 1)
+                return _Found(where, path.stem, file.read(MAX_CHARACTERS + 1), path)
         except UnicodeDecodeError:
             raise RecipeError(f"{where}: not UTF-8 text; a YAML file is needed") from None
         except OSError as error:
@@ -99,7 +117,7 @@ def _find(given: str) -> tuple[str, str, str]:
             raise RecipeError(f"{where}: cannot be read ({reason}); give a readable file") from None
     names = packaged_recipes()
     if given in names:
-        return f"recipe {given}", given, _packaged_text(given)
+        return _Found(f"recipe {given}", given, _packaged_text(given))
     if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
         raise RecipeError(
             f"{where}: no such file; give a recipe file, or one of {', '.join(names)}"

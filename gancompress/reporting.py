@@ -17,7 +17,7 @@ from gancompress import assemble
 from gancompress.arch import Arch
 from gancompress.checkpoint import load_tensors, write_text
 from gancompress.durations import duration
-from gancompress.errors import ArchError, RecipeError, RunError
+from gancompress.errors import ArchError, ForeignCodeError, RecipeError, RunError
 from gancompress.precisions import AUTO, recorded_precision
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
@@ -124,13 +124,13 @@ def source_of(root: Path) -> Source:
     if not isinstance(raw, dict):
         raise RecipeError(f"{path}: not a recipe; give the command that made the run again")
     try:
-        recipe = load_recipe(path)
+        recipe = load_recipe(path, of_run=True)
     except RecipeError:  # another version's run is reported on as far as it can be read
         recipe = None
     arch = _teacher_arch(run)
     units: dict[str, int] = {}
     if recipe is not None and arch is not None:
-        with suppress(ArchError):  # bars are then in the family's own widths
+        with suppress(ArchError, ForeignCodeError):  # bars are then in the family's own widths
             units = channels_per_unit(assemble.family_of(recipe).build, arch)
     return Source(run, raw, text, recipe, arch, units)
 

@@ -91,7 +91,7 @@ def latent_size(model: Model) -> int:
 
 def teacher_model(root: Path) -> Model:
     """The teacher of a run. Raises: RunError if there is none yet; RecipeError, CheckpointError."""
-    recipe = load_recipe(root / "recipe.yaml", ["device=cpu"])
+    recipe = load_recipe(root / "recipe.yaml", ["device=cpu"], of_run=True)
     run = Run(root)
     arch = teacher_arch(recipe, run)
     return Model(teacher_net(recipe, run), arch, card_of(recipe, arch), f"{root}: teacher")

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy
 import torch
 
+from gancompress import recipetrust
 from gancompress.export import web
 
 
@@ -28,6 +29,13 @@ def stand_in_for_the_browsers_runtime(tmp_path_factory: pytest.TempPathFactory) 
         (folder / name).write_text(name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(web.VARIABLE, str(folder))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_state_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(recipetrust.VARIABLE, str(tmp_path_factory.mktemp("state")))
         yield
 
 

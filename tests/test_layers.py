@@ -41,6 +41,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "recipetexts",
         "recipeyaml",
         "recipeerrors",
+        "recipetrust",
         "recipes",
         "teachers",
         "teacherfiles",
