@@ -8,7 +8,7 @@ from gancompress.interrupts import end_at_once
 
 
 def main() -> None:
-    """The `gancompress` command. Exit codes: 0 done, 2 refused in one sentence, 130 stopped."""
+    """The `gancompress` command: 0 done, 2 refused in one sentence, 130 or 143 stopped."""
     end_at_once()  # before anything is imported that takes time
     gc.disable()  # until a command's work begins, see `process.collecting`
     from gancompress.process import settle

@@ -2,28 +2,63 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import typer
 
 from gancompress.errors import GanCompressError
-from gancompress.interrupts import STOPPED, interruptible
+from gancompress.interrupts import STOPPED, TERMINATED, Terminated, interruptible
 from gancompress.process import collecting
+
+# How torch says it, on a CPU (two wordings), CUDA and MPS, and C++; its own class is not imported
+# for commands that need no torch.
+_TOO_LITTLE = re.compile(
+    r"DefaultCPUAllocator: (?:can't allocate|not enough) memory|out of memory|std::bad_alloc"
+)
+_BYTES = re.compile(r"tried to allocate (\d+) bytes")
 
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Refusals in one sentence and exit code 2; 130 after Ctrl-C; other errors keep their trace."""
+    """Refusals in one sentence and exit code 2, too little memory among them; 130 after Ctrl-C and
+    143 after SIGTERM; other errors keep their trace."""
     try:
         with interruptible(), collecting():
             yield
     except GanCompressError as error:
-        typer.echo(f"gancompress: {error}", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
+        _refuse(str(error))
+    except KeyboardInterrupt as error:
         behind_the_mark = "\n" if sys.stderr.isatty() else ""  # of Ctrl-C, which terminals show
         said = "stopped; give the same command again to go on from here"
         typer.echo(f"{behind_the_mark}{said}", err=True)
-        raise typer.Exit(STOPPED) from None
+        is_sigterm = isinstance(error, Terminated)
+        raise typer.Exit(TERMINATED if is_sigterm else STOPPED) from None
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not is_too_little_memory(error):
+            raise
+        _refuse(
+            f"too little memory{_asked(error)}; smaller images or batch sizes, fewer workers or "
+            "other programs closed leave more of it; then give the same command again"
+        )
+
+
+def is_too_little_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, as Python, the system or torch say it."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or bool(_TOO_LITTLE.search(str(error)))
+
+
+def _asked(error: Exception) -> str:
+    found = _BYTES.search(str(error))
+    return f", {int(found[1]) / 1e9:.1f} GB more were needed at once" if found else ""
+
+
+def _refuse(sentence: str) -> NoReturn:
+    typer.echo(f"gancompress: {sentence}", err=True)
+    raise typer.Exit(2) from None

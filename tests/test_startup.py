@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import mmap
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy
 import pytest
+import torch
+from typer.testing import CliRunner
 
+from gancompress.cli import app
 from gancompress.interrupts import end_at_once
 
 # Each takes a tenth of a second or more, or is taken along by one that does.
@@ -171,6 +177,98 @@ gancompress.recipefile.load_recipe = fail
     done = child(HOOK + at + MAIN, "no module", "space", "quickstart")
     wanted = "stopped; give the same command again to go on from here\n"
     assert (done.returncode, done.stdout, done.stderr) == (130, "", wanted)
+
+
+WRITING = """
+def fail(*_, **__):
+    from pathlib import Path
+    from gancompress.checkpoint import atomic_path
+    with atomic_path(Path(sys.argv[-1].removeprefix("run=")) / "x.json") as temporary:
+        temporary.write_text("half")
+        at()
+import gancompress.recipefile
+gancompress.recipefile.load_recipe = fail
+"""
+
+
+@pytest.mark.parametrize(("sign", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_in_a_commands_work_is_one_line_and_leaves_no_file(
+    sign: str, code: int, tmp_path: Path
+) -> None:
+    at = f"""
+def at():
+    signal.raise_signal(signal.{sign})
+"""
+    done = child(HOOK + at + WRITING + MAIN, "no module", "space", "quickstart", f"run={tmp_path}")
+    wanted = "stopped; give the same command again to go on from here\n"
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_while_importing_ends_in_one_line() -> None:
+    at = """
+def at():
+    signal.raise_signal(signal.SIGTERM)
+"""
+    done = child(HOOK + at + MAIN, "torch", "profile", "quickstart")
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "stopped\n")
+
+
+def test_sigterm_ends_a_forked_process_as_if_nothing_stood_there() -> None:
+    """Data loaders' processes are ended so: their parent goes on."""
+    at = """
+def at():
+    pass
+def fail(*_, **__):
+    if (process := os.fork()) == 0:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            os._exit(7)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+    raise RecipeError("x")
+from gancompress.errors import RecipeError
+import gancompress.recipefile
+gancompress.recipefile.load_recipe = fail
+"""
+    done = child(HOOK + at + MAIN, "no module", "space", "quickstart")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "143\n", "gancompress: x\n")
+
+
+SAID = "; smaller images or batch sizes, fewer workers or other programs closed leave more of it; "
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("torch.empty(2**50)", ", 4503599.6 GB more were needed at once"),
+        ("bytearray(2**62)", ""),
+        ("numpy.empty(2**59)", ""),
+        ("mmap.mmap(-1, 2**60)", ""),
+    ],
+)
+def test_too_little_memory_is_one_sentence(
+    asked: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = {"torch": torch, "numpy": numpy, "mmap": mmap}
+
+    def profile(*_: object) -> None:
+        eval(asked, modules)
+
+    monkeypatch.setattr("gancompress.describe.profile", profile)
+    done = CliRunner().invoke(app, ["profile", "quickstart"])
+    assert (done.exit_code, done.output) == (
+        2,
+        f"gancompress: too little memory{found}{SAID}then give the same command again\n",
+    )
+
+
+def test_other_errors_keep_their_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def profile(*_: object) -> None:
+        torch.ones(2) @ torch.ones(3)
+
+    monkeypatch.setattr("gancompress.describe.profile", profile)
+    assert isinstance(CliRunner().invoke(app, ["profile", "quickstart"]).exception, RuntimeError)
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
