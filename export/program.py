@@ -18,7 +18,6 @@ from torch.export import Dim, ExportedProgram
 
 from gancompress.checkpoint import write_bytes
 from gancompress.errors import ExportError
-from gancompress.export.archive import MODEL, checked, pack, unpack
 from gancompress.export.card import (
     Card,
     Model,
@@ -27,6 +26,7 @@ from gancompress.export.card import (
     manifest_text,
     read_manifest,
 )
+from gancompress.programs import MODEL, checked, pack, unpack
 
 PROGRAM = "model.pt2"
 _NOTES = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack", "from_node", "custom")
@@ -132,7 +132,7 @@ def _content(program: ExportedProgram, about: str) -> bytes:
 def load_run(path: Path) -> Model:
     """The program in `path`, on the CPU, checking its inputs.
 
-    Safe with a file from anywhere: `archive.checked` has the reasons. Plain torch reads the
+    Safe with a file from anywhere: `programs.checked` has the reasons. Plain torch reads the
     same file with `torch.export.load(path).module()`.
     Raises: ExportError if the file is missing, damaged, or could run code when loaded.
     """

@@ -80,15 +80,13 @@ def _network_problems(section: SegmentationSection | ClassifierSection) -> list[
 class SegmentationSection(BaseModel):
     """The segmentation network that mIoU asks what generated images show.
 
-    Opening a torchscript or pt2 file can run code that is in it: name one only if you trust who
-    made it. A torchvision file is read as plain tensors.
+    Opening a torchscript file can run code that is in it: name one only if you trust who made it.
+    A torchvision file is read as plain tensors, and a pt2 file that holds more is refused.
     """
 
     model_config = STRICT
 
-    file: FilePath = Field(
-        description="the network's file; torchscript and pt2: one that you trust"
-    )
+    file: FilePath = Field(description="the network's file; torchscript: one that you trust")
     kind: _Kind = Field(
         description="TorchScript, a torch.export program, or weights of a torchvision model"
     )
@@ -165,7 +163,7 @@ class ClassifierSection(BaseModel):
         description="a built-in one; or TorchScript, torch.export, weights of a torchvision model"
     )
     file: FilePath | None = Field(
-        None, description="the network's file; torchscript and pt2: one that you trust"
+        None, description="the network's file; torchscript: one that you trust"
     )
     architecture: str | None = Field(
         None, description="torchvision: the model whose weights they are, as resnet50"

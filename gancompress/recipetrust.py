@@ -57,7 +57,7 @@ def _refusal(key: tuple[str, ...], file: str) -> str:
     dotted = ".".join(key)
     what, other = "code", f" (or --file {file}, where a command takes that)"
     if key != _OWN:
-        what, other = "a network whose file can run code when it is opened", ""
+        what, other = "TorchScript, which can run code when it is opened", ""
     return (
         f"{dotted}: found {file}, {what}; no run of yours on this machine has used it as it is; "
         f"if you trust it, add {dotted}={file} to the command{other}"
@@ -71,8 +71,8 @@ def code_files(recipe: Recipe) -> dict[tuple[str, ...], str]:
         found[_OWN] = recipe.family.file
     sections = (recipe.metrics.segmentation, recipe.metrics.classifier)
     for key, section in zip(_NETWORKS, sections, strict=True):
-        # torchvision's files are read as plain tensors.
-        if section is not None and section.file and section.kind != "torchvision":
+        # torchvision's files are read as plain tensors, and those of pt2 checked for code.
+        if section is not None and section.file and section.kind == "torchscript":
             found[key] = section.file
     return found
 

@@ -73,13 +73,14 @@ def main() -> None:
         print("not compared:", ", ".join(sorted(calm.keys() - dict(same).keys())), flush=True)
         found, draw, kills = Found(), random.Random(args.seed), 0
         while kills < args.kills:
+            told = len(found.lines)
             kills += disturbed(place, sign, draw, lasts, args.kills - kills, found)
             compare(place, calm, dict(same), found)
-            print(f"{kills} of {args.kills}: {len(found.lines)} findings", flush=True)
+            print(f"{kills} of {args.kills}", *found.lines[told:], sep="\n  ", flush=True)
         left = sorted(path.name for path in (place / "tmp").iterdir())
     print("ended in:", ", ".join(f"{name} {count}" for name, count in found.hit.most_common()))
     print(f"left in the folder for temporary files: {len(left)} {left[:5]}")
-    print("\n".join(found.lines) or "no findings")
+    print(f"{len(found.lines)} findings")
     sys.exit(bool(found.lines))
 
 

@@ -18,7 +18,7 @@ FOLDERS = {
 # From the bottom up: a module imports from its own tier and the tiers above it in this table.
 # A module of gancompress/ that is not named here fails the first test: give it its place.
 TIERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "process", "checkpoint", "ranks", "interrupts", "bars"),
+    ("errors", "process", "checkpoint", "ranks", "interrupts", "bars", "programs"),
     (
         "arch",
         "recipe",

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.errors import MetricError
+from gancompress.errors import ExportError, MetricError
 from gancompress.metrics.features import bytes_rgb
 from gancompress.metrics.weights import read_state
+from gancompress.programs import checked, stripped
 
 Kind = Literal["torchscript", "pt2", "torchvision"]
 Numbers = Sequence[float]
@@ -33,8 +34,9 @@ _MISFITS = (RuntimeError, ValueError, KeyError, TypeError, AssertionError, Attri
 class FileNet:
     """A fixed network in a file, from images to scores.
 
-    Opening a torchscript or pt2 file can run code that is in it, and so can the network: take only
-    files from people that you trust. A torchvision file is read as plain tensors.
+    Opening a torchscript file can run code that is in it, and so can the network: take only files
+    from people that you trust. A torchvision file is read as plain tensors, and of a pt2 file
+    nothing but torch's own operators on plain tensors is loaded, see `programs.checked`.
 
     Args:
         section: of the recipe, that messages name: metrics.segmentation, say.
@@ -158,9 +160,11 @@ def _program(
 
     content = _checked(path, "pt2", section)
     try:
-        program = torch.export.load(io.BytesIO(content))
+        program = torch.export.load(checked(stripped(content, str(path)), str(path)))
         if device.type != "cpu":
             program = move_to_device_pass(program, device)
+    except ExportError as error:  # as of a model file
+        raise MetricError(str(error)) from None
     except _MISFITS as error:
         raise _unreadable(path, error) from error
     inputs = program.graph_signature.user_inputs

@@ -37,9 +37,8 @@ _SYMBOLIC = re.compile(
 )
 _WORD = re.compile(r"[\w.+-]*", re.ASCII)  # names, versions; no brackets, so nothing is called
 _RANGE = re.compile(r"[\w*+/ -]*", re.ASCII)  # keys such as 4*s39
-_TREE = re.compile(  # how arguments nest; other types of node import modules by name
-    r"(?:[\[\]{}:,\s\"\\\d]|type|context|children_spec|null|builtins\.(?:tuple|list|dict))*"
-)
+# How arguments nest: nodes of other types import modules by name, as do contexts with JSON objects.
+_NODES = {None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"}
 
 
 def pack(records: Mapping[str, bytes]) -> io.BytesIO:
@@ -93,10 +92,27 @@ def checked(content: bytes, where: str) -> io.BytesIO:
     return pack(records)
 
 
+def stripped(content: bytes, where: str) -> bytes:
+    """A program that someone else has saved, without what is not needed to run it.
+
+    That is: the inputs it was traced with (a pickle), guards (Python that is evaluated) and where
+    its nodes come from. What is left is for `checked`. Raises: ExportError naming `where`.
+    """
+    records = unpack(content, where)
+    try:
+        model = json.loads(records[MODEL])
+        for node in model["graph_module"]["graph"]["nodes"]:
+            node["metadata"] = {}
+        records[MODEL] = json.dumps(model | {"guards_code": []}).encode()
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ExportError(f"{where}: a damaged program; export it again") from None
+    return pack(records | {SAMPLES: b""}).getvalue()
+
+
 def _refused(where: str, what: str) -> ExportError:
     return ExportError(
-        f"{where}: holds {what}, which could run code when loaded; only programs as "
-        "`gancompress export` writes them are opened"
+        f"{where}: holds {what}, which could run code when loaded; only programs of torch's own "
+        "operators and plain tensors are opened"
     )
 
 
@@ -119,7 +135,29 @@ def _check_texts(node: Any, where: str) -> None:
     elif isinstance(node, list):
         for value in node:
             _check_texts(value, where)
-    elif isinstance(node, str) and not any(
-        form.fullmatch(node) for form in (_WORD, _RANGE, _TREE, _SYMBOLIC)
-    ):
+    elif isinstance(node, str) and not _is_harmless(node):
         raise _refused(where, f"the text {node[:60]!r}")
+
+
+def _is_harmless(text: str) -> bool:
+    if any(form.fullmatch(text) for form in (_WORD, _RANGE, _SYMBOLIC)):
+        return True
+    try:
+        version, tree = json.loads(text)
+        return isinstance(version, int) and _is_tree(tree)
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def _is_tree(node: Any) -> bool:
+    """Whether a node of how arguments nest, and all below it, have harmless types and contexts."""
+    if not isinstance(node, dict) or node.keys() != {"type", "context", "children_spec"}:
+        return False
+    context = node["context"]
+    keys = json.loads(context) if isinstance(context, str) else context
+    is_plain = keys is None or (
+        isinstance(keys, list) and all(isinstance(key, str | int) for key in keys)
+    )
+    kind, inner = node["type"], node["children_spec"]
+    is_known = (kind is None or isinstance(kind, str)) and kind in _NODES
+    return is_plain and is_known and isinstance(inner, list) and all(map(_is_tree, inner))

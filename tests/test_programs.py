@@ -1,5 +1,6 @@
 """A .pt2 file that would run code when loaded is refused before it can."""
 
+import collections
 import io
 import json
 import pickle
@@ -12,9 +13,9 @@ from torch import nn
 from gancompress.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import program
-from gancompress.export.archive import CONSTANTS, MODEL, SAMPLES, WEIGHTS, checked, pack, unpack
 from gancompress.export.card import Card, Source
 from gancompress.nets.norms import InstanceNorm
+from gancompress.programs import CONSTANTS, MODEL, SAMPLES, WEIGHTS, checked, pack, stripped, unpack
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,39 @@ def test_honest_file_passes_and_runs(records, tmp_path):
     checked(packed(records), "x")
     (tmp_path / "model.pt2").write_bytes(packed(records))
     assert program.load_run(tmp_path / "model.pt2")(torch.zeros(1, 1, 4, 6)).shape == (1, 1, 4, 6)
+
+
+class Nested(nn.Module):
+    """Takes its weights' images, answers with a mapping, as torchvision's networks do."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Conv2d(1, 2, 3)
+
+    def forward(self, x):
+        return collections.OrderedDict(out=self.net(x), aux=[x + 1, (x,)])
+
+
+def saved_by_torch(net):
+    buffer, x = io.BytesIO(), torch.rand(2, 1, 8, 8)
+    torch.export.save(torch.export.export(net, (x,)), buffer)
+    return buffer.getvalue(), x
+
+
+def test_programs_of_others_pass_without_what_they_do_not_need():
+    net = Nested().eval()
+    content, x = saved_by_torch(net)
+    with pytest.raises(ExportError, match="pickled sample inputs"):
+        checked(content, "x")
+    ours = torch.export.load(checked(stripped(content, "x"), "x")).module()(x)
+    assert torch.equal(ours["out"], net(x)["out"]) and torch.equal(ours["aux"][0], x + 1)
+
+
+@pytest.mark.parametrize("kind", ["pickled_weight", "pickled_constant", "evaluated_size"])
+def test_programs_of_others_are_refused_for_the_rest(kind, records, tmp_path):
+    attack = {one.__name__: one for one in ATTACKS}[kind]
+    with pytest.raises(ExportError, match="could run code when loaded"):
+        checked(stripped(packed(attack(records, tmp_path / "marker")), "x"), "x")
 
 
 def pickled_samples(records, marker):
@@ -93,7 +127,7 @@ ATTACKS = [pickled_samples, pickled_weight, pickled_constant, evaluated_size]
 def test_attack_works_on_plain_torch_and_is_refused_here(attack, records, tmp_path):
     marker, path = tmp_path / "marker", tmp_path / "model.pt2"
     path.write_bytes(packed(attack(records, marker)))
-    with pytest.raises(ExportError, match="only programs as `gancompress export` writes them"):
+    with pytest.raises(ExportError, match="only programs of torch's own operators"):
         program.load_run(path)
     assert not marker.exists()
     try:
@@ -125,6 +159,10 @@ def test_operator_outside_aten_arithmetic_is_refused(target, records):
     ["eval('1')", "Integer(eval('1'))", "(eval)('1')", "Integer (1).__class__()", "lambda: 0",
      "Symbol('s0', positive=True, **x)", "a\nimport os", "x; y", "eval#Add\n(1)", "x[f()]",
      '[1, {"type": "collections.defaultdict", "context": "{}", "children_spec": []}]',
+     '[1, {"type": ["builtins.tuple"], "context": "[]", "children_spec": []}]',
+     '[1, {"type": "collections.OrderedDict", "context": "[{}]", "children_spec": []}]',
+     '[1, {"type": "builtins.tuple", "context": "null", "children_spec": [], "x": 1}]',
+     '[1, {"type": "builtins.tuple", "context": "null", "children_spec": [{}]}]',
      '[1, {"type": "builtins.tuple", "context": "{\\"__enum__\\": 1}", "children_spec": []}]'],
 )  # fmt: skip
 def test_text_that_is_more_than_a_size_or_a_name_is_refused(text, records):
