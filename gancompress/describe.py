@@ -30,6 +30,7 @@ from gancompress.metrics import metric_named
 from gancompress.names import MIOU
 from gancompress.nets.features import Bands
 from gancompress.recipe import Recipe, stage_sections
+from gancompress.recipetrust import opened_code
 from gancompress.runs import Run
 from gancompress.skeletons import without_values
 from gancompress.sources import changed_since, origin_of
@@ -148,6 +149,8 @@ def evaluate(
         raise RecipeError(f"--split {split}: unknown; one of {', '.join(known)}")
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    for line in opened_code(recipe):
+        say(line)
     run = Run(recipe.run_dir)
     nets: dict[str, tuple[nn.Module, Arch]] = {
         "teacher": (teacher_net(recipe, run), teacher_arch(recipe, run))

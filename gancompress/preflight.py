@@ -20,6 +20,7 @@ from gancompress.giventeacher import check_given
 from gancompress.metrics import METRICS
 from gancompress.recipe import Recipe
 from gancompress.recipesections import WorldSection
+from gancompress.recipetrust import opened_code
 from gancompress.rehearsal import rehearse
 from gancompress.runs import Run
 from gancompress.searching import check_search
@@ -45,7 +46,7 @@ def preflight(
     Raises: GanCompressError of the kind that fits what is wrong.
     """
     started = time.monotonic()
-    todo = check(recipe, stages, redo=redo)
+    todo = check(recipe, stages, say, redo=redo)
     trains = [name for name in TRAINED if name in todo]
     if not (trains and distributed.current().is_writer):
         return FileCheck(None)
@@ -66,7 +67,12 @@ def preflight(
 
 
 def check(
-    recipe: Recipe, stages: Sequence[str], *, redo: bool = False, arch: Arch | None = None
+    recipe: Recipe,
+    stages: Sequence[str],
+    say: Callable[[str], None] = lambda text: None,
+    *,
+    redo: bool = False,
+    arch: Arch | None = None,
 ) -> list[str]:
     """What can be told without running a network; returns the stages that are not finished.
 
@@ -101,6 +107,8 @@ def check(
     if {"search", "finetune", "export"} & {*todo}:
         assemble.features_of(recipe)
     if "export" in todo:
+        for line in opened_code(recipe):
+            say(line)
         assemble.segmentation_of(recipe)
         if any(METRICS[name].needs_classes for name in recipe.metrics.also):
             assemble.classifier_of(recipe)

@@ -64,6 +64,15 @@ def _refusal(key: tuple[str, ...], file: str) -> str:
     )
 
 
+def opened_code(recipe: Recipe) -> list[str]:
+    """A line for each network that judges and whose file can run code when it is opened."""
+    return [
+        f"{'.'.join(key)}: opens {shown(file, 200)}; TorchScript can run code that is in it"
+        for key, file in code_files(recipe).items()
+        if key in _NETWORKS
+    ]
+
+
 def code_files(recipe: Recipe) -> dict[tuple[str, ...], str]:
     """The files of code that a recipe names, by their keys."""
     found: dict[tuple[str, ...], str] = {}

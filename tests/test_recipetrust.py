@@ -239,6 +239,10 @@ def test_networks_that_can_run_code_are_opened_on_the_users_word_alone(
     named = load_recipe(path, [f"metrics.{section}.file={file}"], of_run=True)
     for allowed in (load_recipe(path), named):
         assert allowed.refusal(("metrics", section, "file")) == ""
+        (line,) = recipetrust.opened_code(allowed)
+        assert (
+            line == f"metrics.{section}.file: opens {file}; TorchScript can run code that is in it"
+        )
     recipetrust.remember(named)
     assert load_recipe(path, of_run=True).refusal(("metrics", section, "file")) == ""
 
