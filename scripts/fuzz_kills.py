@@ -48,6 +48,7 @@ run: run
 """
 LIMIT_S = 600.0  # for one command
 EXITS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+PROCESS = re.compile(r"\b\d+-[0-9a-f]{8}\b")
 STAGE = re.compile(r"^(teacher|supernet|search|finetune|export)\b", re.MULTILINE)
 
 
@@ -131,15 +132,22 @@ def disturbed(
 def compare(place: Path, calm: dict[str, bytes], same: dict[str, bytes], found: Found) -> None:
     """What a run that was ended and taken up again has otherwise than one that was not."""
     ours = files(place / "run")
-    for name in sorted(calm.keys() - ours.keys()):
-        found.lines.append(f"missing: {name}")
+    wanted, there = names(calm), names(ours)
+    found.lines += [f"missing: {name}" for name in sorted((wanted - there).elements())]
     found.lines += [f"other bytes: {n}" for n in sorted(same) if ours.get(n, same[n]) != same[n]]
-    if more := ours.keys() - calm.keys():
+    if more := there - wanted:
         with started(place) as running:  # which finds all done
             running.communicate(timeout=LIMIT_S)
-        there = files(place / "run").keys()
-        for name in sorted(more):
-            found.lines.append(f"left{' after another run' if name in there else ''}: {name}")
+        for_good = names(files(place / "run")) - wanted
+        found.lines += [
+            f"left{' after another run too' if name in for_good else ''}: {count} {name}"
+            for name, count in sorted(more.items())
+        ]
+
+
+def names(found: dict[str, bytes]) -> Counter[str]:
+    """Names of files, in which a process's own part counts for any process's."""
+    return Counter(PROCESS.sub("PROCESS", name) for name in found)
 
 
 def files(folder: Path) -> dict[str, bytes]:
