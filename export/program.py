@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from gancompress.programs import MODEL, checked, pack, unpack
 
 PROGRAM = "model.pt2"
 _NOTES = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack", "from_node", "custom")
+SERIAL = ".data/serialization_id"
 MANIFEST = "card.json"  # the record of the archive that holds `card.manifest`
 
 
@@ -125,7 +127,12 @@ def _content(program: ExportedProgram, about: str) -> bytes:
     records = unpack(buffer.getvalue(), PROGRAM)
     model = json.loads(records[MODEL])
     model["guards_code"] = []
+    # A set in torch: its order is another in every process.
+    model["range_constraints"] = dict(sorted(model["range_constraints"].items()))
     records[MODEL] = json.dumps(model).encode()
+    # As long as torch's own, which counts the order in; nothing reads it.
+    digits = int.from_bytes(hashlib.sha256(records[MODEL]).digest())
+    records[SERIAL] = f"{digits % 10**40:040d}".encode()
     return pack(records).getvalue()
 
 

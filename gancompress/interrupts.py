@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+Handler = Callable[[int, FrameType | None], None]
 STOPPED = 130  # 128 + the number of the signal, as shells report it
 TERMINATED = 143
 _STDERR = 2
@@ -37,7 +38,10 @@ def end_at_once() -> None:
 def interruptible() -> Iterator[None]:
     """Inside, Ctrl-C raises KeyboardInterrupt and SIGTERM its child `Terminated`, so that work can
     be saved, locks given back and temporary files deleted."""
-    raising = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _terminating(os.getpid())}
+    raising: dict[signal.Signals, Handler] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: _terminating(os.getpid()),
+    }
     ours = {sign: one for sign, one in raising.items() if signal.getsignal(sign) is _end}
     try:
         for sign, handler in ours.items():
@@ -48,7 +52,7 @@ def interruptible() -> Iterator[None]:
             signal.signal(sign, _end)
 
 
-def _terminating(process: int) -> Callable[[int, FrameType | None], None]:
+def _terminating(process: int) -> Handler:
     """What SIGTERM does in that process. One that was forked from it ends as it would by itself:
     libraries end those that load data so, and nothing of them is to be saved."""
 

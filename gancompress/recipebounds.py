@@ -46,9 +46,9 @@ def check_events(text: str, loader: Any, where: str) -> None:
     open_ones: list[tuple[str | None, int]] = [(None, 0)]  # anchor, and values before it
     count = 0
     for event in yaml.parse(text, Loader=loader):
-        place = f"{where}: line {event.start_mark.line + 1}"
+        place = f"{where}: line {event.start_mark.line + 1 if event.start_mark else 1}"
         if isinstance(event, _ALIAS):
-            count += _aliased(event.anchor, sizes, place)
+            count += _aliased(event.anchor or "", sizes, place)
         elif isinstance(event, _SCALAR):
             _check_scalar(event, place)
             count += 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from recipemutations import Mutation, mutation, packaged_text
 from typer.testing import CliRunner
@@ -26,12 +28,14 @@ from typer.testing import CliRunner
 from gancompress.recipefile import FAULT
 
 SLOW_S, LARGE_MB = 2.0, 300.0  # what a recipe may take
+HANGS_S = 120  # of the clock on the wall; on a busy machine much is others' time
 FILE = "recipes/mutated.yaml"  # not in a folder of its own: it would be a run's
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended. memory_mb: the process's peak after it, above that before all."""
+    """How a command ended. seconds: of processor time, which other processes do not change.
+    memory_mb: the process's peak after it, above that before all."""
 
     seed: int
     ended: str
@@ -79,14 +83,21 @@ def main() -> None:
 
 
 def _outcomes(seeds: range | list[int]) -> Iterator[Outcome]:
+    signal.signal(signal.SIGALRM, _hang)
     base = _peak_mb()
     for number, seed in enumerate(seeds):
         given = mutation(seed)
-        started = time.perf_counter()
+        started = time.process_time()
+        signal.alarm(HANGS_S)
         how = ended("run", given, "--dry-run")
-        yield Outcome(seed, how, time.perf_counter() - started, _peak_mb() - base)
+        signal.alarm(0)
+        yield Outcome(seed, how, time.process_time() - started, _peak_mb() - base)
         if number % 500 == 499:
             print(f"{number + 1} done", file=sys.stderr)
+
+
+def _hang(number: int, frame: FrameType | None) -> None:
+    raise TimeoutError(f"more than {HANGS_S} s")
 
 
 def _peak_mb() -> float:

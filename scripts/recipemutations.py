@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import yaml
@@ -51,6 +52,7 @@ def mutation(seed: int) -> Mutation:
     return Mutation(text, tuple(_override(name, draw) for _ in range(count)))
 
 
+@cache
 def packaged_text(name: str) -> str:
     """The packaged recipe of that name as its file has it, defaults left out, without comments."""
     recipe = load_recipe(name)
@@ -59,8 +61,14 @@ def packaged_text(name: str) -> str:
     return text
 
 
+@cache
+def packaged_values(name: str) -> dict[str, Any]:
+    """The values of that recipe by their dotted keys."""
+    return _values(load_recipe(name).model_dump(mode="json", by_alias=True))
+
+
 def _override(name: str, draw: random.Random) -> str:
-    values = _values(load_recipe(name).model_dump(mode="json", by_alias=True))
+    values = packaged_values(name)
     key = draw.choice(list(values))
     if draw.random() < 0.4:
         return f"{key}={_near(values[key], draw)}"

@@ -1,6 +1,7 @@
 """A .pt2 file that would run code when loaded is refused before it can."""
 
 import collections
+import hashlib
 import io
 import json
 import pickle
@@ -86,6 +87,15 @@ def test_programs_of_others_are_refused_for_the_rest(kind, records, tmp_path):
     attack = {one.__name__: one for one in ATTACKS}[kind]
     with pytest.raises(ExportError, match="could run code when loaded"):
         checked(stripped(packed(attack(records, tmp_path / "marker")), "x"), "x")
+
+
+def test_free_sizes_stand_in_an_order_that_no_process_changes(records):
+    """torch writes a set of them, in an order that differs from process to process."""
+    ranges = json.loads(records[MODEL])["range_constraints"]
+    assert len(ranges) > 2 and list(ranges) == sorted(ranges)
+    digest = hashlib.sha256(records[MODEL]).digest()
+    assert int(records[program.SERIAL]) == int.from_bytes(digest) % 10**40
+    assert len(records[program.SERIAL]) == 40
 
 
 def pickled_samples(records, marker):
