@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import io
+import sys
 
 from gancompress.interrupts import end_at_once
 
@@ -13,6 +15,9 @@ def main() -> None:
     gc.disable()  # until a command's work begins, see `process.collecting`
     from gancompress.process import settle
 
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be of the terminal's letters
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     settle()  # before torch is imported, as every command does in its own first lines
     from gancompress.cli import app
 

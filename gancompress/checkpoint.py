@@ -21,7 +21,9 @@ from safetensors.torch import save as serialise_tensors
 from torch import Tensor
 
 from gancompress.errors import CheckpointError
+from gancompress.regularfiles import open_regular, read_regular
 
+NAME_BYTES = 255  # that the name of a file may have, on nearly every file system
 TEMPORARY_PREFIX = ".tmp-"  # what a killed command may leave behind; see `remove_leftovers`
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
@@ -32,14 +34,14 @@ _STATE_END = b"gancompress-sha256"  # closes a state file, followed by 32 bytes 
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yields a temporary path beside `path` that becomes `path` when the block succeeds.
 
-    The temporary name ends in `path`'s own name, for writers that choose a format by suffix. When
+    The temporary name ends as `path`'s own name, for writers that choose a format by suffix. When
     the block fails it is removed, and what `path` held before is untouched.
 
     Raises: CheckpointError if the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    unique = f"{os.getpid()}-{threading.get_ident()}"
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{unique}-{path.name}")
+    mark = f"{TEMPORARY_PREFIX}{os.getpid()}-{threading.get_ident()}-"
+    temporary = path.with_name(mark + _end(path.name, NAME_BYTES - len(mark)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -51,6 +53,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _end(name: str, most: int) -> str:
+    """The end of a file's name that takes at most that many bytes."""
+    while len(os.fsencode(name)) > most:
+        name = name[1:]
+    return name
 
 
 def _sync(path: Path) -> None:
@@ -94,7 +103,8 @@ def write_text(path: Path | str, text: str) -> None:
 
 def write_json(path: Path | str, obj: Any) -> None:
     """Writes `obj` as indented JSON, keys in their order. Raises: CheckpointError."""
-    write_text(path, json.dumps(obj, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(obj, indent=2, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode(errors="surrogatepass"))  # names of files that are not UTF-8
 
 
 def read_json(path: Path | str) -> Any:
@@ -109,7 +119,7 @@ def read_json(path: Path | str) -> Any:
 
 def _read(path: Path | str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise _read_error(path, error) from None
 
@@ -117,7 +127,7 @@ def _read(path: Path | str) -> bytes:
 def _read_error(path: Path | str, error: OSError) -> CheckpointError:
     if isinstance(error, FileNotFoundError):
         return CheckpointError(f"{path}: no such file; give a file that exists")
-    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    reason = (error.strerror or str(error)).lower()
     return CheckpointError(f"{path}: cannot be read ({reason}); a readable file is needed")
 
 
@@ -204,7 +214,7 @@ def load_state(path: Path | str) -> Any:
 def file_hash(path: Path | str) -> str:
     """SHA-256 of a file's bytes, in hexadecimal. Raises: CheckpointError if it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise _read_error(path, error) from None

@@ -74,5 +74,5 @@ def test_damaged_compression_is_refused_by_name(tmp_path, damage):
 def test_missing_idx_file_and_folder_are_refused(tmp_path):
     with pytest.raises(DataError, match="no such file; an IDX file is needed"):
         read_idx(tmp_path / "none")
-    with pytest.raises(DataError, match="Is a directory; a readable IDX file is needed"):
+    with pytest.raises(DataError, match="a folder, not a file; a readable IDX file is needed"):
         read_idx(tmp_path)

@@ -18,7 +18,16 @@ FOLDERS = {
 # From the bottom up: a module imports from its own tier and the tiers above it in this table.
 # A module of gancompress/ that is not named here fails the first test: give it its place.
 TIERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "process", "checkpoint", "ranks", "interrupts", "bars", "programs"),
+    (
+        "errors",
+        "process",
+        "regularfiles",
+        "checkpoint",
+        "ranks",
+        "interrupts",
+        "bars",
+        "programs",
+    ),
     (
         "arch",
         "recipe",
@@ -137,7 +146,11 @@ TIER = {f"gancompress.{part}": i for i, tier in enumerate(TIERS) for part in tie
 SIBLINGS = ("distill", "search", "export")
 RECIPE = tuple(f"gancompress.{part}" for part in TIERS[1] if part.startswith("recipe"))
 TOP = tuple(f"gancompress.{part}" for part in TIERS[-1])
-ALONE = {"gancompress.checkpoint": ("gancompress.errors",)}  # all that this one may import
+# All that these may import.
+ALONE = {
+    "gancompress.checkpoint": ("gancompress.errors", "gancompress.regularfiles"),
+    "gancompress.regularfiles": (),
+}
 
 Imports = dict[str, set[str]]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +38,8 @@ class StoredForm:
     is_lossless: bool
 
     @classmethod
-    def of(cls, image: ImageFile.ImageFile, path: Path) -> StoredForm:
-        """Of a file that is open and not decoded yet."""
+    def of(cls, image: ImageFile.ImageFile, file: BinaryIO) -> StoredForm:
+        """Of an image that was opened from `file` and is not decoded yet."""
         codec, args = (image.tile[0][0], image.tile[0][3]) if image.tile else ("", None)
         listed: tuple[Any, ...] = args if isinstance(args, tuple) else (args,)
         is_scaled = codec in ("ppm", "ppm_plain") and isinstance(listed[-1], int)
@@ -47,7 +47,7 @@ class StoredForm:
             format=image.format or "",
             raw=listed[0] if listed and isinstance(listed[0], str) else "",
             scale=listed[-1] if is_scaled else 0,
-            is_lossless=is_lossless(image, path),
+            is_lossless=is_lossless(image, file),
         )
 
     @property

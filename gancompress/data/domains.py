@@ -29,6 +29,7 @@ from gancompress.data.images import (
 from gancompress.data.labels import Labels, Partners, Rows, fixed_partners, labelled_batch
 from gancompress.data.origin import from_folders
 from gancompress.errors import DataError
+from gancompress.regularfiles import name_bytes
 
 
 class DomainImages:
@@ -124,7 +125,7 @@ class DomainImages:
             digest = hashlib.sha256(json.dumps(settings).encode())
             for path, label in zip(self._files[split], self._labels[split], strict=True):
                 truths = "".join(str(int(truth)) for truth in label)
-                digest.update(f"\n{path.name}\n{truths}\n{file_digest(path)}".encode())
+                digest.update(name_bytes(f"\n{path.name}\n{truths}\n{file_digest(path)}"))
             self._digests[split] = digest.hexdigest()
         return self._digests[split]
 

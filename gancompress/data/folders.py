@@ -10,6 +10,7 @@ from pathlib import Path
 from gancompress.data.dataset import Split
 from gancompress.data.formats import COUNTED, SUFFIXES
 from gancompress.errors import DataError
+from gancompress.regularfiles import name_bytes, spelled
 
 Pair = tuple[Path, ...]  # one file with both halves, or (input file, target file); or more
 Listing = dict[str, list[Pair]]  # by the name of the split folder; "" for files without one
@@ -80,7 +81,7 @@ def domain_files(folder: Path, domains: Sequence[str] = ()) -> dict[str, Listing
     """
     places = _split_folders(folder)
     present = {place: _sub_folders(place) for place in places.values()}
-    names = list(dict.fromkeys(domains)) or sorted(set().union(*present.values()))
+    names = list(dict.fromkeys(map(spelled, domains))) or sorted(set().union(*present.values()))
     if len(names) < 2:
         raise DataError(
             f"{folder}: has {len(names)} domain(s); at least two folders of images are needed, "
@@ -90,11 +91,11 @@ def domain_files(folder: Path, domains: Sequence[str] = ()) -> dict[str, Listing
         if name not in present[place]:
             raise DataError(
                 f"{place}: no folder of the domain {name!r}, which every split needs; "
-                f"{nearest(name, present[place])}"
+                f"{nearest(name, [*present[place]])}"
             )
     return {
         name: {
-            split: [(path,) for path in image_files(place / name)]
+            split: [(path,) for path in image_files(present[place][name])]
             for split, place in places.items()
         }
         for name in names
@@ -183,9 +184,9 @@ def _take_other_names(found: dict[str, Path], others: Sequence[Path]) -> None:
         found["val"] = present[0]
 
 
-def _sub_folders(folder: Path) -> list[str]:
-    """Names of the folders inside, in order; hidden ones are passed over."""
-    return sorted(path.name for path in _entries(folder) if path.is_dir())
+def _sub_folders(folder: Path) -> dict[str, Path]:
+    """The folders inside by name, in order; hidden ones are passed over."""
+    return {spelled(path.name): path for path in sorted(_entries(folder)) if path.is_dir()}
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -212,14 +213,15 @@ def _entries(folder: Path) -> list[Path]:
 def _by_stem(folder: Path) -> dict[str, Path]:
     stems: dict[str, Path] = {}
     for path in image_files(folder):
-        if path.stem in stems:
-            raise DataError(f"{path}: {stems[path.stem].name} has the same stem; keep one of them")
-        stems[path.stem] = path
+        stem = spelled(path.stem)
+        if stem in stems:
+            raise DataError(f"{path}: {stems[stem].name} has the same stem; keep one of them")
+        stems[stem] = path
     return stems
 
 
 def _draw(pair: Pair, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{pair[0].stem}".encode()).hexdigest()
+    return hashlib.sha256(name_bytes(f"{seed}:{pair[0].stem}")).hexdigest()
 
 
 def _names(folders: dict[str, Path], side: str = "") -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 from PIL import Image, ImageFile
 
@@ -43,25 +43,28 @@ _LOSSLESS = {"PNG", "BMP", "DIB", "GIF", "PPM", "TGA", "PCX", "QOI", "SGI", "SUN
 _LOSSY_IN_TIFF = {"jpeg", "tiff_jpeg", "webp"}  # as Pillow names the compressions
 
 
-def is_lossless(image: ImageFile.ImageFile, path: Path) -> bool:
-    """Whether the opened file at `path` gives back the values that were saved.
+def is_lossless(image: ImageFile.ImageFile, file: BinaryIO) -> bool:
+    """Whether the image, opened from `file`, gives back the values that were saved.
 
     Told by content, not by the file's name. Formats of which it cannot be told count as lossy.
     """
     if image.format == "WEBP":
-        return _first_picture(path) == b"VP8L"
+        return _first_picture(file) == b"VP8L"
     if image.format == "TIFF":
         return image.info.get("compression") not in _LOSSY_IN_TIFF
     return image.format in _LOSSLESS
 
 
-def _first_picture(path: Path) -> bytes:
+def _first_picture(file: BinaryIO) -> bytes:
     """The name of a WebP file's chunk with pixels: "VP8 " is lossy, "VP8L" is not."""
-    with path.open("rb") as file:
+    before = file.tell()
+    try:
         file.seek(12)  # behind the file's own header
         while len(head := file.read(8)) == 8:
             if head[:4] in (b"VP8 ", b"VP8L"):
                 return head[:4]
             size = int.from_bytes(head[4:], "little")
             file.seek(size + size % 2, 1)
+    finally:
+        file.seek(before)
     return b""

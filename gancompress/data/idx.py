@@ -7,12 +7,15 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from gancompress.errors import DataError
+from gancompress.regularfiles import open_regular
 
+_MOST = 2**31  # values of a packed file: some times the largest set of this form
 _UINT8 = 0x08  # the type code of unsigned bytes, the only one that images and labels have
 
 
@@ -46,14 +49,23 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
 
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            return _unpacked(file) if path.suffix == ".gz" else file.read()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; an IDX file is needed") from None
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; a readable IDX file is needed") from None
-    if path.suffix != ".gz":
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be unpacked ({error}); fetch it anew") from None
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise DataError(f"{path}: {error.strerror}; a readable IDX file is needed") from None
+        reason = str(error) or "too little memory"
+        raise DataError(f"{path}: cannot be unpacked ({reason}); fetch it anew") from None
+
+
+def _unpacked(file: BinaryIO) -> bytes:
+    """What a gzip file holds, of the values one more than are promised, however many come."""
+    with gzip.GzipFile(fileobj=file) as packed:
+        head = packed.read(4)
+        sides = packed.read(4 * head[3]) if len(head) == 4 else b""
+        promised = math.prod(struct.unpack(f">{len(sides) // 4}I", sides[: len(sides) // 4 * 4]))
+        if promised > _MOST:
+            raise EOFError(f"{promised} values are promised; at most {_MOST} are read")
+        return head + sides + packed.read(promised + 1)

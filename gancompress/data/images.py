@@ -4,82 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from gancompress.data.decoding import open_stored, read_array, refused_by_name
 from gancompress.data.deep import DEEP_MODES, StoredForm, check_high_bytes, eight_bits
-from gancompress.data.formats import FORMATS
 from gancompress.errors import DataError
+from gancompress.regularfiles import name_bytes, open_regular
 
 Pixels = npt.NDArray[np.uint8]
 K = TypeVar("K")
 V = TypeVar("V")
 
-# What Pillow's decoders raise on a damaged file.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 # Modes whose conversion to 8-bit RGB loses no meaning.
 _AS_RGB = ("P", "CMYK", "YCbCr", "RGBX")
-
-
-@contextmanager
-def unlimited_pixels() -> Iterator[None]:
-    """Lift Pillow's guard against decompression bombs, for files that are known to be large."""
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
-def open_image(path: Path, at_least: tuple[int, int] | None = None) -> Image.Image:
-    """The fully decoded image, turned upright by its EXIF orientation.
-
-    With `at_least` (width, height) a JPEG may come at 1/2, 1/4 or 1/8 of its size, no smaller than
-    that: its high frequencies are left out while decoding, close to a box filter and faster.
-    Raises: DataError naming the file if it is missing, empty, truncated, an animation or no image.
-    """
-    return open_stored(path, at_least)[0]
-
-
-def open_stored(
-    path: Path, at_least: tuple[int, int] | None = None
-) -> tuple[Image.Image, StoredForm]:
-    """As `open_image`, and how the file holds its values. Raises: as `open_image`."""
-    try:
-        if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty (0 bytes); replace it or take it away")
-        with Image.open(path, formats=FORMATS) as image:
-            # Phones write a preview as the second frame of an MPO file: not an animation.
-            if image.format != "MPO" and getattr(image, "is_animated", False):
-                raise DataError(
-                    f"{path}: holds several images; save the one to use by itself, or take it away"
-                )
-            stored = StoredForm.of(image, path)
-            if at_least is not None:
-                image.draft(None, at_least)
-            image.load()
-            return ImageOps.exif_transpose(image), stored
-    except Image.UnidentifiedImageError:
-        raise DataError(f"{path}: not an image that can be read; use PNG, JPEG or WebP") from None
-    except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise DataError(
-            f"{path}: has more pixels than Pillow's limit of {limit}; make the image smaller"
-        ) from None
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from None
 
 
 def read_image(path: Path, max_value: float | None = None) -> Pixels:
@@ -90,7 +36,8 @@ def read_image(path: Path, max_value: float | None = None) -> Pixels:
     Raises: DataError naming the file where it is damaged or its meaning is not clear.
     """
     if path.suffix.lower() == ".npy":
-        return _read_npy(path)
+        pixels = read_array(path)
+        return pixels if pixels.ndim == 3 else pixels[..., None]
     image, stored = open_stored(path)
     return pixels_of(image, path, stored, max_value)
 
@@ -99,6 +46,13 @@ def pixels_of(
     image: Image.Image, path: Path, stored: StoredForm, max_value: float | None = None
 ) -> Pixels:
     """What `read_image` says, of an image that is open already."""
+    with refused_by_name(path):  # conversions meet damaged palettes and use memory, too
+        return _pixels_of(image, path, stored, max_value)
+
+
+def _pixels_of(
+    image: Image.Image, path: Path, stored: StoredForm, max_value: float | None
+) -> Pixels:
     if image.mode in DEEP_MODES:
         return eight_bits(np.asarray(image), stored, max_value, path)[..., None]
     if image.has_transparency_data:  # an alpha channel, or a transparent palette entry or colour
@@ -182,7 +136,7 @@ def given(max_value: float | None) -> list[float]:
 def file_digest(path: Path) -> str:
     """Hexadecimal SHA-256 of the file's bytes. Raises: DataError naming a file that is gone."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); put it back") from None
@@ -192,7 +146,7 @@ def files_digest(settings: object, files: Iterable[Path]) -> str:
     """Hexadecimal SHA-256 of settings (plain JSON values) and of names and bytes of the files."""
     digest = hashlib.sha256(json.dumps(settings).encode())
     for path in files:
-        digest.update(f"\n{path.name}\n{file_digest(path)}".encode())
+        digest.update(name_bytes(f"\n{path.name}\n{file_digest(path)}"))
     return digest.hexdigest()
 
 
@@ -211,23 +165,3 @@ def remembered(cache: dict[K, V], key: K, fits: bool, decode: Callable[[], V]) -
     if fits:
         cache[key] = value
     return value
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return DataError(f"{path}: cannot be read ({reason}); replace it or take it away")
-
-
-def _read_npy(path: Path) -> Pixels:
-    try:
-        pixels = np.load(path, allow_pickle=False)
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from None
-    if not isinstance(pixels, np.ndarray):
-        raise DataError(f"{path}: holds several arrays; save one uint8 array with numpy.save")
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or 0 in pixels.shape:
-        raise DataError(
-            f"{path}: holds {pixels.dtype} of shape {pixels.shape}; "
-            "uint8 of shape (height, width, channels) is needed"
-        )
-    return pixels if pixels.ndim == 3 else pixels[..., None]

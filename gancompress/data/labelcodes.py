@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gancompress.data.decoding import open_stored
 from gancompress.data.deep import SIXTEEN_BIT, StoredForm
 from gancompress.data.images import (
     Pixels,
-    open_stored,
     pixels_of,
     read_image,
     with_channels,
 )
 from gancompress.errors import DataError
+from gancompress.regularfiles import read_regular
 
 Ids = npt.NDArray[np.int32]
 
@@ -110,7 +111,7 @@ def colour_table(
 
 def _read_table(path: Path) -> list[list[int]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_regular(path).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give the table") from None
     except UnicodeDecodeError:

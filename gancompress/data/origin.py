@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gancompress.data.dataset import SPLITS, Dataset, Split
+from gancompress.regularfiles import spelled
 
 _NAMED = 3  # folders named of those left out; more are counted
 
@@ -45,7 +46,8 @@ class Origin:
             inside = [i for i, root in enumerate(roots) if place.is_relative_to(root)]
             if inside:
                 key = f"{inside[0]}/{place.relative_to(roots[inside[0]]).as_posix()}"
-            found[key] = path
+            plain = spelled(key)
+            found[key if plain in found else plain] = path
         return found
 
 

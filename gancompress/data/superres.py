@@ -12,8 +12,8 @@ from torch import Tensor
 
 from gancompress.data.crops import Window
 from gancompress.data.dataset import SPLITS, Batch, Split
+from gancompress.data.decoding import sides_told
 from gancompress.data.folders import single_files, split_pairs
-from gancompress.data.formats import FORMATS
 from gancompress.data.images import (
     Pixels,
     files_digest,
@@ -88,7 +88,7 @@ class SuperresFolder:
         self._files = {split: [path for (path,) in found] for split, found in pairs.items()}
         if not load_size:
             for path in (path for split in SPLITS for path in self._files[split]):
-                _check_sides(path, _sides_told(path), least)
+                _check_sides(path, sides_told(path), least)  # upright or not: a square
         self.origin = from_folders(self._files, {s: self.count(s) for s in SPLITS}, folder)
         self._max_value = max_value
         self._cache_bytes, self._kept = cache_mb * 1e6, 0
@@ -228,18 +228,6 @@ def check_shrinking(side: int, scale: int, filter: str) -> None:
         raise DataError(
             f"superres: images of {side} pixels; multiples of the scale, {scale}, are allowed"
         )
-
-
-def _sides_told(path: Path) -> tuple[int, int] | None:
-    """Height and width by the file's header; None where it is none of an image's.
-
-    On its side or upright: what is compared with them is a square.
-    """
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None  # a .npy file, or one that is refused with a reason when it is read
 
 
 def _check_sides(path: Path, sides: tuple[int, int] | None, least: int) -> None:

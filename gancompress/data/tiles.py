@@ -20,7 +20,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from gancompress.data.dataset import SPLITS, Split
-from gancompress.data.images import Pixels, open_image, unlimited_pixels
+from gancompress.data.decoding import open_image, unlimited_pixels
+from gancompress.data.images import Pixels
 from gancompress.data.origin import Group, Origin
 from gancompress.data.regions import MARGIN, REGIONS, Area, Mask, inside
 from gancompress.errors import DataError
