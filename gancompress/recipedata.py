@@ -94,7 +94,7 @@ class DomainsData(FilesSection):
         (), description="folders: the sub-folders to use, in the order of the label planes"
     )
     attribute_file: FilePath | None = Field(
-        None, description="attributes: text file as CelebA's list_attr_celeba.txt"
+        None, description="attributes: file as CelebA's list_attr_celeba, .txt or .csv"
     )
     attributes: tuple[str, ...] = Field(
         (), description="attributes: the names to use, in the order of the label planes"

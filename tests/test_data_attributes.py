@@ -75,3 +75,31 @@ def test_image_that_is_not_listed_is_refused(listed: Path) -> None:
         DataError, match=r"new\.png: is not listed in .*list\.txt \(1 such images\)"
     ):
         _labels(listed)
+
+
+@pytest.mark.parametrize(
+    ("separator", "yes", "no"), [(",", "1", "-1"), (";", "1", "0"), ("\t", "TRUE", "False")]
+)
+def test_a_table_gives_the_labels_of_the_text_file(
+    listed: Path, separator: str, yes: str, no: str
+) -> None:
+    expected = _labels(listed, "Young", "Blond")
+    rows = [["image_id", "Blond", "age, or so", "Male", "Young"]]
+    for number, (blond, male, young) in enumerate(LABELS):
+        words = [yes if truth else no for truth in (blond, male, young)]
+        rows.append([f"{number:03}.png", words[0], "34", words[1], words[2]])
+    lines = [separator.join(f'"{cell}"' if "," in cell else cell for cell in row) for row in rows]
+    (listed / "list.txt").write_text("\ufeff" + "\r\n".join(lines) + "\r\n")
+    assert _labels(listed, "Young", "Blond") == expected
+    with pytest.raises(DataError, match=r"list\.txt: line 2 is .*; 5 columns are needed, and for"):
+        _labels(listed, "age, or so")
+    (listed / "list.txt").write_text("\n".join(lines).replace("003.png", "002.png"))
+    with pytest.raises(DataError, match=r"list\.txt: line 5 lists 002\.png again"):
+        _labels(listed, "Young")
+
+
+def test_a_table_has_one_way_of_saying_no(listed: Path) -> None:
+    lines = [f"{n:03}.png,{-1 if n == 2 else n % 2}" for n in range(8)]
+    (listed / "list.txt").write_text("\n".join(["name,Male", *lines]))
+    with pytest.raises(DataError, match=r"line 4 is '002\.png,-1'; .* the same throughout"):
+        _labels(listed, "Male")

@@ -1,16 +1,27 @@
-"""Attributes of images from one text file, as CelebA's `list_attr_celeba.txt` has them.
+"""Attributes of images from one text file, as CelebA's `list_attr_celeba` has them.
 
-Its first line is the number of images, its second the attributes' names, and every other one a
-file's name followed by 1 or -1 for each attribute.
+In its .txt form the first line is the number of images, the second the attributes' names, and
+every other one a file's name followed by 1 or -1 for each attribute. In its .csv form the first
+line names the columns, of which the first holds the files' names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gancompress.data.folders import image_files, nearest
 from gancompress.errors import DataError
+from gancompress.regularfiles import read_regular, spelled
+
+_SEPARATORS = (",", ";", "\t")  # of columns; the first line of the .txt form has none
+# How a table tells what an image has; one way for all of it.
+_CODES: tuple[Mapping[str, bool], ...] = (
+    {"1": True, "-1": False},
+    {"1": True, "0": False},
+    {"true": True, "false": False},
+)
 
 Truths = tuple[bool, ...]  # one for each attribute asked for
 
@@ -24,7 +35,7 @@ def attribute_labels(folder: Path, path: Path, wanted: Sequence[str]) -> dict[Pa
     listed = _listed(path, wanted)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give the folder with the images")
-    present = {image.name: image for image in image_files(folder)}
+    present = {spelled(image.name): image for image in image_files(folder)}
     for name in listed:
         if name not in present:
             missing = len(listed.keys() - present.keys())
@@ -44,14 +55,15 @@ def attribute_labels(folder: Path, path: Path, wanted: Sequence[str]) -> dict[Pa
 
 def _listed(path: Path, wanted: Sequence[str]) -> dict[str, Truths]:
     """The label of every image that the file lists, by name."""
-    header, names, *lines = _lines(path)
+    lines = _lines(path)
+    separator = max(_SEPARATORS, key=lines[0].count)
+    if separator in lines[0]:
+        return _in_table(path, lines, separator, wanted)
+    header, names, *lines = lines
     if not header.isdecimal():
         raise DataError(f"{path}: line 1 is {header!r}; the number of images is needed there")
     known = names.split()
-    for name in wanted:
-        if name not in known:
-            raise DataError(f"{path}: has no attribute {name!r}; {nearest(name, known)}")
-    columns = [known.index(name) + 1 for name in wanted]
+    columns = _columns(path, known, wanted)
     labels: dict[str, Truths] = {}
     for number, line in enumerate(lines, 3):
         parts = line.split()
@@ -60,9 +72,7 @@ def _listed(path: Path, wanted: Sequence[str]) -> dict[str, Truths]:
                 f"{path}: line {number} is {line[:60]!r}; a file's name and {len(known)} values, "
                 "each 1 or -1, are needed"
             )
-        if parts[0] in labels:
-            raise DataError(f"{path}: line {number} lists {parts[0]} again; keep one of its lines")
-        labels[parts[0]] = tuple(parts[column] == "1" for column in columns)
+        _add(labels, parts[0], tuple(parts[column] == "1" for column in columns), path, number)
     if len(labels) != int(header):
         raise DataError(
             f"{path}: line 1 promises {header} images and {len(labels)} are listed; "
@@ -71,16 +81,57 @@ def _listed(path: Path, wanted: Sequence[str]) -> dict[str, Truths]:
     return labels
 
 
+def _in_table(
+    path: Path, lines: list[str], separator: str, wanted: Sequence[str]
+) -> dict[str, Truths]:
+    """As `_listed`, of a file with columns; those that are not asked for may hold anything."""
+    rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    labels: dict[str, Truths] = {}
+    try:
+        known = [name.strip() for name in next(rows)]
+        columns = _columns(path, known[1:], wanted)
+        codes = _CODES
+        for row in rows:
+            values = [row[column].strip().lower() for column in columns if column < len(row)]
+            codes = tuple(code for code in codes if code.keys() >= set(values))
+            if len(row) != len(known) or not codes:
+                raise DataError(
+                    f"{path}: line {rows.line_num} is {lines[rows.line_num - 1][:60]!r}; "
+                    f"{len(known)} columns are needed, and for each attribute that is asked for 1 "
+                    "or -1, 1 or 0, or true or false, the same throughout"
+                )
+            truths = tuple(codes[0][value] for value in values)
+            _add(labels, row[0].strip(), truths, path, rows.line_num)
+    except csv.Error as error:
+        raise DataError(f"{path}: line {rows.line_num}: {error}; mend or remove it") from None
+    return labels
+
+
+def _columns(path: Path, known: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where the attributes asked for stand behind a file's name. Raises: DataError."""
+    for name in wanted:
+        if name not in known:
+            raise DataError(f"{path}: has no attribute {name!r}; {nearest(name, known)}")
+    return [known.index(name) + 1 for name in wanted]
+
+
+def _add(labels: dict[str, Truths], name: str, truths: Truths, path: Path, number: int) -> None:
+    if (name := spelled(name)) in labels:
+        raise DataError(f"{path}: line {number} lists {name} again; keep one of its lines")
+    labels[name] = truths
+
+
 def _lines(path: Path) -> list[str]:
     """At least two lines, stripped, without empty ones at the end."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
+        text = read_regular(path).decode("utf-8-sig")
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); give the file with the attributes"
         ) from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: is not text; give the file with the attributes") from None
+    lines = [line.strip(" \r\n") for line in text.rstrip().splitlines()]
     if len(lines) < 2:
         raise DataError(
             f"{path}: has {len(lines)} line(s); the number of images, the attributes' names and "
