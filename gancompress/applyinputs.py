@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +15,10 @@ from torch import Tensor
 
 from gancompress.data.formats import SUFFIXES
 from gancompress.data.images import (
-    read_image,
+    Colour,
+    Reading,
     resized,
     to_tensor,
-    with_channels,
 )
 from gancompress.data.labelcodes import Ids, LabelCodes, colour_table, read_instances
 from gancompress.data.labelmaps import nearest
@@ -23,6 +26,7 @@ from gancompress.data.labelplanes import label_planes
 from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Card
 from gancompress.export.planes import planes_of
+from gancompress.recipetypes import COLOURS
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Wishes:
     asked for, of files of several. seed: of the style, of files that take one. For label maps:
     colours, a table of the classes' colours; unknown, the id of pixels without class; instances,
     the folder (or file) of images that tell instances apart. max_value: the value that is white in
-    files of more than 8 bits; None: as in training.
+    files of more than 8 bits; background, the colour behind transparent pixels; None: as in
+    training.
     """
 
     size: tuple[int, int] | None = None
@@ -43,6 +48,7 @@ class Wishes:
     unknown: int | None = None
     instances: Path | None = None
     max_value: float | None = None
+    background: Colour | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,10 @@ class Inputs:
         asked = [float(name in wishes.domains) for name in planes.domains]
         constants = torch.from_numpy(np.array([*asked, *style], np.float32))
         self._constants = constants[None, :, None, None]  # (1, domains + style, 1, 1)
-        self._max_value = wishes.max_value or card.facts.get("max_value")
+        self._reading = Reading(
+            wishes.max_value or card.facts.get("max_value"),
+            wishes.background or _colour(card.facts.get("background")),
+        )
         self._codes: LabelCodes | None = None
         if planes.classes:
             table = (
@@ -83,6 +92,11 @@ class Inputs:
             self._codes = LabelCodes(len(planes.classes), wishes.unknown, table)
             self._one_hot = len(planes.classes) + _unknown_planes(planes.other, wishes, where)
 
+    @property
+    def is_resized(self) -> bool:
+        """Whether images are brought to a size that the user or the file asks for."""
+        return self._card.is_static or self._wishes.size is not None
+
     def of(self, path: Path, relative: Path) -> Prepared:
         """The input that a picture makes; `relative`: its place within what the user gave.
 
@@ -90,7 +104,7 @@ class Inputs:
         up to a size that the generator takes. Raises: DataError naming a file that cannot be used.
         """
         if self._codes is None:
-            pixels = with_channels(read_image(path, self._max_value), self._channels, path)
+            pixels = self._reading.image(path, self._channels)
             size = self._size(pixels.shape[:2])
             image = _reflected(resized(pixels, *size), *self._padded(size))
             planes = to_tensor(image[None])
@@ -145,6 +159,22 @@ class Inputs:
                 f"{classes.shape[1]}x{classes.shape[0]}; both must have the same size"
             )
         return ids
+
+
+def colour_of(text: str) -> Colour:
+    """A colour from `white`, `black` or `255,255,255`. Raises: ExportError."""
+    if text in COLOURS:
+        return COLOURS[text]
+    parts = [int(part) for part in text.split(",") if re.fullmatch(r"\s*\d{1,3}\s*", part)]
+    if len(parts) != 3 or text.count(",") != 2 or max(parts) > 255:
+        names = ", ".join(COLOURS)
+        raise ExportError(f"--background {text}: no colour; give {names} or RED,GREEN,BLUE")
+    return parts[0], parts[1], parts[2]
+
+
+def _colour(told: object) -> Colour | None:
+    """The colour that a card tells of."""
+    return None if told is None else cast(Colour, tuple(cast(Sequence[int], told)))
 
 
 def _check_domains(known: tuple[str, ...], asked: tuple[str, ...], where: str) -> None:

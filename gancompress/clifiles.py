@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from gancompress.clioptions import Overrides
-from gancompress.errors import ExportError
+from gancompress.errors import DataError, ExportError
 from gancompress.exitcodes import exit_codes
 
 Size = Annotated[
@@ -41,6 +41,11 @@ Unknown = Annotated[
 Instances = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="For label maps: images of instances, same names."),
+]  # fmt: skip
+Background = Annotated[
+    str | None,
+    typer.Option(metavar="COLOUR", help="Behind transparent pixels: white, black or "
+                 "RED,GREEN,BLUE. Default: as in training."),
 ]  # fmt: skip
 MaxValue = Annotated[
     float | None,
@@ -104,16 +109,17 @@ def apply(
     unknown: Unknown = None,
     instances: Instances = None,
     max_value: MaxValue = None,
+    background: Background = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
     file: OwnCode = None,
     redo: Annotated[bool, typer.Option("--redo", help="Write what is there already anew.")] = False,
 ) -> None:  # fmt: skip
     """Run an exported generator on images. Given again, it goes on where it stopped; images that
-    cannot be read are passed over and listed at the end."""
+    cannot be read are passed over and listed at the end, and the exit code is 2."""
     import torch
 
     from gancompress import applying
-    from gancompress.applyinputs import Wishes
+    from gancompress.applyinputs import Wishes, colour_of
     from gancompress.export.opening import open_model
 
     with exit_codes():
@@ -122,9 +128,9 @@ def apply(
             torch.set_num_threads(threads)
         wishes = Wishes(
             sides, tuple(domain or ()), seed, at_home(colours), unknown, at_home(instances),
-            max_value,
+            max_value, None if background is None else colour_of(background),
         )  # fmt: skip
-        applying.apply(
+        done = applying.apply(
             open_model(place_of(model), file),
             images.expanduser(),
             out.expanduser(),
@@ -133,6 +139,11 @@ def apply(
             batch=batch,
             redo=redo,
         )
+        if done.left_out:
+            raise DataError(
+                f"{images}: {len(done.left_out)} image(s) left out, as told above; mend them, or "
+                "take them away"
+            )
 
 
 def sample(

@@ -121,5 +121,6 @@ def _check_judged(recipe: Recipe) -> None:
     if channels not in JUDGED_CHANNELS:
         raise RecipeError(
             f"{recipe.name}: data: found targets of {channels} channels; generators are judged on "
-            "images of 1 or 3, give data.target_channels=3 and make transparent images opaque"
+            "images of 1 or 3, give data.target_channels=3, and data.background if they are "
+            "transparent"
         )

@@ -278,6 +278,7 @@ STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
     "export": ("export",),
 }
 _NEWER = (("supernet", "kept_answers"), ("finetune", "losses"))
+_NEWER_DATA = ("max_value", "background")  # so do those without one of these
 _TRAININGS = ("teacher", "supernet", "finetune")
 _WITHOUT_EFFECT = {
     "data": {"cache_mb"},
@@ -304,8 +305,9 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     for name in ("segmentation", "classifier", "also"):  # candidates are not judged by them
         if stage != "export" or not plain["metrics"][name]:
             del plain["metrics"][name]
-    if plain["data"].get("max_value", ...) is None:  # runs from before it was there go on
-        del plain["data"]["max_value"]
+    for key in _NEWER_DATA:
+        if plain["data"].get(key, ...) is None:
+            del plain["data"][key]
     if stage != "export":
         del plain["metrics"]["resamples"]  # theirs come without intervals
     return {name: plain[name] for name in names}

@@ -7,9 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from gancompress.recipesections import CroppedSection, Kind, WorldSection, layout_problems
-from gancompress.recipetypes import FilePath, Integer, Size
+from gancompress.recipetypes import Byte, FilePath, Integer, Size
 
-_Part = Annotated[Integer, Field(ge=0, le=255)]
 _MOST_CLASSES = 1000
 
 # The ids 0 to 33 of its labels (Cordts et al. 2016); 34 is the licence plate, -1 there.
@@ -53,7 +52,7 @@ class LabelMapsData(CroppedSection):
         0, ge=0, le=_MOST_CLASSES, description="number of classes; cityscapes 35, coco-stuff 182"
     )
     class_names: tuple[str, ...] = Field((), description="of the classes; default: numbers")
-    colours: tuple[tuple[_Part, _Part, _Part], ...] = Field(
+    colours: tuple[tuple[Byte, Byte, Byte], ...] = Field(
         (), description="[red, green, blue] of each class, for label images in colour"
     )
     colour_file: FilePath | None = Field(

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from gancompress.discriminatornames import DEFAULT, NAMES, DiscriminatorName, Norm
 from gancompress.errors import ArchError
-from gancompress.recipetypes import STRICT, FilePath, Integer, Real, Share, Size, refuse
+from gancompress.recipetypes import STRICT, Background, FilePath, Integer, Real, Share, Size, refuse
 
 # What tasks choose data by: an image and its true translation; a label map and its photograph;
 # images of two kinds; images of several labelled domains; images alone; small images and the large
@@ -106,6 +106,11 @@ class FilesSection(DataSection):
         None,
         description="the value that is white in files of more than 8 bits: 4095 for 12 bits in "
         "16-bit files; default: 65535, and files that are dark then are refused",
+    )
+    background: Background | None = Field(
+        None,
+        description="colour behind transparent pixels: white, black or [red, green, blue]; "
+        "default: files that have such pixels are refused",
     )
 
     def problems(self) -> list[str]:

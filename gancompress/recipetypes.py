@@ -75,6 +75,33 @@ Size = Annotated[
     ),
 ]
 
+COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}
+
+
+def _colour(value: Any) -> Any:
+    """A named colour as its parts; parts are left to pydantic."""
+    if isinstance(value, str):
+        if value not in COLOURS:
+            names = ", ".join(COLOURS)
+            raise ValueError(f": found {value[:60]!r}; {names} or [red, green, blue] is allowed")
+        return COLOURS[value]
+    return value
+
+
+Byte = Annotated[Integer, Field(ge=0, le=255)]
+Background = Annotated[
+    tuple[Byte, Byte, Byte],
+    BeforeValidator(_colour),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(COLOURS)},
+                {"type": "array", "items": {"type": "integer"}, "minItems": 3, "maxItems": 3},
+            ]
+        }
+    ),
+]
+
 
 # A list of choices, or lists by the name of what they are for.
 T = TypeVar("T")

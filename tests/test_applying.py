@@ -9,7 +9,7 @@ from images import noise, save
 from PIL import Image
 from typer.testing import CliRunner
 
-from gancompress.applying import Applied, apply
+from gancompress.applying import BATCH_PIXELS, Applied, apply
 from gancompress.applyinputs import Wishes
 from gancompress.cli import app
 from gancompress.data.images import to_tensor
@@ -300,3 +300,79 @@ def test_answers_of_unclear_size_are_refused(tmp_path, shape):
     path = save(tmp_path / "a.png", noise(8, 8))
     with pytest.raises(ExportError, match=f"model.onnx: answers {shape[0]}x{shape[1]} to 8x8"):
         apply(odd, path, tmp_path / "out", say=quiet)
+
+
+def test_large_images_go_through_one_by_one(tmp_path):
+    for i in range(3):
+        save(tmp_path / "in" / f"{i}.png", np.full((1024, 600, 3), i, np.uint8))
+        save(tmp_path / "in" / f"small{i}.png", noise(512, 512, seed=i))
+        save(tmp_path / "in" / f"tiny{i}.png", noise(16, 16, seed=i))
+    inputs = []
+    counted = Model(lambda x: inputs.append(tuple(x.shape)) or x, ARCH, CARD, "model")
+    assert apply(counted, tmp_path / "in", tmp_path / "out", say=quiet).written == 9
+    large, small, tiny = (1, 3, 1024, 600), (3, 3, 512, 512), (3, 3, 16, 16)
+    assert inputs == [large, large, large, small, tiny]
+    assert BATCH_PIXELS == 1024 * 1024
+
+
+def test_another_size_than_trained_is_told_once(tmp_path):
+    for i, side in enumerate([32, 16, 16, 48]):
+        save(tmp_path / "in" / f"{i}.png", noise(side, side + 4 * (side > 16), seed=i))
+    save(tmp_path / "in" / "trained.png", noise(32, 32))
+    said = []
+    apply(model(), tmp_path / "in", tmp_path / "out", say=said.append)
+    assert [text for text in said if "was trained" in text] == [
+        "note: model.safetensors was trained at 32x32 pixels and is applied to 4 of 5 image(s) at "
+        f"other sizes, such as 32x36 ({tmp_path}/in/0.png); --size 32x32 resizes them"
+    ]
+    for wishes, given in ((Wishes(size=(64, 64)), model()), (Wishes(), model(CARD.static()))):
+        said = []
+        apply(given, tmp_path / "in", tmp_path / "out", wishes, said.append, redo=True)
+        assert not any("was trained" in text for text in said)
+
+
+def test_too_little_memory_for_an_image_leaves_it_out(tmp_path):
+    for i in range(3):
+        save(tmp_path / "in" / f"{i}.png", noise(16 + 16 * (i == 1), 16, seed=i))
+
+    def hungry(x):
+        return torch.empty(2**60) if x.shape[2] == 32 else x
+
+    got = apply(Model(hungry, ARCH, CARD, "model"), tmp_path / "in", tmp_path / "out", say=quiet)
+    assert got.written == 2 and len(got.left_out) == 1
+    assert "1.png: too little memory for 32x16; give --size" in got.left_out[0]
+    with pytest.raises(RuntimeError, match="something else"):
+        broken = Model(lambda x: (_ for _ in ()).throw(RuntimeError("something else")), ARCH, CARD,
+                       "model")  # fmt: skip
+        apply(broken, tmp_path / "in", tmp_path / "more", say=quiet)
+
+
+def test_transparent_pixels_show_the_background_of_the_training_or_the_one_told(tmp_path):
+    pixels = noise(16, 16, 4)
+    path = save(tmp_path / "a.png", pixels)
+    alpha = pixels[..., 3:] / 255
+    for facts, wishes, colour in (
+        ({"background": [255, 0, 9]}, Wishes(), (255, 0, 9)),
+        ({"background": [255, 0, 9]}, Wishes(background=(0, 0, 0)), (0, 0, 0)),
+        ({}, Wishes(background=(255, 255, 255)), (255, 255, 255)),
+    ):
+        shown = np.floor(pixels[..., :3] * alpha + np.array(colour) * (1 - alpha) + 0.5)
+        expected = to_pixels(model()(to_tensor(shown.astype(np.uint8)[None])))
+        card = Card(FAMILY.options, 3, 3, (32, 32), 4, facts=facts)
+        apply(model(card), path, tmp_path / "out.png", wishes, quiet, redo=True)
+        assert np.array_equal(read(tmp_path / "out.png"), expected)
+
+
+def test_what_is_left_out_ends_in_exit_code_2(exported, tmp_path):
+    save(tmp_path / "in" / "a.png", noise(16, 18))
+    (tmp_path / "in" / "b.png").write_bytes(b"no image")
+    save(tmp_path / "in" / "c.png", noise(16, 18, 4))
+    code, out = call(exported, tmp_path / "in", tmp_path / "out")
+    assert code == 2 and "1 written, 2 left out" in out and "b.png: not an image" in out
+    assert out.endswith("in: 2 image(s) left out, as told above; mend them, or take them away\n")
+    code, out = call(exported, tmp_path / "in", tmp_path / "out", "--background", "10,20,30")
+    assert code == 2 and "1 written, 1 there already" in out
+    code, out = call(exported, tmp_path / "in" / "c.png", tmp_path / "o", "--background", "reddish")
+    assert code == 2 and "--background reddish: no colour; give white, black or RED" in out
+    (tmp_path / "in" / "b.png").unlink()
+    assert call(exported, tmp_path / "in", tmp_path / "out")[0] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import torch
 from images import noise, save
 from PIL import Image
 
-from gancompress.applying import Applied, answer_names, apply
+from gancompress import applytasks
+from gancompress.applying import Applied, apply
+from gancompress.applytasks import answer_names, tasks_of
 from gancompress.clifiles import at_home, place_of
 from gancompress.errors import DataError
 from gancompress.export.card import Card, Model
@@ -79,3 +82,56 @@ def test_options_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", str(tmp_path))
     assert at_home(Path("~/x")) == place_of("~/x") == tmp_path / "x"
     assert at_home(Path("x/~")) == Path("x/~") and at_home(None) is None
+
+
+def test_thousands_of_names_that_differ_in_case_alone_are_each_asked_for_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    real = applytasks._folded
+    monkeypatch.setattr(applytasks, "_folded", lambda path: asked.append(path) or real(path))
+    count = 1000
+    letters = ["".join(c.upper() if n >> i & 1 else c for i, c in enumerate("abcdefghij"))
+               for n in range(count)]  # fmt: skip
+    names = answer_names([Path(f"{name}.jpg") for name in letters], ".png")
+    assert len({str(name).casefold() for name in names}) == count
+    assert names[-1] == Path(f"{letters[-1]}.jpg-{count}.png")
+    assert len(asked) <= 6 * count
+
+
+def test_a_folder_is_looked_through_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(300):
+        (tmp_path / "in" / f"{i % 3}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / f"{i % 3}" / f"{i}.png").touch()
+    followed, scanned = [], []
+    realpath, scandir = os.path.realpath, os.scandir
+    monkeypatch.setattr(os.path, "realpath", lambda p, **k: followed.append(p) or realpath(p, **k))
+    monkeypatch.setattr(os, "scandir", lambda p: scanned.append(p) or scandir(p))
+    listed = tasks_of(tmp_path / "in", tmp_path / "out", ".png")
+    assert len(listed.tasks) == 300
+    assert len(scanned) == 4 and len(followed) <= 2 + 2 * 4
+
+
+def test_what_has_an_image_s_name_and_is_none_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    good = save(folder / "good.png", noise(16, 16))
+    os.mkfifo(folder / "pipe.png")
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "gone.png").symlink_to("nowhere.png")
+    (folder / "link.png").symlink_to("good.png")
+    (folder / "locked").mkdir()
+    long = folder / ("x" * 251 + ".jpg")
+    long.write_bytes(good.read_bytes())
+    long.with_suffix(".png").write_bytes(good.read_bytes())
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(good.read_bytes())
+    said: list[str] = []
+    got = apply(model(), folder, tmp_path / "out", say=said.append)
+    assert got.written == 3
+    reasons = {"pipe.png": "a named pipe", "loop.png": "symbolic links", "gone.png": "No such file",
+               "x.jpg": "its answer's name has 259 bytes; at most 255",
+               "x.png": "its answer's name has 259 bytes"}  # fmt: skip
+    assert len(got.left_out) == len(reasons)
+    for name, reason in reasons.items():
+        assert any(f"{name}: " in sentence and reason in sentence for sentence in got.left_out)
+    with pytest.raises(DataError, match=r"pipe\.png: cannot be read \(a named pipe"):
+        apply(model(), folder / "pipe.png", tmp_path / "one.png", say=quiet)

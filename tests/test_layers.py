@@ -129,6 +129,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "timing",
         "applying",
         "applyinputs",
+        "applytasks",
         "sampling",
         "benchmarking",
         "benchruns",

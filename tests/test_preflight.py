@@ -190,7 +190,7 @@ def test_targets_of_four_channels_are_refused_at_once(tmp_path: Path) -> None:
     error = refusal(recipe_of(tmp_path, text, channels=4), "teacher")
     assert str(error) == (
         "edges2shoes: data: found targets of 4 channels; generators are judged on images of 1 or "
-        "3, give data.target_channels=3 and make transparent images opaque"
+        "3, give data.target_channels=3, and data.background if they are transparent"
     )
 
 

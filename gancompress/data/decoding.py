@@ -20,7 +20,7 @@ from PIL import ExifTags, Image
 
 from gancompress.data.deep import StoredForm
 from gancompress.data.formats import FORMATS
-from gancompress.errors import DataError
+from gancompress.errors import DataError, GanCompressError
 from gancompress.regularfiles import open_regular
 
 # Pillow warns without the file's name of what it then passes over: metadata that are cut off, and
@@ -51,7 +51,7 @@ def refused_by_name(path: Path) -> Iterator[None]:
     """Turns whatever reading a file raises inside into a DataError that names it."""
     try:
         yield
-    except DataError:
+    except GanCompressError:
         raise
     except Image.UnidentifiedImageError:
         raise DataError(f"{path}: not an image that can be read; use PNG, JPEG or WebP") from None

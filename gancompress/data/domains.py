@@ -16,15 +16,14 @@ from gancompress.data.crops import middle_square
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, domain_files, split_pairs
 from gancompress.data.images import (
+    Colour,
     Pixels,
+    Reading,
     file_digest,
     fits_in_memory,
-    given,
-    read_image,
     remembered,
     resized,
     shown_part,
-    with_channels,
 )
 from gancompress.data.labels import Labels, Partners, Rows, fixed_partners, labelled_batch
 from gancompress.data.origin import from_folders
@@ -73,6 +72,7 @@ class DomainImages:
         split_seed: int = 0,
         cache_mb: float = 2000,
         max_value: float | None = None,
+        background: Colour | None = None,
     ) -> None:
         shares = (search_fraction, test_fraction, split_seed)
         if layout == "folders" and folder is not None and not (attribute_file or attributes):
@@ -94,7 +94,7 @@ class DomainImages:
         self.origin = from_folders(
             self._files, {s: self.count(s) for s in SPLITS}, folder, also=[attribute_file]
         )
-        self._max_value = max_value
+        self._reading = Reading(max_value, background)
         self._cache_bytes = cache_mb * 1e6
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
@@ -121,7 +121,7 @@ class DomainImages:
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes, labels and settings; reads the files once."""
         if split not in self._digests:
-            settings = [self.domains, self.crop, self.size, self.flip, *given(self._max_value)]
+            settings = [self.domains, self.crop, self.size, self.flip, *self._reading.settings()]
             digest = hashlib.sha256(json.dumps(settings).encode())
             for path, label in zip(self._files[split], self._labels[split], strict=True):
                 truths = "".join(str(int(truth)) for truth in label)
@@ -153,7 +153,7 @@ class DomainImages:
 
     def _decoded(self, path: Path) -> Pixels:
         """The square in the middle of the file's image, (side, side, 3)."""
-        pixels = with_channels(read_image(path, self._max_value), 3, path)
+        pixels = self._reading.image(path, 3)
         return middle_square(pixels, self.crop, path)
 
 

@@ -12,16 +12,15 @@ from gancompress.data.crops import middle_square
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import single_files, split_pairs
 from gancompress.data.images import (
+    Colour,
     Pixels,
+    Reading,
     files_digest,
     fits_in_memory,
-    given,
-    read_image,
     remembered,
     resized,
     shown_part,
     to_tensor,
-    with_channels,
 )
 from gancompress.data.origin import from_folders
 
@@ -54,6 +53,7 @@ class ImageFolder:
         split_seed: int = 0,
         cache_mb: float = 2000,
         max_value: float | None = None,
+        background: Colour | None = None,
     ) -> None:
         shares = (search_fraction, test_fraction, split_seed)
         splits = split_pairs(single_files(Path(folder)), *shares, where=f"{folder}", unit="images")
@@ -61,7 +61,7 @@ class ImageFolder:
         self.channels = (image_channels, image_channels)
         self.crop, self.size, self.flip = crop, size, flip
         self.origin = from_folders(self._files, {s: self.count(s) for s in SPLITS}, folder)
-        self._max_value = max_value
+        self._reading = Reading(max_value, background)
         self._cache_bytes = cache_mb * 1e6
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
@@ -85,7 +85,13 @@ class ImageFolder:
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes and settings; reads the files once."""
         if split not in self._digests:
-            settings = [self.channels[0], self.crop, self.size, self.flip, *given(self._max_value)]
+            settings = [
+                self.channels[0],
+                self.crop,
+                self.size,
+                self.flip,
+                *self._reading.settings(),
+            ]
             self._digests[split] = files_digest(settings, self._files[split])
         return self._digests[split]
 
@@ -107,5 +113,5 @@ class ImageFolder:
         )
 
     def _decoded(self, path: Path) -> Pixels:
-        pixels = with_channels(read_image(path, self._max_value), self.channels[0], path)
+        pixels = self._reading.image(path, self.channels[0])
         return middle_square(pixels, self.crop, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from gancompress.errors import DataError
 from gancompress.regularfiles import name_bytes, open_regular
 
 Pixels = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]  # red, green, blue
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -72,10 +74,43 @@ def _pixels_of(
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def with_channels(pixels: Pixels, channels: int, where: object) -> Pixels:
+@dataclass(frozen=True)
+class Reading:
+    """How the files of a data set are understood, all alike.
+
+    max_value: the value that is white in files of more than 8 bits, see `read_image`. background:
+    the colour that shows through transparent pixels; None: they are refused where no alpha channel
+    is asked for.
+    """
+
+    max_value: float | None = None
+    background: Colour | None = None
+
+    def image(self, path: Path, channels: int) -> Pixels:
+        """(H, W, `channels`) uint8. Raises: DataError as `read_image` and `with_channels`."""
+        return self.with_channels(self.file(path), channels, path)
+
+    def file(self, path: Path) -> Pixels:
+        """(H, W, C) uint8 with the channels the file has. Raises: DataError as `read_image`."""
+        return read_image(path, self.max_value)
+
+    def with_channels(self, pixels: Pixels, channels: int, where: object) -> Pixels:
+        """As the function of that name, before this background."""
+        return with_channels(pixels, channels, where, self.background)
+
+    def settings(self) -> list[object]:
+        """What a content hash takes in: nothing where nothing is given."""
+        given: list[object] = [] if self.max_value is None else [self.max_value]
+        return given if self.background is None else [*given, {"background": self.background}]
+
+
+def with_channels(
+    pixels: Pixels, channels: int, where: object, background: Colour | None = None
+) -> Pixels:
     """(H, W, `channels`) from (H, W, C): gray spreads to RGB, RGB becomes luma, alpha is added.
 
-    An alpha channel is dropped only where it is opaque throughout. Luma is ITU-R 601.
+    An alpha channel that is not asked for lays the image over `background`, and without one is
+    dropped only where it is opaque throughout. Luma is ITU-R 601.
     Raises: DataError naming `where` if the file's channels cannot mean that many.
     """
     has = pixels.shape[2]
@@ -83,10 +118,12 @@ def with_channels(pixels: Pixels, channels: int, where: object) -> Pixels:
         return pixels
     if has == 4 and channels in (1, 3):
         if pixels[..., 3].min() < 255:
-            raise DataError(
-                f"{where}: has transparent pixels and {channels} channel(s) are asked for; "
-                "flatten it or set the channels to 4"
-            )
+            if background is None:
+                raise DataError(
+                    f"{where}: has transparent pixels; set data.background, or --background of "
+                    "apply, to the colour behind them, such as white, or make it opaque"
+                )
+            return with_channels(_over(background, pixels), channels, where)
         return with_channels(pixels[..., :3], channels, where)
     if has in (1, 3) and channels == 4:
         colour = with_channels(pixels, 3, where)
@@ -100,6 +137,13 @@ def with_channels(pixels: Pixels, channels: int, where: object) -> Pixels:
         f"{where}: has {has} channels and {channels} are asked for; "
         "counts other than 1, 3 and 4 come from .npy files of exactly that many"
     )
+
+
+def _over(background: Colour, pixels: Pixels) -> Pixels:
+    """(H, W, 3) of (H, W, 4) before a colour, rounded to the nearest."""
+    alpha = pixels[..., 3:].astype(np.uint32)
+    behind = (255 - alpha) * np.array(background, np.uint32)
+    return ((pixels[..., :3] * alpha + behind + 127) // 255).astype(np.uint8)
 
 
 def resized(pixels: Pixels, height: int, width: int) -> Pixels:
@@ -126,11 +170,6 @@ def to_tensor(pixels: Pixels) -> Tensor:
 def shown_part(inputs: Tensor) -> Tensor:
     """What can be looked at of images with any planes behind them: (N, 3, H, W), or 1 if gray."""
     return inputs[:, : 3 if inputs.shape[1] >= 3 else 1]
-
-
-def given(max_value: float | None) -> list[float]:
-    """`max_value` among the settings of a content hash: nothing where none is given."""
-    return [] if max_value is None else [max_value]
 
 
 def file_digest(path: Path) -> str:

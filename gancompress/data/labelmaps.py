@@ -13,15 +13,14 @@ from gancompress.data.crops import Sides, Size, crops_of
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, Pair, split_pairs
 from gancompress.data.images import (
+    Colour,
     Pixels,
+    Reading,
     files_digest,
     fits_in_memory,
-    given,
-    read_image,
     remembered,
     resized,
     to_tensor,
-    with_channels,
 )
 from gancompress.data.labelcodes import Ids, LabelCodes, colour_table, read_instances
 from gancompress.data.labelfiles import in_cityscapes, in_coco_stuff, in_folders
@@ -79,6 +78,7 @@ class LabelMaps:
         split_seed: int = 0,
         cache_mb: float = 2000,
         max_value: float | None = None,
+        background: Colour | None = None,
     ) -> None:
         self.crops = crops_of(load_size, crop_size, flip, "labelmaps")
         table = colour_table(colours, colour_file, classes)
@@ -98,7 +98,7 @@ class LabelMaps:
             folder, *folders[: 3 if self._has_edges else 2],
             also=[colour_file],
         )  # fmt: skip
-        self._max_value = max_value
+        self._reading = Reading(max_value, background)
         self._cache_bytes = cache_mb * 1e6
         self._cache: dict[tuple[Pair, Sides], Loaded] = {}
         self._digests: dict[Split, str] = {}
@@ -128,7 +128,7 @@ class LabelMaps:
             codes, table = self._codes, self._codes.table
             settings = [
                 *self.crops.settings(), self.channels, codes.classes, codes.unknown,
-                None if table is None else table.tolist(), *given(self._max_value),
+                None if table is None else table.tolist(), *self._reading.settings(),
             ]  # fmt: skip
             files = (path for item in self._items[split] for path in item)
             self._digests[split] = files_digest(settings, files)
@@ -157,7 +157,7 @@ class LabelMaps:
     def _decoded(self, item: Pair) -> Loaded:
         """All three as they are in the files; without instances they are the classes."""
         classes = self._codes.read(item[0])
-        photograph = with_channels(read_image(item[1], self._max_value), 3, item[1])
+        photograph = self._reading.image(item[1], 3)
         instances = read_instances(item[2]) if self._has_edges else classes
         height, width = classes.shape
         for path, (h, w, *_) in zip(item[1:], (photograph.shape, instances.shape), strict=False):

@@ -12,16 +12,15 @@ from gancompress.data.crops import Size, crops_of
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, Pair, matched_pairs, single_files, split_pairs
 from gancompress.data.images import (
+    Colour,
     Pixels,
+    Reading,
     files_digest,
     fits_in_memory,
-    given,
-    read_image,
     remembered,
     resized,
     shown_part,
     to_tensor,
-    with_channels,
 )
 from gancompress.data.origin import from_folders
 from gancompress.errors import DataError
@@ -63,6 +62,7 @@ class PairFolders:
         cache_mb: float = 2000,
         split_seed: int = 0,
         max_value: float | None = None,
+        background: Colour | None = None,
     ) -> None:
         self.channels = (input_channels, target_channels)
         self.crops, self.swap = crops_of(load_size, crop_size, flip, "pairs"), swap
@@ -73,7 +73,7 @@ class PairFolders:
             {split: self.count(split) for split in SPLITS},
             folder, input_folder, target_folder,
         )  # fmt: skip
-        self._max_value = max_value
+        self._reading = Reading(max_value, background)
         self._cache_bytes = cache_mb * 1e6
         self._cache: dict[tuple[Pair, tuple[int, int]], tuple[Pixels, Pixels]] = {}
         self._digests: dict[Split, str] = {}
@@ -98,7 +98,7 @@ class PairFolders:
         """Digest of the split's names, file bytes and settings; reads the files once."""
         if split not in self._digests:
             settings = [
-                self.channels, *self.crops.settings(), self.swap, *given(self._max_value)
+                self.channels, *self.crops.settings(), self.swap, *self._reading.settings()
             ]  # fmt: skip
             files = (path for pair in self._pairs[split] for path in pair)
             self._digests[split] = files_digest(settings, files)
@@ -131,15 +131,15 @@ class PairFolders:
     def _decoded(self, pair: Pair) -> tuple[Pixels, Pixels]:
         """Input and target as they are in the files, (H, W, C) uint8 each."""
         if len(pair) == 1:
-            first, second = _halves(read_image(pair[0], self._max_value), pair[0])
+            first, second = _halves(self._reading.file(pair[0]), pair[0])
         else:
-            first, second = (read_image(path, self._max_value) for path in pair)
+            first, second = (self._reading.file(path) for path in pair)
         _check_aspects(first, second, pair)
         if self.swap:
             first, second, pair = second, first, pair[::-1]
         return (
-            with_channels(first, self.channels[0], pair[0]),
-            with_channels(second, self.channels[1], pair[-1]),
+            self._reading.with_channels(first, self.channels[0], pair[0]),
+            self._reading.with_channels(second, self.channels[1], pair[-1]),
         )
 
 

@@ -15,15 +15,14 @@ from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.decoding import sides_told
 from gancompress.data.folders import single_files, split_pairs
 from gancompress.data.images import (
+    Colour,
     Pixels,
+    Reading,
     files_digest,
     fits_in_memory,
-    given,
-    read_image,
     resized,
     shown_part,
     to_tensor,
-    with_channels,
 )
 from gancompress.data.origin import Origin, from_folders
 from gancompress.data.tiles import WorldTiles
@@ -71,6 +70,7 @@ class SuperresFolder:
         split_seed: int = 0,
         cache_mb: float = 2000,
         max_value: float | None = None,
+        background: Colour | None = None,
     ) -> None:
         self._crop, self._test = crop_size, test_size or crop_size
         for side in (self._crop, self._test):
@@ -90,7 +90,7 @@ class SuperresFolder:
             for path in (path for split in SPLITS for path in self._files[split]):
                 _check_sides(path, sides_told(path), least)  # upright or not: a square
         self.origin = from_folders(self._files, {s: self.count(s) for s in SPLITS}, folder)
-        self._max_value = max_value
+        self._reading = Reading(max_value, background)
         self._cache_bytes, self._kept = cache_mb * 1e6, 0
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
@@ -113,7 +113,7 @@ class SuperresFolder:
         if split not in self._digests:
             settings = [
                 self._crop, self._test, self._load, self._scale, self._filter, self._flip,
-                *given(self._max_value),
+                *self._reading.settings(),
             ]  # fmt: skip
             self._digests[split] = files_digest(settings, self._files[split])
         return self._digests[split]
@@ -147,7 +147,7 @@ class SuperresFolder:
 
     def _decoded(self, path: Path) -> Pixels:
         """(H, W, 3) at the size that crops are taken from."""
-        pixels = with_channels(read_image(path, self._max_value), 3, path)
+        pixels = self._reading.image(path, 3)
         height, width = pixels.shape[:2]
         if self._load:
             larger = self._load / min(height, width)

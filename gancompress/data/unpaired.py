@@ -12,16 +12,15 @@ from gancompress.data.crops import Sides, Size, crops_of
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, side_files, single_files, split_pairs
 from gancompress.data.images import (
+    Colour,
     Pixels,
+    Reading,
     files_digest,
     fits_in_memory,
-    given,
-    read_image,
     remembered,
     resized,
     shown_part,
     to_tensor,
-    with_channels,
 )
 from gancompress.data.origin import Group, Origin
 from gancompress.errors import DataError
@@ -65,6 +64,7 @@ class UnpairedFolders:
         split_seed: int = 0,
         cache_mb: float = 2000,
         max_value: float | None = None,
+        background: Colour | None = None,
     ) -> None:
         self.crops = crops_of(load_size, crop_size, flip, "unpaired")
         shares = (search_fraction, test_fraction, split_seed)
@@ -73,7 +73,7 @@ class UnpairedFolders:
         self.origin = _origin(
             [where for where, _ in listings], self._sides, (folder, input_folder, target_folder)
         )
-        self._max_value = max_value
+        self._reading = Reading(max_value, background)
         self._cache_bytes = cache_mb * 1e6
         self._cache: dict[tuple[Path, Sides], Pixels] = {}
         self._digests: dict[Split, str] = {}
@@ -99,7 +99,7 @@ class UnpairedFolders:
         if split not in self._digests:
             files = [path for side in self._sides for path in side[split]]
             settings = [
-                *self.crops.settings(), self.count(split), *given(self._max_value)
+                *self.crops.settings(), self.count(split), *self._reading.settings()
             ]  # fmt: skip
             self._digests[split] = files_digest(settings, files)
         return self._digests[split]
@@ -128,7 +128,7 @@ class UnpairedFolders:
         )
 
     def _decoded(self, path: Path) -> Pixels:
-        return with_channels(read_image(path, self._max_value), 3, path)
+        return self._reading.image(path, 3)
 
 
 def partners(
