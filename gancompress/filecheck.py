@@ -10,8 +10,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
-from gancompress.errors import GanCompressError
-
 AT_ONCE_SECONDS = 2.0  # that a command waits for before it goes on beside the rest
 
 
@@ -31,7 +29,7 @@ class FileCheck:
     """
 
     def __init__(self, dataset: object) -> None:
-        self._error: GanCompressError | None = None
+        self._error: Exception | None = None
         self._is_awaited = False
         self._change = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -52,7 +50,7 @@ class FileCheck:
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         try:
             dataset.check()
-        except GanCompressError as error:
+        except Exception as error:  # whatever it is, it is raised where the command waits
             with self._change:
                 self._error = error
                 if self._is_awaited:
