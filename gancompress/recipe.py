@@ -278,7 +278,13 @@ STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
     "export": ("export",),
 }
 _NEWER = (("supernet", "kept_answers"), ("finetune", "losses"))
-_NEWER_DATA = ("max_value", "background")  # so do those without one of these
+# So do those without one of these, which change nothing by default.
+_NEWER_DATA = {
+    "max_value": None,
+    "background": None,
+    "input_name": "*",
+    "target_name": "*",
+}
 _TRAININGS = ("teacher", "supernet", "finetune")
 _WITHOUT_EFFECT = {
     "data": {"cache_mb"},
@@ -305,8 +311,8 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     for name in ("segmentation", "classifier", "also"):  # candidates are not judged by them
         if stage != "export" or not plain["metrics"][name]:
             del plain["metrics"][name]
-    for key in _NEWER_DATA:
-        if plain["data"].get(key, ...) is None:
+    for key, default in _NEWER_DATA.items():
+        if plain["data"].get(key, ...) == default:
             del plain["data"][key]
     if stage != "export":
         del plain["metrics"]["resamples"]  # theirs come without intervals

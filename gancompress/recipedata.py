@@ -35,14 +35,22 @@ class PairsData(CroppedSection):
     """The user's own pairs of images."""
 
     name: Literal["pairs"] = Field(description="pairs of images from folders")
-    layout: Literal["side-by-side", "two-folders"] = Field(
-        "side-by-side", description="A|B in one file, or two folders matched by file stem"
+    layout: Literal["side-by-side", "two-folders", "cyclegan", "one-folder"] = Field(
+        "side-by-side",
+        description="A|B in one file; two folders matched by file stem; one folder with trainA/, "
+        "trainB/, testA/ …; or both files of a pair in one folder",
     )
     folder: FilePath | None = Field(
-        None, description="side-by-side: holds train/, search/ (or val/) and test/, or files"
+        None,
+        description="side-by-side, one-folder: holds train/, search/ (or val/) and test/, or "
+        "files; cyclegan: holds trainA/, trainB/, testA/ and testB/",
     )
     input_folder: FilePath | None = Field(None, description="two-folders: the input images")
     target_folder: FilePath | None = Field(None, description="two-folders: the target images")
+    input_name: str = Field(
+        "*", description="stems of input images, as *_A; what stands for the star makes the pair"
+    )
+    target_name: str = Field("*", description="stems of target images, as *_B")
     swap: bool = Field(False, description="learn B to A in place of A to B")
     input_channels: Integer = Field(3, ge=1, le=64, description="channels of the input")
     target_channels: Integer = Field(3, ge=1, le=64, description="channels of the target")
@@ -53,8 +61,24 @@ class PairsData(CroppedSection):
         return self.input_channels, self.target_channels
 
     def problems(self) -> list[str]:
-        wanted = {"side-by-side": ["folder"], "two-folders": ["input_folder", "target_folder"]}
-        return [*layout_problems(self, self.layout, wanted), *super().problems()]
+        wanted = {
+            "side-by-side": ["folder"],
+            "two-folders": ["input_folder", "target_folder"],
+            "cyclegan": ["folder"],
+            "one-folder": ["folder"],
+        }
+        found = layout_problems(self, self.layout, wanted)
+        for key in ("input_name", "target_name"):
+            if (name := getattr(self, key)).count("*") != 1:
+                found.append(f"{key}: found {name!r}; a name with one star, as *_A, is allowed")
+            elif name != "*" and self.layout == "side-by-side":
+                found.append(f"{key}: given; layout side-by-side has one file for both images")
+        if self.layout == "one-folder" and self.input_name == self.target_name:
+            found.append(
+                f"target_name: found {self.target_name!r}, as input_name; layout one-folder needs "
+                "two names, as *_A and *_B"
+            )
+        return [*found, *super().problems()]
 
 
 class MapDomainsData(WorldSection):

@@ -33,41 +33,67 @@ def single_files(folder: Path) -> Listing:
 def side_files(folder: Path, side: str) -> Listing:
     """The files of train`side`/, test`side`/ and the like in `folder`, each by itself.
 
-    So CycleGAN's data sets have them, of sides A and B.
+    So CycleGAN's data sets have them, of sides A and B; train_A/ and train/A/ are the same.
     Raises: DataError where such a folder is missing or has no image in it.
     """
     places = _split_folders(folder, side)
     return {name: [(path,) for path in image_files(place)] for name, place in places.items()}
 
 
-def matched_pairs(input_folder: Path, *others: Path) -> Listing:
+def matched_pairs(input_folder: Path, *others: Path, names: Sequence[str] = ()) -> Listing:
     """Files with equal stems, one of each folder, by split folder and in order of stem.
 
+    names: for each folder what its stems look like, as `*_A`; what stands for the star is equal.
     Raises: DataError where folders differ, a file lacks its partner or a stem comes twice.
     """
-    inputs, columns = _split_folders(input_folder), [_split_folders(other) for other in others]
-    for folder, places in zip(others, columns, strict=True):
-        if inputs.keys() != places.keys():
+    folders = (input_folder, *others)
+    return _matched([(folder, _split_folders(folder)) for folder in folders], names)
+
+
+def matched_sides(folder: Path, names: Sequence[str] = ()) -> Listing:
+    """As `matched_pairs`, of trainA/ and trainB/ and the like in one folder; see `side_files`."""
+    return _matched([(folder, _split_folders(folder, side)) for side in "AB"], names)
+
+
+def matched_names(folder: Path, names: Sequence[str]) -> Listing:
+    """As `matched_pairs`, of files that lie in one folder and differ by `names`."""
+    places = _split_folders(folder)
+    return _matched([(folder, places) for _ in names], names)
+
+
+def _matched(sides: Sequence[tuple[Path, dict[str, Path]]], names: Sequence[str]) -> Listing:
+    (first, splits), *others = sides
+    for folder, places in others:
+        if splits.keys() != places.keys():
             raise DataError(
-                f"{folder}: has {_names(places)} and {input_folder} has {_names(inputs)}; "
+                f"{folder}: has {_names(places)} and {first} has {_names(splits)}; "
                 "both need the same"
             )
     return {
-        name: matched_files(place, *(places[name] for places in columns))
-        for name, place in inputs.items()
+        split: matched_files(*(places[split] for _, places in sides), names=names)
+        for split in splits
     }
 
 
-def matched_files(folder: Path, *others: Path) -> list[Pair]:
+def matched_files(folder: Path, *others: Path, names: Sequence[str] = ()) -> list[Pair]:
     """Files with equal stems, one of each folder, in order of stem; see `matched_pairs`."""
-    first, columns = _by_stem(folder), [_by_stem(other) for other in others]
-    for other, stems in zip(others, columns, strict=True):
+    names = names or ["*"] * (1 + len(others))
+    first, *columns = (
+        _by_stem(place, name) for place, name in zip((folder, *others), names, strict=True)
+    )
+    for other, name, stems in zip(others, names[1:], columns, strict=True):
         if alone := sorted(first.keys() ^ stems.keys()):
             stem = alone[0]
             path, place = (first[stem], other) if stem in first else (stems[stem], folder)
+            named = "" if (names[0], name) == ("*", "*") else f", {names[0]} beside {name},"
             raise DataError(
-                f"{path}: no partner of the same stem in {place} "
+                f"{path}: no partner of the same stem{named} in {place} "
                 f"({len(alone)} such files); add it or take the file away"
+            )
+        if both := {*first.values()} & {*stems.values()}:
+            raise DataError(
+                f"{min(both)}: is named as {names[0]} and as {name}; give names that tell the "
+                "files of a pair apart"
             )
     return [(first[stem], *(stems[stem] for stems in columns)) for stem in sorted(first)]
 
@@ -155,10 +181,17 @@ def _split_folders(folder: Path, side: str = "") -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give the folder with the images")
-    places = {name: folder / f"{name}{side}" for name in _SPLIT_FOLDERS}
-    found = {name: place for name, place in places.items() if place.is_dir()}
-    if "train" in found:
-        _take_other_names(found, [folder / f"{name}{side}" for name in _ALSO_VAL])
+    inside = _by_name(folder)
+    named = {name: _spelled_as(inside, (name,), side) for name in _SPLIT_FOLDERS}
+    if named["train"]:
+        named["val"] += _spelled_as(inside, _ALSO_VAL, side)
+    for places in named.values():
+        if len(places) > 1:
+            other = places[0].relative_to(folder)
+            raise DataError(
+                f"{places[1]}: {other}/ is there too, and both name one split; keep one"
+            )
+    found = {name: places[0] for name, places in named.items() if places}
     if not found and not side:
         return {"": folder}
     if "train" not in found or not {"val", "test"} & found.keys():
@@ -172,16 +205,23 @@ def _split_folders(folder: Path, side: str = "") -> dict[str, Path]:
     return found
 
 
-def _take_other_names(found: dict[str, Path], others: Sequence[Path]) -> None:
-    """Adds validation/ and the like as val. Raises: DataError where more than one of them is."""
-    present = [found[name] for name in ("val",) if name in found]
-    present += [place for place in others if place.is_dir()]
-    if len(present) > 1:
-        raise DataError(
-            f"{present[1]}: {present[0].name}/ is there too, and both name one split; keep one"
-        )
-    if present:
-        found["val"] = present[0]
+def _by_name(folder: Path) -> dict[str, list[Path]]:
+    """The folders inside by name in small letters: several where case tells them apart."""
+    found: dict[str, list[Path]] = {}
+    for path in _sub_folders(folder).values():
+        found.setdefault(path.name.casefold(), []).append(path)
+    return found
+
+
+def _spelled_as(inside: dict[str, list[Path]], names: Sequence[str], side: str) -> list[Path]:
+    """Those of the folders that have one of these names: trainA, train_A, train-A or train/A."""
+    if not side:
+        return [path for name in names for path in inside.get(name, [])]
+    ends = [f"{between}{side}".casefold() for between in ("", "_", "-")]
+    found = [path for name in names for end in ends for path in inside.get(f"{name}{end}", [])]
+    for parent in (path for name in names for path in inside.get(name, [])):
+        found += _by_name(parent).get(side.casefold(), [])
+    return found
 
 
 def _sub_folders(folder: Path) -> dict[str, Path]:
@@ -198,7 +238,9 @@ def image_files(folder: Path) -> list[Path]:
         path for path in _entries(folder) if path.suffix.lower() in SUFFIXES and not path.is_dir()
     ]
     if not files:
-        raise DataError(f"{folder}: no images in it; {COUNTED}")
+        inner = ", ".join(f"{name}/" for name in _sub_folders(folder))
+        advice = f"; it has folders, {inner}: give one, or the data.layout that takes them"
+        raise DataError(f"{folder}: no images in it; {COUNTED}{advice if inner else ''}")
     return sorted(files)
 
 
@@ -210,13 +252,22 @@ def _entries(folder: Path) -> list[Path]:
         raise DataError(f"{folder}: cannot be read ({error.strerror}); allow reading") from None
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _by_stem(folder: Path, name: str = "*") -> dict[str, Path]:
+    """The images that `name` is the name of, by what its star stands for in their stems."""
+    before, _, behind = spelled(name).partition("*")
     stems: dict[str, Path] = {}
     for path in image_files(folder):
         stem = spelled(path.stem)
+        if not (stem.startswith(before) and stem.endswith(behind)):
+            continue
+        if len(stem) < len(before) + len(behind):
+            continue
+        stem = stem[len(before) : len(stem) - len(behind)]
         if stem in stems:
             raise DataError(f"{path}: {stems[stem].name} has the same stem; keep one of them")
         stems[stem] = path
+    if not stems:
+        raise DataError(f"{folder}: no images of the name {name} in it; give another name")
     return stems
 
 

@@ -10,7 +10,15 @@ from torch import Tensor
 
 from gancompress.data.crops import Size, crops_of
 from gancompress.data.dataset import SPLITS, Batch, Split
-from gancompress.data.folders import Listing, Pair, matched_pairs, single_files, split_pairs
+from gancompress.data.folders import (
+    Listing,
+    Pair,
+    matched_names,
+    matched_pairs,
+    matched_sides,
+    single_files,
+    split_pairs,
+)
 from gancompress.data.images import (
     Colour,
     Pixels,
@@ -30,9 +38,12 @@ class PairFolders:
     """Pairs of images from files, (input, target), or the other way round with `swap`.
 
     `layout` "side-by-side": `folder` has files whose left half is one image and whose right half
-    the other. "two-folders": `input_folder` and `target_folder` have files of equal stems. Each
-    folder has train/, test/ and perhaps search/ (or val/) inside, or files, which are then split
-    by `split_seed`; see `folders.split_pairs`.
+    the other. "two-folders": `input_folder` and `target_folder` have files of equal stems.
+    "cyclegan": `folder` holds trainA/ and trainB/, testA/ and testB/ with files of equal stems.
+    "one-folder": both images of a pair lie in `folder`. `input_name` and `target_name` say what
+    the stems look like, as `*_A` and `*_B`; what stands for the star makes the pair. Each folder
+    has train/, test/ and perhaps search/ (or val/) inside, or files, which are then split by
+    `split_seed`; see `folders.split_pairs`.
 
     With a generator, images are resized to `load_size`, cropped at random to `crop_size` and, with
     `flip`, mirrored half of the time, both alike; without one they are resized to `crop_size`. Sets
@@ -51,6 +62,8 @@ class PairFolders:
         folder: str | Path | None = None,
         input_folder: str | Path | None = None,
         target_folder: str | Path | None = None,
+        input_name: str = "*",
+        target_name: str = "*",
         swap: bool = False,
         load_size: Size = 286,
         crop_size: Size = 256,
@@ -66,7 +79,8 @@ class PairFolders:
     ) -> None:
         self.channels = (input_channels, target_channels)
         self.crops, self.swap = crops_of(load_size, crop_size, flip, "pairs"), swap
-        listing = _listing(layout, folder, input_folder, target_folder)
+        names = (input_name, target_name)
+        listing = _listing(layout, folder, input_folder, target_folder, names)
         self._pairs = split_pairs(listing, search_fraction, test_fraction, split_seed)
         self.origin = from_folders(
             {split: [p for pair in pairs for p in pair] for split, pairs in self._pairs.items()},
@@ -148,14 +162,19 @@ def _listing(
     folder: str | Path | None,
     input_folder: str | Path | None,
     target_folder: str | Path | None,
+    names: tuple[str, str],
 ) -> Listing:
     if layout == "side-by-side" and folder is not None:
         return single_files(Path(folder))
+    if layout == "cyclegan" and folder is not None:
+        return matched_sides(Path(folder), names)
+    if layout == "one-folder" and folder is not None:
+        return matched_names(Path(folder), names)
     if layout == "two-folders" and input_folder is not None and target_folder is not None:
-        return matched_pairs(Path(input_folder), Path(target_folder))
+        return matched_pairs(Path(input_folder), Path(target_folder), names=names)
     raise DataError(
-        f"pairs: layout {layout!r} with the folders given; allowed are side-by-side with folder, "
-        "and two-folders with input_folder and target_folder"
+        f"pairs: layout {layout!r} with the folders given; allowed are side-by-side, cyclegan and "
+        "one-folder with folder, and two-folders with input_folder and target_folder"
     )
 
 
