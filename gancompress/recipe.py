@@ -285,6 +285,7 @@ _NEWER_DATA = {
     "input_name": "*",
     "target_name": "*",
 }
+_NEWER_OF = {"unpaired": {"image_channels": 3}}  # other data sets had that key before
 _TRAININGS = ("teacher", "supernet", "finetune")
 _WITHOUT_EFFECT = {
     "data": {"cache_mb"},
@@ -311,7 +312,7 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     for name in ("segmentation", "classifier", "also"):  # candidates are not judged by them
         if stage != "export" or not plain["metrics"][name]:
             del plain["metrics"][name]
-    for key, default in _NEWER_DATA.items():
+    for key, default in {**_NEWER_DATA, **_NEWER_OF.get(recipe.data.name, {})}.items():
         if plain["data"].get(key, ...) == default:
             del plain["data"][key]
     if stage != "export":

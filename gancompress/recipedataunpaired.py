@@ -28,6 +28,12 @@ class UnpairedData(CroppedSection):
     target_folder: FilePath | None = Field(
         None, description="two-folders: the same of the target kind"
     )
+    image_channels: Literal[1, 3] = Field(3, description="1 for gray images, 3 for colours")
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of input and target."""
+        return self.image_channels, self.image_channels
 
     def problems(self) -> list[str]:
         wanted = {"two-folders": ["input_folder", "target_folder"], "cyclegan": ["folder"]}

@@ -10,6 +10,7 @@ from images import Pixels, noise, save, to_bytes
 from PIL import Image
 
 from gancompress.data.dataset import SPLITS
+from gancompress.data.labelcodes import LabelCodes, colour_table
 from gancompress.data.labelmaps import LabelMaps
 from gancompress.data.labelplanes import edges, label_picture, palette
 from gancompress.errors import DataError
@@ -284,3 +285,33 @@ def test_content_hash_follows_all_files_and_settings(tmp_path: Path) -> None:
         )
         hashes.append(of())
     assert len(set(hashes)) == 11
+
+
+@pytest.mark.parametrize("form", ["L", "1", "P", "RGB", "npy"])
+def test_masks_of_black_and_white_are_two_classes_by_their_colours(
+    tmp_path: Path, form: str
+) -> None:
+    mask = noise(6, 8, 1)[..., 0] > 127
+    shades = np.where(mask, 255, 0).astype(np.uint8)
+    path = tmp_path / f"a.{'npy' if form == 'npy' else 'png'}"
+    if form == "npy":
+        np.save(path, shades)
+    elif form == "P":  # numbered the other way round: its table tells
+        image = Image.fromarray((~mask).astype(np.uint8)).convert("P")
+        image.putpalette([255, 255, 255, 0, 0, 0])
+        image.save(path)
+    else:
+        Image.fromarray(shades).convert(form).save(path)
+    table = colour_table([[0, 0, 0], [255, 255, 255]], None, 2)
+    assert np.array_equal(LabelCodes(2, table=table).read(path), mask)
+    if form == "L":
+        advice = r"give them as colours: \[\[0, 0, 0\], \[255, 255, 255\]\]$"
+        with pytest.raises(DataError, match="label id 255; 0 to 1 are allowed; if its.*" + advice):
+            LabelCodes(2).read(path)
+
+
+def test_a_table_of_colours_leaves_gray_files_their_ids(tmp_path: Path) -> None:
+    ids = noise(6, 8, 1)[..., 0] % 2
+    Image.fromarray(ids).save(tmp_path / "a.png")
+    table = colour_table([[0, 0, 0], [255, 0, 0]], None, 2)
+    assert np.array_equal(LabelCodes(2, table=table).read(tmp_path / "a.png"), ids)

@@ -197,9 +197,7 @@ def test_channels_are_converted_where_asked(tmp_path: Path) -> None:
     batch = pairs.batch("train", [0], np.random.default_rng(0))
     assert [batch[key].shape[1] for key in ("input", "target")] == [5, 4]
     gray = _two(tmp_path, input_channels=5, target_channels=1)
-    with pytest.raises(
-        DataError, match=r"out/\d\.png: has transparent pixels; set"
-    ):
+    with pytest.raises(DataError, match=r"out/\d\.png: has transparent pixels; set"):
         gray.batch("train", [0], None)
     swapped = _two(tmp_path, input_channels=4, target_channels=3, swap=True)
     with pytest.raises(DataError, match=r"in/\d\.npy: has 5 channels and 3 are asked for"):

@@ -199,3 +199,16 @@ def test_check_finds_the_damaged_file_of_either_side(tmp_path: Path) -> None:
     (tmp_path / "zebras" / "103.png").write_bytes(b"\x89PNG")
     with pytest.raises(DataError, match=r"zebras/103\.png: "):
         _two(tmp_path).check()
+
+
+def test_gray_images_stay_gray_where_asked(tmp_path: Path) -> None:
+    for side in "ab":
+        for i in range(6):
+            save(tmp_path / side / f"{i}.png", noise(8, 8, 1 if i % 2 else 3, seed=i))
+    folders = {"input_folder": tmp_path / "a", "target_folder": tmp_path / "b"}
+    both = [UnpairedFolders(**folders, load_size=8, crop_size=8, image_channels=n) for n in (1, 3)]
+    assert [data.channels for data in both] == [(1, 1), (3, 3)]
+    gray, colour = (data.batch("train", [0, 1], None)["input"] for data in both)
+    luma = (colour * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    assert gray.shape == (2, 1, 8, 8) and (gray - luma).abs().max() < 1.01 / 127.5
+    assert both[0].content_hash("train") != both[1].content_hash("train")

@@ -31,7 +31,8 @@ class LabelCodes:
     """`classes` ids from 0 on, and perhaps the id `unknown` for what has no class.
 
     With a table (classes, 3) an image in colour, or with a palette, is read by its colours; one of
-    a single channel by ids, as every image is without table (of a palette then the indices).
+    a single channel by ids, as every image is without table (of a palette then the indices). Where
+    all colours of the table are gray, as 0 and 255 of a mask, one of a single channel has them.
     """
 
     classes: int
@@ -43,7 +44,9 @@ class LabelCodes:
 
         Raises: DataError naming the file if it is damaged or has an id or a colour not provided.
         """
-        values = _values(path, indices=self.table is None)
+        values = _values(path, indices=self.table is None, gray=self._is_gray)
+        if values.ndim == 2 and self.table is not None and self._is_gray:
+            return self._of_colours(values[..., None].repeat(3, axis=2), self.table, path)
         if values.ndim == 2:
             return self._of_ids(values, path)
         if self.table is None:
@@ -53,6 +56,10 @@ class LabelCodes:
             )
         return self._of_colours(values, self.table, path)
 
+    @property
+    def _is_gray(self) -> bool:
+        return self.table is not None and bool((self.table == self.table[:, :1]).all())
+
     def _of_ids(self, ids: Ids, path: Path) -> Ids:
         known = (ids >= 0) & (ids < self.classes)
         is_unknown = ids == self.unknown if self.unknown is not None else np.zeros_like(known)
@@ -61,9 +68,18 @@ class LabelCodes:
             also = "" if self.unknown is None else f", and {self.unknown} for unknown,"
             raise DataError(
                 f"{path}: has the label id {ids[strange][0]}; "
-                f"0 to {self.classes - 1}{also} are allowed"
+                f"0 to {self.classes - 1}{also} are allowed{self._advice(ids)}"
             )
         return np.where(known, ids, np.int32(self.classes))
+
+    def _advice(self, ids: Ids) -> str:
+        """What to do where an image has as many gray values as there are classes, such as masks."""
+        values = np.unique(ids)
+        if self.table is not None or len(values) > self.classes or values.max() > 255:
+            return ""
+        listed = ", ".join(f"[{value}, {value}, {value}]" for value in values[:3])
+        more = ", …" if len(values) > 3 else ""
+        return f"; if its gray values stand for classes, give them as colours: [{listed}{more}]"
 
     def _of_colours(self, pixels: Ids, table: Pixels, path: Path) -> Ids:
         packed, known = _packed(pixels), _packed(table.astype(np.int32))
@@ -127,8 +143,10 @@ def _read_table(path: Path) -> list[list[int]]:
     return listed
 
 
-def _values(path: Path, indices: bool) -> Ids:
+def _values(path: Path, indices: bool, gray: bool = False) -> Ids:
     """(H, W) of one channel, or (H, W, 3); of a palette its indices, or its colours.
+
+    gray: whether values of one channel are shades, not ids.
 
     Raises: DataError for a file that does not give back the values that were saved.
     """
@@ -146,7 +164,8 @@ def _values(path: Path, indices: bool) -> Ids:
                 f"{path}: a label map by ids in GIF, which programs number anew when they save it; "
                 "save it from its source as PNG, or give its table as colours or colour_file"
             )
-        if image.mode in _SINGLE or (image.mode == "P" and indices):
+        is_shade = gray and image.mode in ("1", "L")
+        if (image.mode in _SINGLE and not is_shade) or (image.mode == "P" and indices):
             return _unscaled(np.asarray(image).astype(np.int32), stored, path)
         pixels = pixels_of(image, path, stored)
     if pixels.shape[2] == 1:

@@ -46,7 +46,6 @@ class UnpairedFolders:
     images later, when they are read (`check` reads them all).
     """
 
-    channels = (3, 3)
     paired = False
 
     def __init__(
@@ -59,6 +58,7 @@ class UnpairedFolders:
         load_size: Size = 286,
         crop_size: Size = 256,
         flip: bool = True,
+        image_channels: int = 3,
         search_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
@@ -66,6 +66,7 @@ class UnpairedFolders:
         max_value: float | None = None,
         background: Colour | None = None,
     ) -> None:
+        self.channels = (image_channels, image_channels)
         self.crops = crops_of(load_size, crop_size, flip, "unpaired")
         shares = (search_fraction, test_fraction, split_seed)
         listings = _listings(layout, folder, input_folder, target_folder)
@@ -83,7 +84,7 @@ class UnpairedFolders:
         return len(self._sides[0][split])
 
     def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
-        """`{"input", "target"}`, each (N, 3, *crop) in [-1, 1]; `indices` are of A.
+        """`{"input", "target"}`, each (N, image_channels, *crop) in [-1, 1]; `indices` are of A.
 
         Raises: DataError naming the first file that cannot be used.
         """
@@ -98,8 +99,9 @@ class UnpairedFolders:
         """Digest of names and bytes of both sides' files, and of settings; reads the files once."""
         if split not in self._digests:
             files = [path for side in self._sides for path in side[split]]
+            gray = ["gray"] if self.channels[0] == 1 else []
             settings = [
-                *self.crops.settings(), self.count(split), *self._reading.settings()
+                *self.crops.settings(), self.count(split), *gray, *self._reading.settings()
             ]  # fmt: skip
             self._digests[split] = files_digest(settings, files)
         return self._digests[split]
@@ -114,21 +116,21 @@ class UnpairedFolders:
             self._decoded(path)
 
     def _images(self, paths: list[Path], rng: np.random.Generator | None) -> Tensor:
-        """(N, 3, *crop) in [-1, 1]."""
+        """(N, image_channels, *crop) in [-1, 1]."""
         size = self.crops.before(rng)
         return to_tensor(np.stack([self.crops.drawn(rng).of(self._image(p, size)) for p in paths]))
 
     def _image(self, path: Path, size: Sides) -> Pixels:
-        """(*size, 3)."""
+        """(*size, image_channels)."""
         count = sum(len(files) for side in self._sides for files in side.values())
         area = self.crops.load[0] * self.crops.load[1]
-        fits = fits_in_memory(count * area * 3, self._cache_bytes)
+        fits = fits_in_memory(count * area * self.channels[0], self._cache_bytes)
         return remembered(
             self._cache, (path, size), fits, lambda: resized(self._decoded(path), *size)
         )
 
     def _decoded(self, path: Path) -> Pixels:
-        return self._reading.image(path, 3)
+        return self._reading.image(path, self.channels[0])
 
 
 def partners(
