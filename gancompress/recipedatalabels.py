@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from gancompress.recipesections import CroppedSection, Kind, WorldSection, layout_problems
-from gancompress.recipetypes import Byte, FilePath, Integer, Size
+from gancompress.recipetypes import Byte, FilePath, Integer, Load, Size
 
 _MOST_CLASSES = 1000
 
@@ -65,9 +65,10 @@ class LabelMapsData(CroppedSection):
         False, description="give those a plane of their own; coco-stuff true"
     )
     edges: bool = Field(True, description="a plane of instances' borders, where there are some")
-    load_size: Size = Field(
+    load_size: Load = Field(
         (286, 286),
-        description="[height, width] that images are resized to; cityscapes [256, 512]",
+        description="[height, width] that images are resized to, short:256 or none, which keep "
+        "their shape; cityscapes [256, 512]",
     )
     crop_size: Size = Field(
         (256, 256), description="[height, width] of the random crop; cityscapes [256, 512]"

@@ -8,7 +8,18 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from gancompress.discriminatornames import DEFAULT, NAMES, DiscriminatorName, Norm
 from gancompress.errors import ArchError
-from gancompress.recipetypes import STRICT, Background, FilePath, Integer, Real, Share, Size, refuse
+from gancompress.recipetypes import (
+    STRICT,
+    Background,
+    FilePath,
+    Integer,
+    Load,
+    Real,
+    Share,
+    Size,
+    refuse,
+    short_side,
+)
 
 # What tasks choose data by: an image and its true translation; a label map and its photograph;
 # images of two kinds; images of several labelled domains; images alone; small images and the large
@@ -125,12 +136,21 @@ class CroppedSection(FilesSection):
 
     size_key: ClassVar[str] = "crop_size"
 
-    load_size: Size = Field((286, 286), description="[height, width] that images are resized to")
+    load_size: Load = Field(
+        (286, 286),
+        description="[height, width] that images are resized to; short:256 keeps their shape, "
+        "with that shorter side, and none their size",
+    )
     crop_size: Size = Field((256, 256), description="[height, width] of the random crop")
 
     def problems(self) -> list[str]:
         found = []
-        if any(crop > load for crop, load in zip(self.crop_size, self.load_size, strict=True)):
+        if isinstance(self.load_size, str):
+            short = short_side(self.load_size)
+            if short and short < min(self.crop_size):
+                told = f"found {self.load_size}; at least crop_size, {min(self.crop_size)}, or none"
+                found.append(f"load_size: {told} is allowed")
+        elif any(crop > load for crop, load in zip(self.crop_size, self.load_size, strict=True)):
             crop, load = list(self.crop_size), list(self.load_size)
             found.append(f"crop_size: found {crop}; at most load_size, {load}, is allowed")
         return [*found, *super().problems()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -70,6 +71,45 @@ Size = Annotated[
             "anyOf": [
                 {"type": "integer", "minimum": 1},
                 {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+            ]
+        }
+    ),
+]
+_SHORT = "short:"
+
+
+def _load(value: Any) -> Any:
+    """A side as both; `none` and `short:SIDE` as they are."""
+    if not isinstance(value, str):
+        return _pair(value)
+    if value.isdecimal():  # texts come as they were typed
+        return _pair(int(value))
+    if value == "none" or re.fullmatch(rf"{_SHORT}[1-9]\d{{0,5}}", value):
+        return value
+    raise ValueError(
+        f": found {value[:60]!r}; a side, [height, width], {_SHORT}SIDE or none is allowed"
+    )
+
+
+def short_side(load_size: tuple[int, int] | str) -> int | None:
+    """The shorter side that images are resized to as they are, 0: not at all; else None."""
+    if not isinstance(load_size, str):
+        return None
+    return int(load_size.removeprefix(_SHORT)) if load_size.startswith(_SHORT) else 0
+
+
+# The size that images have before a part is cut out: [height, width], or their own shape.
+Load = Annotated[
+    Annotated[tuple[Annotated[Integer, Field(ge=1)], Annotated[Integer, Field(ge=1)]], Tag("sides")]
+    | Annotated[str, Tag("own shape")],
+    Discriminator(lambda given: "own shape" if isinstance(given, str) else "sides"),
+    BeforeValidator(_load),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+                {"type": "string", "pattern": "^(none|short:[1-9][0-9]{0,5})$"},
             ]
         }
     ),

@@ -33,32 +33,73 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Resizing:
+    """The size that an image is brought to: `sides`, or its own shape with `short` the shorter one.
+
+    short 0: as it is.
+    """
+
+    sides: Sides | None
+    short: int = 0
+
+    def of(self, own: tuple[int, ...]) -> Sides:
+        """Height and width of what an image of the height and width `own` becomes."""
+        if self.sides is not None:
+            return self.sides
+        height, width = own[:2]
+        larger = self.short / min(height, width) if self.short else 1
+        return round(height * larger), round(width * larger)
+
+
+@dataclass(frozen=True)
 class Crops:
     """What becomes of every image of a set.
 
     With a generator it is resized to `load`, cropped at random to `crop` and, with `flip`,
-    mirrored half of the time; without one it is resized to `crop`.
+    mirrored half of the time; without one it is resized to `crop`. Where `load` is None its shape
+    is kept: its shorter side becomes `short` (0: as it is), and without a generator its middle is
+    taken.
     """
 
-    load: Sides
+    load: Sides | None
     crop: Sides
     flip: bool
+    short: int = 0
 
-    def before(self, rng: np.random.Generator | None) -> Sides:
-        """The size that images are resized to, before `drawn`."""
-        return self.crop if rng is None else self.load
+    def before(self, rng: np.random.Generator | None) -> Resizing:
+        """How images are resized before `drawn`."""
+        if self.load is None:
+            return Resizing(None, self.short)
+        return Resizing(self.crop if rng is None else self.load)
 
-    def drawn(self, rng: np.random.Generator | None) -> Window:
-        """The part of an image of size `before` that is used."""
+    def drawn(self, rng: np.random.Generator | None, sides: tuple[int, ...]) -> Window:
+        """The part that is used of an image of the height and width `sides`."""
+        down, right = sides[0] - self.crop[0], sides[1] - self.crop[1]
         if rng is None:
-            return Window(0, 0, self.crop, 1)
-        (load_h, load_w), (crop_h, crop_w) = self.load, self.crop
-        y, x = int(rng.integers(load_h - crop_h + 1)), int(rng.integers(load_w - crop_w + 1))
+            return Window(down // 2, right // 2, self.crop, 1)
+        y, x = int(rng.integers(down + 1)), int(rng.integers(right + 1))
         return Window(y, x, self.crop, -1 if rng.random() < 0.5 and self.flip else 1)
 
-    def settings(self) -> tuple[Sides, Sides, bool]:
+    def sized(self, own: tuple[int, ...], resizing: Resizing, where: object) -> Sides:
+        """What `resizing` makes of an image. Raises: DataError naming `where` if that is less."""
+        height, width = resizing.of(own)
+        if height < self.crop[0] or width < self.crop[1]:
+            so = "" if (height, width) == tuple(own[:2]) else f", made {width}x{height}"
+            raise DataError(
+                f"{where}: is {own[1]}x{own[0]}{so}; at least crop_size, {self.crop[1]}x"
+                f"{self.crop[0]}, is needed: take it away, or set a smaller crop_size or a "
+                "larger load_size"
+            )
+        return height, width
+
+    @property
+    def area(self) -> int | None:
+        """Pixels of an image as it is kept; None where that differs between images."""
+        return None if self.load is None else self.load[0] * self.load[1]
+
+    def settings(self) -> tuple[object, ...]:
         """What a content hash takes in."""
-        return self.load, self.crop, self.flip
+        return (self.load, self.crop, self.flip, *([] if self.load else [self.short]))
 
 
 def middle_square(pixels: npt.NDArray[Scalar], side: int, where: object) -> npt.NDArray[Scalar]:
@@ -76,9 +117,17 @@ def middle_square(pixels: npt.NDArray[Scalar], side: int, where: object) -> npt.
     return pixels[y : y + side, x : x + side]
 
 
-def crops_of(load_size: Size, crop_size: Size, flip: bool, where: str) -> Crops:
-    """Raises: DataError naming `where` unless sizes are positive and the crop fits."""
-    load, crop = _sides(load_size, where), _sides(crop_size, where)
+def crops_of(load_size: Size | str, crop_size: Size, flip: bool, where: str) -> Crops:
+    """load_size: a size, `none` or `short:SIDE`, which keep each image's shape.
+
+    Raises: DataError naming `where` unless sizes are positive and the crop fits.
+    """
+    crop = _sides(crop_size, where)
+    if isinstance(load_size, str):
+        return Crops(
+            None, crop, flip, int(load_size.removeprefix("none").removeprefix("short:") or 0)
+        )
+    load = _sides(load_size, where)
     if any(c > w for c, w in zip(crop, load, strict=True)):
         raise DataError(
             f"{where}: crop_size {crop} exceeds load_size {load}; "

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -196,11 +196,28 @@ def fits_in_memory(decoded_bytes: int, limit_bytes: float) -> bool:
     return decoded_bytes * copies <= limit_bytes
 
 
-def remembered(cache: dict[K, V], key: K, fits: bool, decode: Callable[[], V]) -> V:
-    """What `decode` gives, from `cache` if it is there; kept in it if all of the set `fits`."""
+class Room:
+    """Counts the decoded images of different sizes that are kept, up to `limit_bytes`."""
+
+    def __init__(self, limit_bytes: float) -> None:
+        self._limit, self._taken = limit_bytes, 0
+
+    def takes(self, *images: npt.NDArray[Any]) -> bool:
+        """Whether they may be kept beside those before them; from then on they count."""
+        size = self._taken + sum(image.nbytes for image in images)
+        if not fits_in_memory(size, self._limit):
+            return False
+        self._taken = size
+        return True
+
+
+def remembered(
+    cache: dict[K, V], key: K, fits: bool | Callable[[V], bool], decode: Callable[[], V]
+) -> V:
+    """What `decode` gives, from `cache` if it is there; kept in it if it, or all of them, fits."""
     if key in cache:
         return cache[key]
     value = decode()
-    if fits:
+    if fits if isinstance(fits, bool) else fits(value):
         cache[key] = value
     return value

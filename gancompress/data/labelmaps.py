@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from gancompress.data.crops import Sides, Size, crops_of
+from gancompress.data.crops import Resizing, Size, crops_of
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, Pair, split_pairs
 from gancompress.data.images import (
     Colour,
     Pixels,
     Reading,
+    Room,
     files_digest,
     fits_in_memory,
     remembered,
@@ -70,7 +71,7 @@ class LabelMaps:
         unknown_class: bool = False,
         edges: bool = True,
         class_names: Sequence[str] = (),
-        load_size: Size = 286,
+        load_size: Size | str = 286,
         crop_size: Size = 256,
         flip: bool = True,
         search_fraction: float = 0.1,
@@ -100,7 +101,8 @@ class LabelMaps:
         )  # fmt: skip
         self._reading = Reading(max_value, background)
         self._cache_bytes = cache_mb * 1e6
-        self._cache: dict[tuple[Pair, Sides], Loaded] = {}
+        self._room = Room(self._cache_bytes)
+        self._cache: dict[tuple[Pair, Resizing], Loaded] = {}
         self._digests: dict[Split, str] = {}
 
     def count(self, split: Split) -> int:
@@ -114,7 +116,7 @@ class LabelMaps:
         Raises: DataError naming the first file that cannot be used.
         """
         images = [self._images(self._items[split][int(i)], self.crops.before(rng)) for i in indices]
-        windows = [self.crops.drawn(rng) for _ in indices]
+        windows = [self.crops.drawn(rng, classes.shape) for classes, _, _ in images]
         cut = list(zip(windows, images, strict=True))
         classes = np.stack([window.of(image[0]) for window, image in cut])
         photographs = np.stack([window.of(image[1]) for window, image in cut])
@@ -143,16 +145,22 @@ class LabelMaps:
         for item in (item for split in SPLITS for item in self._items[split]):
             self._decoded(item)
 
-    def _images(self, item: Pair, size: Sides) -> Loaded:
-        """Classes, photograph and instances at `size`."""
-        area = self.crops.load[0] * self.crops.load[1]
-        count = sum(len(items) for items in self._items.values())
-        fits = fits_in_memory(count * area * _BYTES, self._cache_bytes)
-        return remembered(self._cache, (item, size), fits, lambda: self._resized(item, size))
+    def _images(self, item: Pair, resizing: Resizing) -> Loaded:
+        """Classes, photograph and instances, resized alike."""
+        key, fits = (item, resizing), self._fits_in_memory
+        return remembered(self._cache, key, fits, lambda: self._resized(item, resizing))
 
-    def _resized(self, item: Pair, size: Sides) -> Loaded:
+    def _resized(self, item: Pair, resizing: Resizing) -> Loaded:
         classes, photograph, instances = self._decoded(item)
+        size = self.crops.sized(classes.shape, resizing, item[0])
         return nearest(classes, *size), resized(photograph, *size), nearest(instances, *size)
+
+    def _fits_in_memory(self, loaded: Loaded) -> bool:
+        """Whether the whole decoded set may be kept, or this item of another size than others."""
+        if self.crops.area is None:
+            return self._room.takes(*loaded)
+        count = sum(len(items) for items in self._items.values())
+        return fits_in_memory(count * self.crops.area * _BYTES, self._cache_bytes)
 
     def _decoded(self, item: Pair) -> Loaded:
         """All three as they are in the files; without instances they are the classes."""

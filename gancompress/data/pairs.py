@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from gancompress.data.crops import Size, crops_of
+from gancompress.data.crops import Resizing, Size, crops_of
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import (
     Listing,
@@ -23,6 +23,7 @@ from gancompress.data.images import (
     Colour,
     Pixels,
     Reading,
+    Room,
     files_digest,
     fits_in_memory,
     remembered,
@@ -45,8 +46,8 @@ class PairFolders:
     has train/, test/ and perhaps search/ (or val/) inside, or files, which are then split by
     `split_seed`; see `folders.split_pairs`.
 
-    With a generator, images are resized to `load_size`, cropped at random to `crop_size` and, with
-    `flip`, mirrored half of the time, both alike; without one they are resized to `crop_size`. Sets
+    Images are resized to `load_size`, cropped to `crop_size` and mirrored as `crops.Crops` says,
+    both alike; `load_size` "short:256" or "none" keeps their shape, see `crops.crops_of`. Sets
     of at most `cache_mb` (decoded; 0 = none) are decoded once and kept, larger ones stream.
 
     Raises: DataError for a folder that is missing or empty, or a file without its partner; for
@@ -65,7 +66,7 @@ class PairFolders:
         input_name: str = "*",
         target_name: str = "*",
         swap: bool = False,
-        load_size: Size = 286,
+        load_size: Size | str = 286,
         crop_size: Size = 256,
         flip: bool = True,
         input_channels: int = 3,
@@ -89,7 +90,8 @@ class PairFolders:
         )  # fmt: skip
         self._reading = Reading(max_value, background)
         self._cache_bytes = cache_mb * 1e6
-        self._cache: dict[tuple[Pair, tuple[int, int]], tuple[Pixels, Pixels]] = {}
+        self._room = Room(self._cache_bytes)
+        self._cache: dict[tuple[Pair, Resizing], tuple[Pixels, Pixels]] = {}
         self._digests: dict[Split, str] = {}
 
     def count(self, split: Split) -> int:
@@ -102,7 +104,8 @@ class PairFolders:
         Raises: DataError naming the first file that cannot be used.
         """
         images = [self._images(self._pairs[split][int(i)], self.crops.before(rng)) for i in indices]
-        windows = [self.crops.drawn(rng) for _ in indices]  # the same for both images
+        # The same for both images.
+        windows = [self.crops.drawn(rng, first.shape) for first, _ in images]
         return {
             key: to_tensor(np.stack([w.of(i[side]) for w, i in zip(windows, images, strict=True)]))
             for side, key in enumerate(("input", "target"))
@@ -127,20 +130,22 @@ class PairFolders:
         for pair in (pair for split in SPLITS for pair in self._pairs[split]):
             self._decoded(pair)
 
-    def _images(self, pair: Pair, size: tuple[int, int]) -> tuple[Pixels, Pixels]:
-        """Input and target at `size`, (*size, C) uint8 each."""
-        key, fits = (pair, size), self._fits_in_memory()
-        return remembered(self._cache, key, fits, lambda: self._resized(pair, size))
+    def _images(self, pair: Pair, resizing: Resizing) -> tuple[Pixels, Pixels]:
+        """Input and target, resized alike, (H, W, C) uint8 each."""
+        key, fits = (pair, resizing), self._fits_in_memory
+        return remembered(self._cache, key, fits, lambda: self._resized(pair, resizing))
 
-    def _resized(self, pair: Pair, size: tuple[int, int]) -> tuple[Pixels, Pixels]:
+    def _resized(self, pair: Pair, resizing: Resizing) -> tuple[Pixels, Pixels]:
         first, second = self._decoded(pair)
+        size = self.crops.sized(first.shape, resizing, pair[0])
         return resized(first, *size), resized(second, *size)
 
-    def _fits_in_memory(self) -> bool:
-        """Whether the whole decoded set may be kept."""
+    def _fits_in_memory(self, images: tuple[Pixels, Pixels]) -> bool:
+        """Whether the whole decoded set may be kept, or these of different sizes."""
+        if self.crops.area is None:
+            return self._room.takes(*images)
         count = sum(len(pairs) for pairs in self._pairs.values())
-        area = self.crops.load[0] * self.crops.load[1]
-        return fits_in_memory(count * area * sum(self.channels), self._cache_bytes)
+        return fits_in_memory(count * self.crops.area * sum(self.channels), self._cache_bytes)
 
     def _decoded(self, pair: Pair) -> tuple[Pixels, Pixels]:
         """Input and target as they are in the files, (H, W, C) uint8 each."""

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from gancompress.data.crops import Sides, Size, crops_of
+from gancompress.data.crops import Resizing, Size, crops_of
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, side_files, single_files, split_pairs
 from gancompress.data.images import (
     Colour,
     Pixels,
     Reading,
+    Room,
     files_digest,
     fits_in_memory,
     remembered,
@@ -55,7 +56,7 @@ class UnpairedFolders:
         folder: str | Path | None = None,
         input_folder: str | Path | None = None,
         target_folder: str | Path | None = None,
-        load_size: Size = 286,
+        load_size: Size | str = 286,
         crop_size: Size = 256,
         flip: bool = True,
         image_channels: int = 3,
@@ -76,7 +77,8 @@ class UnpairedFolders:
         )
         self._reading = Reading(max_value, background)
         self._cache_bytes = cache_mb * 1e6
-        self._cache: dict[tuple[Path, Sides], Pixels] = {}
+        self._room = Room(self._cache_bytes)
+        self._cache: dict[tuple[Path, Resizing], Pixels] = {}
         self._digests: dict[Split, str] = {}
 
     def count(self, split: Split) -> int:
@@ -117,17 +119,24 @@ class UnpairedFolders:
 
     def _images(self, paths: list[Path], rng: np.random.Generator | None) -> Tensor:
         """(N, image_channels, *crop) in [-1, 1]."""
-        size = self.crops.before(rng)
-        return to_tensor(np.stack([self.crops.drawn(rng).of(self._image(p, size)) for p in paths]))
+        images = (self._image(path, self.crops.before(rng)) for path in paths)
+        return to_tensor(np.stack([self.crops.drawn(rng, i.shape).of(i) for i in images]))
 
-    def _image(self, path: Path, size: Sides) -> Pixels:
-        """(*size, image_channels)."""
+    def _image(self, path: Path, resizing: Resizing) -> Pixels:
+        """(H, W, image_channels)."""
+        key, fits = (path, resizing), self._fits_in_memory
+        return remembered(self._cache, key, fits, lambda: self._resized(path, resizing))
+
+    def _resized(self, path: Path, resizing: Resizing) -> Pixels:
+        pixels = self._decoded(path)
+        return resized(pixels, *self.crops.sized(pixels.shape, resizing, path))
+
+    def _fits_in_memory(self, image: Pixels) -> bool:
+        """Whether the whole decoded set may be kept, or this image of another size than others."""
+        if self.crops.area is None:
+            return self._room.takes(image)
         count = sum(len(files) for side in self._sides for files in side.values())
-        area = self.crops.load[0] * self.crops.load[1]
-        fits = fits_in_memory(count * area * self.channels[0], self._cache_bytes)
-        return remembered(
-            self._cache, (path, size), fits, lambda: resized(self._decoded(path), *size)
-        )
+        return fits_in_memory(count * self.crops.area * self.channels[0], self._cache_bytes)
 
     def _decoded(self, path: Path) -> Pixels:
         return self._reading.image(path, self.channels[0])

@@ -1,0 +1,143 @@
+"""Images of several shapes: `load_size` none and short:SIDE keep each as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from images import Pixels, noise, save, to_bytes
+from PIL import Image
+
+from gancompress.data.labelmaps import LabelMaps
+from gancompress.data.pairs import PairFolders
+from gancompress.data.unpaired import UnpairedFolders
+from gancompress.errors import DataError, RecipeError
+from gancompress.recipefile import load_recipe
+
+SIDES = [(8, 12), (16, 8), (9, 9), (24, 40), (8, 8), (11, 30)]
+
+
+def placed(height: int, width: int, channels: int = 3) -> Pixels:
+    """An image whose pixels tell their row and column."""
+    rows, columns = np.indices((height, width))
+    return np.stack([rows, columns, rows * 0], axis=2)[..., :channels].astype(np.uint8)
+
+
+def save_all(folder: Path) -> None:
+    for i, (height, width) in enumerate(SIDES):
+        for side in ("in", "to"):
+            save(folder / side / f"{i}.png", placed(height, width))
+        save(folder / "ids" / f"{i}.png", placed(height, width)[..., 1:2] % 3)
+
+
+def folders(folder: Path) -> dict[str, Path]:
+    return {"input_folder": folder / "in", "target_folder": folder / "to"}
+
+
+def corner(window: Pixels) -> tuple[int, int]:
+    """Where a window of `placed` lies; its rows and columns must be neighbours."""
+    top, left = int(window[0, 0, 0]), int(window[0, 0, 1])
+    expected = placed(top + len(window), left + window.shape[1])[top:, left:]
+    assert np.array_equal(window, expected)
+    return top, left
+
+
+def test_images_keep_their_pixels_and_their_middle_is_judged(tmp_path: Path) -> None:
+    save_all(tmp_path)
+    data = PairFolders(layout="two-folders", **folders(tmp_path), load_size="none", crop_size=8,
+                       flip=False)  # fmt: skip
+    seen = []
+    for split in ("train", "search", "test"):
+        batch = data.batch(split, range(data.count(split)), None)
+        assert batch["input"].equal(batch["target"])
+        seen += [corner(window) for window in to_bytes(batch["input"])]
+    assert sorted(seen) == sorted(((h - 8) // 2, (w - 8) // 2) for h, w in SIDES)
+    drawn = set()
+    for step in range(40):
+        batch = data.batch("train", range(4), np.random.default_rng(step))
+        assert batch["input"].equal(batch["target"])
+        drawn |= {corner(window) for window in to_bytes(batch["input"])}
+    assert len(drawn) > 30  # anywhere in the larger ones
+
+
+def test_the_shorter_side_is_resized_and_the_shape_kept(tmp_path: Path) -> None:
+    save_all(tmp_path)
+    data = UnpairedFolders(layout="two-folders", **folders(tmp_path), load_size="short:16",
+                           crop_size=16)  # fmt: skip
+    images = set()
+    for split in ("train", "search", "test"):
+        shown = to_bytes(data.batch(split, range(data.count(split)), None)["input"])
+        images |= {window.tobytes() for window in shown}
+    expected = set()
+    for height, width in SIDES:
+        larger = 16 / min(height, width)
+        size = round(width * larger), round(height * larger)
+        whole = np.asarray(Image.fromarray(placed(height, width)).resize(size, 3))
+        top, left = (whole.shape[0] - 16) // 2, (whole.shape[1] - 16) // 2
+        expected.add(whole[top : top + 16, left : left + 16].tobytes())
+    assert images == expected
+
+
+def test_label_maps_and_photographs_are_cut_alike(tmp_path: Path) -> None:
+    save_all(tmp_path)
+    data = LabelMaps(label_folder=tmp_path / "ids", image_folder=tmp_path / "to", classes=3,
+                     load_size="none", crop_size=8)  # fmt: skip
+    for step in range(5):
+        batch = data.batch("train", range(4), np.random.default_rng(step))
+        columns = to_bytes(batch["target"])[..., 1]
+        assert np.array_equal(batch["input"].argmax(1).numpy(), columns % 3)
+
+
+@pytest.mark.parametrize("megabytes", [0, 1e-3, 2000])
+def test_what_is_kept_in_memory_makes_no_difference(tmp_path: Path, megabytes: float) -> None:
+    save_all(tmp_path)
+    data = PairFolders(layout="two-folders", **folders(tmp_path), load_size="none", crop_size=8,
+                       cache_mb=megabytes)  # fmt: skip
+    for _ in range(2):
+        found = data.batch("train", range(4), np.random.default_rng(0))["input"]
+    kept = sum(image.nbytes for pair in data._cache.values() for image in pair)
+    assert kept <= megabytes * 1e6 and (len(data._cache) == 4) == (megabytes > 1)
+    other = PairFolders(layout="two-folders", **folders(tmp_path), load_size="none", crop_size=8)
+    assert found.equal(other.batch("train", range(4), np.random.default_rng(0))["input"])
+    assert other.content_hash("train") == data.content_hash("train")
+    resized = PairFolders(layout="two-folders", **folders(tmp_path), load_size=8, crop_size=8)
+    assert resized.content_hash("train") != data.content_hash("train")
+
+
+def test_an_image_smaller_than_the_crop_is_named(tmp_path: Path) -> None:
+    save_all(tmp_path)
+    save(tmp_path / "in" / "0.png", noise(8, 7))
+    save(tmp_path / "to" / "0.png", noise(8, 7))
+    for load, made in (("none", ""), ("short:8", ", made 8x9")):
+        data = PairFolders(layout="two-folders", **folders(tmp_path), load_size=load,
+                           crop_size=9)  # fmt: skip
+        with pytest.raises(DataError, match=rf"0\.png: is 7x8{made}; at least crop_size, 9x9, is"):
+            for split in ("train", "search", "test"):
+                data.batch(split, range(data.count(split)), None)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("shirt:256", "data.load_size: found 'shirt:256'; a side, .height, width., short:SIDE or"),
+        ("short:0", "data.load_size: found 'short:0'"),
+        ("short:100", "data.load_size: found short:100; at least crop_size, 256, or none"),
+        ("[300, none]", 'data.load_size.1: found "none"; an integer is allowed'),
+    ],
+)
+def test_recipes_refuse_other_load_sizes(value: str, reason: str) -> None:
+    with pytest.raises(RecipeError, match=reason):
+        load_recipe("edges2shoes", [f"data={{name: pairs, folder: x, load_size: {value}}}"])
+    with pytest.raises(RecipeError, match=reason):
+        load_recipe("edges2shoes", ["data={name: pairs, folder: x}", f"data.load_size={value}"])
+
+
+@pytest.mark.parametrize("value", ["none", "short:256", "300", "[300, 400]"])
+def test_recipes_take_load_sizes(value: str) -> None:
+    wanted = {"300": (300, 300), "[300, 400]": (300, 400)}.get(value, value)
+    for changes in (
+        [f"data={{name: pairs, folder: x, load_size: {value}}}"],
+        ["data={name: pairs, folder: x}", f"data.load_size={value}"],
+    ):
+        assert load_recipe("edges2shoes", changes).data.load_size == wanted
