@@ -284,6 +284,7 @@ _NEWER_DATA = {
     "background": None,
     "input_name": "*",
     "target_name": "*",
+    "small_folder": None,
 }
 _NEWER_OF = {"unpaired": {"image_channels": 3}}  # other data sets had that key before
 _TRAININGS = ("teacher", "supernet", "finetune")

@@ -24,6 +24,9 @@ class SuperresData(FilesSection):
 
     name: Literal["superres"] = Field(description="images from a folder, to be made small")
     folder: FilePath = Field(description="holds train/, search/ (or val/) and test/, or files")
+    small_folder: FilePath | None = Field(
+        None, description="your own small images, of equal stems; default: made of the large ones"
+    )
     crop_size: Integer = Field(96, ge=16, description="side of the random crops in training")
     test_size: Integer = Field(
         0, ge=0, description="side of the middles that generators are judged on; 0: crop_size"
@@ -50,6 +53,8 @@ class SuperresData(FilesSection):
         if self.test_size % self.scale:
             allowed = f"multiples of the scale, {self.scale}, are allowed"
             found.append(f"test_size: found {self.test_size}; {allowed}")
+        if self.load_size and self.small_folder is not None:
+            found.append(f"load_size: found {self.load_size}; with small_folder, 0 is allowed")
         least = max(self.crop_size, self.test_size)
         if 0 < self.load_size < least:
             found.append(f"load_size: found {self.load_size}; at least {least}, the crop, or 0")

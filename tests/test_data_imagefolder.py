@@ -17,8 +17,10 @@ from gancompress.data import DATASETS, SPLITS, ImageFolder
 from gancompress.data.batches import batch_at
 from gancompress.data.dataset import Split
 from gancompress.data.images import with_channels
-from gancompress.errors import DataError
+from gancompress.errors import DataError, RecipeError
+from gancompress.recipe import stage_sections
 from gancompress.recipedata import Data
+from gancompress.recipefile import load_recipe
 
 
 def _fill(folder: Path, count: int, first: int = 0, **size: int) -> None:
@@ -137,3 +139,36 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
     (tmp_path / "003.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"003.png: not an image that can be read"):
         ImageFolder(folder=tmp_path).check()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_transparent_pixels_show_the_background(tmp_path: Path, channels: int) -> None:
+    for i in range(5):
+        save(tmp_path / f"{i}.png", noise(8, 8, 4, seed=i))
+    refused = ImageFolder(folder=tmp_path, size=8, image_channels=channels)
+    with pytest.raises(DataError, match=r"\d\.png: has transparent pixels; set data\.background"):
+        refused.check()
+    colour = np.array([250, 0, 9])
+    data = ImageFolder(folder=tmp_path, size=8, image_channels=channels, background=(250, 0, 9))
+    shown = to_bytes(data.batch("test", [0], None)["target"])[0].astype(int)
+    path = data._files["test"][0]
+    alpha = np.asarray(Image.open(path))[..., 3:] / 255
+    wanted = np.floor(np.asarray(Image.open(path))[..., :3] * alpha + colour * (1 - alpha) + 0.5)
+    if channels == 1:
+        assert np.abs(shown[..., 0] - wanted @ [0.299, 0.587, 0.114]).max() < 1
+    else:
+        assert np.array_equal(shown, wanted)
+    assert data.content_hash("test") != refused.content_hash("test")
+
+
+def test_backgrounds_are_named_or_parts() -> None:
+    plain = "data={name: pairs, folder: x}"
+    colours = {"white": (255, 255, 255), "black": (0, 0, 0), "[1, 2, 3]": (1, 2, 3)}
+    for value, wanted in colours.items():
+        recipe = load_recipe("edges2shoes", [plain, f"data.background={value}"])
+        assert recipe.data.background == wanted
+    before = stage_sections(load_recipe("edges2shoes", [plain]), "teacher")
+    assert "background" not in before["data"] and "input_name" not in before["data"]
+    for value in ("pink", "[1, 2]", "[1, 2, 256]"):
+        with pytest.raises(RecipeError, match=r"data\.background.*: found .*allowed"):
+            load_recipe("edges2shoes", [plain, f"data.background={value}"])

@@ -129,7 +129,7 @@ def test_an_image_smaller_than_the_crop_is_named(tmp_path: Path) -> None:
 def test_recipes_refuse_other_load_sizes(value: str, reason: str) -> None:
     with pytest.raises(RecipeError, match=reason):
         load_recipe("edges2shoes", [f"data={{name: pairs, folder: x, load_size: {value}}}"])
-    with pytest.raises(RecipeError, match=reason):
+    with pytest.raises(RecipeError, match=reason.split(": ", 1)[1]):
         load_recipe("edges2shoes", ["data={name: pairs, folder: x}", f"data.load_size={value}"])
 
 

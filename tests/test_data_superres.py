@@ -182,3 +182,25 @@ def test_bicubic_enlarging_is_pillows() -> None:
 
 def test_the_registry_has_both() -> None:
     assert DATASETS["superres"] is SuperresFolder and DATASETS["maps-superres"] is SuperresMaps
+
+
+def test_a_user_s_own_small_images_are_cut_where_the_large_ones_are(tmp_path: Path) -> None:
+    for i in range(8):
+        small = noise(20 + i, 31 - i, seed=i)
+        save(tmp_path / "small" / f"{i}.png", small)
+        save(tmp_path / "large" / f"{i}.png", small.repeat(2, 0).repeat(2, 1))
+    folders = {"folder": tmp_path / "large", "small_folder": tmp_path / "small"}
+    data = SuperresFolder(**folders, crop_size=16, test_size=20, scale=2)
+    data.check()
+    assert len(data.origin.files) == 16
+    for step in range(12):
+        batch = data.batch("train", range(4), np.random.default_rng(step) if step else None)
+        side = 16 if step else 20
+        assert batch["target"].shape == (4, 3, side, side)
+        assert torch.equal(batch["input"], batch["target"][..., ::2, ::2])
+        assert torch.equal(batch["input"], batch["target"][..., 1::2, 1::2])
+    save(tmp_path / "small" / "3.png", noise(23, 27))
+    with pytest.raises(DataError, match=r"small/3\.png: is 27x23 and its partner .*large/3"):
+        SuperresFolder(**folders, crop_size=16, scale=2).check()
+    with pytest.raises(DataError, match="load_size 64; 0 is allowed beside small_folder"):
+        SuperresFolder(**folders, crop_size=16, scale=2, load_size=64)

@@ -124,9 +124,8 @@ def crops_of(load_size: Size | str, crop_size: Size, flip: bool, where: str) -> 
     """
     crop = _sides(crop_size, where)
     if isinstance(load_size, str):
-        return Crops(
-            None, crop, flip, int(load_size.removeprefix("none").removeprefix("short:") or 0)
-        )
+        short = load_size.removeprefix("none").removeprefix("short:")
+        return Crops(None, crop, flip, int(short or 0))
     load = _sides(load_size, where)
     if any(c > w for c, w in zip(crop, load, strict=True)):
         raise DataError(

@@ -13,13 +13,13 @@ from torch import Tensor
 from gancompress.data.crops import Window
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.decoding import sides_told
-from gancompress.data.folders import single_files, split_pairs
+from gancompress.data.folders import Pair, matched_pairs, single_files, split_pairs
 from gancompress.data.images import (
     Colour,
     Pixels,
     Reading,
+    Room,
     files_digest,
-    fits_in_memory,
     resized,
     shown_part,
     to_tensor,
@@ -48,6 +48,9 @@ class SuperresFolder:
     with `flip`, mirrored half of the time; without one it is the middle, `test_size` (0: as
     `crop_size`) large. At most `cache_mb` of decoded images are kept.
 
+    With `small_folder` the inputs are the user's own: images of equal stems there, each 1/`scale`
+    as large as its partner, of which the same part is cut. `filter` then makes nothing.
+
     Raises: DataError for a folder that is missing or empty, a filter or sizes that cannot be, an
     image smaller than a crop; for damaged images later, when they are read (`check` reads all).
     """
@@ -59,6 +62,7 @@ class SuperresFolder:
         self,
         *,
         folder: str | Path,
+        small_folder: str | Path | None = None,
         crop_size: int = 96,
         test_size: int = 0,
         load_size: int = 0,
@@ -81,17 +85,28 @@ class SuperresFolder:
             raise DataError(
                 f"superres: load_size {load_size}; at least the crop, {least}, or 0 is allowed"
             )
-        listing = single_files(Path(folder))
-        pairs = split_pairs(
-            listing, search_fraction, test_fraction, split_seed, where=str(folder), unit="images"
-        )
-        self._files = {split: [path for (path,) in found] for split, found in pairs.items()}
+        if load_size and small_folder is not None:
+            raise DataError(
+                f"superres: load_size {load_size}; 0 is allowed beside small_folder, whose images "
+                "fit those of folder as they are"
+            )
+        large, small = Path(folder), None if small_folder is None else Path(small_folder)
+        self._pairs = split_pairs(
+            single_files(large) if small is None else matched_pairs(large, small),
+            search_fraction, test_fraction, split_seed, where=str(folder), unit="images",
+        )  # fmt: skip
+        self._files = {split: [pair[0] for pair in found] for split, found in self._pairs.items()}
         if not load_size:
             for path in (path for split in SPLITS for path in self._files[split]):
                 _check_sides(path, sides_told(path), least)  # upright or not: a square
-        self.origin = from_folders(self._files, {s: self.count(s) for s in SPLITS}, folder)
+        self.origin = from_folders(
+            {split: [p for pair in found for p in pair] for split, found in self._pairs.items()},
+            {s: self.count(s) for s in SPLITS},
+            folder, small_folder,
+        )  # fmt: skip
         self._reading = Reading(max_value, background)
-        self._cache_bytes, self._kept = cache_mb * 1e6, 0
+        self._unit = 1 if small_folder is None else scale  # of places of crops
+        self._room = Room(cache_mb * 1e6)
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
 
@@ -104,9 +119,17 @@ class SuperresFolder:
 
         Raises: DataError naming the first file that cannot be used.
         """
-        images = [self._image(self._files[split][int(i)]) for i in indices]
-        crops = [self._window(image.shape[:2], rng).of(image) for image in images]
-        return shrunk_batch(np.stack(crops), self._scale, self._filter)
+        pairs = [self._pairs[split][int(i)] for i in indices]
+        images = [self._image(pair[0]) for pair in pairs]
+        windows = [self._window(image.shape[:2], rng) for image in images]
+        crops = np.stack([window.of(image) for window, image in zip(windows, images, strict=True)])
+        if len(pairs[0]) == 1:
+            return shrunk_batch(crops, self._scale, self._filter)
+        small = [
+            self._smaller(window).of(self._small(pair))
+            for window, pair in zip(windows, pairs, strict=True)
+        ]
+        return {"input": to_tensor(np.stack(small)), "target": to_tensor(crops)}
 
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes and settings; reads the files once."""
@@ -115,7 +138,8 @@ class SuperresFolder:
                 self._crop, self._test, self._load, self._scale, self._filter, self._flip,
                 *self._reading.settings(),
             ]  # fmt: skip
-            self._digests[split] = files_digest(settings, self._files[split])
+            files = (path for pair in self._pairs[split] for path in pair)
+            self._digests[split] = files_digest(settings, files)
         return self._digests[split]
 
     def shown(self, inputs: Tensor) -> Tensor:
@@ -124,25 +148,50 @@ class SuperresFolder:
 
     def check(self) -> None:
         """Decode every image once. Raises: DataError naming the first file that is unusable."""
-        for path in (path for split in SPLITS for path in self._files[split]):
-            self._decoded(path)
+        for pair in (pair for split in SPLITS for pair in self._pairs[split]):
+            large = self._decoded(pair[0])
+            for path in pair[1:]:
+                self._check_scale(self._reading.image(path, 3), path, large, pair[0])
 
     def _window(self, sides: tuple[int, ...], rng: np.random.Generator | None) -> Window:
         """The part of an image of these sides that is used."""
-        side = self._test if rng is None else self._crop
-        down, right = sides[0] - side, sides[1] - side
+        side, unit = self._test if rng is None else self._crop, self._unit
+        down, right = (sides[0] - side) // unit, (sides[1] - side) // unit
         if rng is None:
-            return Window(down // 2, right // 2, (side, side), 1)
-        top, left = int(rng.integers(down + 1)), int(rng.integers(right + 1))
+            return Window(down // 2 * unit, right // 2 * unit, (side, side), 1)
+        top, left = unit * int(rng.integers(down + 1)), unit * int(rng.integers(right + 1))
         return Window(top, left, (side, side), -1 if rng.random() < 0.5 and self._flip else 1)
+
+    def _smaller(self, window: Window) -> Window:
+        """The same part of the small image."""
+        side, scale = window.sides[0] // self._scale, self._scale
+        return Window(window.top // scale, window.left // scale, (side, side), window.step)
+
+    def _small(self, pair: Pair) -> Pixels:
+        """(H, W, 3) the user's own small image of a pair."""
+        large, path = self._image(pair[0]), pair[1]
+        if path in self._cache:
+            return self._cache[path]
+        small = self._reading.image(path, 3)
+        self._check_scale(small, path, large, pair[0])
+        return self._remember(path, small)
+
+    def _check_scale(self, small: Pixels, path: Path, large: Pixels, partner: Path) -> None:
+        (height, width), (h, w) = large.shape[:2], small.shape[:2]
+        if (h * self._scale, w * self._scale) != (height, width):
+            raise DataError(
+                f"{path}: is {w}x{h} and its partner {partner} is {width}x{height}; each side must "
+                f"be 1/{self._scale} of it, as scale says"
+            )
 
     def _image(self, path: Path) -> Pixels:
         if path in self._cache:
             return self._cache[path]
-        pixels = self._decoded(path)
-        if fits_in_memory(self._kept + pixels.nbytes, self._cache_bytes):
+        return self._remember(path, self._decoded(path))
+
+    def _remember(self, path: Path, pixels: Pixels) -> Pixels:
+        if self._room.takes(pixels):
             self._cache[path] = pixels
-            self._kept += pixels.nbytes
         return pixels
 
     def _decoded(self, path: Path) -> Pixels:
