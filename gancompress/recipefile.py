@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -52,7 +54,8 @@ def load_recipe(
     Values of overrides are YAML: `supernet.losses={l1: 10}`; `key=null` unsets, and one of two
     `ALTERNATIVES` takes the other's place. Keys that are texts take the text as it was typed:
     `run=1.10`, `domains: [no, 1.10]`; quoted, `null` is one too. `~` in front of a file's or
-    folder's name is the home folder. `name` is the file's stem where nothing else is said.
+    folder's name is the home folder. `name` is the file's stem where nothing else is said, see
+    `name_of`.
 
     of_run: it is a run's own, not one that the user gives: code that it names is run only as
     `recipetrust` allows. One that lies in a run's folder counts so anyhow.
@@ -76,7 +79,7 @@ def _read(found: _Found, overrides: Sequence[str], *, of_run: bool) -> Recipe:
         raise RecipeError(f"{where}: found {what}; a recipe of lines `key: value` is needed")
     raw = typed(raw, (Recipe,))
     is_foreign = of_run or (found.path is not None and is_of_run(found.path, raw))
-    raw.setdefault("name", found.stem)
+    raw.setdefault("name", name_of(found.stem))
     changes, lines = _parse_overrides(overrides)
     for change in changes:
         lines += _apply(raw, change)
@@ -101,6 +104,16 @@ class _Found:
     stem: str
     text: str
     path: Path | None = None
+
+
+def name_of(stem: str) -> str:
+    """A recipe's name from that of its file: letters without accents, a dash for all else.
+
+    `meine Schuhe ü` gives `meine-Schuhe-u`; what has no such letters gives `recipe`.
+    """
+    letters = unicodedata.normalize("NFKD", stem)
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", bare).lstrip("-._").rstrip("-") or "recipe"
 
 
 def _find(given: str) -> _Found:

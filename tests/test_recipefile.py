@@ -375,3 +375,23 @@ def test_what_is_written_is_read_back(value: Any) -> None:
     text = yaml.dump({"x": value}, Dumper=RecipeDumper)
     assert parse(text, "x") == {"x": value}
     assert type(parse(text, "x")["x"]) in (type(value), int)
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("meine Schuhe \u00fc", "meine-Schuhe-u"),
+        ("meine Schuhe u\u0308", "meine-Schuhe-u"),
+        ("a--b_c.1", "a--b_c.1"),
+        ("maps-2", "maps-2"),
+        ("_x (1)", "x-1"),
+        ("\u5199\u771f", "recipe"),
+        (".a", "a"),
+        ("a\udcff", "a"),
+    ],
+)
+def test_any_name_of_a_file_gives_a_recipe_s(tmp_path: Path, stem: str, name: str) -> None:
+    path = tmp_path / f"{stem}.yaml"
+    path.write_text(GOOD)
+    recipe = load_recipe(path)
+    assert recipe.name == name and recipe.run_dir == Path("runs") / name
