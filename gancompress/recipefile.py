@@ -54,8 +54,9 @@ def load_recipe(
     Values of overrides are YAML: `supernet.losses={l1: 10}`; `key=null` unsets, and one of two
     `ALTERNATIVES` takes the other's place. Keys that are texts take the text as it was typed:
     `run=1.10`, `domains: [no, 1.10]`; quoted, `null` is one too. `~` in front of a file's or
-    folder's name is the home folder. `name` is the file's stem where nothing else is said, see
-    `name_of`.
+    folder's name is the home folder. The `recipe.yaml` of a run's folder is of the run there,
+    wherever the folder was when it was made. `name` is the file's stem where nothing else is said,
+    see `name_of`.
 
     of_run: it is a run's own, not one that the user gives: code that it names is run only as
     `recipetrust` allows. One that lies in a run's folder counts so anyhow.
@@ -80,6 +81,8 @@ def _read(found: _Found, overrides: Sequence[str], *, of_run: bool) -> Recipe:
     raw = typed(raw, (Recipe,))
     is_foreign = of_run or (found.path is not None and is_of_run(found.path, raw))
     raw.setdefault("name", name_of(found.stem))
+    if found.path is not None:
+        _stay_in_run(raw, found.path)
     changes, lines = _parse_overrides(overrides)
     for change in changes:
         lines += _apply(raw, change)
@@ -104,6 +107,16 @@ class _Found:
     stem: str
     text: str
     path: Path | None = None
+
+
+def _stay_in_run(raw: dict[str, Any], path: Path) -> None:
+    """Lets the recipe that lies in a run's folder mean that run, which may have been copied."""
+    here = path.parent
+    if path.name != "recipe.yaml" or not any(here.glob("*/stage.json")):
+        return
+    told = raw.get("run") or f"runs/{raw['name']}"
+    if isinstance(told, str) and os.path.realpath(os.path.expanduser(told)) != str(here.resolve()):
+        raw["run"] = str(here)
 
 
 def name_of(stem: str) -> str:

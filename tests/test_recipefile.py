@@ -395,3 +395,22 @@ def test_any_name_of_a_file_gives_a_recipe_s(tmp_path: Path, stem: str, name: st
     path.write_text(GOOD)
     recipe = load_recipe(path)
     assert recipe.name == name and recipe.run_dir == Path("runs") / name
+
+
+@pytest.mark.parametrize("told", ["", "run: runs/one\n"])
+def test_the_recipe_of_a_copied_run_means_the_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ("runs/one", "elsewhere/copy", "elsewhere/recipes"):
+        Path(place).mkdir(parents=True)
+        Path(place, "recipe.yaml").write_text(f"name: one\n{told}{GOOD}")
+    for run in ("runs/one", "elsewhere/copy"):
+        Path(run, "teacher").mkdir()
+        Path(run, "teacher", "stage.json").touch()
+    assert load_recipe("runs/one/recipe.yaml").run_dir == Path("runs/one")
+    assert load_recipe("elsewhere/copy/recipe.yaml").run_dir == Path("elsewhere/copy")
+    assert load_recipe("elsewhere/recipes/recipe.yaml").run_dir == Path("runs/one")
+    assert load_recipe("elsewhere/copy/recipe.yaml", ["run=x"]).run_dir == Path("x")
+    monkeypatch.chdir("elsewhere/copy")
+    assert load_recipe("recipe.yaml").run_dir.resolve() == tmp_path / "elsewhere" / "copy"
