@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gancompress.data.images import read_image, to_tensor, with_channels
 from gancompress.errors import CheckpointError, DataError
 from gancompress.foreign import Imported
+from gancompress.regularfiles import open_regular
 
 # Programs round to 8 bits, or cut off: less than one level. A quarter of one more is for kernels
 # that add in another order. TF32 multiplication on a GPU may take more: 1.3 levels, emulated on
@@ -157,8 +158,9 @@ def _input(path: Path, channels: int, multiple: int) -> Tensor:
 def _array(path: Path) -> Floats:
     """(C, H, W) floats of a .npy file. Raises: DataError."""
     try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with open_regular(path) as file:
+            found = np.load(file, allow_pickle=False)
+    except Exception as error:  # numpy evaluates the header, and raises what that gives
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path}: cannot be read ({reason}); give an .npy file") from None
     if not isinstance(found, np.ndarray):

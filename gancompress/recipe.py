@@ -279,14 +279,15 @@ STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
 }
 _NEWER = (("supernet", "kept_answers"), ("finetune", "losses"))
 # So do those without one of these, which change nothing by default.
-_NEWER_DATA = {
+_NEWER_DATA: dict[str, object] = {
     "max_value": None,
     "background": None,
     "input_name": "*",
     "target_name": "*",
     "small_folder": None,
 }
-_NEWER_OF = {"unpaired": {"image_channels": 3}}  # other data sets had that key before
+# Other data sets had that key before.
+_NEWER_OF: dict[str, dict[str, object]] = {"unpaired": {"image_channels": 3}}
 _TRAININGS = ("teacher", "supernet", "finetune")
 _WITHOUT_EFFECT = {
     "data": {"cache_mb"},

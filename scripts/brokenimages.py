@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from gancompress.data.formats import FORMATS
@@ -49,7 +50,7 @@ def whole_files() -> dict[str, bytes]:
     return found
 
 
-def _picture(pixels: np.ndarray, mode: str) -> Image.Image:
+def _picture(pixels: npt.NDArray[np.uint8], mode: str) -> Image.Image:
     if mode == "I;16":
         return Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
     return Image.fromarray(pixels).convert(mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, DataError
 from gancompress.foreign import LAYOUTS, Imported
-from gancompress.importcheck import LEVELS, Agreement, Pair, agreement, check
+from gancompress.importcheck import LEVELS, Agreement, Pair, _array, agreement, check
 from gancompress.nets import FAMILIES
 from gancompress.weights import unpack
 
@@ -252,3 +253,14 @@ def test_every_layout_says_what_it_assumes() -> None:
         assumed = LAYOUTS[layout](net.state_dict(), "theirs.pth").assumed
         for what in ("padding", " norm ", "-1 to 1"):
             assert any(what in text for text in assumed), f"{layout}: nothing on {what}"
+
+
+def test_damaged_arrays_and_pipes_are_refused_by_name(tmp_path: Path) -> None:
+    header = "{'descr': '<f4', 'shape': (2, 2"
+    (tmp_path / "a.npy").write_bytes(
+        b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode()
+    )
+    os.mkfifo(tmp_path / "b.npy")
+    for name in ("a.npy", "b.npy"):
+        with pytest.raises(DataError, match=rf"{name}: cannot be read \(.*\); give an \.npy file"):
+            _array(tmp_path / name)
