@@ -81,15 +81,7 @@ class SuperresFolder:
             check_shrinking(side, scale, filter)
         self._load, self._scale, self._filter, self._flip = load_size, scale, filter, flip
         least = max(self._crop, self._test)
-        if load_size and load_size < least:
-            raise DataError(
-                f"superres: load_size {load_size}; at least the crop, {least}, or 0 is allowed"
-            )
-        if load_size and small_folder is not None:
-            raise DataError(
-                f"superres: load_size {load_size}; 0 is allowed beside small_folder, whose images "
-                "fit those of folder as they are"
-            )
+        _check_load(load_size, least, small_folder is not None)
         large, small = Path(folder), None if small_folder is None else Path(small_folder)
         self._pairs = split_pairs(
             single_files(large) if small is None else matched_pairs(large, small),
@@ -254,6 +246,19 @@ class SuperresMaps:
     def shown(self, inputs: Tensor) -> Tensor:
         """The small images themselves; see `Dataset.shown`."""
         return shown_part(inputs)
+
+
+def _check_load(load_size: int, least: int, has_small: bool) -> None:
+    """Raises: DataError for a size smaller than the crop, or beside a user's own small images."""
+    if load_size and load_size < least:
+        raise DataError(
+            f"superres: load_size {load_size}; at least the crop, {least}, or 0 is allowed"
+        )
+    if load_size and has_small:
+        raise DataError(
+            f"superres: load_size {load_size}; 0 is allowed beside small_folder, whose images fit "
+            "those of folder as they are"
+        )
 
 
 def shrunk(pixels: Pixels, scale: int, filter: str) -> Pixels:
