@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from gancompress.codefiles import code_sum
 from gancompress.recipebounds import shown
 from gancompress.recipesections import FamilySection
 from gancompress.recipetypes import FilePath, refuse
@@ -21,7 +21,11 @@ class OwnFamily(FamilySection):
 
     name: Literal["own"] = Field(description="a generator from a file; may be left out beside file")
     file: FilePath = Field(description="Python file with a function build(arch); it is run")
-    sha256: str = Field("", description="of the file; filled in, and refused where it differs")
+    sha256: str = Field(
+        "",
+        description="of the file and those beside it that it imports; filled in, and refused "
+        "where it differs",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -33,15 +37,15 @@ class OwnFamily(FamilySection):
             name = shown(repr(given["file"]))
             refuse([f"file: {name} is not there; give a Python file with build(arch)"])
         try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            found = code_sum(path)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             refuse([f"file: {path} cannot be read ({reason}); give a readable file"])
         if given.get("sha256", found) not in ("", found):
             refuse(
                 [
-                    f"sha256: {path} has changed to {found}; give another run and the new sum, or "
-                    "the file as it was"
+                    f"sha256: {path}, or a file that it imports, has changed to {found}; give "
+                    "another run and the new sum, or the file as it was"
                 ]
             )
         return {**given, "sha256": found}

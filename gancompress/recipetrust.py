@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from gancompress.codefiles import code_sum
 from gancompress.recipe import Recipe
 from gancompress.recipebounds import shown
 
@@ -130,5 +131,8 @@ def _place(file: str) -> str:
 
 
 def _sha256(file: str) -> str:
-    with open(os.path.expanduser(file), "rb") as content:
+    path = Path(os.path.expanduser(file))
+    if path.suffix == ".py":
+        return code_sum(path)
+    with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

@@ -30,6 +30,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "arch",
+        "codefiles",
         "recipe",
         "recipebounds",
         "recipedata",
