@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from gancompress.errors import CheckpointError
-from gancompress.filelock import FileLock
+from gancompress.filelock import FileLock, is_held_elsewhere
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from gancompress.filelock import FileLock
+from gancompress.filelock import FileLock, is_held_elsewhere
 assert FileLock.acquire(lock := FileLock(Path(sys.argv[1]))) is None
 print("held", flush=True)
 time.sleep(60)
@@ -71,3 +71,30 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(CheckpointError, match="file/lock: cannot be written"):
         FileLock(tmp_path / "file" / "lock").acquire()
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "second name", "text", "pipe", "folder"])
+def test_what_is_no_lock_of_ours_is_left_as_it_is(tmp_path: Path, kind: str) -> None:
+    path, other = tmp_path / "lock", tmp_path / "precious.txt"
+    other.write_text("1234")
+    match kind:
+        case "link":
+            path.symlink_to(other)
+        case "dangling link":
+            path.symlink_to(tmp_path / "nowhere")
+        case "second name":
+            os.link(other, path)
+        case "text":
+            path.write_text("notes")
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+    lock = FileLock(path)
+    with pytest.raises(CheckpointError, match="lock: a link, or a file with something else in it,"):
+        lock.acquire()
+    assert not lock.is_held
+    assert other.read_text() == "1234" and not (tmp_path / "nowhere").exists()
+    assert is_held_elsewhere(path) is None
+    if kind == "text":
+        assert path.read_text() == "notes"
