@@ -9,6 +9,7 @@ from gancompress.errors import ExportError
 from gancompress.export import weights
 from gancompress.export.card import Model
 from gancompress.export.formats import FORMATS, missing
+from gancompress.export.sums import check_sums
 
 # Where a folder's models lie: in itself, in a stage `export`, in a run.
 _INSIDE = ("", "model", "export/model")
@@ -19,16 +20,31 @@ def open_model(path: Path | str, file: Path | str | None = None) -> Model:
 
     Runs on the CPU with as many threads as torch has when this is called. file: for a generator
     that is its maker's own code, the Python file with its `build(arch)`; it is run.
-    Raises: ExportError or CheckpointError for anything that is no such file, is damaged, is of
-    another version, or needs a package that is not installed.
+    Raises: ExportError or CheckpointError for anything that is no such file, is damaged, differs
+    from the SHA256SUMS of its export, is of another version, or needs a package that is missing.
     """
     name, found = locate(Path(path))
     if sentence := missing(name):
         raise ExportError(f"{found}: {sentence}")
+    check_sums(*files_of(name, found))
     load = FORMATS[name].load
     if name == "safetensors" and file is not None:
         load = partial(weights.load_run, file=file)
     return load(found)
+
+
+def files_of(name: str, path: Path) -> list[Path]:
+    """All files, or folders, of a model of the format `name`, of which `path` is to be loaded.
+
+    Those that share the first one's stem share that of `path`, which may be renamed.
+    """
+    first, *others = FORMATS[name].files
+    stem = Path(first).stem
+    names = [
+        path.stem + other.removeprefix(stem) if other.startswith(f"{stem}.") else other
+        for other in others
+    ]
+    return [path, *(path.with_name(other) for other in names)]
 
 
 def locate(path: Path) -> tuple[str, Path]:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from gancompress.applyinputs import Inputs, Prepared, Wishes
 from gancompress.applytasks import Task, tasks_of
 from gancompress.bars import progress
-from gancompress.checkpoint import write_bytes
+from gancompress.checkpoint import remove_dead, write_bytes
 from gancompress.data.decoding import refused_by_name
 from gancompress.data.origin import by_ending
 from gancompress.errors import DataError, ExportError
@@ -74,6 +74,8 @@ def apply(
     if model.card.is_static and todo:
         height, width = model.card.size
         say(f"{model.where}: its size is fixed, every image is resized to {height}x{width}")
+    if out.is_dir():
+        remove_dead(out)
     left_out = list(listed.left_out)
     written = 0
     sizes = _Sizes(model, inputs.is_resized)

@@ -16,10 +16,10 @@ from gancompress.benchruns import is_run, subjects_of_run
 from gancompress.benchtable import Benchmark, Row, as_json, table
 from gancompress.benchturns import Measured, Settings, Subject, rates_on, time_group
 from gancompress.benchworker import RUNTIMES
-from gancompress.checkpoint import write_json, write_text
-from gancompress.errors import ExportError
+from gancompress.checkpoint import remove_dead, write_json, write_text
+from gancompress.errors import CheckpointError, ExportError
 from gancompress.export.formats import FORMATS, format_of
-from gancompress.export.opening import locate, models_in
+from gancompress.export.opening import files_of, locate, models_in
 from gancompress.export.roofline import Rates, card_work
 from gancompress.latencyplaces import processor
 
@@ -66,8 +66,12 @@ def benchmark(
         found = measure(subjects, counts, settings)
     found = replace(found, left_out=(*left_out, *found.left_out))
     for root in filter(is_run, targets):
-        write_json(root / "benchmark.json", as_json(found))
-        write_text(root / "benchmark.md", table(found) + "\n")
+        remove_dead(root)
+        try:
+            write_json(root / "benchmark.json", as_json(found))
+            write_text(root / "benchmark.md", table(found) + "\n")
+        except CheckpointError as error:  # The table is printed all the same.
+            say(f"not kept in the run: {error}")
     return found
 
 
@@ -137,13 +141,7 @@ def _rows(
 
 def file_bytes(path: Path, format: str) -> int:
     """Bytes of all files of a model; those that share the first one's stem share `path`'s."""
-    stem = Path(FORMATS[format].files[0]).stem
-    names = [
-        path.stem + name.removeprefix(stem) if name.startswith(f"{stem}.") else name
-        for name in FORMATS[format].files
-    ]
-    beside = [path, *(path.with_name(name) for name in names[1:])]
-    return sum(one.stat().st_size for one in beside if one.is_file())
+    return sum(one.stat().st_size for one in files_of(format, path) if one.is_file())
 
 
 def processors() -> int:

@@ -8,8 +8,12 @@ import io
 import json
 import os
 import pickle
+import re
+import socket
 import struct
 import threading
+import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +29,11 @@ from gancompress.regularfiles import open_regular, read_regular
 
 NAME_BYTES = 255  # that the name of a file may have, on nearly every file system
 TEMPORARY_PREFIX = ".tmp-"  # what a killed command may leave behind; see `remove_leftovers`
+_TEMPORARY = re.compile(r"\.tmp-(?:([0-9a-f]{8})-)?(\d+)-([0-9a-z]+)-")  # machine, process, which
+_HERE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]  # the machine's name, short
+_OURS = uuid.uuid4().hex[:8]  # tells this process from an earlier one of the same number
+_LONGEST_WRITE_SECONDS = 86_400.0  # until a temporary file of another machine counts as left over
+DIGEST = "digest"  # the key of a record that holds the hash of all its others; see `write_record`
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 _STATE_END = b"gancompress-sha256"  # closes a state file, followed by 32 bytes of hash
@@ -40,7 +49,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     Raises: CheckpointError if the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    mark = f"{TEMPORARY_PREFIX}{os.getpid()}-{threading.get_ident()}-"
+    mark = f"{TEMPORARY_PREFIX}{_HERE}-{os.getpid()}-{_OURS}{threading.get_ident()}-"
     temporary = path.with_name(mark + _end(path.name, NAME_BYTES - len(mark)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +99,36 @@ def remove_leftovers(folder: Path | str) -> None:
         leftover.unlink()
 
 
+def remove_dead(root: Path | str) -> None:
+    """Deletes temporary files of killed commands in `root` and all folders in it.
+
+    Also while others write there: files of processes that live are left, and young ones of other
+    machines, whose processes cannot be seen from here. What cannot be deleted stays.
+    """
+    for folder, _, names in os.walk(root):
+        for name in names:
+            if (found := _TEMPORARY.match(name)) and _is_left(Path(folder, name), *found.groups()):
+                with suppress(OSError):
+                    os.unlink(os.path.join(folder, name))
+
+
+def _is_left(path: Path, machine: str | None, process: str, which: str) -> bool:
+    """Whether nobody writes to a temporary file any more."""
+    if machine not in (None, _HERE):
+        with suppress(OSError):
+            return time.time() - path.lstat().st_mtime > _LONGEST_WRITE_SECONDS
+        return False
+    if int(process) == os.getpid():
+        return not which.startswith(_OURS)
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # It is another user's, and lives.
+        return False
+    return False
+
+
 def write_bytes(path: Path | str, content: bytes) -> None:
     """Writes `content` as a whole or not at all. Raises: CheckpointError as `atomic_path`."""
     with atomic_path(path) as temporary:
@@ -105,6 +144,35 @@ def write_json(path: Path | str, obj: Any) -> None:
     """Writes `obj` as indented JSON, keys in their order. Raises: CheckpointError."""
     text = json.dumps(obj, indent=2, ensure_ascii=False) + "\n"
     write_bytes(path, text.encode(errors="surrogatepass"))  # names of files that are not UTF-8
+
+
+def write_record(path: Path | str, record: Mapping[str, Any]) -> None:
+    """Writes a JSON object with a hash of itself, so that `read_record` notices every change.
+
+    Raises: CheckpointError.
+    """
+    plain = {key: value for key, value in record.items() if key != DIGEST}
+    write_json(path, {**plain, DIGEST: record_digest(plain)})
+
+
+def read_record(path: Path | str) -> Any:
+    """What `write_record` wrote, or a JSON file without a hash, as earlier versions wrote them.
+
+    Raises: CheckpointError if it is missing, truncated or changed.
+    """
+    record = read_json(path)
+    if isinstance(record, dict) and DIGEST in record:
+        told = record.pop(DIGEST)
+        if told != record_digest(record):
+            raise CheckpointError(f"{path}: changed on disk; delete it and make it again")
+    return record
+
+
+def record_digest(record: Mapping[str, Any]) -> str:
+    """SHA-256 of plain JSON values, in hexadecimal; the order of keys does not matter."""
+    plain = json.loads(json.dumps(record))  # as it will be read back: every key is a text
+    text = json.dumps(plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_json(path: Path | str) -> Any:

@@ -12,12 +12,13 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gancompress.bars import progress
-from gancompress.checkpoint import file_hash, read_json, write_json
+from gancompress.checkpoint import file_hash, read_json, read_record, write_json, write_record
 from gancompress.errors import CheckpointError, DataError
 
 DATA = "data"  # the key of all files of the data set together
@@ -80,13 +81,14 @@ def _is_same(one: str, other: str) -> bool:
 def read_contents(root: Path, named: Mapping[str, Path], data: Mapping[str, Path]) -> Contents:
     """Of files by their keys in the recipe, and of a data set's files by name.
 
-    Raises: DataError naming a file that cannot be read; CheckpointError if ROOT cannot be written.
+    Where ROOT cannot be written nothing is kept. Raises: DataError naming an unreadable file.
     """
     hashes = _hashed(root / "cache" / _HASHES, [*named.values(), *data.values()])
     listed = {name: hashes[str(path.absolute())] for name, path in sorted(data.items())}
-    digest = hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+    digest = _digest(listed)
     if not (place := _listing(root, digest)).exists():
-        write_json(place, listed)
+        with suppress(CheckpointError):  # The sentence on what has changed is shorter then.
+            write_json(place, listed)
     own = {key: hashes[str(path.absolute())] for key, path in named.items()}
     return Contents({DATA: digest, **own})
 
@@ -105,10 +107,16 @@ def changes(root: Path, before: Mapping[str, Any], now: Contents) -> str:
     return ", ".join(told)
 
 
+def _digest(listed: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
 def _of_data(root: Path, before: str, now: str) -> str:
     try:
         old, new = read_json(_listing(root, before)), read_json(_listing(root, now))
     except CheckpointError:  # the cache was emptied
+        return "the images are not the same"
+    if (_digest(old), _digest(new)) != (before, now):  # the cache was damaged
         return "the images are not the same"
     kinds = {
         "vanished": [name for name in old if name not in new],
@@ -152,13 +160,14 @@ def _hashed(cache: Path, files: list[Path]) -> dict[str, str]:
             reason = (error.strerror or str(error)).lower()
             raise DataError(f"{path}: cannot be read ({reason}); put it back") from None
     if found != known:
-        write_json(cache, found)
+        with suppress(CheckpointError):  # They are hashed again then.
+            write_record(cache, found)
     return {name: row[-1] for name, row in found.items()}
 
 
 def _known(cache: Path) -> dict[str, Any]:
     try:
-        known = read_json(cache)
+        known = read_record(cache)
     except CheckpointError:
         return {}
     return known if isinstance(known, dict) else {}

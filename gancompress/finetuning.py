@@ -214,7 +214,8 @@ def _judge(
         stage.path / "finetune.json",
         {**about, "split": "search", "rank_agreement": agreement, "generators": generators},
     )
-    stage.finish("finetune.json", {**about, "names": [one.name for one in chosen]})
+    files = [one["file"] for one in generators]
+    stage.finish("finetune.json", {**about, "names": [one.name for one in chosen]}, files)
 
 
 def rank_agreement(generators: Sequence[Mapping[str, Any]], objective: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def write_front(
     told = [_told(name, rungs, forecast) for name, rungs in found.items()]
     write_json(stage.path / "trials.json", told)
     write_json(stage.path / "front.json", {**about, "points": points})
-    stage.finish("front.json")
+    stage.finish("front.json", files=["trials.json"])
     for winner in winners:
         say(_said(winner, how.objective))
     if alike is not None:

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from gancompress.arch import Arch
-from gancompress.checkpoint import read_json, write_json
+from gancompress.checkpoint import read_record, write_record
 from gancompress.errors import ArchError, CheckpointError, RunError
 from gancompress.nets.family import Part
 from gancompress.ranks import kendall_tau, spearman
@@ -115,7 +115,7 @@ class LatencyTable:
             "error": None if self.error is None else asdict(self.error),
             "parts": parts,
         }
-        write_json(path, record)
+        write_record(path, record)
 
     @classmethod
     def load(cls, path: Path, identity: Mapping[str, Any] | None = None) -> Self:
@@ -123,7 +123,7 @@ class LatencyTable:
 
         Raises: RunError if it is another's; CheckpointError if it is none.
         """
-        raw = read_json(path)
+        raw = read_record(path)
         try:
             if raw["kind"] != KIND:
                 raise ValueError(raw["kind"])

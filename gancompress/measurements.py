@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from gancompress.checkpoint import read_json, write_json
+from gancompress.checkpoint import read_record, write_record
 from gancompress.errors import CheckpointError, RunError
 from gancompress.latencytable import check_identity
 
@@ -43,7 +43,7 @@ class Measurements:
         """
         if not path.exists():
             return cls(path, identity, device)
-        raw = read_json(path)
+        raw = read_record(path)
         try:
             if raw["kind"] != KIND:
                 raise ValueError(raw["kind"])
@@ -80,7 +80,7 @@ class Measurements:
     def _write(self) -> None:
         record: dict[str, Any] = {"kind": KIND, "identity": dict(self.identity)}
         record |= {"device": self.device, "layers": self.layers, "generators": self.generators}
-        write_json(self.path, record)
+        write_record(self.path, record)
 
 
 def medians(times: Times) -> dict[str, float]:

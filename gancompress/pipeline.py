@@ -50,6 +50,8 @@ def run_stages(
     took: dict[str, float] = {}
     with distributed.processes(assemble.device_of(recipe)) as ours:
         spoken = say if ours.is_writer else _say_nothing
+        if ours.is_writer:
+            run.clear()
         checked = distributed.together(lambda: preflight(recipe, names, spoken, redo=redo))
         if _unfinished(recipe, run, names, redo=redo):
             spoken(summary(recipe.data.name, origin_of(recipe)))

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gancompress import distributed
-from gancompress.checkpoint import read_json, write_json
+from gancompress.checkpoint import read_record, write_record
 
 AUTOCAST = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 AUTO = "auto"
@@ -36,7 +36,7 @@ def settle_precision(
     Raises: CheckpointError if the record cannot be read or written.
     """
     path, processor = folder / RECORD, processor_of(device)
-    before = distributed.from_writer(lambda: read_json(path) if path.is_file() else {})
+    before = distributed.from_writer(lambda: read_record(path) if path.is_file() else {})
     had = before.get("precision")
     if wanted != AUTO:
         chosen, seconds = wanted, {}
@@ -51,14 +51,14 @@ def settle_precision(
             listed = ", ".join(f"{name} {s:.2g} s" for name, s in seconds.items())
             speak(f"precision {chosen}, by a timed step ({listed})")
     record = {"precision": chosen, "processor": processor, "timed_seconds": seconds}
-    distributed.from_writer(lambda: write_json(path, record))
+    distributed.from_writer(lambda: write_record(path, record))
     return chosen
 
 
 def recorded_precision(folder: Path) -> str | None:
     """The precision that the training with state in `folder` had last; None if it had none yet."""
     path = folder / RECORD
-    found = read_json(path).get("precision") if path.is_file() else None
+    found = read_record(path).get("precision") if path.is_file() else None
     return None if found is None else str(found)
 
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from gancompress import assemble
 from gancompress.arch import Arch
-from gancompress.checkpoint import load_tensors, write_text
+from gancompress.checkpoint import load_tensors, remove_dead, write_text
 from gancompress.durations import duration
 from gancompress.errors import ArchError, ForeignCodeError, RecipeError, RunError
 from gancompress.precisions import AUTO, recorded_precision
@@ -108,6 +108,7 @@ def write_report(root: Path, out: Path | None = None) -> Path:
     that cannot be written; RecipeError.
     """
     page = render(source_of(root))
+    remove_dead(root)
     place = root / "report.html" if out is None else out
     write_text(place, page)
     return place
@@ -196,8 +197,8 @@ def _precision(source: Source) -> str:
 
 def _results(source: Source) -> dict[str, Any]:
     stage = source.run.stage("export")
-    picture = stage.path / "grid.png"
     rows = read_rows(stage.artefact()) if stage.is_finished() else []
+    picture = (stage.file("grid.png") if rows else None) or stage.path / "grid.png"
     others = {
         one.path.name: _final_tables(one)
         for one in _variants(source.run, "export")
@@ -234,7 +235,7 @@ def _search(source: Source) -> dict[str, Any]:
     hunts: list[Hunt] = []
     if stage.is_finished():
         front = read_front(stage.artefact())
-        trials = stage.path / "trials.json"
+        trials = stage.file("trials.json") or stage.path / "trials.json"
         hunts = read_hunts(trials) if trials.is_file() else []
     look = None if front is None else sections.first_look_scatter(front, hunts)
     drawn = [] if front is None else sections.progress(front, hunts)

@@ -14,9 +14,10 @@ from typing import Any, Literal, Self
 
 from gancompress.checkpoint import (
     file_hash,
-    read_json,
+    read_record,
+    remove_dead,
     remove_leftovers,
-    write_json,
+    write_record,
     write_text,
 )
 from gancompress.contents import Files, changes
@@ -56,6 +57,10 @@ class Run:
     def keep_recipe(self, text: str) -> None:
         """Writes ROOT/recipe.yaml. Raises: CheckpointError if that is impossible."""
         write_text(self.root / "recipe.yaml", text)
+
+    def clear(self) -> None:
+        """Deletes what killed commands left half-written; others may work on the run meanwhile."""
+        remove_dead(self.root)
 
 
 class StageDir:
@@ -110,7 +115,12 @@ class StageDir:
                 holds the work of other sections, of other files or of another parent artefact.
             CheckpointError: a file of this stage or of a parent was changed or truncated.
         """
-        self._acquire(shared=shared)
+        try:
+            self._acquire(shared=shared)
+        except CheckpointError:
+            if not self.is_finished():
+                raise
+            # Of what is finished nothing is written, so that it may lie where nobody can.
         try:
             status = self._take_up(dict(sections), parents, changeable, files, accepts=accepts)
             self._since = None if status == "done" else time.monotonic()
@@ -150,7 +160,7 @@ class StageDir:
         if files is not None and (not is_done or files.moved(record["sections"])):
             self._refuse_changed(self, files)
         if is_done:
-            self.artefact()
+            self.check()
             return "done"
         if not self._lock.is_shared:
             remove_leftovers(self.path)
@@ -202,15 +212,22 @@ class StageDir:
                         found = f"made from {path}, which is no longer finished or up to date"
                 raise RunError(f"{self.path}: {found}; {ways_out}")
 
-    def finish(self, artefact: str, extra: Mapping[str, Any] | None = None) -> None:
+    def finish(
+        self,
+        artefact: str,
+        extra: Mapping[str, Any] | None = None,
+        files: Collection[str] = (),
+    ) -> None:
         """Declares the stage done: `artefact` is the file in this folder that later stages read.
 
-        `extra` is kept in the record. Raises: CheckpointError if the record cannot be written.
+        `extra` is kept in the record, and the hashes of further `files` in this folder are.
+        Raises: CheckpointError if the record cannot be written.
         """
         done = {
             "finished": True,
             "artefact": artefact,
             "sha256": file_hash(self.path / artefact),
+            "files": {name: file_hash(self.path / name) for name in files},
             "extra": dict(extra or {}),
         }
         self._write_record({**self.record(), **done})
@@ -223,8 +240,25 @@ class StageDir:
         Raises: RunError if the stage is not finished; CheckpointError if the file was changed.
         """
         record = self._finished_record()
-        path: Path = self.path / record["artefact"]
-        if not path.is_file() or file_hash(path) != record["sha256"]:
+        return self._checked(record["artefact"], record["sha256"])
+
+    def file(self, name: str) -> Path | None:
+        """Another file that `finish` was given, checked against its hash; None if it was not.
+
+        Raises: as `artefact`.
+        """
+        sums = self._finished_record().get("files", {})
+        return self._checked(name, sums[name]) if name in sums else None
+
+    def check(self) -> None:
+        """Raises: as `artefact`, for it and for all files that `finish` was given."""
+        self.artefact()
+        for name in self._finished_record().get("files", {}):
+            self.file(name)
+
+    def _checked(self, name: str, sha256: str) -> Path:
+        path = self.path / name
+        if not path.is_file() or file_hash(path) != sha256:
             raise self._damaged(path)
         return path
 
@@ -257,7 +291,7 @@ class StageDir:
     def record(self) -> dict[str, Any]:
         """The content of `stage.json`. Raises: CheckpointError if it is not this stage's."""
         try:
-            record = read_json(self.record_path)
+            record = read_record(self.record_path)
         except CheckpointError:
             raise self._damaged(self.record_path) from None
         if not is_record(record, self.name):
@@ -282,7 +316,7 @@ class StageDir:
     def _write_record(self, record: Mapping[str, Any]) -> None:
         versions = {"python": platform.python_version()}
         versions |= {package: version(package) for package in ("gancompress", "torch")}
-        write_json(self.record_path, {"kind": self.name, **record, "versions": versions})
+        write_record(self.record_path, {"kind": self.name, **record, "versions": versions})
 
     def set_aside(self) -> Path | None:
         """Renames the folder to STAGE.1, STAGE.2, … so that the stage begins anew; None if empty.

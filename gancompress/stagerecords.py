@@ -50,6 +50,8 @@ def is_record(record: object, kind: str) -> bool:
     wanted: dict[str, type] = {"finished": bool, "sections": dict, "parents": dict}
     if "contents" in record:
         wanted["contents"] = dict
+    if "files" in record:
+        wanted["files"] = dict
     if record.get("finished"):
         wanted |= {"artefact": str, "sha256": str, "extra": dict}
     return all(isinstance(record.get(key), kind_) for key, kind_ in wanted.items())

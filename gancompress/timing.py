@@ -67,6 +67,7 @@ def measure_tables(
             _set_aside(places, say)
         tables = []
         layout: Layout | None = None
+        Run(recipe.run_dir).clear()
         for place in places:
             if place.path.exists():
                 table = LatencyTable.load(place.path, identity_of(recipe, place.runtime))

@@ -19,10 +19,13 @@ from gancompress.checkpoint import (
     load_state,
     load_tensors,
     read_json,
+    read_record,
+    remove_dead,
     remove_leftovers,
     save_state,
     save_tensors,
     write_json,
+    write_record,
     write_text,
 )
 from gancompress.errors import CheckpointError
@@ -223,3 +226,58 @@ def test_leftovers_of_killed_commands_can_be_removed(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("x")
     remove_leftovers(tmp_path)
     assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_every_bit_of_a_record_counts(tmp_path: Path) -> None:
+    path, record = tmp_path / "r.json", {"b": [1.5, {"ä": None}], 3: True, "a": (1, 2)}
+    write_record(path, record)
+    plain = {"b": [1.5, {"ä": None}], "3": True, "a": [1, 2]}
+    assert read_record(path) == plain
+    whole, noticed = path.read_bytes(), 0
+    for place in range(8 * len(whole)):
+        changed = bytearray(whole)
+        changed[place // 8] ^= 1 << place % 8
+        path.write_bytes(changed)
+        try:
+            found = read_record(path)
+        except CheckpointError as error:
+            noticed += str(error).startswith(f"{path}: ")
+        else:  # Its own key was changed, or white space.
+            assert plain == {key: found[key] for key in plain}
+    assert noticed > 7 * len(whole)
+
+
+def test_a_record_without_a_hash_is_read_as_it_is(tmp_path: Path) -> None:
+    write_json(tmp_path / "r.json", {"a": 1})
+    assert read_record(tmp_path / "r.json") == {"a": 1}
+    write_record(tmp_path / "r.json", {"a": 2, "digest": "of before"})
+    assert read_record(tmp_path / "r.json") == {"a": 2}
+
+
+def test_leftovers_of_the_dead_go_while_others_write(tmp_path: Path) -> None:
+    write = "import sys, time; from gancompress.checkpoint import atomic_path\n" + (
+        "with atomic_path(sys.argv[1]) as t: t.write_text('x'); print(t.name, flush=True); "
+    )
+    names = []
+    for name, end in (("deep/dead", "import os; os._exit(9)"), ("deep/alive", "time.sleep(60)")):
+        command = [sys.executable, "-c", write + end, str(tmp_path / name)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        names.append(process.stdout.readline().strip())
+        if name == "deep/dead":
+            process.communicate()
+    folder = tmp_path / "deep"
+    machine, _, rest = names[1].removeprefix(".tmp-").partition("-")
+    elsewhere = [folder / f".tmp-{'0' * 8}-{rest}{age}" for age in ("old", "young")]
+    earlier = folder / f".tmp-{machine}-{os.getpid()}-{'0' * 12}-x"  # our number, another process
+    version_before = folder / ".tmp-4194304999-140001-x"  # no system has such a process
+    assert names[0] in os.listdir(folder)
+    for path in (*elsewhere, earlier, version_before, folder / ".tmp-notes"):
+        path.touch()
+    os.utime(elsewhere[0], (0, 0))
+    with process:
+        with atomic_path(folder / "ours") as ours:
+            ours.write_text("x")
+            remove_dead(tmp_path)
+        process.kill()
+    assert sorted(os.listdir(folder)) == sorted([names[1], elsewhere[1].name, ".tmp-notes", "ours"])

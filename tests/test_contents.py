@@ -12,7 +12,7 @@ import pytest
 from images import save_pairs
 
 from gancompress import pipeline
-from gancompress.checkpoint import file_hash, read_json, write_json
+from gancompress.checkpoint import file_hash, read_json, read_record, write_record
 from gancompress.contents import Contents, Files, changes, read_contents
 from gancompress.errors import DataError, RunError
 from gancompress.recipe import Recipe
@@ -148,9 +148,9 @@ def _recipe(root: Path, *more: str, folder: str = "pairs") -> Recipe:
 def _stay(root: Path) -> None:
     """As if the teacher had been trained on the images where they are now."""
     path = root / "run" / "teacher" / "stage.json"
-    record = read_json(path)
+    record = read_record(path)
     record["sections"]["data"]["folder"] = f"{root}/pairs"
-    write_json(path, record)
+    write_record(path, record)
 
 
 def _begin(recipe: Recipe, name: str = "supernet", redo: bool = False) -> list[str]:
@@ -202,8 +202,8 @@ def test_another_folder_with_other_images_is_not_taken_for_done(root: Path) -> N
 
 
 def test_a_stage_that_was_stopped_refuses_other_images(root: Path) -> None:
-    record = read_json(root / "run" / "teacher" / "stage.json")
-    write_json(root / "run" / "teacher" / "stage.json", {**record, "finished": False})
+    record = read_record(root / "run" / "teacher" / "stage.json")
+    write_record(root / "run" / "teacher" / "stage.json", {**record, "finished": False})
     save_pairs(root / "pairs", 1, 32, 32, first=9)
     (root / "pairs" / "009.png").replace(root / "pairs" / "002.png")
     sentence = r"1 file changed \(002.png\); .* train-teacher … --redo` to make teacher from"
@@ -220,10 +220,10 @@ def test_what_is_done_needs_its_images_no_more(root: Path) -> None:
 def test_runs_of_the_version_before_go_on(root: Path) -> None:
     """They know no contents: there a place counts, though not its spelling."""
     path = root / "run" / "teacher" / "stage.json"
-    record = read_json(path)
+    record = read_record(path)
     del record["contents"]
     record["sections"]["data"]["folder"] = f"{root}//run/../pairs/"
-    write_json(path, record)
+    write_record(path, record)
     assert "done already" in _begin(_recipe(root), "teacher")[-1]
     (root / "pairs" / "000.png").unlink()
     with Run(root / "run").stage("supernet") as stage:

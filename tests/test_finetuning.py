@@ -17,7 +17,7 @@ from images import save_pairs
 import gancompress.export
 from gancompress import artefacts, assemble, describe, finetuning, pipeline
 from gancompress.arch import Arch
-from gancompress.checkpoint import load_tensors, write_json
+from gancompress.checkpoint import load_tensors, write_json, write_record
 from gancompress.errors import CheckpointError, RecipeError, RunError
 from gancompress.metricslog import MetricsLog
 from gancompress.recipe import Recipe, stage_sections
@@ -216,7 +216,7 @@ def test_what_a_kill_leaves_between_weights_and_state_is_cleared(
     finetune(recipe)
     folder = tmp_path / "run" / "finetune"
     record = json.loads((folder / "stage.json").read_text())
-    write_json(folder / "stage.json", {**record, "finished": False})
+    write_record(folder / "stage.json", {**record, "finished": False})
     (folder / "compressed" / "state.pt").write_bytes(b"of before")
     (folder / "compressed" / ".tmp-1-1-state.pt").write_bytes(b"half")
     before = files(tmp_path / "run")["finetune.json"]

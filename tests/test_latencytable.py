@@ -12,6 +12,7 @@ import pytest
 import scipy.optimize
 
 from gancompress.arch import Arch
+from gancompress.checkpoint import write_record
 from gancompress.errors import ArchError, CheckpointError, RunError
 from gancompress.latencytable import (
     Calibration,
@@ -96,7 +97,7 @@ def test_a_damaged_table_is_refused(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "t.json"
     table().save(path)
     record = json.loads(path.read_text())
-    path.write_text(json.dumps(record | {damage: ["no"]}))
+    write_record(path, record | {damage: ["no"]})
     with pytest.raises(CheckpointError, match=r"t\.json: not a latency table"):
         LatencyTable.load(path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import toytraining as toy
 from torch import Tensor, nn
 
 from gancompress import precisions
+from gancompress.checkpoint import read_record
 from gancompress.loop import precision_times, step_rng
 from gancompress.precisions import (
     candidates,
@@ -97,7 +97,7 @@ def test_a_choice_is_recorded_and_kept_on_such_a_processor(
     assert settle_precision(tmp_path, "auto", CPU, lambda: times, said.append) == "bf16"
     assert said == ["precision bf16, by a timed step (float32 0.4 s, bf16 0.2 s)"]
     assert recorded_precision(tmp_path) == "bf16"
-    kept = json.loads((tmp_path / "training.json").read_text())
+    kept = read_record(tmp_path / "training.json")
     assert kept == {"precision": "bf16", "processor": processor_of(CPU), "timed_seconds": times}
 
     def untimed() -> dict[str, float]:

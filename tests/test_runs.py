@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -290,3 +292,40 @@ def test_the_recipe_of_the_last_command_is_kept(run: Run) -> None:
     run.keep_recipe("seed: 1\n")
     run.keep_recipe("seed: 2\n")
     assert (run.root / "recipe.yaml").read_text() == "seed: 2\n"
+
+
+def test_every_file_that_a_stage_names_is_checked(run: Run) -> None:
+    stage = run.stage("search")
+    stage.begin(SECTIONS)
+    for name in ("front.txt", "all.txt", "study.db"):
+        write_text(stage.path / name, name)
+    stage.finish("front.txt", files=["all.txt"])
+    assert stage.file("all.txt") == stage.path / "all.txt" and stage.file("study.db") is None
+    write_text(stage.path / "study.db", "another")
+    assert run.stage("search").begin(SECTIONS) == "done"
+    write_text(stage.path / "all.txt", "al1.txt")
+    stage.artefact()
+    for use in (stage.check, lambda: stage.file("all.txt"), lambda: stage.begin(SECTIONS)):
+        with pytest.raises(CheckpointError, match=r"search/all.txt: changed on disk .* --redo to"):
+            use()
+
+
+def test_what_is_done_may_lie_where_nobody_can_write(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(run)
+    run.stage("supernet").begin(SECTIONS, ["teacher"])
+    before = os.open
+
+    def refusing(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return before(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", refusing)
+    with run.stage("teacher") as stage:
+        assert stage.begin(SECTIONS) == "done"
+    with pytest.raises(RunError, match="made with another recipe"):
+        run.stage("teacher").begin(SECTIONS | {"seed": 1})
+    with pytest.raises(CheckpointError, match=r"lock: cannot be written \(read-only file system\)"):
+        run.stage("supernet").begin(SECTIONS, ["teacher"])
