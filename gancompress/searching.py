@@ -52,7 +52,7 @@ def search_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
         Storage(place) as storage,
         Worker(stage.path / "workers", section.silence_seconds) as worker,
     ):
-        studies = Studies(storage, worker, prefix)
+        studies = Studies(storage, worker, prefix, say)
         for hunt in _hunts(recipe, rows):
             found[hunt.name] = _hunted(recipe, studies, judges, costs, hunt)
         for row in (row for row, limits in rows.items() if not inside(found, limits)):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from gancompress.arch import Arch
+from gancompress.arch import Arch, SearchSpace
+from gancompress.checkpoint import record_digest
+from gancompress.errors import ArchError
 
 COST_PREFIX = "cost "  # of the user attributes that hold what an arch costs
 SCORE_PREFIX = "score "  # and its figures
+PLACE = "in place of"  # of a trial that measures a damaged one's arch again: the other's number
+CLAIM_DIGEST = "digest of arch and costs"  # user attributes that tell whether others were changed
+DIGEST = "digest"
 Setting = str | int | float | None
 
 
@@ -58,15 +64,62 @@ class Kept:
 
 def measured_of(trial: FrozenTrial, label: str) -> Measured:
     """What a finished trial says. Raises: ArchError naming `label`, the storage."""
+    costs, scores = (_named(trial, prefix) for prefix in (COST_PREFIX, SCORE_PREFIX))
+    return Measured(arch_of(trial, label), costs, scores)
 
-    def named(prefix: str) -> dict[str, float]:
-        found = {k.removeprefix(prefix): v for k, v in attributes.items() if k.startswith(prefix)}
-        return dict(sorted(found.items()))
 
-    attributes = trial.user_attrs
-    return Measured(arch_of(trial, label), named(COST_PREFIX), named(SCORE_PREFIX))
+def _named(trial: FrozenTrial, prefix: str) -> dict[str, float]:
+    found = {k.removeprefix(prefix): v for k, v in trial.user_attrs.items() if k.startswith(prefix)}
+    return dict(sorted(found.items()))
 
 
 def arch_of(trial: FrozenTrial, label: str) -> Arch:
     """The arch of a trial. Raises: ArchError naming `label`, the storage."""
     return Arch.from_json(trial.user_attrs.get("arch", ""), f"{label}, trial {trial.number}")
+
+
+def claim_digest(arch: Arch, costs: Mapping[str, float]) -> str:
+    """A hash of what a trial holds from its first moment on."""
+    return record_digest({"family": arch.family, "slots": arch.values, "costs": dict(costs)})
+
+
+def digest_of(measured: Measured, trial: FrozenTrial, context: tuple[str, str]) -> str:
+    """A hash of what the trial of that number says when it is finished.
+
+    context: the hashes of the supernet and of what judges, which the scores depend on.
+    """
+    told = {
+        "claim": claim_digest(measured.arch, measured.costs),
+        "scores": measured.scores,
+        "place": [trial.number, trial.user_attrs.get(PLACE)],
+        "with": list(context),
+    }
+    return record_digest(told)
+
+
+def is_whole(trial: FrozenTrial, label: str, context: tuple[str, str]) -> bool:
+    """Whether a finished trial says what was recorded. Without a hash, as earlier versions recorded
+    it, a trial of ours counts as whole."""
+    told = trial.user_attrs.get(DIGEST)
+    try:
+        measured = measured_of(trial, label)
+    except ArchError:
+        return False
+    return bool(measured.scores) and told in (None, digest_of(measured, trial, context))
+
+
+def claimed_arch(trial: FrozenTrial, label: str, space: SearchSpace) -> Arch | None:
+    """The arch of a trial, checked; None where it was changed.
+
+    The trial's parameters say it once more, for where only one of the two was changed.
+    """
+    told, found = trial.user_attrs.get(CLAIM_DIGEST), list[Arch]()
+    with suppress(ArchError):
+        found.append(arch_of(trial, label))
+    if told is None:  # An earlier version recorded it, or another program.
+        return found[0] if found else None
+    if all(slot in trial.params for slot, _ in space.choices):
+        slots = {slot: trial.params[slot] for slot, _ in space.choices}
+        found.append(Arch.of(space.family, slots))
+    costs = _named(trial, COST_PREFIX)
+    return next((arch for arch in found if claim_digest(arch, costs) == told), None)

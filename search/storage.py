@@ -33,7 +33,12 @@ STORAGE_ERRORS = (
     sqlalchemy.exc.SQLAlchemyError,
     optuna.exceptions.StorageInternalError,
     json.JSONDecodeError,  # a line of a journal
+    LookupError,  # a state, a parameter or an index that Optuna does not know
+    UnicodeDecodeError,
 )
+_TABLE, _TABLE_KEY = "trial_user_attributes", "trial_user_attribute_id"  # Optuna's
+_HAS_TABLE = f"SELECT 1 FROM sqlite_master WHERE name = '{_TABLE}'"
+_VALUES = f"SELECT {_TABLE_KEY}, value_json FROM {_TABLE}"
 _DRIVERS = {  # by the same name, what pip calls it
     "psycopg": "'psycopg[binary]'",
     "psycopg2": "psycopg2-binary",
@@ -158,12 +163,38 @@ def _check_file(path: Path) -> None:
         return
     try:
         with closing(sqlite3.connect(path, timeout=PATIENCE_SECONDS)) as connection:
-            whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            connection.text_factory = bytes  # What is damaged need not be UTF-8.
+            whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == b"ok"
             finding = "the file is damaged"
+            if whole:
+                _drop_unreadable(connection)
     except sqlite3.Error as error:
         whole, finding = False, str(error)
+    except UnicodeDecodeError:  # It raises what it found in the file.
+        whole, finding = False, "the file is damaged"
     if not whole:
         raise CheckpointError(f"{path}: {finding}; move the file away and search again")
+
+
+def _drop_unreadable(connection: sqlite3.Connection) -> None:
+    """Deletes values that are no JSON any more; a trial that misses one is measured again.
+
+    Optuna reads all values at once, and one that it cannot read would lose them all.
+    """
+    if not connection.execute(_HAS_TABLE).fetchone():
+        return
+    lost = [(key,) for key, value in connection.execute(_VALUES) if not _is_json(value)]
+    if lost:
+        with connection:
+            connection.executemany(f"DELETE FROM {_TABLE} WHERE {_TABLE_KEY} = ?", lost)
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.loads(value if isinstance(value, bytes) else "")
+    except ValueError:  # JSON and UTF-8 errors alike
+        return False
+    return True
 
 
 @contextmanager

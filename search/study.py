@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import optuna
@@ -20,14 +20,20 @@ from optuna.trial import FrozenTrial, TrialState
 from gancompress.arch import Arch, SearchSpace
 from gancompress.errors import MetricError, RunError
 from gancompress.search.record import (
+    CLAIM_DIGEST,
     COST_PREFIX,
+    DIGEST,
+    PLACE,
     SCORE_PREFIX,
     Claim,
     Kept,
     Measured,
     Progress,
     Setting,
-    arch_of,
+    claim_digest,
+    claimed_arch,
+    digest_of,
+    is_whole,
     measured_of,
 )
 from gancompress.search.storage import STORAGE_ERRORS, Storage, file_errors
@@ -46,13 +52,21 @@ DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
 class Studies:
     """The studies in one storage, for one of the processes that search. Names start with `prefix`.
 
+    say: told of every trial whose figures were changed, which count as not measured.
     Raises: CheckpointError (here and in every other method) if the storage fails.
     """
 
-    def __init__(self, storage: Storage, worker: Worker, prefix: str = "") -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        worker: Worker,
+        prefix: str = "",
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self._storage = storage
         self._worker = worker
         self._prefix = prefix
+        self._say = say
 
     def study(self, name: str, space: SearchSpace, kept: Kept) -> Study:
         """The study of that name, created or joined.
@@ -62,7 +76,7 @@ class Studies:
         with file_errors(self._storage.label):
             number = self._create(self._prefix + name, [DIRECTIONS[b] for _, b in kept.objectives])
             self._check(number, name, _plain(space, kept))
-        return Study(self._storage, self._worker, number, space, [o for o, _ in kept.objectives])
+        return Study(self._storage, self._worker, number, space, kept, self._say)
 
     def known(self, supernet: str, judging: str) -> dict[str, dict[str, float]]:
         """By arch key, the figures that any study of the storage has of that context."""
@@ -71,8 +85,10 @@ class Studies:
             for study in self._storage.optuna.get_all_studies():
                 kept = study.user_attrs.get("settings", {})
                 if (kept.get("supernet"), kept.get("judging")) == (supernet, judging):
-                    for one in _done(self._storage.optuna, study._study_id, self._storage.label):
-                        found.setdefault(one.arch.key, one.scores)
+                    for trial in _finished(self._storage.optuna, study._study_id):
+                        if is_whole(trial, self._storage.label, (supernet, judging)):
+                            one = measured_of(trial, self._storage.label)
+                            found.setdefault(one.arch.key, one.scores)
         return found
 
     def _create(self, name: str, directions: Sequence[StudyDirection]) -> int:
@@ -117,38 +133,67 @@ class Study:
         worker: Worker,
         number: int,
         space: SearchSpace,
-        objectives: Sequence[str],
+        kept: Kept,
+        say: Callable[[str], None],
     ) -> None:
         self._storage = storage.optuna
         self._label = storage.label
         self._worker = worker
         self._number = number
-        self._objectives = tuple(objectives)
+        self._space, self._say = space, say
+        self._objectives = tuple(name for name, _ in kept.objectives)
+        self._context = (kept.supernet, kept.judging)
+        self._places: dict[Arch, int] = {}  # of archs whose figures were changed, the trials
+        self._told: set[int] = set()  # trials that `say` heard of
         self._distributions: dict[str, BaseDistribution] = {
             slot: CategoricalDistribution(values) for slot, values in space.choices
         }
 
     def look(self) -> Progress:
-        """What was measured and is being measured; claims of dead workers are marked as failed."""
-        done: list[Measured] = []
+        """What was measured and is being measured; claims of dead workers are marked as failed.
+
+        What was changed since it was recorded counts as left by the dead, and the arch that is
+        measured in its place comes where it came.
+        """
+        done: dict[int, Measured] = {}
         pending: list[Arch] = []
         abandoned: list[Arch] = []
+        damaged: dict[Arch, tuple[int, FrozenTrial]] = {}
         with file_errors(self._label):
             for trial in self._storage.get_all_trials(self._number, deepcopy=False):
-                state = trial.state
+                state, place = trial.state, trial.user_attrs.get(PLACE, trial.number)
                 if not state.is_finished() and self._is_dead(trial):
                     state = self._fail(trial._trial_id)
-                if state == TrialState.COMPLETE:
-                    done.append(measured_of(trial, self._label))
-                elif "arch" not in trial.user_attrs or trial.user_attrs.get(WITHDRAWN):
-                    continue  # of another program, or of nobody
+                if state == TrialState.COMPLETE and is_whole(trial, self._label, self._context):
+                    done[place] = measured_of(trial, self._label)
+                    continue
+                if trial.user_attrs.get(WITHDRAWN):
+                    continue  # of nobody
+                arch = claimed_arch(trial, self._label, self._space)
+                if arch is None:  # The sampler comes to the same arch, or another, again.
+                    self._tell_of(trial)
                 elif state == TrialState.RUNNING:
-                    pending.append(arch_of(trial, self._label))
-                elif state == TrialState.FAIL:
-                    abandoned.append(arch_of(trial, self._label))
-        seen = {*pending, *(one.arch for one in done)}
+                    pending.append(arch)
+                elif state in (TrialState.FAIL, TrialState.COMPLETE):
+                    abandoned.append(arch)
+                    if state == TrialState.COMPLETE:
+                        damaged.setdefault(arch, (place, trial))
+        seen = {*pending, *(one.arch for one in done.values())}
+        self._places = {arch: place for arch, (place, _) in damaged.items()}
+        for arch, (_, trial) in damaged.items():
+            if arch not in seen:
+                self._tell_of(trial)
         free = dict.fromkeys(arch for arch in abandoned if arch not in seen)
-        return Progress(tuple(done), tuple(pending), tuple(free))
+        return Progress(tuple(done[place] for place in sorted(done)), tuple(pending), tuple(free))
+
+    def _tell_of(self, trial: FrozenTrial) -> None:
+        is_ours = "arch" in trial.user_attrs or CLAIM_DIGEST in trial.user_attrs
+        if is_ours and trial.number not in self._told:
+            self._told.add(trial.number)
+            self._say(
+                f"{self._label}: trial {trial.number} was changed on disk; it is set aside, and "
+                "its arch is measured again"
+            )
 
     def claim(self, arch: Arch, costs: Mapping[str, float], most: int) -> Claim | None:
         """Records that this process measures `arch`; None if another was first with it.
@@ -164,7 +209,9 @@ class Study:
                     distributions=self._distributions,
                     user_attrs={
                         "arch": arch.to_json(),
+                        CLAIM_DIGEST: claim_digest(arch, costs),
                         WORKER: self._worker.about,
+                        **({PLACE: self._places[arch]} if arch in self._places else {}),
                         **{COST_PREFIX + name: value for name, value in costs.items()},
                     },
                 ),
@@ -195,6 +242,8 @@ class Study:
             try:
                 for name, value in measured.scores.items():
                     self._storage.set_trial_user_attr(claim.trial, SCORE_PREFIX + name, value)
+                digest = digest_of(measured, self._storage.get_trial(claim.trial), self._context)
+                self._storage.set_trial_user_attr(claim.trial, DIGEST, digest)
                 self._storage.set_trial_state_values(
                     claim.trial, TrialState.COMPLETE, [figures[name] for name in self._objectives]
                 )
@@ -208,7 +257,10 @@ class Study:
         for trial in self._storage.get_all_trials(self._number, deepcopy=False):
             if trial._trial_id == claimed:
                 break
-            if trial.state in (TrialState.COMPLETE, TrialState.RUNNING):
+            is_done = trial.state == TrialState.COMPLETE
+            if is_done and not is_whole(trial, self._label, self._context):
+                continue
+            if is_done or trial.state == TrialState.RUNNING:
                 before += 1
                 if trial.user_attrs.get("arch") == text:
                     return True
@@ -249,9 +301,8 @@ class Study:
         return figures
 
 
-def _done(storage: BaseStorage, number: int, label: str) -> tuple[Measured, ...]:
-    trials = storage.get_all_trials(number, deepcopy=False, states=(TrialState.COMPLETE,))
-    return tuple(measured_of(trial, label) for trial in trials)
+def _finished(storage: BaseStorage, number: int) -> list[FrozenTrial]:
+    return storage.get_all_trials(number, deepcopy=False, states=(TrialState.COMPLETE,))
 
 
 def _plain(space: SearchSpace, kept: Kept) -> dict[str, Setting]:
