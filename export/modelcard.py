@@ -7,15 +7,18 @@ run; the same facts lie beside it as `card.json`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jinja2
+import yaml
 
 from gancompress.arch import Arch
 from gancompress.export.card import Card
 from gancompress.export.filetable import FileRow
+from gancompress.export.markdown import code, table_words, words
 from gancompress.export.report import Row
+from gancompress.export.sums import MODEL, sums_text
 from gancompress.export.usage import usage_of
 
 UNSTATED = "not stated"
@@ -37,7 +40,7 @@ class Page:
     """What a card tells of an export.
 
     rows: the final table's, the teacher's first and the exported generator's next; table and files
-    as text.
+    as text. sums: SHA-256 of the model files by name.
     """
 
     title: str
@@ -50,15 +53,16 @@ class Page:
     licences: Licences
     version: str
     data: str
+    sums: Mapping[str, str] = field(default_factory=dict)
 
 
 def model_card(page: Page) -> str:
     """The markdown of a card; it starts with the fields that model hubs read."""
     teacher, row = page.rows[0], page.rows[1]
-    weights = page.licences.weights
     return (
         _template()
         .render(
+            fields=_fields(page),
             title=page.title,
             arch={"family": page.arch.family, "slots": page.arch.values},
             fewer=teacher.macs_true / row.macs_true,
@@ -68,19 +72,28 @@ def model_card(page: Page) -> str:
             row=row,
             size="x".join(str(side) for side in page.card.size),
             images=max((f.images for f in row.figures), default=0),
-            table=page.table,
-            files=page.files,
+            table=table_words(page.table),
+            files=table_words(page.files),
+            sums=sums_text({f"{MODEL}/{name}": digest for name, digest in page.sums.items()}),
             usage={r.name: usage_of(r.name, r.file) for r in page.file_rows},
             data=page.data,
-            licence={
-                "data": page.licences.data,
-                "weights": weights,
-                "tag": "other" if weights == UNSTATED else weights.lower(),
-            },
+            licence={"data": page.licences.data, "weights": page.licences.weights},
         )
         .rstrip("\n")
         + "\n"
     )
+
+
+def _fields(page: Page) -> str:
+    """What model hubs read, as YAML."""
+    weights = " ".join(page.licences.weights.split())
+    fields = {
+        "license": "other" if weights == UNSTATED else weights.lower(),
+        "library_name": "gancompress",
+        "pipeline_tag": "image-to-image",
+        "tags": ["gan", "image-to-image", "model-compression", page.arch.family],
+    }
+    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def licence_facts(licences: Licences) -> Mapping[str, Any]:
@@ -105,7 +118,9 @@ def _takes(card: Card) -> str:
 
 def _template() -> jinja2.Template:
     loader = jinja2.PackageLoader("gancompress.export")
-    environment = jinja2.Environment(  # markdown, which is not escaped
+    # Markdown: what others wrote goes through a filter, as HTML's escapes alone would not do.
+    environment = jinja2.Environment(
         loader=loader, undefined=jinja2.StrictUndefined, autoescape=False
     )
+    environment.filters |= {"words": words, "code": code}
     return environment.get_template("card.md.j2")

@@ -11,6 +11,7 @@ from gancompress.arch import Arch
 from gancompress.checkpoint import load_tensors, read_json, save_tensors, write_json
 from gancompress.errors import ArchError, ExportError
 from gancompress.export.card import Card, Model, Source, Written, manifest, read_manifest
+from gancompress.export.sums import check_sums
 from gancompress.nets import FAMILIES
 
 WEIGHTS, ARCH = "model.safetensors", "arch.json"
@@ -31,9 +32,10 @@ def load(folder: Path | str, file: Path | str | None = None) -> nn.Module:
     (N, in_channels, H, W) -> (N, out_channels, H, W), both in [-1, 1]; trainable as it is.
     file: where the generator is one of a user's own, the Python file with its `build(arch)`; it is
     run, so it is never taken from the folder itself.
-    Raises: ExportError or CheckpointError if the files are missing, damaged or do not belong
-    together.
+    Raises: ExportError or CheckpointError if the files are missing, damaged, differ from the
+    SHA256SUMS of their export or do not belong together.
     """
+    check_sums(Path(folder) / WEIGHTS, Path(folder) / ARCH)
     return _rebuild(Path(folder), file)[0]
 
 

@@ -19,7 +19,8 @@ from gancompress.export import weights
 from gancompress.export.card import Card, Source
 from gancompress.export.extract import load_exported, write_all
 from gancompress.export.formats import missing
-from gancompress.export.opening import models_in
+from gancompress.export.opening import files_of, models_in
+from gancompress.export.sums import check_sums
 from gancompress.exportfiles import CALIBRATION_IMAGES, card_of, evenly
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
@@ -94,6 +95,7 @@ def _generators(
     recipe: Recipe, run: Run, path: Path, size: tuple[int, int] | None
 ) -> tuple[Generator, Generator]:
     """The run's teacher, and what the weights in `path` are; cards of `size`, if one is given."""
+    check_sums(*files_of("safetensors", path))
     model = load_exported("safetensors", path, assemble.family_of(recipe).options)
     assert isinstance(model.run, nn.Module), "weights are loaded into a network"
     nets = {"teacher": (teacher_net(recipe, run), teacher_arch(recipe, run))}

@@ -37,6 +37,7 @@ from gancompress.export.latency import Latency, paired_latency
 from gancompress.export.modelcard import Page, licence_facts, model_card
 from gancompress.export.picture import grid
 from gancompress.export.report import Figure, Row, table
+from gancompress.export.sums import MODEL, SUMS, sums_of, write_sums
 from gancompress.exportfiles import (
     Subject,
     card_of,
@@ -52,6 +53,7 @@ from gancompress.nets.bicubic import Bicubic
 from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
 
+PAGES = ("README.md", "card.json", "table.md", "grid.png")  # of an export, beside its models
 NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 
@@ -67,8 +69,9 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
     if not finetuned and run.stage("finetune").record_path.exists():
         say(f"left out: {run.root / 'finetune'} is not finished, or was made from another search")
     net, arch = next(iter(plain.values()))
+    (stage.path / SUMS).unlink(missing_ok=True)  # of a command that was stopped
     supernet = None if arch in {one.arch for one in finetuned} else subnets.supernet
-    exported = write_files(recipe, run, Subject(net, arch, supernet), stage.path / "model", formats)
+    exported = write_files(recipe, run, Subject(net, arch, supernet), stage.path / MODEL, formats)
     for one in exported:
         note = f" ({one.note})" if one.note else ""
         say(
@@ -97,7 +100,7 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
         "teacher_latency": asdict(teacher_ms),
     }
     write_card(recipe, arch, stage.path, rows=rows, files=files, texts=texts, facts=facts)
-    stage.finish("card.json")
+    stage.finish("card.json", files=write_sums(stage.path, PAGES))
     say("\n" + "\n\n".join([*texts, f"picture: {picture}"]))
 
 
@@ -116,6 +119,7 @@ def write_card(
     texts: the table of the generators and that of the files. Raises: CheckpointError.
     """
     licences = licences_of(recipe)
+    sums = sums_of(folder / MODEL)
     page = Page(
         title=f"{recipe.name}: {rows[1].name}",
         arch=arch,
@@ -124,6 +128,7 @@ def write_card(
         table=texts[0],
         file_rows=files,
         files=texts[1],
+        sums=sums,
         licences=licences,
         version=version("gancompress"),
         data=recipe.data.name,
@@ -134,6 +139,7 @@ def write_card(
         **facts,
         "rows": [asdict(row) for row in rows],
         "files": [asdict(row) for row in files],
+        "sha256": sums,
         "licences": licence_facts(licences),
     }
     write_json(folder / "card.json", card)
