@@ -15,7 +15,7 @@ from gancompress.errors import ArchError
 COST_PREFIX = "cost "  # of the user attributes that hold what an arch costs
 SCORE_PREFIX = "score "  # and its figures
 PLACE = "in place of"  # of a trial that measures a damaged one's arch again: the other's number
-CLAIM_DIGEST = "digest of arch and costs"  # user attributes that tell whether others were changed
+CLAIM_DIGEST = "digest of arch"  # user attributes that tell whether others were changed
 DIGEST = "digest"
 Setting = str | int | float | None
 
@@ -78,9 +78,9 @@ def arch_of(trial: FrozenTrial, label: str) -> Arch:
     return Arch.from_json(trial.user_attrs.get("arch", ""), f"{label}, trial {trial.number}")
 
 
-def claim_digest(arch: Arch, costs: Mapping[str, float]) -> str:
-    """A hash of what a trial holds from its first moment on."""
-    return record_digest({"family": arch.family, "slots": arch.values, "costs": dict(costs)})
+def arch_digest(arch: Arch) -> str:
+    """A hash of what a trial is of, from its first moment on."""
+    return record_digest({"family": arch.family, "slots": arch.values})
 
 
 def digest_of(measured: Measured, trial: FrozenTrial, context: tuple[str, str]) -> str:
@@ -89,7 +89,8 @@ def digest_of(measured: Measured, trial: FrozenTrial, context: tuple[str, str]) 
     context: the hashes of the supernet and of what judges, which the scores depend on.
     """
     told = {
-        "claim": claim_digest(measured.arch, measured.costs),
+        "arch": arch_digest(measured.arch),
+        "costs": measured.costs,
         "scores": measured.scores,
         "place": [trial.number, trial.user_attrs.get(PLACE)],
         "with": list(context),
@@ -121,5 +122,4 @@ def claimed_arch(trial: FrozenTrial, label: str, space: SearchSpace) -> Arch | N
     if all(slot in trial.params for slot, _ in space.choices):
         slots = {slot: trial.params[slot] for slot, _ in space.choices}
         found.append(Arch.of(space.family, slots))
-    costs = _named(trial, COST_PREFIX)
-    return next((arch for arch in found if claim_digest(arch, costs) == told), None)
+    return next((arch for arch in found if arch_digest(arch) == told), None)

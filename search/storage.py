@@ -32,9 +32,8 @@ _CONNECT_ARGS = {  # by SQLAlchemy's name of the driver
 STORAGE_ERRORS = (
     sqlalchemy.exc.SQLAlchemyError,
     optuna.exceptions.StorageInternalError,
-    json.JSONDecodeError,  # a line of a journal
-    LookupError,  # a state, a parameter or an index that Optuna does not know
-    UnicodeDecodeError,
+    ValueError,  # a line of a journal that is no JSON, a value that Optuna cannot read
+    LookupError,  # a state, a parameter or an index that it does not know
 )
 _TABLE, _TABLE_KEY = "trial_user_attributes", "trial_user_attribute_id"  # Optuna's
 _HAS_TABLE = f"SELECT 1 FROM sqlite_master WHERE name = '{_TABLE}'"
@@ -167,7 +166,7 @@ def _check_file(path: Path) -> None:
             whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == b"ok"
             finding = "the file is damaged"
             if whole:
-                _drop_unreadable(connection)
+                _mend(connection)
     except sqlite3.Error as error:
         whole, finding = False, str(error)
     except UnicodeDecodeError:  # It raises what it found in the file.
@@ -176,11 +175,15 @@ def _check_file(path: Path) -> None:
         raise CheckpointError(f"{path}: {finding}; move the file away and search again")
 
 
-def _drop_unreadable(connection: sqlite3.Connection) -> None:
-    """Deletes values that are no JSON any more; a trial that misses one is measured again.
+def _mend(connection: sqlite3.Connection) -> None:
+    """Makes indices anew that do not fit their tables; deletes values that are no JSON any more.
 
-    Optuna reads all values at once, and one that it cannot read would lose them all.
+    A trial that misses a value is measured again. Optuna reads all values at once, and one that it
+    cannot read would lose them all.
     """
+    if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != b"ok":
+        with connection:
+            connection.execute("REINDEX")
     if not connection.execute(_HAS_TABLE).fetchone():
         return
     lost = [(key,) for key, value in connection.execute(_VALUES) if not _is_json(value)]

@@ -30,7 +30,7 @@ from gancompress.search.record import (
     Measured,
     Progress,
     Setting,
-    claim_digest,
+    arch_digest,
     claimed_arch,
     digest_of,
     is_whole,
@@ -209,7 +209,7 @@ class Study:
                     distributions=self._distributions,
                     user_attrs={
                         "arch": arch.to_json(),
-                        CLAIM_DIGEST: claim_digest(arch, costs),
+                        CLAIM_DIGEST: arch_digest(arch),
                         WORKER: self._worker.about,
                         **({PLACE: self._places[arch]} if arch in self._places else {}),
                         **{COST_PREFIX + name: value for name, value in costs.items()},

@@ -80,6 +80,7 @@ ATTRIBUTE = "UPDATE trial_user_attributes SET"
         f"{ATTRIBUTE} value_json = replace(value_json, '16', '24') {value_of(2, 'arch')}",
         f"{ATTRIBUTE} value_json = '1' {value_of(2, 'arch')}",
         f"{ATTRIBUTE} key = 'brch' {value_of(2, 'arch')}",
+        f"{ATTRIBUTE} key = 'cost mbcs' {value_of(2, 'cost macs')}",
     ],
 )
 def test_a_changed_trial_is_measured_again_in_its_place(
@@ -125,6 +126,19 @@ def test_a_record_without_hashes_is_taken_as_it_is(tmp_path: Path) -> None:
     said: list[str] = []
     assert searched(path, said) == SearchResult(whole.trials, False, 0, 0)
     assert said == []
+
+
+def test_an_index_that_does_not_fit_is_made_anew(whole: SearchResult, tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    searched(path, [])
+    content = path.read_bytes()
+    for place in (content.find(b"score l1", at) for at in range(0, len(content), 4096)):
+        if place < 0:
+            continue
+        path.write_bytes(content[:place] + b"scope" + content[place + 5 :])
+        said: list[str] = []
+        found = searched(path, said)
+        assert found.trials == whole.trials and (said == []) == (found.scored == 0)
 
 
 def test_a_state_that_nobody_knows_is_one_sentence(tmp_path: Path) -> None:
