@@ -49,42 +49,56 @@ def run(main: Callable[[], None]) -> int:
     return 0
 
 
-def fetch(url: str, path: Path, sha256: str | None = None, *, wait_s: float = 1.0) -> str:
+def fetch(
+    url: str,
+    path: Path,
+    sha256: str | None = None,
+    *,
+    known: str | None = None,
+    wait_s: float = 1.0,
+) -> str:
     """Has `path` hold what `url` gives, going on from an earlier attempt. Returns its SHA-256.
 
     Args:
-        sha256: what the file must have; default: what SHA256SUMS says, if it names the file.
+        sha256: what the user says that the file must have.
+        known: what it had when others fetched it; counts where the user says nothing. Without
+            both, what SHA256SUMS notes of the first download does.
         wait_s: pause after the first broken attempt; it doubles with every one.
 
     Raises: DataError if it cannot be had, the disk is full or the sum is another.
     """
     part = path.with_name(f"{path.name}.part")
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _complete(url, part, wait_s)
-    there = path if path.exists() else part
-    found = checked_sum(there, path, sha256)
-    if there is part:
-        part.replace(path)
-        _tag_file(part).unlink(missing_ok=True)
+    with disk_errors(path):
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _complete(url, part, wait_s)
+        there = path if path.exists() else part
+        found = checked_sum(there, path, sha256, known)
+        if there is part:
+            part.replace(path)
+            _tag_file(part).unlink(missing_ok=True)
     return found
 
 
-def checked_sum(file: Path, path: Path, sha256: str | None = None) -> str:
+def checked_sum(file: Path, path: Path, sha256: str | None = None, known: str | None = None) -> str:
     """The SHA-256 of `file`, noted under the name of `path` in SHA256SUMS beside it.
 
-    Raises: DataError if it is not `sha256`, or not what was noted before.
+    Raises: DataError if it is not `sha256`, or else not `known`, or not what was noted before.
     """
     sums = path.with_name(SUMS)
     noted = _read_sums(sums)
     with file.open("rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()
-    wanted = sha256.strip().lower() if sha256 else noted.get(path.name)
+    wanted, source, remedy = noted.get(path.name), str(sums), "correct the sum"
+    if sha256:
+        wanted, source = sha256.strip().lower(), "--sha256"
+    elif known:
+        wanted, source = known, "the script"
+        remedy = "give --sha256 with the sum of a file that you trust"
     if wanted not in (None, found):
-        source = "--sha256" if sha256 else f"{sums}"
         raise DataError(
             f"{file}: has SHA-256 {found}; {source} says {wanted}; remove it to fetch it again, or "
-            "correct the sum"
+            f"{remedy}"
         )
     if noted.get(path.name) != found:
         noted[path.name] = found
@@ -104,7 +118,7 @@ def check_space(folder: Path, needed: int) -> None:
 
 def _read_sums(path: Path) -> dict[str, str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return {}
     return {name.lstrip(" *"): value for value, _, name in (line.partition(" ") for line in lines)}
@@ -125,6 +139,11 @@ def _complete(url: str, part: Path, wait_s: float) -> None:
                     "give another source with --url"
                 ) from None
             reason = f"{error.code} {error.reason}"
+        except (http.client.InvalidURL, ValueError) as error:
+            raise DataError(
+                f"{url}: not an address that can be fetched ({error}); give one with http:// or "
+                "https://"
+            ) from None
         except _BROKEN as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         idle = 0 if _size(part) > before else idle + 1
@@ -170,8 +189,8 @@ def _attempt(url: str, part: Path) -> None:
 
 def _copy(answer: http.client.HTTPResponse, file: IO[bytes], have: int, part: Path) -> None:
     """Raises: _CutOff if fewer bytes come than announced; DataError if the disk is too small."""
-    length = answer.headers.get("Content-Length")
-    total = have + int(length) if length else None
+    length = answer.headers.get("Content-Length") or ""
+    total = have + int(length) if length.isdecimal() else None
     check_space(part.parent, (total or 0) - have)
     name = part.name.removesuffix(".part")
     with tqdm(total=total, initial=have, desc=name, unit="B", unit_scale=True) as bar:

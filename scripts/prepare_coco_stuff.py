@@ -12,8 +12,10 @@ The instance maps are made here: the label map, with the outlines of COCO's anno
 number of their own, so that neighbours of one class can be told apart (Wang et al. 2018, section
 3.3). It takes 3 GB of memory and half an hour.
 
-Given again after a break, it goes on where it stopped. The servers give no checksums: the first
-downloads' SHA-256 are noted in archives/SHA256SUMS there and compared ever after.
+Given again after a break, it goes on where it stopped. The servers give no checksums: COCO's
+archives must have the SHA-256 below, which TensorFlow Datasets notes of them. Of COCO-Stuff's,
+which comes unencrypted, none is known: that of the first download is noted in archives/SHA256SUMS
+there and compared ever after.
 """
 
 from __future__ import annotations
@@ -36,13 +38,20 @@ from unpacking import Place, unpack
 from gancompress.errors import DataError
 
 SPLITS = ("train", "val")
-COCO = "http://images.cocodataset.org"
+COCO = "https://s3.amazonaws.com/images.cocodataset.org"  # whose own name has no certificate
 SOURCES = {
     "train2017.zip": f"{COCO}/zips/train2017.zip",
     "val2017.zip": f"{COCO}/zips/val2017.zip",
     "annotations_trainval2017.zip": f"{COCO}/annotations/annotations_trainval2017.zip",
     "stuffthingmaps_trainval2017.zip": "http://calvin.inf.ed.ac.uk/wp-content/uploads/data/"
     "cocostuffdataset/stuffthingmaps_trainval2017.zip",
+}
+SHA256 = {
+    "train2017.zip": "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
+    "val2017.zip": "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+    "annotations_trainval2017.zip": (
+        "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268"
+    ),
 }
 FIRST = 256  # number of an image's first instance: labels end at 255
 
@@ -91,7 +100,8 @@ def have(folder: Path, archives: Path, name: str, place: Place) -> None:
     """Has `folder` hold what `place` takes of the archive `name`, fetched if need be."""
     if folder.is_dir():
         return
-    print(f"{name}: SHA-256 {fetch(SOURCES[name], archives / name)}")
+    found = fetch(SOURCES[name], archives / name, known=SHA256.get(name))
+    print(f"{name}: SHA-256 {found}")
     unpack(archives / name, folder, place)
 
 
@@ -109,7 +119,7 @@ def make_instances(folder: Path, split: str) -> None:
     outlines = read_annotations(folder / "annotations" / f"instances_{split}2017.json")
     for path in tqdm(sorted((folder / f"{split}_label").iterdir()), desc=done.name, unit=" maps"):
         if not (making / path.name).exists():
-            ids = instance_map(path, outlines.get(int(path.stem), []))
+            ids = _instances_of(path, outlines)
             part = making / f"{path.stem}.part"
             with disk_errors(part):
                 Image.fromarray(ids).save(part, format="PNG")
@@ -121,17 +131,27 @@ def make_instances(folder: Path, split: str) -> None:
 
 def read_annotations(path: Path) -> dict[int, list[Annotation]]:
     """The annotations of each image, by its id, in the order of the file."""
+    found: dict[int, list[Annotation]] = {}
     try:
-        listed = json.loads(path.read_bytes())["annotations"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for annotation in json.loads(path.read_bytes())["annotations"]:
+            kept = {"segmentation": annotation["segmentation"]}
+            found.setdefault(int(annotation["image_id"]), []).append(kept)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path}: missing or damaged ({error}); remove {path.parent} and come again"
         ) from None
-    found: dict[int, list[Annotation]] = {}
-    for annotation in listed:
-        kept = {"segmentation": annotation["segmentation"]}
-        found.setdefault(annotation["image_id"], []).append(kept)
     return found
+
+
+def _instances_of(path: Path, outlines: Mapping[int, list[Annotation]]) -> Ids:
+    """The instance map of one label map. Raises: DataError as `make_instances`."""
+    try:
+        return instance_map(path, outlines.get(int(path.stem), []))
+    except (OSError, SyntaxError, ValueError, LookupError, TypeError) as error:
+        raise DataError(
+            f"{path}: damaged, not named as COCO names its images, or with damaged annotations "
+            f"({error}); remove {path.parent} and come again"
+        ) from None
 
 
 def instance_map(label_file: Path, annotations: Sequence[Annotation]) -> Ids:

@@ -23,7 +23,7 @@ from unpacking import Source, arguments, prepare
 
 from gancompress.data.formats import SUFFIXES
 
-SERVER = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
+SERVER = "https://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 NAMES = ("edges2shoes", "edges2handbags", "facades", "maps", "night2day")
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import difflib
 import gzip
+import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -21,10 +23,16 @@ from tqdm import tqdm
 
 from gancompress.errors import DataError
 
-# RuntimeError: of zipfile, for a compression that it does not know or an encrypted file.
+# What reading raises where an archive is damaged, or made to do harm. RuntimeError: of zipfile, for
+# a compression that it does not know. OSError: of decompressors.
 _DAMAGE = (
-    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError,
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError,
+    OSError, ValueError, LookupError, OverflowError, MemoryError, struct.error,
 )  # fmt: skip
+MOST_GROWTH = 200  # times an archive's size that its files may have; images hardly grow
+SPARE_GROWTH = 64 * 2**20  # bytes that a small archive may grow to beside
+MOST_FILES = 2**21
+_LONGEST_READ = 64 * 2**20  # bytes that headers of a .tar may ask for at once
 
 Place = Callable[[str], str | None]  # name in the archive -> name in the folder, or not at all
 
@@ -43,18 +51,23 @@ def unpack(archive: Path, folder: Path, place: Place) -> int:
     """Makes `folder`, which does not exist yet, of the files that `place` takes. Returns how many.
 
     Works in FOLDER.unpacking, so that an unfinished folder never has the name of a finished one.
-    Raises: DataError for a damaged archive, one with links or with names that lead outside, a disk
-    without room, or no file that `place` takes.
+    Raises: DataError for a damaged archive, one with links, with names that lead outside or come
+    twice, with a password, or of files far larger than itself; a disk without room, or no file
+    that `place` takes.
     """
+    if not archive.is_file():
+        raise DataError(f"{archive}: not a file; give a .zip or .tar.gz")
     rest = folder.with_name(f"{folder.name}.unpacking")
     shutil.rmtree(rest, ignore_errors=True)  # of an attempt that was killed
     with disk_errors(rest):
         rest.mkdir(parents=True)
-    count = 0
+    count, taken = 0, _Taken(archive)
     try:
         with tqdm(desc=f"{archive.name} -> {folder.name}", unit=" files") as bar:
             for entry in _entries(archive):
+                taken.weigh(entry)
                 if (name := place(_safe(entry, archive))) is not None:
+                    taken.add(name)
                     check_space(rest, entry.size)
                     _write(entry, rest / name)
                     count += 1
@@ -72,6 +85,53 @@ def unpack(archive: Path, folder: Path, place: Place) -> int:
     return count
 
 
+class _Taken:
+    """What an archive has held so far: how much, and under which names."""
+
+    def __init__(self, archive: Path) -> None:
+        self._archive = archive
+        self._most = MOST_GROWTH * archive.stat().st_size + SPARE_GROWTH
+        self._bytes = self._files = 0
+        self._names: set[str] = set()
+        self._folders: set[str] = set()
+
+    def weigh(self, entry: _Entry) -> None:
+        """Raises: DataError for more files or bytes than an archive of images holds."""
+        self._files += 1
+        self._bytes += max(0, entry.size)
+        if self._bytes > self._most or self._files > MOST_FILES:
+            raise DataError(
+                f"{self._archive}: would unpack to {self._bytes / 1e9:.1f} GB or more, in "
+                f"{self._files:,} files, far more than it holds itself; it is not unpacked"
+            )
+
+    def add(self, name: str) -> None:
+        """Raises: DataError for a name that came before, in any case, or is a folder's too."""
+        path = PurePosixPath(name.casefold())
+        above = {str(parent) for parent in path.parents}
+        if str(path) in self._names | self._folders or above & self._names:
+            raise DataError(
+                f"{self._archive}: {name!r} comes twice in it; it is not unpacked, as either could "
+                "be meant"
+            )
+        self._names.add(str(path))
+        self._folders |= above
+
+
+class _Bounded:
+    """A stream for tarfile, which reads headers of any size that they ask for into memory."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """Raises: tarfile.ReadError for more bytes at once than any file of ours asks for."""
+        if not 0 <= size <= _LONGEST_READ:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
+        return self._stream.read(size)
+
+
 def _entries(path: Path) -> Iterator[_Entry]:
     """The files of a .zip or .tar.gz; folders are passed over."""
     if zipfile.is_zipfile(path):
@@ -80,13 +140,14 @@ def _entries(path: Path) -> Iterator[_Entry]:
                 if not info.is_dir():
                     mode = info.external_attr >> 16
                     kind = "a link" if stat.S_ISLNK(mode) else ""
+                    kind = "encrypted" if info.flag_bits & 1 else kind
                     yield _Entry(info.filename, info.file_size, kind, partial(packed.open, info))
         return
-    with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+    with gzip.open(path) as stream, tarfile.open(fileobj=_Bounded(stream), mode="r:") as tar:
         for member in tar:
             if member.isdir():
                 continue
-            is_file = member.isreg()
+            is_file = member.isreg() and not member.issparse()
             kind = "" if is_file else "a link" if member.issym() or member.islnk() else "a device"
             yield _Entry(member.name, member.size, kind, partial(_opened, tar, member))
         while stream.read(2**20):  # to the end, where the checksum is
@@ -104,7 +165,7 @@ def _safe(entry: _Entry, archive: Path) -> str:
     parts = PurePosixPath(entry.name).parts
     if entry.kind:
         raise DataError(
-            f"{archive}: {entry.name!r} in it is {entry.kind}; files alone are unpacked"
+            f"{archive}: {entry.name!r} in it is {entry.kind}; plain files alone are unpacked"
         )
     if not parts or parts[0] == "/" or ".." in parts or set(entry.name) & set("\\:\0"):
         raise DataError(
@@ -116,21 +177,29 @@ def _safe(entry: _Entry, archive: Path) -> str:
 def _write(entry: _Entry, path: Path) -> None:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        target = path.open("wb")
+        target = path.open("xb")
+    left = entry.size
     with target, entry.open() as source:
         while chunk := source.read(2**20):
+            left -= len(chunk)
+            if left < 0:
+                raise ValueError(f"{entry.name!r} holds more than it says")
             with disk_errors(path):
                 target.write(chunk)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that is one archive: where it is, and what must be in the folder made of it."""
+    """A data set that is one archive: where it is, and what must be in the folder made of it.
+
+    sha256: of the archive, where it is known.
+    """
 
     url: str
     suffix: str
     folders: tuple[str, ...]
     place: Place
+    sha256: str | None = None
 
 
 def arguments(about: str, names: Sequence[str], argv: Sequence[str]) -> argparse.Namespace:
@@ -167,7 +236,8 @@ def prepare(source: Source, given: argparse.Namespace) -> None:
     folder: Path = given.folder
     archive = folder.with_name(f"{folder.name}{source.suffix}")
     if archive.exists() or not folder.exists():
-        print(f"{archive}: SHA-256 {fetch(source.url, archive, given.sha256)}")
+        found = fetch(source.url, archive, given.sha256, known=source.sha256)
+        print(f"{archive}: SHA-256 {found}")
     if not folder.exists():
         unpack(archive, folder, source.place)
     missing = [name for name in source.folders if not (folder / name).is_dir()]

@@ -107,3 +107,26 @@ def test_fetch_refuses_a_disk_without_room(server, tmp_path, monkeypatch) -> Non
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 64 * 2**20 + 1000))
     with pytest.raises(DataError, match="0.00 GB are needed and 0.07 GB are free; make room"):
         fetched(server, tmp_path)
+
+
+def test_fetch_compares_with_the_sum_that_is_known(server, tmp_path) -> None:
+    server.files["f"] = CONTENT
+    said = "SHA-256 .*; the script says 11; remove it to fetch it again, or give --sha256 with the"
+    with pytest.raises(DataError, match=said):
+        fetched(server, tmp_path, known="11")
+    assert not (tmp_path / "data" / "file.zip").exists()
+    assert fetched(server, tmp_path, known="11", sha256=SUM) == CONTENT  # the user knows better
+    assert fetched(server, tmp_path, known=SUM) == CONTENT
+
+
+@pytest.mark.parametrize("url", ["gopher//x", "http://[x/", "http://a b/c"])
+def test_fetch_refuses_what_is_no_address(tmp_path, url) -> None:
+    with pytest.raises(DataError, match="not an address that can be fetched .*; give one with"):
+        downloading.fetch(url, tmp_path / "f", wait_s=0.0)
+
+
+def test_fetch_refuses_a_place_that_is_no_folder(server, tmp_path) -> None:
+    server.files["f"] = CONTENT
+    (tmp_path / "data").write_text("x")
+    with pytest.raises(DataError, match="data/file.zip: cannot be written"):
+        downloading.fetch(server.url("f"), tmp_path / "data" / "file.zip", wait_s=0.0)
