@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import atexit
 import html
 import importlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from gancompress.demo import Answer, Demo
+from gancompress.demouploads import MOST_BYTES, check_upload, on_ground, read_upload, white_of
 from gancompress.errors import ExportError, GanCompressError
+from gancompress.export.markdown import words
 from gancompress.export.planes import Pixels
 
 Say = Callable[[str], None]
 
+UPLOADS = "GRADIO_TEMP_DIR"  # the environment variable that names the folder of what is uploaded
+KEPT_SECONDS = 3600  # an upload, at most, and at most until the end
 SHOWN = 320  # pixels; smaller pictures are enlarged to at least this
 _FONTS = ("system-ui", "sans-serif")  # Gradio's own are fetched from elsewhere
 
@@ -37,9 +44,15 @@ def serve(
 ) -> Any:
     """Serves the page until Ctrl-C, or returns it running where `is_blocking` is False.
 
-    port: None for the first free one from 7860 on. Raises: ExportError if the place is taken.
+    port: None for the first free one from 7860 on. What users upload is bounded, and deleted at
+    the end. Raises: ExportError if the place is taken.
     """
-    gr, built = gradio(), page(demo)
+    gr = gradio()
+    before = os.environ.get(UPLOADS)
+    uploads = TemporaryDirectory(prefix="gancompress-demo-", dir=before)
+    os.environ[UPLOADS] = uploads.name
+    atexit.register(uploads.cleanup)  # for a page that is returned running
+    built = page(demo)
     try:
         _, url, _ = built.launch(
             server_name=host,
@@ -50,28 +63,39 @@ def serve(
             show_error=True,
             prevent_thread_lock=True,
             footer_links=[],
+            max_file_size=MOST_BYTES,
             theme=gr.themes.Default(font=_FONTS, font_mono=("monospace",)),
         )
     except OSError as error:
+        uploads.cleanup()
+        os.environ.pop(UPLOADS) if before is None else os.environ.update({UPLOADS: before})
         place = f"{host}:{port}" if port else host
         raise ExportError(
             f"demo: {place} cannot be served ({_line(error)}); give another --port or --host"
         ) from error
     say(f"open {url} in a browser; Ctrl-C ends it")
     if is_blocking:
-        with suppress(KeyboardInterrupt):  # how it is meant to end
-            built.block_thread()
+        try:
+            with suppress(KeyboardInterrupt):  # how it is meant to end
+                built.block_thread()
+        finally:
+            uploads.cleanup()
     return built
 
 
 def page(demo: Demo) -> Any:
     """The page as Gradio's blocks, not launched. Raises: ExportError as `gradio`."""
     gr, planes = gradio(), demo.planes
-    with gr.Blocks(analytics_enabled=False, title=f"gancompress: {demo.name}") as built:
+    with gr.Blocks(
+        analytics_enabled=False,
+        title=f"gancompress: {demo.name}",
+        delete_cache=(KEPT_SECONDS // 6, KEPT_SECONDS),
+    ) as built:
         gr.Markdown(_heading(demo))
         with gr.Row():
             with gr.Column():
                 editor = _editor(gr, demo)
+                _offer_deep_files(gr, demo, editor)
                 if planes.classes:
                     gr.HTML(legend(demo))
                 domains = _domains(gr, demo)
@@ -115,7 +139,7 @@ def page(demo: Demo) -> Any:
 def _heading(demo: Demo) -> str:
     height, width = demo.card.size
     also = "" if demo.card.is_static else "; others are taken too"
-    return f"# {html.escape(demo.name)}\nTrained at {width} × {height} pixels{also}."
+    return f"# {words(demo.name)}\nTrained at {width} × {height} pixels{also}."
 
 
 def _picture(gr: Any) -> Any:
@@ -136,7 +160,7 @@ def _editor(gr: Any, demo: Demo) -> Any:
         default_color=hexes[min(1, len(hexes) - 1)] if hexes else None,  # not the ground's
         color_mode="fixed" if hexes else "defaults",
     )
-    return gr.ImageEditor(
+    editor = gr.ImageEditor(
         start,
         label="Input: draw, or upload a picture",
         type="numpy",
@@ -146,6 +170,44 @@ def _editor(gr: Any, demo: Demo) -> Any:
         layers=False,
         canvas_size=(width, height),
     )
+    # Set from outside, as Gradio writes a .pyi file beside a module that has a class of its own.
+    convert, white = editor.convert_and_format_image, white_of(demo.card.facts)
+    editor.convert_and_format_image = _bounded(gr, convert, white)
+    return editor
+
+
+def _bounded(gr: Any, convert: Callable[..., Any], max_value: float | None) -> Callable[..., Any]:
+    """How an editor decodes what it is given, which is looked at before."""
+
+    def bounded(file: Any, *rest: Any, **more: Any) -> Any:
+        if file is None:
+            return None
+        try:
+            given = Path(file.path) if hasattr(file, "path") else bytes(file)
+            if check_upload(given) and isinstance(given, Path):
+                return read_upload(given, max_value)
+        except GanCompressError as error:
+            raise gr.Error(str(error)) from None
+        return convert(file, *rest, **more)
+
+    return bounded
+
+
+def _offer_deep_files(gr: Any, demo: Demo, editor: Any) -> None:
+    """Where the data has more than 8 bits: files of such, of which browsers keep 8 otherwise."""
+    max_value = white_of(demo.card.facts)
+    if max_value is None:
+        return
+    label = f"A file of more than 8 bits; {max_value:g} is white, as in the data"
+    file = gr.File(label=label, type="filepath", height=100)
+
+    def read(path: str) -> Pixels:
+        try:
+            return read_upload(Path(path), max_value)
+        except GanCompressError as error:
+            raise gr.Error(str(error).replace(path, Path(path).name)) from None
+
+    file.upload(read, file, editor, api_name="deep")
 
 
 def _domains(gr: Any, demo: Demo) -> Any:
@@ -189,9 +251,7 @@ def flattened(drawn: Any, demo: Demo) -> Pixels:
         whole = np.repeat(whole[..., None], 3, axis=2)
     if whole.shape[2] == 3:
         return np.ascontiguousarray(whole)
-    share = whole[..., 3:].astype(np.float32) / 255
-    mixed: Pixels = np.rint(whole[..., :3] * share + ground * (1 - share)).astype(np.uint8)
-    return mixed
+    return on_ground(whole, ground)
 
 
 def enlarged(picture: Pixels) -> Pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -103,3 +104,14 @@ def save_idx(path: Path, count: int, side: int = 28) -> Path:
     images = np.stack([noise(side, side, 1, seed=i)[..., 0] for i in range(count)])
     path.write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">3I", *images.shape) + images.tobytes())
     return path
+
+
+def png_head(width: int, height: int) -> bytes:
+    """The beginning of a PNG of that size, without any pixel."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        whole = kind + content
+        return struct.pack(">I", len(content)) + whole + struct.pack(">I", zlib.crc32(whole))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")

@@ -1,6 +1,7 @@
 """The demo: a picture in, the answers of teacher and files out; the page serves just these."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from images import noise, save
+from images import noise, png_head, save
 from test_cli import call
 
 from gancompress import assemble, demo, demopage, pipeline
@@ -204,7 +205,7 @@ from PIL import Image
 from gradio_client import Client, handle_file
 from gancompress import demopage
 from gancompress.demo import demo_of
-target, picture, name = sys.argv[1:]
+target, picture, large, name = sys.argv[1:]
 said = []
 demo = demo_of(target)
 page = demopage.serve(demo, "127.0.0.1", None, said.append, is_blocking=False)
@@ -216,6 +217,12 @@ client = Client(page.local_url, verbose=False, analytics_enabled=False)
 file = handle_file(picture)
 drawn = {"background": file, "layers": [], "composite": file}
 table, *pictures = client.predict(drawn, [], 0, name, api_name="/answer")
+file = handle_file(large)
+try:
+    drawn = {"background": file, "layers": [], "composite": file}
+    client.predict(drawn, [], 0, name, api_name="/answer")
+except Exception as error:
+    said.append(str(error))
 shown = [one["value"] if isinstance(one, dict) else one for one in pictures]
 shown = [one["path"] if isinstance(one, dict) else one for one in shown]
 page.close(verbose=False)
@@ -227,13 +234,19 @@ def test_served_page_answers_as_the_function_does(run: Path, tmp_path: Path) -> 
     pytest.importorskip("gradio")
     shown = demo_of(str(run))
     save(tmp_path / "in.png", shown.examples[0])
-    command = [sys.executable, "-c", SERVED, str(run), str(tmp_path / "in.png"), "safetensors"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    (tmp_path / "large.png").write_bytes(png_head(20_000, 10_000))
+    pictures = [str(tmp_path / name) for name in ("in.png", "large.png")]
+    command = [sys.executable, "-c", SERVED, str(run), *pictures, "safetensors"]
+    (tmp_path / "uploads").mkdir()
+    place = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path / "uploads")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=place)
     assert done.returncode == 0, done.stderr
     said, table, pictures = json.loads(done.stdout.splitlines()[-1])
     _, answers = shown.answers(shown.examples[0])
     assert said[0].startswith("open http://127.0.0.1:") and "another --port" in said[1]
     assert said[1].startswith("ExportError: demo: 127.0.0.1:")
+    assert said[2] == "the picture: has more than 33,554,432 pixels; give a smaller one"
+    assert os.listdir(tmp_path / "uploads") == []  # what was uploaded is gone at the end
     assert "teacher (torch)" in table and "fewer MACs" in table
     for got, one in zip(pictures, answers, strict=True):
         assert np.array_equal(np.array(got)[..., :3], demopage.enlarged(one.picture))

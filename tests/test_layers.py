@@ -112,6 +112,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "importing",
         "demo",
         "demopage",
+        "demouploads",
         "describe",
         "listing",
         "pipeline",
