@@ -50,7 +50,7 @@ def file_table(rows: Sequence[FileRow], teacher: Latency | None) -> str:
     ]
     titles = [title for title, _ in columns]
     cells = [[column[i] for _, column in columns] for i in range(len(rows))]
-    notes = [f"{row.name}: {row.note}" for row in rows if row.note]
+    notes = [f"{row.name}: {' '.join(row.note.split())}" for row in rows if row.note]
     return "\n".join([*aligned(titles, cells), *(["", *notes] if notes else [])])
 
 

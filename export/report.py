@@ -95,10 +95,18 @@ def _details(rows: Sequence[Row], label: str) -> list[str]:
 
 
 def aligned(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a markdown table, padded: the first column to the left, others to the right."""
+    """The lines of a markdown table, padded: the first column to the left, others to the right.
+
+    Each cell is one line without a bar, which would end it.
+    """
+    titles, *cells = [[_one_line(cell) for cell in line] for line in (titles, *cells)]
     widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
     rule = ["-" * max(widths[0], 3), *("-" * (max(w, 2) - 1) + ":" for w in widths[1:])]
     return [_line(titles, widths), _line(rule, widths), *(_line(c, widths) for c in cells)]
+
+
+def _one_line(cell: str) -> str:
+    return " ".join(cell.replace("|", "/").split())
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -110,7 +118,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _sizes(rows: Sequence[Row]) -> list[Column]:
     teacher = rows[0]
     columns: list[Column] = [
-        ("generator", lambda r: r.name.replace("|", "/")),
+        ("generator", lambda r: r.name),
         ("params", lambda r: quantity(r.params)),
         ("true MACs", lambda r: quantity(r.macs_true)),
         ("fewer", lambda r: ratio(teacher.macs_true, r.macs_true)),
