@@ -68,7 +68,9 @@ def serve(
         )
     except OSError as error:
         uploads.cleanup()
-        os.environ.pop(UPLOADS) if before is None else os.environ.update({UPLOADS: before})
+        os.environ.pop(UPLOADS)
+        if before is not None:
+            os.environ[UPLOADS] = before
         place = f"{host}:{port}" if port else host
         raise ExportError(
             f"demo: {place} cannot be served ({_line(error)}); give another --port or --host"

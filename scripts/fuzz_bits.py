@@ -129,7 +129,9 @@ def outcome(answers: dict[str, Answer], before: dict[str, object]) -> tuple[str,
 
 def flips_of(size: int, count: int, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
     """Different (byte, bit) of a file of `size` bytes; all of them where it has no more."""
-    chosen = rng.choice(8 * size, min(count, 8 * size), replace=False)
+    # The first keeps all places in memory, of which a large file has too many.
+    few = rng.choice(8 * size, min(count, 8 * size), replace=False) if size < 2**21 else None
+    chosen = rng.integers(0, 8 * size, count) if few is None else few
     return ((int(place) // 8, int(place) % 8) for place in chosen)
 
 

@@ -118,18 +118,14 @@ class _Taken:
         self._folders |= above
 
 
-class _Bounded:
+class _Bounded(gzip.GzipFile):
     """A stream for tarfile, which reads headers of any size that they ask for into memory."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self.seek, self.tell = stream.seek, stream.tell
-
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         """Raises: tarfile.ReadError for more bytes at once than any file of ours asks for."""
-        if not 0 <= size <= _LONGEST_READ:
-            raise tarfile.ReadError(f"a header of {size:,} bytes")
-        return self._stream.read(size)
+        if size is None or not 0 <= size <= _LONGEST_READ:
+            raise tarfile.ReadError(f"a header of {size or 0:,} bytes")
+        return super().read(size)
 
 
 def _entries(path: Path) -> Iterator[_Entry]:
@@ -143,12 +139,13 @@ def _entries(path: Path) -> Iterator[_Entry]:
                     kind = "encrypted" if info.flag_bits & 1 else kind
                     yield _Entry(info.filename, info.file_size, kind, partial(packed.open, info))
         return
-    with gzip.open(path) as stream, tarfile.open(fileobj=_Bounded(stream), mode="r:") as tar:
+    with _Bounded(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
         for member in tar:
             if member.isdir():
                 continue
             is_file = member.isreg() and not member.issparse()
-            kind = "" if is_file else "a link" if member.issym() or member.islnk() else "a device"
+            kind = "a link" if member.issym() or member.islnk() else "a device"
+            kind = "" if is_file else "a sparse file" if member.issparse() else kind
             yield _Entry(member.name, member.size, kind, partial(_opened, tar, member))
         while stream.read(2**20):  # to the end, where the checksum is
             pass
