@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,6 +179,7 @@ def test_coco_stuff_becomes_its_layout(server, tmp_path, monkeypatch) -> None:
     coco_files(server)
     sources = {name: server.url(name) for name in prepare_coco_stuff.SOURCES}
     monkeypatch.setattr(prepare_coco_stuff, "SOURCES", sources)
+    monkeypatch.setattr(prepare_coco_stuff, "SHA256", {})  # of archives that are not these
     folder = tmp_path / "coco"
     prepare_coco_stuff.main(["--folder", str(folder)])
     asked = [name for name, _ in server.asked]
@@ -202,10 +204,49 @@ def test_coco_stuff_becomes_its_layout(server, tmp_path, monkeypatch) -> None:
     ]  # fmt: skip
 
 
+def test_archives_whose_sum_is_known_are_compared_with_it(server, tmp_path, monkeypatch) -> None:
+    coco_files(server)
+    sources = {name: server.url(name) for name in prepare_coco_stuff.SOURCES}
+    monkeypatch.setattr(prepare_coco_stuff, "SOURCES", sources)
+    with pytest.raises(DataError, match="train2017.zip.part: has SHA-256 .*; the script says 69a8"):
+        prepare_coco_stuff.main(["--folder", str(tmp_path / "coco")])
+    assert not (tmp_path / "coco" / "train_img").exists()
+    known = [*prepare_cyclegan.SHA256.values(), *prepare_coco_stuff.SHA256.values()]
+    assert len(known) == 13 and all(re.fullmatch("[0-9a-f]{64}", one) for one in known)
+    assert all(
+        url.startswith("https://") for url in (prepare_cyclegan.SERVER, prepare_pix2pix.SERVER)
+    )
+
+
+def test_damaged_label_maps_and_annotations_are_one_sentence(tmp_path) -> None:
+    maps, notes = tmp_path / "train_label", tmp_path / "annotations"
+    for folder in (maps, notes):
+        folder.mkdir()
+    whole, listed = png(np.zeros((8, 10, 1), np.uint8)), {"image_id": 1, "segmentation": SQUARE}
+    cases = {
+        "1.png": (whole[:40], [listed]),
+        "x.png": (whole, [listed]),
+        "2.png": (whole, [{"image_id": 2, "segmentation": {"size": [8, 10], "counts": [3]}}]),
+        "3.png": (whole, [{"image_id": 3, "segmentation": 5}]),
+        "4.png": (whole, [{"image_id": 4}]),
+        "5.png": (whole, 3),
+    }
+    for name, (content, told) in cases.items():
+        (maps / name).write_bytes(content)
+        text = json.dumps({"annotations": told})
+        (notes / "instances_train2017.json").write_text(text)
+        with pytest.raises(
+            DataError, match=f"({name}|train2017.json): (missing or )?damaged.*remov"
+        ):
+            prepare_coco_stuff.make_instances(tmp_path, "train")
+        (maps / name).unlink()
+
+
 def test_coco_instances_go_on_with_those_begun(server, tmp_path, monkeypatch) -> None:
     coco_files(server)
     sources = {name: server.url(name) for name in prepare_coco_stuff.SOURCES}
     monkeypatch.setattr(prepare_coco_stuff, "SOURCES", sources)
+    monkeypatch.setattr(prepare_coco_stuff, "SHA256", {})  # of archives that are not these
     folder, calls = tmp_path / "coco", []
     draw = prepare_coco_stuff.instance_map
 
