@@ -10,8 +10,8 @@ import errno
 import os
 import stat
 import unicodedata
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 # Of the systems that have them: a named pipe without writer is opened at once, bytes come as such.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -24,7 +24,7 @@ _KINDS = {
 }
 
 
-def open_regular(path: Path | str) -> BinaryIO:
+def open_regular(path: Path | str) -> BufferedReader:
     """The file at `path`, links followed, to be read. Raises: OSError, also where it is no file."""
     try:
         handle = os.open(path, _FLAGS)

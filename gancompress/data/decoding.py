@@ -115,7 +115,8 @@ def open_stored(
             if at_least is not None:
                 image.draft(None, at_least)
             image.load()
-            turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+            told = image.getexif().get(ExifTags.Base.Orientation)
+            turn = _UPRIGHT.get(told) if isinstance(told, int) else None
             return image.copy() if turn is None else image.transpose(turn), stored
 
 

@@ -65,10 +65,10 @@ def read_generator(path: Path | str, layout: str, part: str | None = None) -> Fo
         for place, imported in found.items():
             return Found(imported, place)
     # What was recognised and refused says more than what is merely not this layout's.
-    error = next((e for e in errors if not isinstance(e, UnfitError)), errors[0])
-    if isinstance(error, UnfitError):
-        raise CheckpointError(f"{error}{_instead(tried, networks, layout, where)}") from None
-    raise error
+    told = next((e for e in errors if not isinstance(e, UnfitError)), errors[0])
+    if isinstance(told, UnfitError):
+        raise CheckpointError(f"{told}{_instead(tried, networks, layout, where)}") from None
+    raise told
 
 
 def _within(networks: Mapping[str, Raw], depth: int) -> Iterator[tuple[str, Raw]]:
