@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import sys
 import threading
 from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
+
+from gancompress import interrupts
 
 AT_ONCE_SECONDS = 2.0  # that a command waits for before it goes on beside the rest
 
@@ -54,7 +55,7 @@ class FileCheck:
             with self._change:
                 self._error = error
                 if self._is_awaited:
-                    _thread.interrupt_main()
+                    interrupts.ask_to_stop()
 
     def _refuse(self) -> None:
         if self._error is not None:
@@ -74,5 +75,7 @@ class FileCheck:
     ) -> None:
         with self._change:
             self._is_awaited = False
+            if self._error is not None:
+                interrupts.forget_to_stop()
         if isinstance(error, KeyboardInterrupt) and self._error is not None:
             raise self._error from None

@@ -5,8 +5,10 @@ SIGTERM is what `kill`, batch systems and machines that shut down send.
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -15,6 +17,28 @@ Handler = Callable[[int, FrameType | None], None]
 STOPPED = 130  # 128 + the number of the signal, as shells report it
 TERMINATED = 143
 _STDERR = 2
+
+
+_asked = threading.Event()
+
+
+def ask_to_stop() -> None:
+    """Asks the main thread to stop as by Ctrl-C, from a thread beside it.
+
+    Where Ctrl-C is ignored, as in jobs in the background, so is the signal that this sends: what
+    works for long also looks at `is_asked_to_stop`.
+    """
+    _asked.set()
+    _thread.interrupt_main()
+
+
+def is_asked_to_stop() -> bool:
+    return _asked.is_set()
+
+
+def forget_to_stop() -> None:
+    """What was asked for has happened, or is wanted no longer."""
+    _asked.clear()
 
 
 class Terminated(KeyboardInterrupt):

@@ -19,6 +19,7 @@ from gancompress import distributed
 from gancompress.bars import progress, say_above
 from gancompress.errors import DivergedError
 from gancompress.health import Guard, is_look_due, values_of, variety
+from gancompress.interrupts import is_asked_to_stop
 from gancompress.precisions import (
     AUTOCAST,
     candidates,
@@ -146,7 +147,7 @@ def fit(
                     how.log.write(done, **means)
                 bar.set_postfix({n: f"{v:.3g}" for n, v in means.items()}, refresh=False)
             is_ill = how.stops_unhealthy and guard.is_ill
-            is_stopped = distributed.agree(stopping.is_set() or is_ill)
+            is_stopped = distributed.agree(stopping.is_set() or is_asked_to_stop() or is_ill)
             is_due = is_stopped or time.monotonic() - saved > how.save_seconds
             if ours.is_writer and is_due and done < steps:
                 state.save(how.state_path, done)

@@ -59,7 +59,10 @@ def _text(value: Any, kinds: Sequence[Any], unsets: Sequence[str]) -> Any:
         return typed(value, kinds)
     if not isinstance(value, Scalar):
         return value
-    return value.text if str in kinds and value.text not in unsets else plain(value)
+    read = plain(value)
+    # One data set's key may be a word where another's of the same name is a number alone.
+    is_number = int in kinds and type(read) is int
+    return value.text if str in kinds and value.text not in unsets and not is_number else read
 
 
 def _kinds_at(kinds: Sequence[Any], key: str, given: dict[str, Any]) -> list[Any]:
