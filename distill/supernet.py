@@ -17,6 +17,7 @@ from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
 from gancompress.loop import Training, fit
 from gancompress.nets.blocks import INITS
+from gancompress.process import release_memory
 from gancompress.statistics import batch_norms
 from gancompress.supernet import Build, Supernet, skeleton_of
 from gancompress.tasks.base import Batch, ConditionalTask
@@ -76,6 +77,7 @@ def train_supernet(
         at = torch.device("cpu") if how.device.type == "mps" else how.device  # it has no float64
         images = task.inputs(next(iter(batches(0))))[0].to(at)
         _fit_levels(supernet.to(at), taught.to(at), images)
+        release_memory()  # which takes more than the training does
     for net in nets.values():
         net.to(how.device).train()
     taught.eval()
