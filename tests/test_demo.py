@@ -199,7 +199,7 @@ def test_run_without_export_says_what_to_give(run: Path, tmp_path: Path) -> None
 # Gradio warns in its own threads and leaves event loops open: in a process of its own, as users
 # have it, none of this is an error.
 SERVED = """
-import json, sys
+import json, sys, tempfile
 import numpy as np
 from PIL import Image
 from gradio_client import Client, handle_file
@@ -213,7 +213,8 @@ try:
     demopage.serve(demo, "127.0.0.1", page.server_port, said.append, is_blocking=False)
 except Exception as error:
     said.append(f"{type(error).__name__}: {error}")
-client = Client(page.local_url, verbose=False, analytics_enabled=False)
+answered = tempfile.mkdtemp()  # the client keeps answers where uploads are, unless told otherwise
+client = Client(page.local_url, verbose=False, analytics_enabled=False, download_files=answered)
 file = handle_file(picture)
 drawn = {"background": file, "layers": [], "composite": file}
 table, *pictures = client.predict(drawn, [], 0, name, api_name="/answer")
@@ -238,7 +239,8 @@ def test_served_page_answers_as_the_function_does(run: Path, tmp_path: Path) -> 
     pictures = [str(tmp_path / name) for name in ("in.png", "large.png")]
     command = [sys.executable, "-c", SERVED, str(run), *pictures, "safetensors"]
     (tmp_path / "uploads").mkdir()
-    place = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path / "uploads")}
+    place = {"GRADIO_TEMP_DIR": str(tmp_path / "uploads"), "TMPDIR": str(tmp_path)}
+    place = {**os.environ, **place}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=place)
     assert done.returncode == 0, done.stderr
     said, table, pictures = json.loads(done.stdout.splitlines()[-1])
@@ -246,7 +248,8 @@ def test_served_page_answers_as_the_function_does(run: Path, tmp_path: Path) -> 
     assert said[0].startswith("open http://127.0.0.1:") and "another --port" in said[1]
     assert said[1].startswith("ExportError: demo: 127.0.0.1:")
     assert said[2] == "the picture: has more than 33,554,432 pixels; give a smaller one"
-    assert os.listdir(tmp_path / "uploads") == []  # what was uploaded is gone at the end
+    left = [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()]
+    assert left == []  # what was uploaded is gone at the end
     assert "teacher (torch)" in table and "fewer MACs" in table
     for got, one in zip(pictures, answers, strict=True):
         assert np.array_equal(np.array(got)[..., :3], demopage.enlarged(one.picture))
