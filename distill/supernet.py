@@ -77,7 +77,7 @@ def train_supernet(
         at = torch.device("cpu") if how.device.type == "mps" else how.device  # it has no float64
         images = task.inputs(next(iter(batches(0))))[0].to(at)
         _fit_levels(supernet.to(at), taught.to(at), images)
-        release_memory()  # which takes more than the training does
+        release_memory()  # The fit takes more than the training does.
     for net in nets.values():
         net.to(how.device).train()
     taught.eval()

@@ -8,8 +8,8 @@ from __future__ import annotations
 import html
 import re
 
-_MARKS = re.compile(r"([\\`*\[\]|~])")  # what begins code, links, stress, cells
-_FIRST = re.compile(r"^([-+#>=]|\d+[.)])")  # what begins lists, titles, rules
+_MARKS = re.compile(r"([\\`*\[\]|~])")  # These begin code, links, stress and cells.
+_FIRST = re.compile(r"^([-+#>=]|\d+[.)])")  # These begin lists, titles and rules.
 
 
 def words(text: object) -> str:

@@ -14,7 +14,7 @@ from gancompress.errors import ExportError
 
 SUMS = "SHA256SUMS"
 MODEL = "model"  # the folder of the model files, in that of the export
-_DEPTH = 3  # of a file's folders, those that are searched for its list: model/web/page.js
+_DEPTH = 3  # The list is looked for in so many folders above a file: model/web/page.js.
 
 
 def sums_of(folder: Path) -> dict[str, str]:

@@ -23,6 +23,7 @@ from gancompress.data.origin import by_ending
 from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Model
 from gancompress.export.planes import check_takes_pictures
+from gancompress.process import is_too_little_memory
 
 __all__ = ["Applied", "Wishes", "apply"]
 
@@ -146,7 +147,7 @@ def _answer(model: Model, group: Sequence[tuple[Task, Prepared]], left_out: list
     try:
         answers = model(torch.cat([one.x for _, one in group])).cpu()  # (N, C, H, W)
     except (MemoryError, RuntimeError) as error:
-        if not _is_about_memory(error):
+        if not is_too_little_memory(error):
             raise
         height, width = group[0][1].kept
         told = f"too little memory for {height}x{width}; give --size, or make it smaller"
@@ -162,11 +163,6 @@ def _answer(model: Model, group: Sequence[tuple[Task, Prepared]], left_out: list
         write_bytes(task.target, content(kept, task.target.suffix.lower()))
         written += 1
     return written
-
-
-def _is_about_memory(error: Exception) -> bool:
-    """Whether torch or numpy could not get memory; torch's processor part has no type for it."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate" in str(error)
 
 
 class _Sizes:

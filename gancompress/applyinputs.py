@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -80,9 +78,9 @@ class Inputs:
         asked = [float(name in wishes.domains) for name in planes.domains]
         constants = torch.from_numpy(np.array([*asked, *style], np.float32))
         self._constants = constants[None, :, None, None]  # (1, domains + style, 1, 1)
+        told = reading_of(card.facts)
         self._reading = Reading(
-            wishes.max_value or card.facts.get("max_value"),
-            wishes.background or _colour(card.facts.get("background")),
+            wishes.max_value or told.max_value, wishes.background or told.background
         )
         self._codes: LabelCodes | None = None
         if planes.classes:
@@ -172,9 +170,23 @@ def colour_of(text: str) -> Colour:
     return parts[0], parts[1], parts[2]
 
 
-def _colour(told: object) -> Colour | None:
-    """The colour that a card tells of."""
-    return None if told is None else cast(Colour, tuple(cast(Sequence[int], told)))
+def reading_of(facts: object) -> Reading:
+    """How the images were read that a generator learnt from, by the facts of its card.
+
+    Raises: ExportError for a card that says other things than numbers.
+    """
+    told = facts if isinstance(facts, dict) else {}
+    white, colour = told.get("max_value"), told.get("background")
+    if white is not None and not (isinstance(white, int | float) and white > 0):
+        raise ExportError(f"max_value: found {white!r} in the model's card; a number is allowed")
+    if colour is None:
+        return Reading(white)
+    parts = colour if isinstance(colour, list | tuple) else ()
+    if len(parts) != 3 or not all(isinstance(one, int) and 0 <= one <= 255 for one in parts):
+        raise ExportError(
+            f"background: found {colour!r} in the model's card; [red, green, blue] is allowed"
+        )
+    return Reading(white, (parts[0], parts[1], parts[2]))
 
 
 def _check_domains(known: tuple[str, ...], asked: tuple[str, ...], where: str) -> None:

@@ -77,7 +77,7 @@ def subjects_of_run(
         if sentence := missing(name):
             left_out.append(sentence)
     usable = [name for name in asked if name not in BROWSER and not missing(name)]
-    own = assemble.family_of(recipe).options.get("file")  # of a generator of a user's own
+    own = assemble.family_of(recipe).options.get("file")  # It is there for a user's own generator.
     teacher, compressed = _generators(recipe, run, present["safetensors"], size)
     here = present if size in (None, recipe.input_size) else {}
     images = _images(recipe, compressed.card, left_out)

@@ -27,7 +27,7 @@ from torch import Tensor
 from gancompress.errors import CheckpointError
 from gancompress.regularfiles import open_regular, read_regular
 
-NAME_BYTES = 255  # that the name of a file may have, on nearly every file system
+NAME_BYTES = 255  # Nearly every file system allows a name so many.
 TEMPORARY_PREFIX = ".tmp-"  # what a killed command may leave behind; see `remove_leftovers`
 _TEMPORARY = re.compile(r"\.tmp-(?:([0-9a-f]{8})-)?(\d+)-([0-9a-z]+)-")  # machine, process, which
 _HERE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]  # the machine's name, short

@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from gancompress.applyinputs import reading_of
+from gancompress.data.images import Reading, over
 from gancompress.demo import Answer, Demo
-from gancompress.demouploads import MOST_BYTES, check_upload, on_ground, read_upload, white_of
+from gancompress.demouploads import MOST_BYTES, check_upload, read_upload
 from gancompress.errors import ExportError, GanCompressError
 from gancompress.export.markdown import words
 from gancompress.export.planes import Pixels
+from gancompress.recipetypes import COLOURS
 
 Say = Callable[[str], None]
 
@@ -78,7 +81,7 @@ def serve(
     say(f"open {url} in a browser; Ctrl-C ends it")
     if is_blocking:
         try:
-            with suppress(KeyboardInterrupt):  # how it is meant to end
+            with suppress(KeyboardInterrupt):  # It is meant to end so.
                 built.block_thread()
         finally:
             uploads.cleanup()
@@ -173,12 +176,12 @@ def _editor(gr: Any, demo: Demo) -> Any:
         canvas_size=(width, height),
     )
     # Set from outside, as Gradio writes a .pyi file beside a module that has a class of its own.
-    convert, white = editor.convert_and_format_image, white_of(demo.card.facts)
-    editor.convert_and_format_image = _bounded(gr, convert, white)
+    convert, reading = editor.convert_and_format_image, reading_of(demo.card.facts)
+    editor.convert_and_format_image = _bounded(gr, convert, reading)
     return editor
 
 
-def _bounded(gr: Any, convert: Callable[..., Any], max_value: float | None) -> Callable[..., Any]:
+def _bounded(gr: Any, convert: Callable[..., Any], reading: Reading) -> Callable[..., Any]:
     """How an editor decodes what it is given, which is looked at before."""
 
     def bounded(file: Any, *rest: Any, **more: Any) -> Any:
@@ -187,7 +190,7 @@ def _bounded(gr: Any, convert: Callable[..., Any], max_value: float | None) -> C
         try:
             given = Path(file.path) if hasattr(file, "path") else bytes(file)
             if check_upload(given) and isinstance(given, Path):
-                return read_upload(given, max_value)
+                return read_upload(given, reading)
         except GanCompressError as error:
             raise gr.Error(str(error)) from None
         return convert(file, *rest, **more)
@@ -197,15 +200,15 @@ def _bounded(gr: Any, convert: Callable[..., Any], max_value: float | None) -> C
 
 def _offer_deep_files(gr: Any, demo: Demo, editor: Any) -> None:
     """Where the data has more than 8 bits: files of such, of which browsers keep 8 otherwise."""
-    max_value = white_of(demo.card.facts)
-    if max_value is None:
+    reading = reading_of(demo.card.facts)
+    if reading.max_value is None:
         return
-    label = f"A file of more than 8 bits; {max_value:g} is white, as in the data"
+    label = f"A file of more than 8 bits; {reading.max_value:g} is white, as in the data"
     file = gr.File(label=label, type="filepath", height=100)
 
     def read(path: str) -> Pixels:
         try:
-            return read_upload(Path(path), max_value)
+            return read_upload(Path(path), reading)
         except GanCompressError as error:
             raise gr.Error(str(error).replace(path, Path(path).name)) from None
 
@@ -243,17 +246,19 @@ def _offer_examples(gr: Any, demo: Demo, editor: Any) -> None:
 
 
 def flattened(drawn: Any, demo: Demo) -> Pixels:
-    """(H, W, 3): what the editor holds, on white, on the first class's colour for label maps."""
+    """(H, W, 3): what the editor holds, on the data's background or white; of label maps on the
+    first class's colour."""
     whole = None if drawn is None else drawn["composite"]
     if whole is None:
         raise ExportError("the picture: nothing is drawn; draw, upload or choose an example")
     planes = demo.planes
-    ground = planes.colours[0] if planes.classes else np.full(3, 255, np.uint8)
+    background = reading_of(demo.card.facts).background or COLOURS["white"]
+    ground = planes.colours[0] if planes.classes else background
     if whole.ndim == 2:
         whole = np.repeat(whole[..., None], 3, axis=2)
     if whole.shape[2] == 3:
         return np.ascontiguousarray(whole)
-    return on_ground(whole, ground)
+    return over(ground, whole)
 
 
 def enlarged(picture: Pixels) -> Pixels:

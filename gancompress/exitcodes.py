@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import sys
 from collections.abc import Iterator
@@ -13,13 +12,8 @@ import typer
 
 from gancompress.errors import GanCompressError
 from gancompress.interrupts import STOPPED, TERMINATED, Terminated, interruptible
-from gancompress.process import collecting
+from gancompress.process import collecting, is_too_little_memory
 
-# How torch says it, on a CPU (two wordings), CUDA and MPS, and C++; its own class is not imported
-# for commands that need no torch.
-_TOO_LITTLE = re.compile(
-    r"DefaultCPUAllocator: (?:can't allocate|not enough) memory|out of memory|std::bad_alloc"
-)
 _BYTES = re.compile(r"tried to allocate (\d+) bytes")
 
 
@@ -45,13 +39,6 @@ def exit_codes() -> Iterator[None]:
             f"too little memory{_asked(error)}; smaller images or batch sizes, fewer workers or "
             "other programs closed leave more of it; then give the same command again"
         )
-
-
-def is_too_little_memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out, as Python, the system or torch say it."""
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or bool(_TOO_LITTLE.search(str(error)))
 
 
 def _asked(error: Exception) -> str:

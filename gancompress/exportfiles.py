@@ -213,9 +213,9 @@ def facts_of(recipe: Recipe) -> dict[str, object]:
         facts["enlargement"] = recipe.data.enlargement  # the output's side over the input's
     if isinstance(recipe.data, FilesSection):
         if recipe.data.max_value is not None:
-            facts["max_value"] = recipe.data.max_value  # that is white in files of more than 8 bits
+            facts["max_value"] = recipe.data.max_value
         if recipe.data.background is not None:
-            facts["background"] = recipe.data.background  # that shows through transparent pixels
+            facts["background"] = recipe.data.background
     if recipe.data.kind == "label maps":
         facts["classes"] = list(recipe.data.class_list)
         facts["class_planes"] = (

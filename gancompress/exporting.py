@@ -53,7 +53,7 @@ from gancompress.nets.bicubic import Bicubic
 from gancompress.recipe import Recipe
 from gancompress.runs import Run, StageDir
 
-PAGES = ("README.md", "card.json", "table.md", "grid.png")  # of an export, beside its models
+PAGES = ("README.md", "card.json", "table.md", "grid.png")  # They lie beside an export's models.
 NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 

@@ -17,8 +17,6 @@ Handler = Callable[[int, FrameType | None], None]
 STOPPED = 130  # 128 + the number of the signal, as shells report it
 TERMINATED = 143
 _STDERR = 2
-
-
 _asked = threading.Event()
 
 

@@ -19,7 +19,7 @@ from gancompress import distributed
 from gancompress.bars import progress, say_above
 from gancompress.errors import DivergedError
 from gancompress.health import Guard, is_look_due, values_of, variety
-from gancompress.interrupts import is_asked_to_stop
+from gancompress.interrupts import Terminated, is_asked_to_stop
 from gancompress.precisions import (
     AUTOCAST,
     candidates,
@@ -147,14 +147,16 @@ def fit(
                     how.log.write(done, **means)
                 bar.set_postfix({n: f"{v:.3g}" for n, v in means.items()}, refresh=False)
             is_ill = how.stops_unhealthy and guard.is_ill
-            is_stopped = distributed.agree(stopping.is_set() or is_asked_to_stop() or is_ill)
+            is_stopped = distributed.agree(bool(stopping) or is_asked_to_stop() or is_ill)
             is_due = is_stopped or time.monotonic() - saved > how.save_seconds
             if ours.is_writer and is_due and done < steps:
                 state.save(how.state_path, done)
                 saved = time.monotonic()
             if is_stopped and done < steps:
                 distributed.wait()  # for the state: who leaves first may have the others killed
-                raise guard.refusal(done) if is_ill else KeyboardInterrupt
+                if is_ill:
+                    raise guard.refusal(done)
+                raise Terminated if signal.SIGTERM in stopping else KeyboardInterrupt
     assert done >= steps, f"batches ended after {done} of {steps} steps"
     if averaged:
         with torch.no_grad():
@@ -339,14 +341,14 @@ def _calmer(title: str, how: Training) -> str:
 
 
 @contextmanager
-def _finish_step_on_signal() -> Iterator[threading.Event]:
-    """Turns SIGINT and SIGTERM into an event, so that no step is left half done."""
-    stopping = threading.Event()
+def _finish_step_on_signal() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM as they come, so that no step is left half done."""
+    stopping: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield stopping  # signals belong to the main thread
         return
     before = {
-        sign: signal.signal(sign, lambda *_: stopping.set())
+        sign: signal.signal(sign, lambda number, _: stopping.append(number))
         for sign in (signal.SIGINT, signal.SIGTERM)
     }
     try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +22,12 @@ _MALLOPT = {
 # How long an OpenMP thread spins before it sleeps. The default spins for milliseconds, which on a
 # machine with a busy core costs 10 to 50 times the work; sleeping at once costs a quarter of it.
 _SPINS = "20000"
+
+# How torch says it, on a CPU (two wordings), CUDA and MPS, and C++; its own class is not imported
+# for commands that need no torch.
+_TOO_LITTLE = re.compile(
+    r"DefaultCPUAllocator: (?:can't allocate|not enough) memory|out of memory|std::bad_alloc"
+)
 
 
 def settle() -> None:
@@ -57,3 +65,10 @@ def collecting() -> Iterator[None]:
         yield
     finally:
         gc.disable()
+
+
+def is_too_little_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, as Python, the system or torch say it."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or bool(_TOO_LITTLE.search(str(error)))

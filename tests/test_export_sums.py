@@ -56,7 +56,10 @@ def test_the_list_is_what_the_usual_program_reads(export: Path) -> None:
     program = shutil.which("sha256sum")
     if program is None:
         pytest.skip("needs sha256sum")
-    subprocess.run([program, "-c", "--strict", "--quiet", SUMS], cwd=export, check=True)
+    command = [program, "-c", "--strict", SUMS]
+    said = subprocess.run(command, cwd=export, capture_output=True, text=True, check=True).stdout
+    inside = {str(p.relative_to(export)) for p in export.rglob("*") if p.is_file()} - {SUMS}
+    assert {line.removesuffix(": OK") for line in said.splitlines()} == inside
 
 
 def test_changed_bits_are_noticed_by_all_that_open_a_model(export: Path, tmp_path: Path) -> None:
@@ -115,7 +118,8 @@ def test_every_bit_of_a_hash_counts_and_none_of_the_list_refuses_others(
 
 def test_a_file_without_its_list_is_opened(export: Path, tmp_path: Path) -> None:
     copy = shutil.copy(export / MODEL / "model.pt2", tmp_path / "model.pt2")
-    open_model(copy)
+    answer = open_model(export / MODEL / "model.pt2")(X)
+    assert torch.equal(open_model(copy)(X), answer)
     other = tmp_path / SUMS
     other.write_bytes(b"\xff of another program\n" + b"0" * 64 + b"  notes.txt\n")
-    open_model(copy)
+    assert torch.equal(open_model(copy)(X), answer)

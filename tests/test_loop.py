@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from gancompress.checkpoint import load_state
 from gancompress.errors import CheckpointError, DivergedError, GanCompressError
+from gancompress.interrupts import Terminated
 from gancompress.loop import Optimisation, step_rng
 from gancompress.metricslog import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
@@ -50,9 +51,10 @@ def test_interrupted_training_resumes_to_the_same_bytes_and_rows(
     expected = make_nets()
     toy.train(make_task(), expected, whole, steps=STEPS)
     for stop in (2, 5):  # the second in the middle of a logged window
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as stopped:
             feed = toy.Interrupting(stop, sign)
             toy.train(make_task(), make_nets(), parts, steps=STEPS, feed=feed, save_seconds=1e9)
+        assert isinstance(stopped.value, Terminated) == (sign == signal.SIGTERM)
         assert load_state(parts / "state.pt")["step"] == stop + 1  # the step was finished
     nets = make_nets()
     toy.train(make_task(), nets, parts, steps=STEPS)

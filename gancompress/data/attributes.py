@@ -15,7 +15,7 @@ from gancompress.data.folders import image_files, nearest
 from gancompress.errors import DataError
 from gancompress.regularfiles import read_regular, spelled
 
-_SEPARATORS = (",", ";", "\t")  # of columns; the first line of the .txt form has none
+_SEPARATORS = (",", ";", "\t")  # The first line of the .txt form has none of them.
 # How a table tells what an image has; one way for all of it.
 _CODES: tuple[Mapping[str, bool], ...] = (
     {"1": True, "-1": False},

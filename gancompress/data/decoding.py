@@ -47,7 +47,7 @@ _FIELDS = re.compile(
 
 
 @contextmanager
-def refused_by_name(path: Path) -> Iterator[None]:
+def refused_by_name(path: Path | str) -> Iterator[None]:
     """Turns whatever reading a file raises inside into a DataError that names it."""
     try:
         yield

@@ -123,7 +123,7 @@ def with_channels(
                     f"{where}: has transparent pixels; set data.background, or --background of "
                     "apply, to the colour behind them, such as white, or make it opaque"
                 )
-            return with_channels(_over(background, pixels), channels, where)
+            return with_channels(over(background, pixels), channels, where)
         return with_channels(pixels[..., :3], channels, where)
     if has in (1, 3) and channels == 4:
         colour = with_channels(pixels, 3, where)
@@ -139,7 +139,7 @@ def with_channels(
     )
 
 
-def _over(background: Colour, pixels: Pixels) -> Pixels:
+def over(background: Colour | Pixels, pixels: Pixels) -> Pixels:
     """(H, W, 3) of (H, W, 4) before a colour, rounded to the nearest."""
     alpha = pixels[..., 3:].astype(np.uint32)
     behind = (255 - alpha) * np.array(background, np.uint32)

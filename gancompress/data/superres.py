@@ -97,7 +97,7 @@ class SuperresFolder:
             folder, small_folder,
         )  # fmt: skip
         self._reading = Reading(max_value, background)
-        self._unit = 1 if small_folder is None else scale  # of places of crops
+        self._unit = 1 if small_folder is None else scale  # Places of crops are multiples of it.
         self._room = Room(cache_mb * 1e6)
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
