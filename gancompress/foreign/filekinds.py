@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gancompress.regularfiles import open_regular
+
 HEAD = 512  # Bytes that tell what a file is; a tar archive says so at 257.
 _NAMED = 3  # names of an archive's files that are shown
 _AGAIN = "copy or download it again"
@@ -99,7 +101,7 @@ KINDS: tuple[tuple[str, Callable[[File], bool], str], ...] = (
 
 def kind_of(path: Path) -> str | None:
     """`what it is; what to do` of a file that is no checkpoint; None if that cannot be told."""
-    with open(path, "rb") as opened:
+    with open_regular(path) as opened:
         head = opened.read(HEAD)
     file = File(path.suffix.lower(), head, _names(path, head))
     shown = {
@@ -115,7 +117,7 @@ def kind_of(path: Path) -> str | None:
 
 def is_safetensors(path: Path) -> bool:
     """Whether a file begins as safetensors do: the size of a JSON header, and that header."""
-    with open(path, "rb") as opened:
+    with open_regular(path) as opened:
         head = opened.read(9)
     size = int.from_bytes(head[:8], "little")
     return len(head) == 9 and head[8:] == b"{" and size <= path.stat().st_size - 8

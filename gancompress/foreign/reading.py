@@ -18,6 +18,7 @@ from gancompress.checkpoint import load_tensors
 from gancompress.errors import CheckpointError
 from gancompress.foreign.filekinds import is_safetensors, kind_of
 from gancompress.foreign.folding import folded
+from gancompress.regularfiles import open_regular
 
 # What torch's reader, which builds tensors and plain data alone, raises for bytes of other kinds.
 _UNREADABLE = (
@@ -94,7 +95,7 @@ def _load(path: Path) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what makes it refuse, or what it reads well
-            with open(path, "rb") as file:  # By a name's suffix torch would choose its reader.
+            with open_regular(path) as file:  # By a name's suffix torch would choose its reader.
                 return torch.load(file, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         if named := _NAMED.search(str(error)):
