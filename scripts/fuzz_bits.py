@@ -3,9 +3,10 @@
     python scripts/fuzz_bits.py --flips 100 --seed 0
 
 A toy run is made in a temporary folder, or taken from --run, where a first one was made. Of every
-file of its export and of its search, `--flips` bits are flipped, one at a time. Then whatever reads
-that file is asked again: `run` whether all is done, the model file for its answer, the search for
-its winners, the report for its page. A flip is
+file of its stages, latency tables and cache, `--flips` bits are flipped, one at a time. Then
+whatever reads that file is asked again: `run` whether all is done, the model file or the browser's
+folder for its answer, the search for its winners, the table for a time, the fine-tuned generators
+for their weights, the report for its page. A flip is
 
     noticed    where one of our errors names it
     harmless   where every answer is the one of before
@@ -27,19 +28,20 @@ import numpy as np
 import torch
 from PIL import Image
 
-from gancompress import pipeline, reporting
-from gancompress.artefacts import exported_of
+from gancompress import pipeline, reporting, timing
+from gancompress.artefacts import Subnets, exported_of, finetuned_of
 from gancompress.checkpoint import read_json, write_record
 from gancompress.errors import GanCompressError
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.opening import locate, open_model
+from gancompress.latencytable import LatencyTable
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.runs import Run
 
-FORMATS_TRIED = ("safetensors", "pt2", "onnx", "openvino")
+FORMATS_TRIED = ("safetensors", "pt2", "onnx", "openvino", "web")
 REPORTED = ("card.json", "grid.png", "front.json", "trials.json", "stage.json")  # on its page
-PARTS = ("export", "search", "teacher", "supernet", "cache")
+PARTS = ("export", "finetune", "search", "teacher", "supernet", "latency", "cache")
 OUTCOMES = ("noticed", "harmless", "DIFFERENT")
 Answer = Callable[[], object]
 
@@ -59,7 +61,7 @@ def recipe_in(folder: Path) -> Recipe:
             f"data={{name: pairs, folder: {images}, load_size: 16, crop_size: 16, {split}}}",
             "family.blocks=1", "task.critic_width=4", "task.critic_layers=1",
             "teacher={width: 4, steps: 2, batch_size: 2}", "space={widths: [4, 3, 2]}",
-            "supernet.steps=2", "supernet.batch_size=2",
+            "supernet.steps=2", "supernet.batch_size=2", "finetune.steps=2",
             "metrics={features: effnet-lite0, images: 4}",
             "search={objective: l1, reduction: 1.5, more_reductions: [], budget_macs: null,"
             " convention: true, candidates: 6, population: 3, images: 4}",
@@ -80,6 +82,12 @@ def answers_of(recipe: Recipe, name: str) -> dict[str, Answer]:
         answers["report"] = lambda: reporting.render(reporting.source_of(run.root))
     if path.parent.name == "model":
         answers["model"] = lambda: _pixels(path)
+    if path.parent.name == "web":
+        answers["model"] = lambda: _pixels(path.parent)
+    if path.parent.name == "latency" and "measured" not in path.name:
+        answers["latency"] = lambda: _milliseconds(path)
+    if "finetune" in path.relative_to(run.root).parts:
+        answers["finetuned"] = lambda: _finetuned(recipe)
     if path.parent.name == "search":
         answers["winners"] = lambda: exported_of(recipe, run)
     if path.name == "study.db":
@@ -89,6 +97,19 @@ def answers_of(recipe: Recipe, name: str) -> dict[str, Answer]:
 
 def _hush(text: str) -> None:
     """Takes what commands say."""
+
+
+def _milliseconds(path: Path) -> float:
+    """What a latency table says of the smallest generator that it was measured for."""
+    table = LatencyTable.load(path)
+    return sum(min(ms.values()) for ms in table.parts.values())
+
+
+def _finetuned(recipe: Recipe) -> list[float]:
+    """The sum of every tensor of every generator that was trained further."""
+    run = Run(recipe.run_dir)
+    nets = [Subnets(recipe, run).finetuned(one) for one in finetuned_of(run)]
+    return [value.double().sum().item() for net in nets for value in net.state_dict().values()]
 
 
 def _pixels(path: Path) -> list[float]:
@@ -177,6 +198,7 @@ def main(argv: list[str]) -> int:
     with TemporaryDirectory() as temporary:
         recipe = recipe_in(given.run or Path(temporary))
         pipeline.run_stages(recipe, pipeline.stages_of(recipe), _hush)
+        timing.measure_tables(recipe, _hush)
         print(f"{'file':<32}{'bytes':>10}" + "".join(f"{one:>11}" for one in OUTCOMES), flush=True)
         found: list[str] = []
         for name in given.file or files_of(recipe.run_dir):

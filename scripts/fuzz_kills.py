@@ -19,8 +19,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,15 +51,51 @@ run: run
 LIMIT_S = 600.0  # for one command
 EXITS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 PROCESS = re.compile(r"\b\d+-[0-9a-f]{8}\b")
-STAGE = re.compile(r"^(teacher|supernet|search|finetune|export)\b", re.MULTILINE)
+# The line after which each stage begins; "start" is all that comes before the first one.
+BEGINS = {
+    "start": None,
+    "teacher": "pairs: ",
+    "supernet": "teacher: run/",
+    "search": "supernet: run/",
+    "finetune": "search: run/",
+    "export": "finetune: run/",
+}
 
 
 @dataclass
 class Found:
-    """What went wrong, in lines, and how often each stage was hit."""
+    """What went wrong, in lines, and how often each stage was killed."""
 
     lines: list[str] = field(default_factory=list)
     hit: Counter[str] = field(default_factory=Counter)
+
+
+class Told:
+    """The lines that a running command has printed so far, and when."""
+
+    def __init__(self, running: subprocess.Popen[str]) -> None:
+        self.lines: list[tuple[float, str]] = []
+        self._began, self._stream = time.monotonic(), running.stdout
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
+
+    def wait_for(self, beginning: str | None) -> float:
+        """Until a line begins so, or the command has ended; the seconds since its start."""
+        while beginning is not None and self._reading.is_alive():
+            for since, line in list(self.lines):
+                if line.startswith(beginning):
+                    return since
+            time.sleep(0.005)
+        return time.monotonic() - self._began
+
+    def all(self) -> str:
+        """What the command printed, once it has ended."""
+        self._reading.join(LIMIT_S)
+        return "".join(line for _, line in self.lines)
+
+    def _read(self) -> None:
+        for line in self._stream or ():
+            self.lines.append((time.monotonic() - self._began, line))
 
 
 def main() -> None:
@@ -66,16 +104,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(args.folder or folder).resolve()
         prepare(place)
-        began = time.monotonic()
-        calm = undisturbed(place)
-        lasts = time.monotonic() - began
-        same = calm.items() & undisturbed(place).items()
-        print(f"{lasts:.0f} s undisturbed; {len(same)} of {len(calm)} files are alike in two runs")
+        took, calm = undisturbed(place)
+        same = calm.items() & undisturbed(place)[1].items()
+        print(f"{len(same)} of {len(calm)} files are alike in two runs that nothing happened to")
+        print(", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in took.items()))
         print("not compared:", ", ".join(sorted(calm.keys() - dict(same).keys())), flush=True)
         found, draw, kills = Found(), random.Random(args.seed), 0
         while kills < args.kills:
             told = len(found.lines)
-            kills += disturbed(place, sign, draw, lasts, args.kills - kills, found)
+            kills += disturbed(place, sign, draw, took, args.kills - kills, found)
             compare(place, calm, dict(same), found)
             print(f"{kills} of {args.kills}", *found.lines[told:], sep="\n  ", flush=True)
         left = sorted(path.name for path in (place / "tmp").iterdir())
@@ -96,37 +133,62 @@ def prepare(place: Path) -> None:
         Image.fromarray(np.hstack([half, 255 - half])).save(place / "pairs" / f"{i:02}.png")
 
 
-def undisturbed(place: Path) -> dict[str, bytes]:
-    """The files of a run that nothing happened to."""
+def undisturbed(place: Path) -> tuple[dict[str, float], dict[str, bytes]]:
+    """The seconds that each stage takes, and the files of a run that nothing happened to."""
     shutil.rmtree(place / "run", ignore_errors=True)
     with started(place) as running:
-        said = running.communicate(timeout=LIMIT_S)[0]
+        told = Told(running)
+        said = told.all()
+        ended = told.wait_for(None)
     assert running.returncode == 0, said
-    return files(place / "run")
+    begins = [
+        next((t for t, s in told.lines if line and s.startswith(line)), 0.0)
+        for line in BEGINS.values()
+    ]
+    took = {
+        stage: after - at
+        for stage, at, after in zip(BEGINS, begins, [*begins[1:], ended], strict=True)
+    }
+    return took, files(place / "run")
 
 
 def disturbed(
-    place: Path, sign: signal.Signals, draw: random.Random, lasts: float, most: int, found: Found
+    place: Path,
+    sign: signal.Signals,
+    draw: random.Random,
+    took: Mapping[str, float],
+    most: int,
+    found: Found,
 ) -> int:
-    """A run that is ended up to `most` times on its way; returns how often it was."""
+    """A run that is ended up to `most` times on its way; returns how often it was.
+
+    Each time at a random moment of a stage, drawn from those that are still to come.
+    """
     shutil.rmtree(place / "run", ignore_errors=True)
-    kills = 0
-    while True:
+    stages, kills = list(took), 0
+    while kills < most and stages:
+        at = draw.randrange(len(stages))
+        stage, wait_s = stages[at], draw.uniform(0, took[stages[at]])
+        stages = stages[at + draw.randrange(2) :]  # The same stage may be ended twice.
         with started(place) as running:
-            try:
-                wait_s = draw.uniform(0, lasts) if kills < most else LIMIT_S
-                said = running.communicate(timeout=wait_s)[0]
-            except subprocess.TimeoutExpired:
+            told = Told(running)
+            told.wait_for(BEGINS[stage])
+            time.sleep(wait_s)
+            if running.poll() is None:
                 os.killpg(running.pid, sign)
                 kills += 1
-                said = running.communicate(timeout=LIMIT_S)[0]
-                found.hit[(STAGE.findall(said) or ["before the first stage"])[-1]] += 1
-                if sign in EXITS and (running.returncode != EXITS[sign] or "Traceback" in said):
-                    found.lines.append(f"exit {running.returncode} after {wait_s:.1f} s: {said}")
+                found.hit[stage] += 1
+                said, wanted = told.all(), EXITS.get(sign)
             else:
-                if running.returncode != 0:
-                    found.lines.append(f"exit {running.returncode}: {said}")
-                return kills
+                said, wanted = told.all(), 0
+            exit_code = running.wait(LIMIT_S)
+        if wanted is not None and (exit_code != wanted or "Traceback" in said):
+            found.lines.append(f"exit {exit_code} in {stage}: {said}")
+    with started(place) as running:
+        said = running.communicate(timeout=LIMIT_S)[0]
+    if running.returncode != 0:
+        found.lines.append(f"exit {running.returncode}: {said}")
+    return kills
 
 
 def compare(place: Path, calm: dict[str, bytes], same: dict[str, bytes], found: Found) -> None:
