@@ -23,7 +23,7 @@ from gancompress.data.fixeddraws import DRAW
 from gancompress.distill.answers import Answers, Draws, ask
 from gancompress.distill.supernet import Teacher, student_of
 from gancompress.durations import duration
-from gancompress.loop import TIMED_IMAGES, Training, precision_times
+from gancompress.loop import Training, batch_times, precision_times
 from gancompress.metricslog import MetricsLog
 from gancompress.precisions import AUTO, candidates, fastest
 from gancompress.proving import supernet_of
@@ -153,11 +153,10 @@ class _Timer:
         batch = next(iter(assemble.batches_of(self._recipe, self._dataset, section)(0)))
         if DRAW in batch:  # The answers to the first draws are there, whichever these are.
             batch = {**batch, DRAW: torch.arange(len(batch[DRAW])).reshape(-1, 1, 1, 1)}
-        few = {name: values[:TIMED_IMAGES] for name, values in batch.items()}
         known = candidates(self._device) if how.precision == AUTO else (how.precision,)
-        seconds = precision_times(task, nets, few, how, known)
+        seconds = batch_times(task, nets, batch, how, known)
         chosen = fastest(seconds) if how.precision == AUTO else how.precision
-        whole = seconds[chosen] * max(1.0, section.batch_size / TIMED_IMAGES)
+        whole = seconds[chosen]
         if whole < WHOLE_SECONDS:  # What a step costs beside its arithmetic weighs less then.
             whole = precision_times(task, nets, batch, how, (chosen,))[chosen]
         return whole, chosen

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gancompress import assemble, estimates
+from gancompress import assemble, estimates, loop
 from gancompress.estimates import Estimate, estimate_text
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
@@ -37,9 +37,12 @@ def found(made: Recipe, *names: str) -> dict[str, Estimate]:
 def half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every training step takes half a second, whatever it trains."""
 
-    def timed(task: Any, nets: Any, batch: Any, how: Any, known: Any) -> dict[str, float]:
+    def timed(
+        task: Any, nets: Any, batch: Any, how: Any, known: Any, *, steps: int = 4
+    ) -> dict[str, float]:
         return dict.fromkeys(known, 0.5)
 
+    monkeypatch.setattr(loop, "precision_times", timed)
     monkeypatch.setattr(estimates, "precision_times", timed)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import toytraining as toy
 from torch import Tensor, nn
 
-from gancompress import precisions
+from gancompress import loop, precisions
 from gancompress.checkpoint import read_record
-from gancompress.loop import precision_times, step_rng
+from gancompress.loop import batch_times, precision_times, step_rng
 from gancompress.precisions import (
     candidates,
     fastest,
@@ -143,6 +145,35 @@ def test_timing_leaves_no_trace_in_the_networks(avx512: None) -> None:
     # The control: a step outside of the block does leave one.
     Normed().losses({"net": net}, toy.batch_at(0), "turn", Step(0, step_rng(0, 0)))
     assert net.state_dict()["1.num_batches_tracked"] == before["1.num_batches_tracked"] + 1
+
+
+@pytest.mark.parametrize(
+    ("seconds_of_4", "accumulate", "timed", "found"),
+    [
+        # 16 images take 0.04 s by the first; timed as a whole, bf16 saves what 4 do not show.
+        (0.01, 1, [4, 16], {"float32": 0.02, "bf16": 0.01}),
+        (0.01, 2, [4, 8], {"float32": 0.04, "bf16": 0.02}),  # two parts of 8, one after the other
+        (0.2, 1, [4], {"float32": 0.8, "bf16": 0.8}),  # two rounds of 0.8 s each would be too long
+    ],
+)
+def test_a_whole_batch_is_timed_where_that_is_quick(
+    monkeypatch: pytest.MonkeyPatch,
+    seconds_of_4: float,
+    accumulate: int,
+    timed: list[int],
+    found: dict[str, float],
+) -> None:
+    sizes: list[int] = []
+
+    def times(task: Any, nets: Any, batch: Batch, *_: Any, **__: Any) -> dict[str, float]:
+        sizes.append(len(batch["input"]))
+        few = dict.fromkeys(("float32", "bf16"), seconds_of_4)
+        return few if len(sizes) == 1 else {"float32": 0.02, "bf16": 0.01}
+
+    monkeypatch.setattr(loop, "precision_times", times)
+    how = replace(toy.training(Path("unused"), steps=3), accumulate=accumulate)
+    assert batch_times(toy.TASK, {}, {"input": torch.zeros(16, 1)}, how) == pytest.approx(found)
+    assert sizes == timed
 
 
 def test_an_error_in_a_timed_step_puts_the_networks_back_too() -> None:
