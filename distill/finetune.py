@@ -47,12 +47,14 @@ def train_alone(
     taps: Sequence[str],
     input_shape: tuple[int, int, int],
     answers: Answers | None = None,
+    discriminator_every: int = 1,
     title: str = "finetune",
 ) -> nn.Module:
     """The plain network of `arch`, distilled on from where it stands in `supernet`.
 
     trained: tensors of the critics and of "adapters" by network, as the supernet's training left
-    them; this one goes on from them, with new optimisers. losses and reference: as the supernet's.
+    them; this one goes on from them, with new optimisers. losses, reference and
+    discriminator_every: as the supernet's.
     answers: the teacher's, see `Distillation`.
     See `gancompress.loop.fit` for resuming and for what is raised.
     """
@@ -72,7 +74,13 @@ def train_alone(
         net.to(how.device).train()
     nets["teacher"].eval()
     student = Distillation(
-        task, taps=taps, losses=losses, archs="uniform", reference=reference, answers=answers
+        task,
+        taps=taps,
+        losses=losses,
+        archs="uniform",
+        reference=reference,
+        answers=answers,
+        discriminator_every=discriminator_every,
     )
     fit(student, nets, batches, how, title)
     return alone.eval().extract(arch)

@@ -39,6 +39,7 @@ class Distilling:
     archs: str
     reference: str
     losses: Mapping[str, float]
+    discriminator_every: int = 1
 
 
 def train_supernet(
@@ -118,6 +119,7 @@ def student_of(
         losses=distilling.losses,
         archs=distilling.archs,
         reference=distilling.reference,
+        discriminator_every=distilling.discriminator_every,
     )
     return student, nets
 

@@ -24,7 +24,8 @@ class Distillation(Task):
     Networks: the wrapped task's, with a `Supernet` as its target, and "teacher" (never trained)
     and "adapters" (one per tap). `losses` are weights by name; `reference` is what the student's
     image is compared with: "truth", "teacher" or "both". `answers` are the teacher's to all that
-    batches will hold; without them it is asked anew at every step.
+    batches will hold; without them it is asked anew at every step. The discriminators learn at
+    every `discriminator_every`-th step.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Distillation(Task):
         archs: str,
         reference: str,
         answers: Answers | None = None,
+        discriminator_every: int = 1,
     ) -> None:
         self._task = task
         self._taps = tuple(taps)
@@ -43,6 +45,7 @@ class Distillation(Task):
         self._draw = ARCH_DRAWS[archs]
         self._reference = reference
         self._answers = answers
+        self._discriminator_every = discriminator_every
 
     def answered_by(self, answers: Answers) -> Distillation:
         """The same task, its teacher not asked any more; see `answers`."""
@@ -56,14 +59,14 @@ class Distillation(Task):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The student's turn and the critics', each at every step.
+        """The student's turn at every step, and the critics' at every step or more seldom.
 
         A task may give its critics more turns than its generator (WGAN-GP); a student has its
         teacher's image to follow and does not wait. Critics rest when no adversarial loss is asked
         for.
         """
         student = Phase(self.target, (self.target, "adapters"))
-        critics = Phase("critic", tuple(self._task.critics()))
+        critics = Phase("critic", tuple(self._task.critics()), self._discriminator_every)
         return (student, *([critics] if "gan" in self._losses else []))
 
     def losses(

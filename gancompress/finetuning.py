@@ -161,6 +161,7 @@ def _train(
         taps=family.taps(),
         input_shape=assemble.input_shape_of(recipe),
         answers=answers,
+        discriminator_every=recipe.supernet.discriminator_every,
         title=title,
     )
     if distributed.current().is_writer:

@@ -145,6 +145,12 @@ class SupernetSection(TrainingSection):
         description="so many augmented images are drawn once and the teacher's answers to them "
         "kept in memory, in finetune too; 0: each step draws and asks anew",
     )
+    discriminator_every: Integer = Field(
+        1,
+        ge=1,
+        description="the discriminators learn at every so many steps, in finetune too; a narrow "
+        "generator seldom deceives one that its teacher trained against, and saves their time",
+    )
     losses: dict[LossName, Weight] = Field(
         {"l1": 100.0, "features": 1.0, "gan": 1.0}, description="weight of each loss, by name"
     )
@@ -277,7 +283,11 @@ STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
     "finetune": ("finetune",),
     "export": ("export",),
 }
-_NEWER = (("supernet", "kept_answers"), ("finetune", "losses"))
+_NEWER: tuple[tuple[str, str, object], ...] = (
+    ("supernet", "kept_answers", 0),
+    ("supernet", "discriminator_every", 1),
+    ("finetune", "losses", None),
+)
 # So do those without one of these, which change nothing by default.
 _NEWER_DATA: dict[str, object] = {
     "max_value": None,
@@ -306,8 +316,8 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     names = [n for s in (*before, stage) for n in STAGE_SECTIONS[s]]
     plain = recipe.model_dump(mode="json", by_alias=True, exclude=_WITHOUT_EFFECT)
     del plain["teacher"]["from"]  # Where its file lies has no effect, and what is in it has.
-    for section, key in _NEWER:  # Records of versions that did not have the key yet stay valid.
-        if not plain[section][key]:
+    for section, key, default in _NEWER:  # Records of versions without the key stay valid.
+        if plain[section][key] == default:
             del plain[section][key]
     if recipe.teacher.is_given:
         plain["teacher"] = {"sha256": teacher_sha256(recipe.teacher.from_)}

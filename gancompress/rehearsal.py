@@ -95,7 +95,9 @@ def distilling_of(recipe: Recipe) -> Distilling:
     """How the recipe's supernet learns."""
     section = recipe.supernet
     losses = {str(name): weight for name, weight in section.losses.items()}
-    return Distilling(section.init, section.archs, section.target, losses)
+    return Distilling(
+        section.init, section.archs, section.target, losses, section.discriminator_every
+    )
 
 
 def _batches(recipe: Recipe) -> dict[Split, Batch]:

@@ -164,14 +164,35 @@ def test_losses_of_weight_zero_are_left_out_and_without_gan_the_critic_rests() -
 
 
 def test_student_and_critics_take_a_turn_at_every_step_whatever_the_task_waits_for() -> None:
-    def every(losses: dict[str, float]) -> list[tuple[str, int]]:
+    def every(losses: dict[str, float], **options: int) -> list[tuple[str, int]]:
         task = Distillation(
-            StarGAN(critic_steps=3), taps=(), losses=losses, archs="uniform", reference="truth"
-        )
+            StarGAN(critic_steps=3), taps=(), losses=losses, archs="uniform", reference="truth",
+            **options,
+        )  # fmt: skip
         return [(phase.name, phase.every) for phase in task.phases]
 
     assert every({"l1": 1.0, "gan": 1.0}) == [("generator", 1), ("critic", 1)]
     assert every({"l1": 1.0, "gan": 0.0}) == [("generator", 1)]
+    seldom = every({"l1": 1.0, "gan": 1.0}, discriminator_every=3)
+    assert seldom == [("generator", 1), ("critic", 3)]
+
+
+def test_a_discriminator_learns_at_its_steps_alone(tmp_path: Path) -> None:
+    """Of five steps the first and the fourth are its own, as three of the first three would be."""
+    after: dict[tuple[int, int], Mapping[str, torch.Tensor]] = {}
+    for every, steps in ((1, 1), (3, 1), (3, 3), (3, 4), (3, 5)):
+        nets = toy.distillation_nets()
+        task = toy.distillation(discriminator_every=every)
+        # The rate must not fall at another step for another number of steps.
+        steady = Optimisation(lr=2e-3, decay_from=1.0)
+        toy.train(task, nets, tmp_path / f"{every}-{steps}", steps=steps, optimisation=steady)
+        after[every, steps] = {n: t.clone() for n, t in nets["critic"].state_dict().items()}
+
+    def same(one: tuple[int, int], other: tuple[int, int]) -> bool:
+        return all(torch.equal(t, after[other][n]) for n, t in after[one].items())
+
+    assert same((1, 1), (3, 1)) and same((3, 1), (3, 3)) and same((3, 4), (3, 5))
+    assert not same((3, 3), (3, 4))
 
 
 @pytest.mark.parametrize("reference", ["truth", "teacher", "both"])

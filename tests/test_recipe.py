@@ -258,6 +258,7 @@ def test_no_stage_depends_on_where_and_how_it_runs(stage: str, change: dict[str,
         ({"teacher__lr": 1e-3}, "teacher"),
         ({"space__widths": [16]}, "supernet"),
         ({"supernet__steps": 8}, "supernet"),
+        ({"supernet__discriminator_every": 3}, "supernet"),
         ({"metrics__features": "effnet-lite0"}, "search"),
         ({"search__reduction": 9}, "search"),
         ({"export__images": 1}, "export"),
@@ -279,6 +280,13 @@ def test_every_section_decides_a_stage_or_none() -> None:
     free = {"name", "run", "device", "threads", "workers", "save_seconds", "tensorboard"}
     free |= {"on_unhealthy", "precision"}
     assert set(Recipe.model_fields) - named == free
+
+
+def test_keys_that_older_versions_had_not_are_left_out_at_their_defaults() -> None:
+    """A run that such a version began goes on: its records name none of them."""
+    found = stage_sections(recipe(), "finetune")
+    assert {"kept_answers", "discriminator_every"}.isdisjoint(found["supernet"])
+    assert "losses" not in found["finetune"] and "losses" in found["supernet"]
 
 
 def test_section_hash_ignores_the_order_of_keys_only() -> None:

@@ -50,11 +50,22 @@ def pix2pix_nets(dropout: float = 0.0, task: Pix2Pix = TASK) -> dict[str, nn.Mod
 
 
 def distillation(
-    archs: str = "uniform", reference: str = "truth", losses: Mapping[str, float] | None = None
+    archs: str = "uniform",
+    reference: str = "truth",
+    losses: Mapping[str, float] | None = None,
+    *,
+    discriminator_every: int = 1,
 ) -> Distillation:
     assert set(LOSSES) == set(DISTILL_LOSSES) and archs in ARCH_DRAWS
     taps = ResNet(blocks=1).taps()
-    return Distillation(TASK, taps=taps, losses=losses or LOSSES, archs=archs, reference=reference)
+    return Distillation(
+        TASK,
+        taps=taps,
+        losses=losses or LOSSES,
+        archs=archs,
+        reference=reference,
+        discriminator_every=discriminator_every,
+    )
 
 
 def distillation_nets() -> dict[str, nn.Module]:
