@@ -25,6 +25,7 @@ from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Card
 from gancompress.export.planes import planes_of
 from gancompress.recipetypes import COLOURS
+from gancompress.regularfiles import spelled
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Inputs:
                 f"{where}: its size is fixed; leave --size out or give {height}x{width}"
             )
         _check_domains(planes.domains, wishes.domains, where)
+        self._instance_files: dict[str, Path] | None = None  # by name, once one is asked for
         self._channels = planes.image + planes.other  # of an image; unused for label maps
         # As the demo and the page draw it, so that a seed means one style everywhere.
         style = np.random.default_rng(wishes.seed).standard_normal(planes.style)
@@ -146,8 +148,9 @@ class Inputs:
 
     def _instances(self, place: Path, relative: Path, classes: Ids) -> Ids:
         """The instances of a label map: `place`, or the file in it of the same name and folder."""
-        named = [place / relative.with_suffix(suffix) for suffix in SUFFIXES]
-        path = place if place.is_file() else next((p for p in named if p.is_file()), None)
+        if self._instance_files is None:
+            self._instance_files = _by_name(place)
+        path = place if place.is_file() else self._instance_files.get(_name(relative))
         if path is None:
             raise DataError(f"{relative}: no instance image of that name in {place}; add it")
         ids = read_instances(path)
@@ -157,6 +160,21 @@ class Inputs:
                 f"{classes.shape[1]}x{classes.shape[0]}; both must have the same size"
             )
         return ids
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """The pictures in `folder` and below it, by `_name`; of several that share one, the first kind.
+
+    Systems write letters with accents in two ways, and suffixes in either case.
+    """
+    kinds = {suffix: rank for rank, suffix in enumerate(SUFFIXES)}
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in kinds]
+    found.sort(key=lambda path: kinds[path.suffix.lower()], reverse=True)
+    return {_name(path.relative_to(folder)): path for path in found if path.is_file()}
+
+
+def _name(relative: Path) -> str:
+    return spelled(relative.with_suffix("").as_posix())
 
 
 def colour_of(text: str) -> Colour:

@@ -169,6 +169,14 @@ def test_label_maps_are_read_by_ids_colours_and_instances(tmp_path):
     padded = [np.pad(x, ((0, 2), (0, 0)), mode="reflect")[None] for x in (classes, instances)]
     expected = to_pixels(model(card)(label_planes(padded[0], 4, padded[1])))[:18]
     assert np.array_equal(read(tmp_path / "out" / "deep" / "a.png"), expected)
+    # The same pair, its name spelled by two systems: one letter, or a letter and its accent.
+    (tmp_path / "in" / "deep" / "a.png").rename(tmp_path / "in" / "deep" / "\u00e9.png")
+    (tmp_path / "instances" / "deep" / "a.bmp").rename(
+        tmp_path / "instances" / "deep" / "e\u0301.BMP"
+    )
+    apply(model(card), tmp_path / "in", tmp_path / "out", wishes, quiet)
+    assert np.array_equal(read(tmp_path / "out" / "deep" / "\u00e9.png"), expected)
+    path = tmp_path / "in" / "deep" / "\u00e9.png"
     table, coloured = (
         tmp_path / "table.txt",
         np.array([[9, 9, 9], [200, 0, 0], [0, 7, 0]], np.uint8),
