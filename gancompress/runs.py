@@ -14,7 +14,6 @@ from typing import Any, Literal, Self
 
 from gancompress.checkpoint import (
     file_hash,
-    read_record,
     remove_dead,
     remove_leftovers,
     write_record,
@@ -24,6 +23,7 @@ from gancompress.contents import Files, changes
 from gancompress.errors import CheckpointError, RunError
 from gancompress.filelock import FileLock
 from gancompress.metricslog import MetricsLog
+from gancompress.readings import Readings
 from gancompress.stagerecords import changed, differences, is_bare, is_record, other_length
 from gancompress.stagetimes import note_redo, note_time
 
@@ -47,12 +47,13 @@ class Run:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self.readings = Readings()
 
     def stage(self, name: str, variant: str = "") -> StageDir:
         """The folder of a stage; `variant` is added to its name where a stage is done in several
         ways side by side."""
         assert name in STAGES, f"{name!r} is not one of {list(STAGES)}"
-        return StageDir(self.root, name, variant)
+        return StageDir(self.root, name, variant, self.readings)
 
     def keep_recipe(self, text: str) -> None:
         """Writes ROOT/recipe.yaml. Raises: CheckpointError if that is impossible."""
@@ -68,13 +69,17 @@ class StageDir:
 
     Between `begin` and `finish` (or `release`, or the end of a `with` block) the process holds
     the stage's lock; the system gives it back when the process is killed.
+    readings: of all stages of the run, so that each file is read once.
     """
 
-    def __init__(self, root: Path, name: str, variant: str = "") -> None:
+    def __init__(
+        self, root: Path, name: str, variant: str = "", readings: Readings | None = None
+    ) -> None:
         self.root = root
         self.name = name
         self.path = root / (name + variant)
         self.state = self.path / "state.pt"
+        self._readings = Readings() if readings is None else readings
         self.metrics = MetricsLog(self.path / "metrics.jsonl")
         self._lock = FileLock(root / f".{name}{variant}.lock")
         self._since: float | None = None  # when the work that goes on was taken up
@@ -138,14 +143,14 @@ class StageDir:
         *,
         accepts: bool,
     ) -> Status:
-        hashes = {name: StageDir(self.root, name).hash() for name in parents}
+        hashes = {name: self._beside(name).hash() for name in parents}
         plain = json.loads(json.dumps(sections))  # as it will be read back: tuples are lists
         is_begun = self.record_path.exists()
         # Where nothing was made yet another recipe is welcome: messages may have advised it.
         if not is_begun or (not self._lock.is_shared and is_bare(self.path, self.record())):
             begun: dict[str, Any] = {"finished": False, "sections": plain, "parents": hashes}
             if files is not None and parents and not accepts:
-                self._refuse_changed(StageDir(self.root, parents[0]), files)
+                self._refuse_changed(self._beside(parents[0]), files)
             if files is not None:
                 begun["contents"] = dict(files.read().digests)
             self._write_record(begun)
@@ -258,9 +263,13 @@ class StageDir:
 
     def _checked(self, name: str, sha256: str) -> Path:
         path = self.path / name
-        if not path.is_file() or file_hash(path) != sha256:
+        if not path.is_file() or self._readings.sha256(path) != sha256:
             raise self._damaged(path)
         return path
+
+    def _beside(self, name: str) -> StageDir:
+        """Another stage of the same run."""
+        return StageDir(self.root, name, readings=self._readings)
 
     def hash(self) -> str:
         """SHA-256 of the artefact, checked. Raises: as `artefact`."""
@@ -278,7 +287,7 @@ class StageDir:
         """Whether the stage is finished, and made from what its parents hold now."""
         if not self.is_finished():
             return False
-        parents = {name: StageDir(self.root, name) for name in self.record()["parents"]}
+        parents = {name: self._beside(name) for name in self.record()["parents"]}
         return all(
             parent.is_finished() and parent.hash() == self.record()["parents"][name]
             for name, parent in parents.items()
@@ -291,7 +300,7 @@ class StageDir:
     def record(self) -> dict[str, Any]:
         """The content of `stage.json`. Raises: CheckpointError if it is not this stage's."""
         try:
-            record = read_record(self.record_path)
+            record = self._readings.record(self.record_path)
         except CheckpointError:
             raise self._damaged(self.record_path) from None
         if not is_record(record, self.name):

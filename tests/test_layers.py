@@ -88,6 +88,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "data",
         "filelock",
         "metricslog",
+        "readings",
         "runs",
         "stagetimes",
         "contents",
