@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress import assemble
 from gancompress.arch import Arch
-from gancompress.artefacts import teacher_arch, teacher_net
 from gancompress.benchturns import Subject
 from gancompress.errors import DataError, ExportError
 from gancompress.export import weights
@@ -22,9 +20,8 @@ from gancompress.export.formats import missing
 from gancompress.export.opening import files_of, models_in
 from gancompress.export.sums import check_sums
 from gancompress.exportfiles import CALIBRATION_IMAGES, card_of, evenly
-from gancompress.recipe import Recipe
+from gancompress.project import Project
 from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
 
 Say = Callable[[str], None]
 
@@ -65,22 +62,22 @@ def subjects_of_run(
     """
     named = [] if file is None else [f"family.file={file}"]
     recipe = load_recipe(root / "recipe.yaml", ["device=cpu", *named], of_run=True)
-    run = Run(root)
+    project = Project(recipe, root)
     present = models_in(root / "export" / "model")
     if "safetensors" not in present:
         raise ExportError(
             f"{root}: no {weights.WEIGHTS} in export/model; give `gancompress export` with "
             "safetensors among export.formats"
         )
-    asked = dict.fromkeys(["safetensors", *(formats or (*recipe.export.formats, *present))])
+    asked = dict.fromkeys(["safetensors", *(formats or (*project.recipe.export.formats, *present))])
     for name in asked:
         if sentence := missing(name):
             left_out.append(sentence)
     usable = [name for name in asked if name not in BROWSER and not missing(name)]
-    own = assemble.family_of(recipe).options.get("file")  # It is there for a user's own generator.
-    teacher, compressed = _generators(recipe, run, present["safetensors"], size)
-    here = present if size in (None, recipe.input_size) else {}
-    images = _images(recipe, compressed.card, left_out)
+    own = project.family.options.get("file")  # It is there for a user's own generator.
+    teacher, compressed = _generators(project, present["safetensors"], size)
+    here = present if size in (None, project.recipe.input_size) else {}
+    images = _images(project, compressed.card, left_out)
     found: list[Subject] = []
     for one, known in ((teacher, {}), (compressed, here)):
         lacking = [name for name in usable if name not in known]
@@ -92,16 +89,16 @@ def subjects_of_run(
 
 
 def _generators(
-    recipe: Recipe, run: Run, path: Path, size: tuple[int, int] | None
+    project: Project, path: Path, size: tuple[int, int] | None
 ) -> tuple[Generator, Generator]:
     """The run's teacher, and what the weights in `path` are; cards of `size`, if one is given."""
     check_sums(*files_of("safetensors", path))
-    model = load_exported("safetensors", path, assemble.family_of(recipe).options)
+    model = load_exported("safetensors", path, project.family.options)
     assert isinstance(model.run, nn.Module), "weights are loaded into a network"
-    nets = {"teacher": (teacher_net(recipe, run), teacher_arch(recipe, run))}
+    nets = {"teacher": (project.teacher_net, project.teacher_arch)}
     nets["compressed"] = (model.run, model.arch)
     teacher, compressed = (
-        Generator(name, net, arch, _resized(card_of(recipe, arch), size))
+        Generator(name, net, arch, _resized(card_of(project, arch), size))
         for name, (net, arch) in nets.items()
     )
     return teacher, compressed
@@ -115,10 +112,10 @@ def _resized(card: Card, size: tuple[int, int] | None) -> Card:
     return replace(card, size=(height, width), is_static=is_static)
 
 
-def _images(recipe: Recipe, card: Card, left_out: list[str]) -> Tensor:
+def _images(project: Project, card: Card, left_out: list[str]) -> Tensor:
     """(N, C, H, W): training images of the run, at the card's size; noise where they are gone."""
     try:
-        dataset = assemble.dataset_of(recipe)
+        dataset = project.dataset
         batch = dataset.batch("train", evenly(dataset.count("train"), CALIBRATION_IMAGES), None)
     except DataError as error:
         left_out.append(f"calibration on the run's images, noise was taken ({error})")

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gancompress import assemble
 from gancompress.arch import Arch
-from gancompress.artefacts import cost_of, teacher_arch
 from gancompress.cost import Cost
 from gancompress.errors import RunError
-from gancompress.recipe import Recipe
-from gancompress.runs import Run
+from gancompress.project import Project
 from gancompress.search.extremes import roomiest
 from gancompress.search.limits import Costs, Limit
 from gancompress.timing import table_of
 
 
-def budgets_of(recipe: Recipe, run: Run, arch: Arch | None = None) -> dict[str, int]:
+def budgets_of(project: Project, arch: Arch | None = None) -> dict[str, int]:
     """The row of the final table -> most MACs, in the recipe's convention; the winner's first.
 
     arch: the teacher's; None for that of the run.
     """
-    section = recipe.search
-    arch = teacher_arch(recipe, run) if arch is None else arch
-    teacher = cost_of(recipe, arch).macs(section.convention)
+    section = project.recipe.search
+    arch = project.teacher_arch if arch is None else arch
+    teacher = project.cost(arch).macs(section.convention)
     if section.budget_macs is not None:
         budgets = {"compressed": section.budget_macs}
     else:
@@ -32,12 +29,12 @@ def budgets_of(recipe: Recipe, run: Run, arch: Arch | None = None) -> dict[str, 
     return budgets | {f"{r:g}x smaller": int(teacher / r) for r in section.more_reductions}
 
 
-def rows_of(recipe: Recipe, run: Run, arch: Arch | None = None) -> dict[str, tuple[Limit, ...]]:
+def rows_of(project: Project, arch: Arch | None = None) -> dict[str, tuple[Limit, ...]]:
     """The row of the final table -> all that its winner must keep, MACs first.
 
     arch: the teacher's; None for that of the run.
     """
-    section = recipe.search
+    section = project.recipe.search
     further = {
         "params": (section.budget_params, "parameters"),
         "activation_bytes": (section.budget_activation_bytes, "bytes of activations"),
@@ -53,30 +50,30 @@ def rows_of(recipe: Recipe, run: Run, arch: Arch | None = None) -> dict[str, tup
     unit = f"{section.convention} MACs"
     return {
         row: (Limit("macs", most, unit, f"search.{key}"), *limits)
-        for (row, most), key in zip(budgets_of(recipe, run, arch).items(), keys, strict=True)
+        for (row, most), key in zip(budgets_of(project, arch).items(), keys, strict=True)
     }
 
 
-def check_budgets(recipe: Recipe, run: Run, arch: Arch | None = None) -> None:
+def check_budgets(project: Project, arch: Arch | None = None) -> None:
     """Raises: BudgetError if no generator of the space keeps a row's limits; RunError as below.
 
     arch: the teacher's; None for that of the run.
     """
-    space, costs = assemble.space_of(recipe), costs_of(recipe, run)
-    for limits in rows_of(recipe, run, arch).values():
+    space, costs = project.space, costs_of(project)
+    for limits in rows_of(project, arch).values():
         roomiest(space, costs, limits)
 
 
-def costs_of(recipe: Recipe, run: Run, *, must_time: bool = True) -> Costs:
+def costs_of(project: Project, *, must_time: bool = True) -> Costs:
     """All costs of an arch by name; latency where `gancompress latency-table` has measured it.
 
     Raises: RunError if the recipe asks for latency, which was not measured yet (with must_time).
     """
-    section = recipe.search
-    model = assemble.cost_model_of(recipe)
+    section = project.recipe.search
+    model = project.cost_model
     is_wanted = section.budget_latency_ms is not None or section.cost == "latency_ms"
     try:
-        table = table_of(recipe, run, section.latency)
+        table = table_of(project, section.latency)
     except RunError:
         if is_wanted and must_time:
             raise

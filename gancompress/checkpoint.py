@@ -231,17 +231,32 @@ def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises: CheckpointError if the file is missing, truncated or of another kind.
     """
+    with _opened_tensors(path) as reader:
+        tensors = {name: reader.get_tensor(name) for name in sorted(reader.keys())}
+        return tensors, _texts(reader)
+
+
+def load_texts(path: Path | str) -> dict[str, str]:
+    """The texts of a safetensors file, in the order of their names. Raises: as `load_tensors`."""
+    with _opened_tensors(path) as reader:
+        return _texts(reader)
+
+
+def _texts(reader: Any) -> dict[str, str]:
+    return dict(sorted((reader.metadata() or {}).items()))
+
+
+@contextmanager
+def _opened_tensors(path: Path | str) -> Iterator[Any]:
     try:
         with safe_open(str(path), framework="pt") as reader:
-            meta = dict(sorted((reader.metadata() or {}).items()))
-            tensors = {name: reader.get_tensor(name) for name in sorted(reader.keys())}
+            yield reader
     except SafetensorError:
         raise CheckpointError(
             f"{path}: truncated, changed or not a safetensors file; make it again"
         ) from None
     except OSError as error:
         raise _read_error(path, error) from None
-    return tensors, meta
 
 
 def save_state(path: Path | str, obj: Any) -> None:

@@ -52,14 +52,16 @@ def _stages(
     """names: None for all that `run` does."""
     read = read_recipe(recipe, overrides)
     from gancompress import describe, pipeline
+    from gancompress.project import Project
     from gancompress.recipefile import resolved_yaml
 
     with exit_codes():
-        names = pipeline.stages_of(read) if names is None else names
+        project = Project(read)
+        names = pipeline.stages_of(project) if names is None else names
         if dry_run:
-            typer.echo(f"{resolved_yaml(read)}\n{describe.plan(read, names)}")
+            typer.echo(f"{resolved_yaml(read)}\n{describe.plan(project, names)}")
             return
-        pipeline.run_stages(read, names, typer.echo, redo=redo)
+        pipeline.run_stages(project, names, typer.echo, redo=redo)
 
 
 @app.command("train-teacher", epilog="Example: gancompress train-teacher quickstart")
@@ -95,10 +97,11 @@ def import_teacher(
     """Take a generator that another program has trained as the teacher; runs no code from FILE."""
     read = read_recipe(recipe, overrides)
     from gancompress import importing
+    from gancompress.project import Project
 
     with exit_codes():
         importing.import_teacher(
-            read,
+            Project(read),
             file.expanduser(),
             layout,
             typer.echo,
@@ -203,9 +206,10 @@ def profile(
         print_recipe(read)
         return
     from gancompress import describe
+    from gancompress.project import Project
 
     with exit_codes():
-        figures = describe.profile(read, arch, op, bands)
+        figures = describe.profile(Project(read), arch, op, bands)
         typer.echo(json.dumps(figures, indent=2) if as_json else describe.profile_text(figures))
 
 
@@ -220,9 +224,10 @@ def space(
         print_recipe(read)
         return
     from gancompress import spaces
+    from gancompress.project import Project
 
     with exit_codes():
-        figures = spaces.space_figures(read)
+        figures = spaces.space_figures(Project(read))
         typer.echo(json.dumps(figures, indent=2) if as_json else spaces.space_text(figures))
         spaces.refused(figures)
 
@@ -243,13 +248,15 @@ def latency_table(
     Needs no data and no weights. Given again, it goes on where it stopped."""
     read = read_recipe(recipe, overrides)
     from gancompress import timing
+    from gancompress.project import Project
 
     with exit_codes():
+        project = Project(read)
         if dry_run:
-            typer.echo(timing.plan(read, runtime))
+            typer.echo(timing.plan(project, runtime))
             return
         say = partial(typer.echo, err=as_json)
-        tables = timing.measure_tables(read, say, only=runtime, redo=redo)
+        tables = timing.measure_tables(project, say, only=runtime, redo=redo)
         if as_json:
             typer.echo(json.dumps(timing.tables_json(tables), indent=2))
 
@@ -275,17 +282,19 @@ def evaluate(
     """Judge the teacher and generators of the supernet on real images, every figure with its n."""
     read = read_recipe(recipe, overrides)
     from gancompress import describe
+    from gancompress.project import Project
     from gancompress.recipefile import resolved_yaml
 
     with exit_codes():
+        project = Project(read)
         if dry_run:
             names = ", ".join(arch or ["teacher and winners"])
             if metrics is not None:
-                names += f" by {', '.join(describe.metric_names(metrics, read))}"
+                names += f" by {', '.join(describe.metric_names(project, metrics))}"
             typer.echo(f"{resolved_yaml(read)}\nwould judge {names} on split {split}")
             return
         say = partial(typer.echo, err=as_json)
-        rows = describe.evaluate(read, arch or [], split, metrics, say)
+        rows = describe.evaluate(project, arch or [], split, metrics, say)
         text = json.dumps(describe.rows_json(rows), indent=2) if as_json else describe.tables(rows)
         typer.echo(text)
 

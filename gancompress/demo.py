@@ -17,8 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gancompress import assemble, reporting
-from gancompress.artefacts import cost_of, teacher_arch, teacher_net
+from gancompress import reporting
 from gancompress.cost import Cost
 from gancompress.errors import DataError, ExportError, RunError
 from gancompress.export.card import Card
@@ -34,9 +33,8 @@ from gancompress.export.planes import (
     pixels_of,
     planes_of,
 )
-from gancompress.recipe import Recipe
+from gancompress.project import Project
 from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
 
 RUNS = 5  # whose median time is told
 QUICK_MS = 100.0  # runs below it are repeated without anybody's waiting
@@ -178,29 +176,29 @@ def _of_model(path: Path, file: str | None) -> Demo:
 
 def _of_run(root: Path, say: Say, named: str | None) -> Demo:
     changes = ["device=cpu", f"run={root}", *([f"family.file={named}"] if named else [])]
-    recipe, run = load_recipe(root / "recipe.yaml", changes, of_run=True), Run(root)
+    project = Project(load_recipe(root / "recipe.yaml", changes, of_run=True), root)
+    run = project.run
     files = models_in(root / "export" / "model")
     if not run.stage("export").is_finished() or not files:
         raise RunError(f"{root}: its export is not finished; give `gancompress export …` first")
     if not run.stage("export").is_up_to_date():
         say(f"{root / 'export'}: made from other results than the run holds now")
-    file = assemble.family_of(recipe).options.get("file")
+    file = project.family.options.get("file")
     first = next(iter(files))
     model = open_model(files[first], file)
-    arch = teacher_arch(recipe, run)
-    teacher = Side("teacher (torch)", teacher_net(recipe, run), cost_of(recipe, arch))
-    cost = cost_of(recipe, model.arch)
-    demo = Demo(
-        recipe.name, model.card, files, teacher, cost, file, _examples(recipe, model.card, say)
-    )
+    arch = project.teacher_arch
+    teacher = Side("teacher (torch)", project.teacher_net, project.cost(arch))
+    cost = project.cost(model.arch)
+    examples = _examples(project, model.card, say)
+    demo = Demo(project.name, model.card, files, teacher, cost, file, examples)
     demo._opened[first] = Side(f"compressed ({first})", model, cost)
     return demo
 
 
-def _examples(recipe: Recipe, card: Card, say: Say) -> list[Pixels]:
+def _examples(project: Project, card: Card, say: Say) -> list[Pixels]:
     """Inputs of the test split as pictures; none, and a line why, if the data is not here."""
     try:
-        dataset = assemble.dataset_of(recipe)
+        dataset = project.dataset
     except DataError as error:
         say(f"no examples: {error}")
         return []

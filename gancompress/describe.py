@@ -9,17 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gancompress import assemble
 from gancompress.arch import Arch
-from gancompress.artefacts import (
-    Subnets,
-    cost_of,
-    evaluator_of,
-    stage_of,
-    teacher_arch,
-    teacher_net,
-    winners_of,
-)
 from gancompress.cost import Cost, network_cost
 from gancompress.data.dataset import SPLITS
 from gancompress.data.origin import summary
@@ -29,11 +19,15 @@ from gancompress.exporting import chosen_nets, judged_rows, measure, reference_r
 from gancompress.metrics import metric_named
 from gancompress.names import MIOU
 from gancompress.nets.features import Bands
-from gancompress.recipe import Recipe, stage_sections
+from gancompress.project import Project
+from gancompress.project.archnames import parse_arch
+from gancompress.project.evaluators import evaluator_of
+from gancompress.project.files import changed_since
+from gancompress.project.results import winners_of
+from gancompress.project.subnets import Subnets
+from gancompress.recipe import stage_sections
 from gancompress.recipetrust import opened_code
-from gancompress.runs import Run
 from gancompress.skeletons import without_values
-from gancompress.sources import changed_since, origin_of
 from gancompress.stagerecords import other_length
 
 __all__ = [
@@ -47,12 +41,11 @@ __all__ = [
 ]
 
 
-def plan(recipe: Recipe, stages: Sequence[str]) -> str:
+def plan(project: Project, stages: Sequence[str]) -> str:
     """What these stages would do, in a line each."""
-    run = Run(recipe.run_dir)
-    lines = []
+    recipe, lines = project.recipe, []
     for name in stages:
-        stage = stage_of(recipe, run, name)
+        stage = project.stage(name)
         done = stage.is_finished()
         begun = any(stage.path.rglob("state.pt")) or any(stage.path.glob("*.safetensors"))
         what = "is done already" if done else "would go on" if begun else "would run"
@@ -72,24 +65,24 @@ def plan(recipe: Recipe, stages: Sequence[str]) -> str:
 
 
 def profile(
-    recipe: Recipe, arch_text: str, op: str | None = None, bands_text: str | None = None
+    project: Project, arch_text: str, op: str | None = None, bands_text: str | None = None
 ) -> dict[str, Any]:
     """Costs of a generator and of the recipe's discriminators, one image at the recipe's size.
 
-    op and bands_text (`ALPHA[,BETA]`): see `assemble.parse_arch`; a discriminator that can be split
-    is split so too, and one that grows with its generator has its operator.
+    op and bands_text (`ALPHA[,BETA]`): see `archnames.parse_arch`; a discriminator that can be
+    split is split so too, and one that grows with its generator has its operator.
     Raises: ArchError if these name no arch.
     """
     bands = None if bands_text is None else Bands.parse(bands_text.replace(",", "+"))
-    arch = assemble.parse_arch(recipe, arch_text, op, bands)
+    arch = parse_arch(project, arch_text, op, bands)
+    cost, recipe = project.cost(arch), project.recipe
+    likewise: dict[str, Any] = {}
     if bands is not None and recipe.task.name == "stargan":
-        split = {"critic_bands": (bands.alpha, bands.beta)}
-        recipe = recipe.model_copy(update={"task": recipe.task.model_copy(update=split)})
+        likewise["critic_bands"] = (bands.alpha, bands.beta)
     if op is not None and recipe.family.grows:  # its critic is the generator mirrored
-        mirrored = recipe.task.model_copy(update={"critic_op": op})
-        recipe = recipe.model_copy(update={"task": mirrored})
-    cost = cost_of(recipe, arch)
-    task = assemble.task_of(recipe)
+        likewise["critic_op"] = op
+    told = recipe.task.model_copy(update=likewise)
+    task = Project(recipe.model_copy(update={"task": told})).task
     shapes = task.critic_inputs()
     with without_values():
         nets = task.critics()
@@ -116,7 +109,7 @@ def profile_text(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def metric_names(text: str, recipe: Recipe) -> list[str]:
+def metric_names(project: Project, text: str) -> list[str]:
     """The metrics of `swd,precision`, in that order: names of METRICS, or MIOU.
 
     Raises: MetricError for an unknown one, or mIoU without a network in the recipe.
@@ -125,13 +118,13 @@ def metric_names(text: str, recipe: Recipe) -> list[str]:
     for name in names:
         if name != MIOU:
             metric_named(name, [MIOU])
-        elif recipe.metrics.segmentation is None:
+        elif project.recipe.metrics.segmentation is None:
             raise MetricError("metrics: miou asks the network of metrics.segmentation; name one")
     return names
 
 
 def evaluate(
-    recipe: Recipe,
+    project: Project,
     arch_texts: Sequence[str],
     split: str,
     metrics: str | None = None,
@@ -143,32 +136,32 @@ def evaluate(
     Raises: RecipeError for an unknown split, MetricError for an unknown metric; RunError if a stage
         is not finished.
     """
-    names = None if metrics is None else metric_names(metrics, recipe)
+    names = None if metrics is None else metric_names(project, metrics)
     known = {name: name for name in SPLITS}
     if split not in known:
         raise RecipeError(f"--split {split}: unknown; one of {', '.join(known)}")
+    run, recipe = project.run, project.recipe
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     for line in opened_code(recipe):
         say(line)
-    run = Run(recipe.run_dir)
     nets: dict[str, tuple[nn.Module, Arch]] = {
-        "teacher": (teacher_net(recipe, run), teacher_arch(recipe, run))
+        "teacher": (project.teacher_net, project.teacher_arch)
     }
-    wanted = {text: assemble.parse_arch(recipe, text) for text in arch_texts if text != "teacher"}
+    wanted = {text: parse_arch(project, text) for text in arch_texts if text != "teacher"}
     if wanted:
-        subnets = Subnets(recipe, run)
+        subnets = Subnets(project)
         nets |= {name: (subnets.plain(arch), arch) for name, arch in wanted.items()}
     elif not arch_texts and run.stage("search").is_finished():
-        nets |= chosen_nets(winners_of(run), run, Subnets(recipe, run))
-    say(summary(recipe.data.name, origin_of(recipe)))
-    if note := changed_since(recipe, run):
+        nets |= chosen_nets(winners_of(run), run, Subnets(project))
+    say(summary(recipe.data.name, project.files.origin))
+    if note := changed_since(project):
         say(note)
     images = recipe.metrics.images
-    judge = evaluator_of(recipe, known[split], run, images, final=True, metrics=names)
-    example = assemble.dataset_of(recipe).batch(known[split], [0], None)["input"]
-    rows = judged_rows(recipe, nets, judge, measure(recipe, nets, example))
-    return [*rows, *reference_rows(recipe, judge)]
+    judge = evaluator_of(project, known[split], images, final=True, metrics=names)
+    example = project.dataset.batch(known[split], [0], None)["input"]
+    rows = judged_rows(project, nets, judge, measure(project, nets, example))
+    return [*rows, *reference_rows(project, judge)]
 
 
 def tables(rows: Sequence[Row]) -> str:

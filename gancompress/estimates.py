@@ -15,8 +15,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gancompress import assemble
-from gancompress.artefacts import stage_of
 from gancompress.budgets import rows_of
 from gancompress.data.dataset import Split
 from gancompress.data.fixeddraws import DRAW
@@ -26,11 +24,15 @@ from gancompress.durations import duration
 from gancompress.loop import Training, batch_times, precision_times
 from gancompress.metricslog import MetricsLog
 from gancompress.precisions import AUTO, candidates, fastest
-from gancompress.proving import supernet_of
-from gancompress.recipe import Recipe
+from gancompress.project import Project
+from gancompress.project.training import (
+    batches_of,
+    distilling_of,
+    drawn_once,
+    draws_of,
+    optimisation_of,
+)
 from gancompress.recipetraining import TrainingSection
-from gancompress.rehearsal import distilling_of
-from gancompress.runs import Run
 from gancompress.search.rungs import PROBES
 from gancompress.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Task
@@ -49,15 +51,14 @@ class Estimate:
     text: str
 
 
-def estimates(
-    recipe: Recipe, run: Run, names: Sequence[str], *, redo: bool = False
-) -> list[Estimate]:
+def estimates(project: Project, names: Sequence[str], *, redo: bool = False) -> list[Estimate]:
     """One for each of the stages `names` that is to be done, if any of them takes long.
 
     Steps that an earlier command has made are counted in. redo: finished ones are done again.
     Raises: GanCompressError where the recipe's objects cannot be made.
     """
-    todo = [n for n in names if redo or not stage_of(recipe, run, n).is_finished()]
+    recipe = project.recipe
+    todo = [n for n in names if redo or not project.stage(n).is_finished()]
     counts = {
         "teacher": 0 if recipe.teacher.is_given else recipe.teacher.steps,
         "supernet": recipe.supernet.steps,
@@ -66,7 +67,7 @@ def estimates(
     }
     if sum(counts[name] for name in todo if name in counts) < FEW:
         return []
-    return list(_Timer(recipe, run).estimates(todo))
+    return list(_Timer(project).estimates(todo))
 
 
 def estimate_text(found: Sequence[Estimate], threads: int) -> str:
@@ -80,11 +81,11 @@ def estimate_text(found: Sequence[Estimate], threads: int) -> str:
 class _Timer:
     """Times what the stages do again and again, each thing once."""
 
-    def __init__(self, recipe: Recipe, run: Run) -> None:
-        self._recipe, self._run = recipe, run
-        self._device = assemble.device_of(recipe)
-        self._dataset = assemble.drawn_once(recipe, assemble.dataset_of(recipe))
-        self._family, self._task = assemble.family_of(recipe), assemble.task_of(recipe)
+    def __init__(self, project: Project) -> None:
+        self._project, self._recipe = project, project.recipe
+        self._device = project.device
+        self._dataset = drawn_once(project)
+        self._family, self._task = project.family, project.task
 
     def estimates(self, todo: Sequence[str]) -> Iterator[Estimate]:
         makers = {
@@ -101,7 +102,7 @@ class _Timer:
         section = self._recipe.teacher
         if section.is_given:
             return Estimate("teacher", 1.0, f"taken as it is: {section.from_}")
-        arch = assemble.teacher_arch_of(self._recipe)
+        arch = self._project.planned_arch
         nets = self._task.teacher_nets(lambda: self._family.build(arch))
         step, precision = self._step(self._task, nets, section)
         return _trained("teacher", section.steps, step, precision)
@@ -127,7 +128,7 @@ class _Timer:
         section, count = self._recipe.search, self._dataset.count("search")
         full = min(section.images or count, count)
         first = min(section.first_images or full, full)
-        rows = len(rows_of(self._recipe, self._run))
+        rows = len(rows_of(self._project))
         searches = 2 if section.baseline else 1
         probes = PROBES if first < full else 0
         again = section.survivors * section.candidates * searches + probes + rows
@@ -138,7 +139,7 @@ class _Timer:
     def _export_stage(self) -> Estimate:
         section, count = self._recipe.export, self._dataset.count("test")
         full = min(self._recipe.metrics.images or count, count)
-        judged = 2 + len(rows_of(self._recipe, self._run)) + len(section.formats)
+        judged = 2 + len(rows_of(self._project)) + len(section.formats)
         seconds = judged * full * self._seconds_of_an_image("test")
         text = f"{len(section.formats)} formats, {judged * full} images"
         return Estimate("export", seconds + FORMAT_SECONDS * len(section.formats), text)
@@ -150,7 +151,7 @@ class _Timer:
         for net in nets.values():
             net.to(self._device).train()
         how = self._training(section)
-        batch = next(iter(assemble.batches_of(self._recipe, self._dataset, section)(0)))
+        batch = next(iter(batches_of(self._project, self._dataset, section)(0)))
         if DRAW in batch:  # The answers to the first draws are there, whichever these are.
             batch = {**batch, DRAW: torch.arange(len(batch[DRAW])).reshape(-1, 1, 1, 1)}
         known = candidates(self._device) if how.precision == AUTO else (how.precision,)
@@ -165,7 +166,7 @@ class _Timer:
         nowhere = Path("unused")  # Nothing is saved or logged.
         return Training(
             steps=max(1, section.steps),
-            optimisation=assemble.optimisation_of(section),
+            optimisation=optimisation_of(section),
             seed=self._recipe.seed,
             device=self._device,
             precision=self._recipe.precision,
@@ -175,18 +176,18 @@ class _Timer:
 
     @cached_property
     def _teacher(self) -> nn.Module:
-        net = self._family.build(assemble.teacher_arch_of(self._recipe))
+        net = self._family.build(self._project.planned_arch)
         return net.to(self._device).eval()
 
     @cached_property
     def _supernet(self) -> Supernet:
-        arch = assemble.teacher_arch_of(self._recipe)
-        return supernet_of(self._recipe, arch).to(self._device)
+        arch = self._project.planned_arch
+        return self._project.untrained_supernet(arch).to(self._device)
 
     @cached_property
     def _answered(self) -> tuple[Answers, float] | None:
         """The teacher's answers to some draws, if the recipe keeps them, and the seconds of one."""
-        draws = assemble.draws_of(self._recipe, self._dataset)
+        draws = draws_of(self._project, self._dataset)
         if draws is None:
             return None
         few = Draws(draws.batch_size, draws.batch, draws.batch_size)
@@ -206,10 +207,10 @@ class _Timer:
             self._task,
             self._supernet,
             self._family.build,
-            Teacher(assemble.teacher_arch_of(self._recipe), {self._task.target: self._tensors}),
-            distilling=replace(distilling_of(self._recipe), init="random"),
+            Teacher(self._project.planned_arch, {self._task.target: self._tensors}),
+            distilling=replace(distilling_of(self._recipe.supernet), init="random"),
             taps=self._family.taps(),
-            input_shape=assemble.input_shape_of(self._recipe),
+            input_shape=self._project.input_shape,
             seed=self._recipe.seed,
         )
         if self._answered is not None:
@@ -224,7 +225,7 @@ class _Timer:
         """To make an image by a small generator and to judge it: the mean over a few archs."""
         size = min(self._recipe.metrics.batch_size, self._dataset.count(split), 16)
         batch = self._dataset.batch(split, range(size), None)
-        features = assemble.features_of(self._recipe).to(self._device)
+        features = self._project.features.to(self._device)
         inputs = tuple(x.to(self._device) for x in self._task.inputs(batch))
         supernet, space = self._supernet.eval(), self._supernet.space
         nets = [supernet.subnet(arch) for arch in (space.largest, space.smallest)]

@@ -12,9 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gancompress import assemble
 from gancompress.arch import Arch
-from gancompress.artefacts import evaluator_of
 from gancompress.data.dataset import Dataset, Split
 from gancompress.export.card import Card, Model, Source
 from gancompress.export.card import Run as Answer
@@ -25,9 +23,9 @@ from gancompress.export.latency import Latency, paired_latency
 from gancompress.export.modelcard import UNSTATED, Licences
 from gancompress.export.report import Figure
 from gancompress.metrics.evaluate import Evaluator
-from gancompress.recipe import Recipe
+from gancompress.project import Project
+from gancompress.project.evaluators import evaluator_of
 from gancompress.recipesections import FilesSection
-from gancompress.runs import Run
 from gancompress.supernet import Supernet
 
 VERIFIED_IMAGES = 4  # real test images that every file is compared on
@@ -45,23 +43,23 @@ class Subject:
 
 
 def write_files(
-    recipe: Recipe, run: Run, subject: Subject, folder: Path, formats: Sequence[str]
+    project: Project, subject: Subject, folder: Path, formats: Sequence[str]
 ) -> list[Exported]:
     """The generator in every format, each file compared with the supernet's own output.
 
     One that was trained further is compared with itself. Raises: ExportError, CheckpointError.
     """
-    dataset, arch = assemble.dataset_of(recipe), subject.arch
+    dataset, arch = project.dataset, subject.arch
     inputs = _inputs(dataset, "test", VERIFIED_IMAGES)
     net = copy.deepcopy(subject.net).cpu()
-    source = Source(net, arch, card_of(recipe, arch), inputs[0])
+    source = Source(net, arch, card_of(project, arch), inputs[0])
     if any(not FORMATS[name].is_float32 for name in formats):
         source = replace(
             source,
             calibration=_inputs(dataset, "train", CALIBRATION_IMAGES),
-            loss=loss_of(evaluator_of(recipe, "search", run, LOSS_IMAGES), net),
+            loss=loss_of(evaluator_of(project, "search", LOSS_IMAGES), net),
         )
-    with _on_the_cpu(recipe, subject.supernet) as supernet:
+    with _on_the_cpu(project, subject.supernet) as supernet:
         own = None if supernet is None else supernet.subnet(arch, dict(net.named_buffers()))
         return write_all(
             source,
@@ -80,7 +78,7 @@ def _inputs(dataset: Dataset, split: Split, count: int) -> list[Tensor]:
 
 
 @contextmanager
-def _on_the_cpu(recipe: Recipe, supernet: Supernet | None) -> Iterator[Supernet | None]:
+def _on_the_cpu(project: Project, supernet: Supernet | None) -> Iterator[Supernet | None]:
     """Where files are compared: two devices do not agree to the last bit."""
     if supernet is None:
         yield None
@@ -89,7 +87,7 @@ def _on_the_cpu(recipe: Recipe, supernet: Supernet | None) -> Iterator[Supernet 
     try:
         yield supernet
     finally:
-        supernet.to(assemble.device_of(recipe))
+        supernet.to(project.device)
 
 
 def loss_of(judge: Evaluator, net: nn.Module) -> Callable[[Answer], float]:
@@ -118,7 +116,7 @@ def _answer(answer: Answer, x: Tensor) -> Tensor:
 
 
 def file_rows(
-    recipe: Recipe,
+    project: Project,
     exported: Sequence[Exported],
     teacher: nn.Module,
     judge: Evaluator,
@@ -129,10 +127,10 @@ def file_rows(
     own: the figures of the generator in torch, which float32 files share. Files that compute in
     less are judged on the same images, as the device computes them that they are meant for.
     """
-    options = assemble.family_of(recipe).options
+    options = project.family.options
     models = {one.name: load_exported(one.name, one.path, options) for one in exported}
-    example = _inputs(assemble.dataset_of(recipe), "test", 1)[0]
-    times = _times(recipe, models, teacher, example)
+    example = _inputs(project.dataset, "test", 1)[0]
+    times = _times(project, models, teacher, example)
     rows = []
     shared = tuple(Figure(f.label, f.value, f.images) for f in own)
     for one in exported:
@@ -162,62 +160,62 @@ def file_rows(
 
 
 def _times(
-    recipe: Recipe, models: dict[str, Model], teacher: nn.Module, example: Tensor
+    project: Project, models: dict[str, Model], teacher: nn.Module, example: Tensor
 ) -> dict[str, Latency]:
     before = torch.get_num_threads()
-    torch.set_num_threads(recipe.export.latency_threads)
-    on_device = example.to(assemble.device_of(recipe))
+    torch.set_num_threads(project.recipe.export.latency_threads)
+    on_device = example.to(project.device)
     try:
         runs = {"teacher": partial(teacher, on_device)}
         runs |= {name: partial(model, example) for name, model in models.items()}
-        return paired_latency(runs, recipe.export.latency_repeats, is_warm=True)
+        return paired_latency(runs, project.recipe.export.latency_repeats, is_warm=True)
     finally:
         torch.set_num_threads(before)
 
 
-def card_of(recipe: Recipe, arch: Arch) -> Card:
-    family = assemble.family_of(recipe)
-    inputs, outputs = recipe.channels
+def card_of(project: Project, arch: Arch) -> Card:
+    family = project.family
+    inputs, outputs = project.recipe.channels
     # Odd sides of a band are fine in gancompress, but no graph with free sizes is traced over them.
     multiple = family.multiple(arch)
     return Card(
         options=family.options,
         in_channels=inputs,
         out_channels=outputs,
-        size=recipe.input_size,
+        size=project.recipe.input_size,
         size_multiple=multiple,
-        is_static=family.is_static or any(side % multiple for side in recipe.input_size),
-        facts=facts_of(recipe),
+        is_static=family.is_static or any(side % multiple for side in project.recipe.input_size),
+        facts=facts_of(project),
     )
 
 
-def facts_of(recipe: Recipe) -> dict[str, object]:
+def facts_of(project: Project) -> dict[str, object]:
     """What a user of the files should know beside shapes: above all, what each plane means."""
-    facts: dict[str, object] = {"recipe": recipe.name, "data": recipe.data.name}
-    if domains := recipe.data.domain_names:
+    facts: dict[str, object] = {"recipe": project.name, "data": project.recipe.data.name}
+    if domains := project.recipe.data.domain_names:
         facts["domains"] = list(domains)
-        facts["labels"] = recipe.data.labels  # "exclusive": one of them at a time
+        facts["labels"] = project.recipe.data.labels  # "exclusive": one of them at a time
         facts["label_planes"] = (
             "input channels 0 to 2 are the image; channel 3 + i is 1 throughout "
             "where domains[i] is asked for and 0 throughout where it is not"
         )
-    if latent := recipe.family.latent_size:
+    if latent := project.recipe.family.latent_size:
         facts["latent"] = latent
         facts["input"] = f"{latent} numbers drawn from N(0, 1) for each image"
-    if planes := recipe.family.style_planes:
+    if planes := project.recipe.family.style_planes:
         facts["style_planes"] = (
             f"the last {planes} input channels hold a number each throughout: the style code, "
             "drawn from N(0, 1)"
         )
-    if recipe.data.enlargement > 1:
-        facts["enlargement"] = recipe.data.enlargement  # the output's side over the input's
-    if isinstance(recipe.data, FilesSection):
-        if recipe.data.max_value is not None:
-            facts["max_value"] = recipe.data.max_value
-        if recipe.data.background is not None:
-            facts["background"] = recipe.data.background
-    if recipe.data.kind == "label maps":
-        facts["classes"] = list(recipe.data.class_list)
+    if project.recipe.data.enlargement > 1:
+        facts["enlargement"] = project.recipe.data.enlargement  # the output's side over the input's
+    if isinstance(project.recipe.data, FilesSection):
+        if project.recipe.data.max_value is not None:
+            facts["max_value"] = project.recipe.data.max_value
+        if project.recipe.data.background is not None:
+            facts["background"] = project.recipe.data.background
+    if project.recipe.data.kind == "label maps":
+        facts["classes"] = list(project.recipe.data.class_list)
         facts["class_planes"] = (
             "input channel i is 1 where classes[i] is and 0 elsewhere; planes after those of the "
             "classes: unknown, if the data has it, then instances' borders"
@@ -239,11 +237,11 @@ _DATA_LICENCES = {
 }
 
 
-def licences_of(recipe: Recipe) -> Licences:
+def licences_of(project: Project) -> Licences:
     """Of the data and of the weights, as the recipe says or as is known."""
-    kind = recipe.data.name.removesuffix("-labels").removesuffix("-unpaired")
+    kind = project.recipe.data.name.removesuffix("-labels").removesuffix("-unpaired")
     kind = kind.removesuffix("-superres")
     return Licences(
-        data=recipe.export.data_licence or _DATA_LICENCES.get(kind, UNSTATED),
-        weights=recipe.export.licence or UNSTATED,
+        data=project.recipe.export.data_licence or _DATA_LICENCES.get(kind, UNSTATED),
+        weights=project.recipe.export.licence or UNSTATED,
     )

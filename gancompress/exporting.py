@@ -16,18 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from gancompress import assemble
 from gancompress.arch import Arch
-from gancompress.artefacts import (
-    Subnets,
-    Winner,
-    cost_of,
-    evaluator_of,
-    exported_of,
-    finetuned_of,
-    teacher_arch,
-    teacher_net,
-)
 from gancompress.checkpoint import write_json, write_text
 from gancompress.export.card import Source
 from gancompress.export.extract import write_format
@@ -50,44 +39,48 @@ from gancompress.exportfiles import (
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.evaluate import Figure as Scored
 from gancompress.nets.bicubic import Bicubic
-from gancompress.recipe import Recipe
+from gancompress.project import Project
+from gancompress.project.evaluators import evaluator_of
+from gancompress.project.results import Winner, exported_of, finetuned_of
+from gancompress.project.subnets import Subnets
 from gancompress.runs import Run, StageDir
 
 PAGES = ("README.md", "card.json", "table.md", "grid.png")  # They lie beside an export's models.
 NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 
-def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str], None]) -> None:
+def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) -> None:
     """Cuts the winner out, proves its files, and reports on them and the other rows."""
-    subnets, teacher = Subnets(recipe, run), teacher_net(recipe, run)
-    dataset = assemble.dataset_of(recipe)
-    shown = evenly(dataset.count("test"), recipe.export.images)
+    subnets, teacher = Subnets(project), project.teacher_net
+    dataset = project.dataset
+    shown = evenly(dataset.count("test"), project.recipe.export.images)
     batch = dataset.batch("test", shown, None)
-    judge = evaluator_of(recipe, "test", run, recipe.metrics.images, final=True)
-    formats = _installed(recipe.export.formats, say)
-    plain, finetuned = chosen_nets(exported_of(recipe, run), run, subnets), finetuned_of(run)
+    judge = evaluator_of(project, "test", project.recipe.metrics.images, final=True)
+    formats = _installed(project.recipe.export.formats, say)
+    run, chosen = project.run, exported_of(project.run, project.recipe.export.budget_macs)
+    plain, finetuned = chosen_nets(chosen, run, subnets), finetuned_of(run)
     if not finetuned and run.stage("finetune").record_path.exists():
         say(f"left out: {run.root / 'finetune'} is not finished, or was made from another search")
     net, arch = next(iter(plain.values()))
     (stage.path / SUMS).unlink(missing_ok=True)  # of a command that was stopped
     supernet = None if arch in {one.arch for one in finetuned} else subnets.supernet
-    exported = write_files(recipe, run, Subject(net, arch, supernet), stage.path / MODEL, formats)
+    exported = write_files(project, Subject(net, arch, supernet), stage.path / MODEL, formats)
     for one in exported:
         note = f" ({one.note})" if one.note else ""
         say(
             f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g} "
             f"computed in {one.precision}, {one.seconds:.1f} s{note}"
         )
-    nets = {"teacher": (teacher, teacher_arch(recipe, run)), **plain}
+    nets = {"teacher": (teacher, project.teacher_arch), **plain}
     written = {next(iter(plain)): one.path for one in exported if one.name == "onnx"}
-    latencies = measure(recipe, nets, batch["input"][:1], written)
-    rows = [*judged_rows(recipe, nets, judge, latencies), *reference_rows(recipe, judge)]
-    files, teacher_ms = file_rows(recipe, exported, teacher, judge, rows[1].figures)
+    latencies = measure(project, nets, batch["input"][:1], written)
+    rows = [*judged_rows(project, nets, judge, latencies), *reference_rows(project, judge)]
+    files, teacher_ms = file_rows(project, exported, teacher, judge, rows[1].figures)
     inputs = dataset.shown(batch["input"])
     columns = {
         **({} if inputs is None else {"input": inputs}),
-        **{n: _images(recipe, net, batch["input"]) for n, net in references_of(recipe).items()},
-        **{name: _images(recipe, net, batch["input"]) for name, (net, _) in nets.items()},
+        **{n: _images(project, net, batch["input"]) for n, net in references_of(project).items()},
+        **{name: _images(project, net, batch["input"]) for name, (net, _) in nets.items()},
         "ground truth" if dataset.paired else "real example": batch["target"],
     }
     picture = grid(columns, stage.path / "grid.png")
@@ -99,13 +92,13 @@ def export_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str],
         **({"finetune": run.stage("finetune").extra()} if finetuned else {}),
         "teacher_latency": asdict(teacher_ms),
     }
-    write_card(recipe, arch, stage.path, rows=rows, files=files, texts=texts, facts=facts)
+    write_card(project, arch, stage.path, rows=rows, files=files, texts=texts, facts=facts)
     stage.finish("card.json", files=write_sums(stage.path, PAGES))
     say("\n" + "\n\n".join([*texts, f"picture: {picture}"]))
 
 
 def write_card(
-    recipe: Recipe,
+    project: Project,
     arch: Arch,
     folder: Path,
     *,
@@ -118,12 +111,12 @@ def write_card(
 
     texts: the table of the generators and that of the files. Raises: CheckpointError.
     """
-    licences = licences_of(recipe)
+    licences = licences_of(project)
     sums = sums_of(folder / MODEL)
     page = Page(
-        title=f"{recipe.name}: {rows[1].name}",
+        title=f"{project.name}: {rows[1].name}",
         arch=arch,
-        card=card_of(recipe, arch),
+        card=card_of(project, arch),
         rows=rows,
         table=texts[0],
         file_rows=files,
@@ -131,11 +124,11 @@ def write_card(
         sums=sums,
         licences=licences,
         version=version("gancompress"),
-        data=recipe.data.name,
+        data=project.recipe.data.name,
     )
     write_text(folder / "README.md", model_card(page))
     card = {
-        **facts_of(recipe),
+        **facts_of(project),
         **facts,
         "rows": [asdict(row) for row in rows],
         "files": [asdict(row) for row in files],
@@ -177,7 +170,7 @@ Nets = Mapping[str, tuple[nn.Module, Arch]]
 Latencies = Mapping[str, Mapping[str, Latency]]  # by generator and runtime
 
 
-def judged_rows(recipe: Recipe, nets: Nets, judge: Evaluator, latencies: Latencies) -> list[Row]:
+def judged_rows(project: Project, nets: Nets, judge: Evaluator, latencies: Latencies) -> list[Row]:
     """A row of the table for every generator: its costs, its times, its figures.
 
     The figures' differences are to those of the first one, the teacher.
@@ -185,8 +178,8 @@ def judged_rows(recipe: Recipe, nets: Nets, judge: Evaluator, latencies: Latenci
     rows: list[Row] = []
     first: Mapping[str, Scored] = {}
     for name, (net, arch) in nets.items():
-        cost = cost_of(recipe, arch)
-        scored = judge.score(net, recipe.metrics.resamples, recipe.seed)
+        cost = project.cost(arch)
+        scored = judge.score(net, project.recipe.metrics.resamples, project.recipe.seed)
         first = first or scored
         rows.append(
             Row(
@@ -212,33 +205,33 @@ def judged_rows(recipe: Recipe, nets: Nets, judge: Evaluator, latencies: Latenci
     return rows
 
 
-def references_of(recipe: Recipe) -> dict[str, nn.Module]:
+def references_of(project: Project) -> dict[str, nn.Module]:
     """What generators are compared with beside the teacher: for small images, plain enlarging."""
-    times = recipe.data.enlargement
+    times = project.recipe.data.enlargement
     return {"bicubic": Bicubic(times)} if times > 1 else {}
 
 
-def reference_rows(recipe: Recipe, judge: Evaluator) -> list[Row]:
+def reference_rows(project: Project, judge: Evaluator) -> list[Row]:
     """A row of the table for each of `references_of`: no network, so figures alone."""
     rows = []
-    for name, net in references_of(recipe).items():
-        scored = judge.score(net, recipe.metrics.resamples, recipe.seed).values()
+    for name, net in references_of(project).items():
+        scored = judge.score(net, project.recipe.metrics.resamples, project.recipe.seed).values()
         figures = (Figure(f.label, f.value, f.n, f.details, f.interval) for f in scored)
         rows.append(Row(name, 0, 0, 0, figures=tuple(figures)))
     return rows
 
 
 def measure(
-    recipe: Recipe, nets: Nets, example: Tensor, written: Mapping[str, Path] = NO_FILES
+    project: Project, nets: Nets, example: Tensor, written: Mapping[str, Path] = NO_FILES
 ) -> Latencies:
     """Times of one image, `example` (1, C, H, W), in torch and perhaps in ONNX Runtime.
 
     All are timed in turn, on `export.latency_threads` threads. `written` holds the ONNX files that
     there are already, by the name of the network; if any, the others' are made for the while.
     """
-    device, before = assemble.device_of(recipe), torch.get_num_threads()
+    device, before = project.device, torch.get_num_threads()
     image = example.to(device)
-    torch.set_num_threads(recipe.export.latency_threads)
+    torch.set_num_threads(project.recipe.export.latency_threads)
     try:
         runs: dict[tuple[str, str], Callable[[], object]] = {
             (name, "torch"): partial(net, image) for name, (net, _) in nets.items()
@@ -247,11 +240,11 @@ def measure(
             for name, (net, arch) in nets.items() if written else ():
                 path = written.get(name)
                 if path is None:
-                    source = Source(copy.deepcopy(net).cpu(), arch, card_of(recipe, arch), example)
+                    source = Source(copy.deepcopy(net).cpu(), arch, card_of(project, arch), example)
                     path = write_format(source, "onnx", Path(folder)).path
                 runs[name, "onnxruntime"] = partial(FORMATS["onnx"].load(path), example)
             numbered = {str(i): run for i, run in enumerate(runs.values())}
-            timed = paired_latency(numbered, recipe.export.latency_repeats)
+            timed = paired_latency(numbered, project.recipe.export.latency_repeats)
     finally:
         torch.set_num_threads(before)
     found: dict[str, dict[str, Latency]] = {name: {} for name in nets}
@@ -260,7 +253,7 @@ def measure(
     return found
 
 
-def _images(recipe: Recipe, net: nn.Module, inputs: Tensor) -> Tensor:
+def _images(project: Project, net: nn.Module, inputs: Tensor) -> Tensor:
     with torch.no_grad():
-        out: Tensor = net(inputs.to(assemble.device_of(recipe)))
+        out: Tensor = net(inputs.to(project.device))
     return out.cpu()

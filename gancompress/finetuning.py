@@ -14,17 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gancompress import assemble, distributed
+from gancompress import distributed
 from gancompress.arch import Arch
-from gancompress.artefacts import (
-    Finetuned,
-    Subnets,
-    evaluator_of,
-    load_companions,
-    load_supernet,
-    load_teacher,
-    winners_of,
-)
 from gancompress.bars import progress
 from gancompress.checkpoint import (
     file_hash,
@@ -39,9 +30,12 @@ from gancompress.distill.answers import Answers, Draws, ask
 from gancompress.distill.finetune import train_alone
 from gancompress.distill.supernet import sorted_teacher
 from gancompress.errors import RecipeError
-from gancompress.proving import channels_of
+from gancompress.project import Project
+from gancompress.project.evaluators import evaluator_of
+from gancompress.project.results import Finetuned, winners_of
+from gancompress.project.subnets import Subnets
+from gancompress.project.training import batches_of, drawn_once, draws_of, training_of
 from gancompress.ranks import kendall_tau
-from gancompress.recipe import Recipe
 from gancompress.recipesearch import FinetuneSection
 from gancompress.recipetypes import LossName
 from gancompress.runs import Run, StageDir
@@ -63,30 +57,30 @@ class Choice:
         return stage.path / f"{self.folder(stage).name}.safetensors"
 
 
-def check_finetune(recipe: Recipe) -> None:
+def check_finetune(project: Project) -> None:
     """Raises: RecipeError if the recipe asks for no training."""
-    if not recipe.finetune.steps:
+    if not project.recipe.finetune.steps:
         raise RecipeError(
-            f"{recipe.name}: finetune.steps: found 0; give finetune.steps=500, say, to train the "
-            "chosen generators further"
+            f"{project.name}: finetune.steps: found 0; give finetune.steps=500, say, to train "
+            "the chosen generators further"
         )
 
 
-def finetune_stage(recipe: Recipe, run: Run, stage: StageDir, say: Callable[[str], None]) -> None:
+def finetune_stage(project: Project, stage: StageDir, say: Callable[[str], None]) -> None:
     """Trains what was chosen, one after the other; of several processes one then judges, alone."""
-    chosen = distributed.together(lambda: choices(run, recipe.finetune.archs))
-    dataset = assemble.drawn_once(recipe, assemble.dataset_of(recipe), again=1)
+    chosen = distributed.together(lambda: choices(project.run, project.recipe.finetune.archs))
+    dataset = drawn_once(project, again=1)
     answers: Answers | None = None
     for number, one in enumerate(chosen, 1):
         if not distributed.from_writer(partial(_is_trained, one, stage)):
-            draws = assemble.draws_of(recipe, dataset)
+            draws = draws_of(project, dataset)
             if draws is not None and answers is None:
-                answers = _ask(recipe, run, draws)
+                answers = _ask(project, draws)
             title = f"finetune {number} of {len(chosen)}"
-            _train(recipe, run, one, stage, dataset=dataset, answers=answers, title=title)
+            _train(project, one, stage, dataset=dataset, answers=answers, title=title)
     if distributed.current().world > 1:
         return  # batch norms, once together, would wait for the others; see pipeline.run_stages
-    _judge(recipe, run, chosen, stage, say)
+    _judge(project, chosen, stage, say)
 
 
 def choices(run: Run, count: int) -> list[Choice]:
@@ -118,19 +112,18 @@ def _is_trained(one: Choice, stage: StageDir) -> bool:
     return load_tensors(path)[1].get("arch") == one.arch.to_json()
 
 
-def _ask(recipe: Recipe, run: Run, draws: Draws) -> Answers:
+def _ask(project: Project, draws: Draws) -> Answers:
     """The teacher's answers to all draws, with its channels in the order that students have."""
-    family, task = assemble.family_of(recipe), assemble.task_of(recipe)
-    teacher = distributed.together(lambda: load_teacher(recipe, run))
-    device = assemble.device_of(recipe)
-    channels = channels_of(recipe, teacher.arch, is_proven=False)
+    family, task = project.family, project.task
+    teacher = distributed.together(lambda: project.teacher)
+    device = project.device
+    channels = project.channels(teacher.arch, is_proven=False)
     taught = sorted_teacher(family.build, teacher, task.target, channels).to(device)
     return ask(taught, task.inputs, family.taps(), draws, device)
 
 
 def _train(
-    recipe: Recipe,
-    run: Run,
+    project: Project,
     one: Choice,
     stage: StageDir,
     *,
@@ -138,13 +131,13 @@ def _train(
     answers: Answers | None,
     title: str,
 ) -> None:
-    family, section, task = assemble.family_of(recipe), recipe.finetune, assemble.task_of(recipe)
+    family, section, task = project.family, project.recipe.finetune, project.task
     folder = one.folder(stage)
     supernet, teacher, companions = distributed.together(
         lambda: (
-            load_supernet(recipe, run),
-            load_teacher(recipe, run),
-            load_companions(recipe, run),
+            project.supernet,
+            project.teacher,
+            project.companions(),
         )
     )
     net = train_alone(
@@ -154,14 +147,14 @@ def _train(
         family.build,
         teacher,
         companions,
-        assemble.batches_of(recipe, dataset, section),
-        assemble.training_of(recipe, with_rates(recipe), folder),
-        losses={str(name): weight for name, weight in losses_of(recipe).items()},
-        reference=recipe.supernet.target,
+        batches_of(project, dataset, section),
+        training_of(project, with_rates(project), folder),
+        losses={str(name): weight for name, weight in losses_of(project).items()},
+        reference=project.recipe.supernet.target,
         taps=family.taps(),
-        input_shape=assemble.input_shape_of(recipe),
+        input_shape=project.input_shape,
         answers=answers,
-        discriminator_every=recipe.supernet.discriminator_every,
+        discriminator_every=project.recipe.supernet.discriminator_every,
         title=title,
     )
     if distributed.current().is_writer:
@@ -170,15 +163,15 @@ def _train(
         folder.state.unlink(missing_ok=True)
 
 
-def losses_of(recipe: Recipe) -> Mapping[LossName, float]:
+def losses_of(project: Project) -> Mapping[LossName, float]:
     """The weights of the losses: the supernet's where the section names none itself."""
-    own = recipe.finetune.losses
-    return recipe.supernet.losses if own is None else own
+    own = project.recipe.finetune.losses
+    return project.recipe.supernet.losses if own is None else own
 
 
-def with_rates(recipe: Recipe) -> FinetuneSection:
+def with_rates(project: Project) -> FinetuneSection:
     """The recipe's section with rates above 0: the supernet's where it names none itself."""
-    section, supernet = recipe.finetune, recipe.supernet
+    section, supernet = project.recipe.finetune, project.recipe.supernet
     if section.lr:
         return section
     critic = supernet.lr_critic if section.lr_critic is None else section.lr_critic
@@ -186,15 +179,14 @@ def with_rates(recipe: Recipe) -> FinetuneSection:
 
 
 def _judge(
-    recipe: Recipe,
-    run: Run,
+    project: Project,
     chosen: Sequence[Choice],
     stage: StageDir,
     say: Callable[[str], None],
 ) -> None:
     """Judges all as in the supernet and as they are now, and finishes the stage."""
-    subnets, objective = Subnets(recipe, run), recipe.search.objective
-    judge = evaluator_of(recipe, "search", run, images=recipe.search.images)
+    subnets, objective = Subnets(project), project.recipe.search.objective
+    judge = evaluator_of(project, "search", images=project.recipe.search.images)
     generators: list[dict[str, Any]] = []
     for one in progress(chosen, "judging", unit="generator", leave=False):
         path = one.weights(stage)
@@ -209,7 +201,7 @@ def _judge(
         generators.append({"name": one.name, "arch": arch, **file, **scores})
         before, after = (scores[when][objective] for when in nets)
         say(f"  {one.name}: {objective} {before:.4g} before, {after:.4g} after (n={judge.n})")
-    about = {"steps": recipe.finetune.steps, "objective": objective, "images": judge.n}
+    about = {"steps": project.recipe.finetune.steps, "objective": objective, "images": judge.n}
     agreement = rank_agreement(generators, objective)
     write_json(
         stage.path / "finetune.json",

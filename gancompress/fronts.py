@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gancompress.arch import Arch
-from gancompress.artefacts import cost_of, teacher_arch
 from gancompress.budgets import named
 from gancompress.checkpoint import write_json
-from gancompress.judging import Judges
+from gancompress.judging import Judges, values_of
 from gancompress.metrics.firstlook import Forecast
-from gancompress.recipe import Recipe
-from gancompress.runs import Run, StageDir
+from gancompress.project import Project
+from gancompress.runs import StageDir
 from gancompress.search.front import best_of, front, plain
 from gancompress.search.limits import Limit, admitted
 from gancompress.search.record import Measured
@@ -24,7 +23,7 @@ BASELINE = "random"  # how the names of random searches end
 
 
 def write_front(
-    recipe: Recipe,
+    project: Project,
     stage: StageDir,
     judges: Judges,
     rows: Mapping[str, tuple[Limit, ...]],
@@ -32,10 +31,10 @@ def write_front(
     say: Say,
 ) -> None:
     """Writes the front and everything measured, and says who won."""
-    section, how = recipe.search, judges.full
-    arch = teacher_arch(recipe, Run(recipe.run_dir))
-    costs = named(cost_of(recipe, arch), section.convention)
-    teacher = plain(Measured(arch, costs, judges.figures(judges.teacher)))
+    section, how = project.recipe.search, judges.full
+    arch = project.teacher_arch
+    costs = named(project.cost(arch), section.convention)
+    teacher = plain(Measured(arch, costs, values_of(judges.evaluator.score(judges.teacher))))
     everything = [one for rungs in found.values() for one in rungs.full.trials]
     winners = [_winner(row, limits, found, how) for row, limits in rows.items()]
     looks = [one for rungs in found.values() if rungs.first for one in rungs.first.trials]
@@ -45,7 +44,7 @@ def write_front(
         "better": how.better,
         "cost": section.cost,
         "convention": section.convention,
-        "features": recipe.metrics.features,
+        "features": project.recipe.metrics.features,
         "images": judges.evaluator.n,
         "first_images": section.first_images,
         "algorithm": section.algorithm,

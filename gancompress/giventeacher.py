@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from gancompress import assemble, distributed
+from gancompress import distributed
 from gancompress.checkpoint import load_tensors, save_tensors
 from gancompress.errors import CheckpointError, RecipeError
-from gancompress.recipe import Recipe
+from gancompress.project import Project
 from gancompress.runs import StageDir
 from gancompress.teacherfiles import SCRATCH, teacher_path, teacher_sha256, teacher_texts
 from gancompress.weights import check_fits, part
@@ -19,16 +19,16 @@ from gancompress.weights import check_fits, part
 Texts = dict[str, str]
 
 
-def check_given(recipe: Recipe) -> None:
+def check_given(project: Project) -> None:
     """Raises: CheckpointError if the teacher's file cannot be read, or holds other networks than
     the recipe's; RecipeError if it was trained for something else.
     """
-    given = recipe.teacher.from_
-    _check_made_for(recipe, teacher_texts(given))
+    given = project.recipe.teacher.from_
+    _check_made_for(project, teacher_texts(given))
     tensors, _ = load_tensors(teacher_path(given))
-    task = assemble.task_of(recipe)
+    task = project.task
     with torch.device("meta"):
-        generator = assemble.family_of(recipe).build(assemble.teacher_arch_of(recipe))
+        generator = project.family.build(project.planned_arch)
         nets = {task.target: generator, **task.critics()}
     for name, net in nets.items():
         found = part(tensors, name)
@@ -36,10 +36,10 @@ def check_given(recipe: Recipe) -> None:
             check_fits(net, found, f"{teacher_path(given)}, {name}")
 
 
-def take_teacher(recipe: Recipe, stage: StageDir, say: Callable[[str], None]) -> None:
+def take_teacher(project: Project, stage: StageDir, say: Callable[[str], None]) -> None:
     """Makes the given teacher the stage's artefact, in float32. Raises: as `check_given`."""
-    check_given(recipe)
-    given, texts = recipe.teacher.from_, teacher_texts(recipe.teacher.from_)
+    check_given(project)
+    given, texts = project.recipe.teacher.from_, teacher_texts(project.recipe.teacher.from_)
     if "about" in texts:
         say(f"teacher {given}: {texts['about']}")
     if not distributed.current().is_writer:
@@ -53,18 +53,19 @@ def take_teacher(recipe: Recipe, stage: StageDir, say: Callable[[str], None]) ->
     stage.finish("model.safetensors", {"given": origin})
 
 
-def _check_made_for(recipe: Recipe, texts: Texts) -> None:
+def _check_made_for(project: Project, texts: Texts) -> None:
     """Raises: RecipeError with the first key whose value is not what the teacher was trained for.
 
     A file that a stage wrote does not say what for; a packaged one does.
     """
-    ours = recipe.model_dump(mode="json", by_alias=True)
+    ours = project.recipe.model_dump(mode="json", by_alias=True)
     for key, value in json.loads(texts.get("made_for", "{}")).items():
         found: Any = ours
         for name in key.split("."):
             found = found.get(name) if isinstance(found, dict) else None
         if found != value:
             raise RecipeError(
-                f"{recipe.name}: {key}: found {found}; the teacher {recipe.teacher.from_} was "
-                f"trained for {value}; give teacher.from={SCRATCH} to train one for yours"
+                f"{project.name}: {key}: found {found}; the teacher "
+                f"{project.recipe.teacher.from_} was trained for {value}; give "
+                f"teacher.from={SCRATCH} to train one for yours"
             )

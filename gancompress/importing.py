@@ -7,7 +7,6 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from gancompress import assemble
 from gancompress.arch import Arch
 from gancompress.checkpoint import file_hash, save_tensors
 from gancompress.contents import Contents, Files
@@ -15,16 +14,16 @@ from gancompress.errors import CheckpointError, RecipeError, RunError
 from gancompress.foreign import LAYOUTS, Imported, read_generator
 from gancompress.importcheck import Pair, check
 from gancompress.preflight import check as check_stages
-from gancompress.recipe import Recipe, stage_sections
+from gancompress.project import Project
+from gancompress.project.files import files_of
+from gancompress.recipe import stage_sections
 from gancompress.recipefile import resolved_yaml
 from gancompress.recipetrust import remember
-from gancompress.runs import Run
-from gancompress.sources import files_of
 from gancompress.weights import pack, unpack
 
 
 def import_teacher(
-    recipe: Recipe,
+    project: Project,
     path: Path,
     layout: str,
     say: Callable[[str], None],
@@ -51,22 +50,22 @@ def import_teacher(
     read = read_generator(path, layout, part)
     found = read.imported
     say(f"{path}{', part ' + read.place if read.place else ''}: {found.found}")
-    _check_fit(recipe, found, path)
-    check_stages(recipe, ["supernet"], arch=found.arch)
-    net = assemble.family_of(recipe).build(found.arch)
+    _check_fit(project, found, path)
+    check_stages(project, ["supernet"], arch=found.arch)
+    net = project.family.build(found.arch)
     unpack(net, found.tensors, str(path))
     origin: dict[str, object] = {"file": path.name, "sha256": file_hash(path)}
     origin |= {"from": layout, "part": read.place or None}
     if pair is not None:
-        origin["checked"] = _checked(recipe, net, found, Pair(*pair), say)
+        origin["checked"] = _checked(project, net, found, Pair(*pair), say)
     else:
         say(f"{path}: not in the file, so assumed: {'; '.join(found.assumed)}. {_PROOF}")
     if is_dry:
-        place = Run(recipe.run_dir).stage("teacher").path / MODEL
-        say(f"{resolved_yaml(recipe)}\nwould write {place}")
+        place = project.run.stage("teacher").path / MODEL
+        say(f"{resolved_yaml(project.recipe)}\nwould write {place}")
         return
-    tensors = pack({assemble.task_of(recipe).target: net})
-    _keep(recipe, tensors, found.arch, origin, say, redo=redo)
+    tensors = pack({project.task.target: net})
+    _keep(project, tensors, found.arch, origin, say, redo=redo)
 
 
 _PROOF = "--check IN OUT, an input and the program's own answer to it, would prove it"
@@ -74,7 +73,7 @@ MODEL = "model.safetensors"
 
 
 def _keep(
-    recipe: Recipe,
+    project: Project,
     tensors: Mapping[str, Tensor],
     arch: Arch,
     origin: Mapping[str, object],
@@ -83,11 +82,11 @@ def _keep(
     redo: bool,
 ) -> None:
     """Writes the teacher stage. Raises: RunError."""
-    stage = (run := Run(recipe.run_dir)).stage("teacher")
+    stage = (run := project.run).stage("teacher")
     if redo and (aside := stage.set_aside()) is not None:
         say(f"teacher: earlier result kept as {aside}")
-    sections = stage_sections(recipe, "teacher")
-    files = Files(files_of(recipe, run, sections).named, lambda: Contents({}))  # made elsewhere
+    sections = stage_sections(project.recipe, "teacher")
+    files = Files(files_of(project, sections).named, lambda: Contents({}))  # made elsewhere
     status = stage.begin(sections, files=files)
     with stage:
         if status == "done" or stage.state.exists():
@@ -95,30 +94,30 @@ def _keep(
                 f"{stage.path}: holds a teacher already, perhaps in training; give another "
                 "run=DIR, or --redo to set it aside"
             )
-        run.keep_recipe(resolved_yaml(recipe))
-        remember(recipe)
+        run.keep_recipe(resolved_yaml(project.recipe))
+        remember(project.recipe)
         save_tensors(stage.path / MODEL, tensors, {"arch": arch.to_json()})
         stage.finish(MODEL, {"imported": dict(origin)})
         say(f"teacher: {stage.artefact()}")
 
 
 def _checked(
-    recipe: Recipe, net: nn.Module, found: Imported, pair: Pair, say: Callable[[str], None]
+    project: Project, net: nn.Module, found: Imported, pair: Pair, say: Callable[[str], None]
 ) -> dict[str, object]:
     """The record of a check. Raises: CheckpointError, DataError."""
-    multiple = assemble.family_of(recipe).multiple(found.arch)
+    multiple = project.family.multiple(found.arch)
     held = check(net.eval(), pair, found, multiple)
     say(f"{pair.answer}: given, to {held} ({held.allowed:g} is allowed)")
     return {"input": pair.input.name, "answer": pair.answer.name, "difference": str(held)}
 
 
-def _check_fit(recipe: Recipe, found: Imported, path: Path) -> None:
+def _check_fit(project: Project, found: Imported, path: Path) -> None:
     """Raises: RecipeError with what the recipe would have to say."""
     wanted = {"in_channels": "input", "out_channels": "target"}
-    family = assemble.family_of(recipe)
+    family = project.family
     if family.name != found.family:
         raise RecipeError(
-            f"{recipe.name}: family is {family.name}, where {path} holds {found.found}; "
+            f"{project.name}: family is {family.name}, where {path} holds {found.found}; "
             f"choose a recipe with family.name={found.family}"
         )
     options = {k: v for k, v in found.options.items() if k not in wanted}
@@ -127,12 +126,12 @@ def _check_fit(recipe: Recipe, found: Imported, path: Path) -> None:
         has = ", ".join(f"family.{key} is {family.options.get(key)}" for key in other)
         keys = " ".join(f"family.{key}={value}" for key, value in other.items())
         raise RecipeError(
-            f"{recipe.name}: {has}, where {path} holds {found.found}; put {keys} into the recipe"
+            f"{project.name}: {has}, where {path} holds {found.found}; put {keys} into the recipe"
         )
-    ours = dict(zip(wanted, recipe.channels, strict=True))
+    ours = dict(zip(wanted, project.recipe.channels, strict=True))
     for key, image in wanted.items():
         if found.options.get(key, ours[key]) != ours[key]:
             raise RecipeError(
-                f"{recipe.name}: data has {ours[key]} {image} channels, where {path} has "
+                f"{project.name}: data has {ours[key]} {image} channels, where {path} has "
                 f"{found.options[key]}; choose data with as many (a plane for each label counts)"
             )

@@ -11,14 +11,12 @@ from typing import Any
 
 import torch
 
-from gancompress import assemble
 from gancompress.errors import RecipeError
 from gancompress.export.card import Card
 from gancompress.export.formats import missing, require
 from gancompress.layerruntimes import OnnxRuntime, Runtime, Torch
 from gancompress.layertimes import Timing
-from gancompress.recipe import Recipe
-from gancompress.runs import Run
+from gancompress.project import Project
 
 Say = Callable[[str], None]
 
@@ -45,14 +43,14 @@ class Place:
         return f"{self.runtime} on {self.device.type}"
 
 
-def places_of(recipe: Recipe, only: str | None, say: Say) -> list[Place]:
+def places_of(project: Project, only: str | None, say: Say) -> list[Place]:
     """Where to measure: the CPU, and in torch the recipe's device too."""
     if only is not None and only not in RUNTIMES:
         raise RecipeError(f"--runtime {only}: unknown; one of {', '.join(RUNTIMES)}")
-    device = assemble.device_of(recipe)
+    device = project.device
     if device.type not in ("cpu", "cuda"):
         raise RecipeError(
-            f"{recipe.name}: device: {device.type} is not timed; cpu and cuda are, give device=cpu"
+            f"{project.name}: device: {device.type} is not timed; cpu and cuda are, give device=cpu"
         )
     if only == "onnxruntime":
         require("onnx")
@@ -60,36 +58,35 @@ def places_of(recipe: Recipe, only: str | None, say: Say) -> list[Place]:
     if not only and (sentence := missing("onnx")):
         say(f"left out: {sentence}")
         names.remove("onnxruntime")
-    run = Run(recipe.run_dir)
     cpu = torch.device("cpu")
-    found = [place_of(recipe, name, run) for name in names]
+    found = [place_of(project, name) for name in names]
     if "torch" in names and device.type != "cpu":
-        found.insert(0, Place("torch", cpu, run.root / "latency"))
+        found.insert(0, Place("torch", cpu, project.run.root / "latency"))
     return found
 
 
-def place_of(recipe: Recipe, runtime: str, run: Run) -> Place:
+def place_of(project: Project, runtime: str) -> Place:
     # The files that export writes are run on the CPU, wherever torch computes.
-    on = assemble.device_of(recipe) if runtime == "torch" else torch.device("cpu")
-    return Place(runtime, on, run.root / "latency")
+    on = project.device if runtime == "torch" else torch.device("cpu")
+    return Place(runtime, on, project.run.root / "latency")
 
 
-def identity_of(recipe: Recipe, runtime: str) -> dict[str, Any]:
+def identity_of(project: Project, runtime: str) -> dict[str, Any]:
     """What decides a table's times beside the machine, as plain JSON values."""
-    space = assemble.space_of(recipe)
+    space = project.space
     return {
         "runtime": runtime,
-        "family": recipe.family.model_dump(mode="json"),
-        "channels": list(recipe.channels),
-        "size": list(recipe.input_size),
+        "family": project.recipe.family.model_dump(mode="json"),
+        "channels": list(project.recipe.channels),
+        "size": list(project.recipe.input_size),
         "space": {slot: list(values) for slot, values in space.choices},
-        "threads": recipe.export.latency_threads,
+        "threads": project.recipe.export.latency_threads,
     }
 
 
-def device_text(recipe: Recipe, place: Place) -> str:
+def device_text(project: Project, place: Place) -> str:
     """The device in words, with what else times depend on."""
-    threads = recipe.export.latency_threads
+    threads = project.recipe.export.latency_threads
     versions = [f"torch {torch.__version__}"]
     if place.runtime == "onnxruntime":
         versions.append(f"onnxruntime {version('onnxruntime')}")
@@ -107,15 +104,16 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def timing_of(recipe: Recipe, place: Place) -> Timing:
+def timing_of(project: Project, place: Place) -> Timing:
     """How a recipe's generators are timed: on noise of its size, as often as export times them."""
-    family = assemble.family_of(recipe)
+    family = project.family
     runtime: Runtime = Torch(place.device)
     if place.runtime == "onnxruntime":
-        inputs, outputs = recipe.channels
-        card = Card(family.options, inputs, outputs, recipe.input_size, family.size_multiple)
+        inputs, outputs = project.recipe.channels
+        size = project.recipe.input_size
+        card = Card(family.options, inputs, outputs, size, family.size_multiple)
         runtime = OnnxRuntime(card, place.device)
-    shape = assemble.input_shape_of(recipe)
+    shape = project.input_shape
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    section = recipe.export
+    section = project.recipe.export
     return Timing(runtime, family.build, image, section.latency_threads, section.latency_repeats)

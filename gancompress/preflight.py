@@ -8,21 +8,19 @@ from itertools import takewhile
 
 import torch
 
-from gancompress import assemble, distributed
+from gancompress import distributed
 from gancompress.arch import Arch
-from gancompress.artefacts import load_teacher, stage_of, teacher_arch
 from gancompress.budgets import check_budgets
-from gancompress.data import DATASETS
 from gancompress.errors import RecipeError
 from gancompress.filecheck import FileCheck
 from gancompress.finetuning import check_finetune
 from gancompress.giventeacher import check_given
 from gancompress.metrics import METRICS
-from gancompress.recipe import Recipe
+from gancompress.project import Project
+from gancompress.project.training import check_shares, drawn_once
 from gancompress.recipesections import WorldSection
 from gancompress.recipetrust import opened_code
 from gancompress.rehearsal import rehearse
-from gancompress.runs import Run
 from gancompress.searching import check_search
 from gancompress.sizes import check_sizes
 
@@ -31,7 +29,7 @@ JUDGED_CHANNELS = (1, 3)  # that feature networks take: gray and colour
 
 
 def preflight(
-    recipe: Recipe,
+    project: Project,
     stages: Sequence[str],
     say: Callable[[str], None] = lambda text: None,
     *,
@@ -46,17 +44,16 @@ def preflight(
     Raises: GanCompressError of the kind that fits what is wrong.
     """
     started = time.monotonic()
-    todo = check(recipe, stages, say, redo=redo)
+    todo = check(project, stages, say, redo=redo)
     trains = [name for name in TRAINED if name in todo]
     if not (trains and distributed.current().is_writer):
         return FileCheck(None)
-    is_in_memory = isinstance(recipe.data, WorldSection)
-    options = recipe.data.model_dump(exclude={"name"})
-    files = FileCheck(None if is_in_memory else DATASETS[recipe.data.name](**options))
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
+    is_in_memory = isinstance(project.recipe.data, WorldSection)
+    files = FileCheck(None if is_in_memory else project.files)
+    if project.recipe.threads:
+        torch.set_num_threads(project.recipe.threads)
     with torch.random.fork_rng(devices=[]):  # what follows draws as if this had not been
-        found = rehearse(recipe, Run(recipe.run_dir), todo)
+        found = rehearse(project, todo)
     if not is_in_memory:
         opened = files.wait()
         found.insert(0, "every file opened" if opened else "files are opened as it trains")
@@ -67,7 +64,7 @@ def preflight(
 
 
 def check(
-    recipe: Recipe,
+    project: Project,
     stages: Sequence[str],
     say: Callable[[str], None] = lambda text: None,
     *,
@@ -79,48 +76,48 @@ def check(
     arch: of a teacher that the run does not hold yet, for the stages behind it.
     Raises: as `preflight`.
     """
-    run = Run(recipe.run_dir)
+    recipe, teacher = project.recipe, project.run.stage("teacher")
     if "finetune" in stages:
-        check_finetune(recipe)
+        check_finetune(project)
     is_new = redo or arch is not None
-    todo = [name for name in stages if is_new or not stage_of(recipe, run, name).is_finished()]
+    todo = [name for name in stages if is_new or not project.stage(name).is_finished()]
     if not todo:
         return todo
-    assemble.device_of(recipe)
-    _check_judged(recipe)
+    project.open("device")
+    _check_judged(project)
     if recipe.teacher.is_given and "teacher" in todo:
-        check_given(recipe)
-    dataset = assemble.dataset_of(recipe)
+        check_given(project)
+    project.open("dataset")
     if {"supernet", "finetune"} & {*todo}:
-        assemble.drawn_once(recipe, dataset)
-    if arch is None and "teacher" not in todo and run.stage("teacher").is_finished():
-        load_teacher(recipe, run)  # before a later stage is begun that could not go on
+        drawn_once(project)
+    if arch is None and "teacher" not in todo and teacher.is_finished():
+        project.open("teacher")  # before a later stage is begun that could not go on
     sections = {"teacher": recipe.teacher, "supernet": recipe.supernet, "finetune": recipe.finetune}
     for name in takewhile(lambda name: name in TRAINED, stages):
         if name in todo:
-            assemble.check_shares(recipe, sections[name], distributed.launched())
+            check_shares(project, sections[name], distributed.launched())
     if {*TRAINED} & {*todo}:
-        check_sizes(recipe, teacher_arch(recipe, run) if arch is None else arch)
-    check_budgets(recipe, run, arch)
+        check_sizes(project, project.teacher_arch if arch is None else arch)
+    check_budgets(project, arch)
     if "search" in todo:
-        check_search(recipe, run)
+        check_search(project)
     if {"search", "finetune", "export"} & {*todo}:
-        assemble.features_of(recipe)
+        project.open("features")
     if "export" in todo:
         for line in opened_code(recipe):
             say(line)
-        assemble.segmentation_of(recipe)
+        project.open("segmentation")
         if any(METRICS[name].needs_classes for name in recipe.metrics.also):
-            assemble.classifier_of(recipe)
+            project.open("classifier")
     return todo
 
 
-def _check_judged(recipe: Recipe) -> None:
+def _check_judged(project: Project) -> None:
     """Raises: RecipeError for images that no feature network takes."""
-    channels = recipe.channels[1]
+    channels = project.recipe.channels[1]
     if channels not in JUDGED_CHANNELS:
         raise RecipeError(
-            f"{recipe.name}: data: found targets of {channels} channels; generators are judged on "
+            f"{project.name}: data: found targets of {channels} channels; generators are judged on "
             "images of 1 or 3, give data.target_channels=3, and data.background if they are "
             "transparent"
         )

@@ -1,13 +1,10 @@
-"""What is proven of the channels of a recipe's networks, and the supernet that goes by it."""
+"""What is known of the channels of a family's networks, proven where it has to be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import Any
 
-from gancompress import assemble
 from gancompress.arch import Arch, SearchSpace
 from gancompress.channels import Channels
 from gancompress.errors import ArchError, GanCompressError
@@ -16,25 +13,30 @@ from gancompress.nets import Family
 from gancompress.nets.own import OwnGenerator
 from gancompress.nets.ownfile import reason
 from gancompress.proof import prove
-from gancompress.recipe import Recipe
-from gancompress.supernet import Supernet
 
 PROVEN_SIDE = 64  # of images, where a network takes any: a proof does not depend on it
 
 
-def channels_of(recipe: Recipe, arch: Arch, *, is_proven: bool = True) -> Channels:
-    """How the axes lie of a teacher of `arch` and of the recipe's subnets.
+def channels_of(
+    family: Family,
+    space: SearchSpace,
+    arch: Arch,
+    input_shape: tuple[int, int, int],
+    *,
+    is_proven: bool,
+    is_strict: bool,
+) -> Channels:
+    """How the axes lie of a teacher of `arch` and of the subnets of `space`.
 
-    is_proven: whether that is to be proven of families that the tests prove, too.
-    Raises: ArchError, see `gancompress.proof.prove`.
+    input_shape: (C, H, W) of what they take. is_proven: whether that is to be proven of families
+    that the tests prove, too. is_strict: see `proof.prove`.
+    Raises: ArchError, see `proof.prove`.
     """
-    family, space = assemble.family_of(recipe), assemble.space_of(recipe)
     if not is_proven and not isinstance(family, OwnGenerator):
         return declared(family.build, [arch, *space.corners()], widths_of(space, arch))
-    shape = _proven_shape(family, assemble.input_shape_of(recipe))
+    shape = _proven_shape(family, input_shape)
     with refused_by_name(family, shape):
-        hashable: Any = family  # as frozen data classes are; their protocol does not say so
-        return _proven(hashable, space, arch, shape, recipe.supernet.init != "random")
+        return prove(family.build, space, arch, shape, is_strict=is_strict)
 
 
 @contextmanager
@@ -53,13 +55,6 @@ def refused_by_name(family: Family, shape: Sequence[int]) -> Iterator[None]:
         ) from error
 
 
-@lru_cache(maxsize=4)  # several stages of one command ask for it
-def _proven(
-    family: Family, space: SearchSpace, arch: Arch, shape: tuple[int, int, int], is_strict: bool
-) -> Channels:
-    return prove(family.build, space, arch, shape, is_strict=is_strict)
-
-
 def _proven_shape(family: Family, shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """The inputs that a proof is made on: smaller ones where the family surely takes them."""
     if family.is_static or isinstance(family, OwnGenerator):
@@ -68,12 +63,6 @@ def _proven_shape(family: Family, shape: tuple[int, int, int]) -> tuple[int, int
     multiple = family.size_multiple
     side = -(-PROVEN_SIDE // multiple) * multiple
     return channels, min(height, side), min(width, side)
-
-
-def supernet_of(recipe: Recipe, arch: Arch, *, is_proven: bool = False) -> Supernet:
-    """The recipe's supernet, whose weights are 0 yet; arch: its teacher's. Raises: ArchError."""
-    channels = channels_of(recipe, arch, is_proven=is_proven)
-    return Supernet(assemble.family_of(recipe).build, assemble.space_of(recipe), channels)
 
 
 def told(channels: Channels) -> str:

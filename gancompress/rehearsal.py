@@ -18,11 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gancompress import assemble
 from gancompress.arch import Arch
-from gancompress.artefacts import evaluator_of, load_teacher, teacher_arch
 from gancompress.data import SPLITS, Split
-from gancompress.distill.supernet import Distilling, Teacher, student_of
+from gancompress.distill.supernet import Teacher, student_of
 from gancompress.errors import ArchError, ExportError
 from gancompress.export.card import Source
 from gancompress.export.extract import load_exported, write_all, write_format
@@ -30,9 +28,10 @@ from gancompress.export.formats import FORMATS, missing
 from gancompress.exportfiles import card_of, evenly
 from gancompress.nets.blocks import INITS
 from gancompress.nets.own import OwnGenerator
-from gancompress.proving import refused_by_name, supernet_of, told
-from gancompress.recipe import Recipe
-from gancompress.runs import Run
+from gancompress.project import Project
+from gancompress.project.evaluators import evaluator_of
+from gancompress.project.training import distilling_of
+from gancompress.proving import refused_by_name, told
 from gancompress.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Batch, Step
 
@@ -49,60 +48,52 @@ for package in sys.argv[1:]:
 """
 
 
-def rehearse(recipe: Recipe, run: Run, todo: Sequence[str]) -> list[str]:
+def rehearse(project: Project, todo: Sequence[str]) -> list[str]:
     """Goes through the stages `todo` on a few images; returns what was looked at, in lines.
 
     Raises: GanCompressError of the kind that fits what is wrong.
     """
-    arch = assemble.teacher_arch_of(recipe) if "teacher" in todo else teacher_arch(recipe, run)
-    supernet = supernet_of(recipe, arch, is_proven="supernet" in todo or "teacher" in todo)
+    recipe = project.recipe
+    arch = project.planned_arch if "teacher" in todo else project.teacher_arch
+    supernet = project.untrained_supernet(arch, is_proven="supernet" in todo or "teacher" in todo)
     lines = [told(supernet.channels)]
-    batches = _batches(recipe)
-    teacher = _untrained(recipe, arch) if "teacher" in todo else load_teacher(recipe, run)
+    batches = _batches(project)
+    teacher = _untrained(project, arch) if "teacher" in todo else project.teacher
     student, nets = student_of(
-        assemble.task_of(recipe),
+        project.task,
         supernet,
-        assemble.family_of(recipe).build,
+        project.family.build,
         teacher,
-        distilling=distilling_of(recipe),
-        taps=assemble.family_of(recipe).taps(),
-        input_shape=assemble.input_shape_of(recipe),
+        distilling=distilling_of(recipe.supernet),
+        taps=project.family.taps(),
+        input_shape=project.input_shape,
         seed=recipe.seed,
     )
     for net in nets.values():
-        net.to(assemble.device_of(recipe)).eval()
+        net.to(project.device).eval()
     archs = list(dict.fromkeys([supernet.space.smallest, supernet.space.largest]))
     for split, batch in batches.items():
-        _answers(recipe, "teacher", nets["teacher"], batch, split)
+        _answers(project, "teacher", nets["teacher"], batch, split)
         for one in archs:
-            _is_extracted(recipe, supernet, one, batch, split)
+            _is_extracted(project, supernet, one, batch, split)
     names = ", ".join(batches)
     lines.append(f"teacher, smallest and largest generator: a batch of {names} each")
     if "supernet" in todo:
         for phase in student.phases:
             step = Step(0, np.random.default_rng(recipe.seed), total=recipe.supernet.steps)
-            step.kept["fake"] = nets["teacher"](*_inputs(recipe, batches["train"]))
+            step.kept["fake"] = nets["teacher"](*_inputs(project, batches["train"]))
             losses = student.losses(nets, batches["train"], phase.name, step)
             torch.stack(list(losses.values())).sum().backward()
         lines.append(f"distillation: {', '.join(recipe.supernet.losses)}")
     chosen = [supernet.extract(one) for one in archs]
-    lines += _scored(recipe, chosen, todo)
-    lines += _exported(recipe, chosen[0], archs[0], batches["test"]) if "export" in todo else []
+    lines += _scored(project, chosen, todo)
+    lines += _exported(project, chosen[0], archs[0], batches["test"]) if "export" in todo else []
     return lines
 
 
-def distilling_of(recipe: Recipe) -> Distilling:
-    """How the recipe's supernet learns."""
-    section = recipe.supernet
-    losses = {str(name): weight for name, weight in section.losses.items()}
-    return Distilling(
-        section.init, section.archs, section.target, losses, section.discriminator_every
-    )
-
-
-def _batches(recipe: Recipe) -> dict[Split, Batch]:
+def _batches(project: Project) -> dict[Split, Batch]:
     """A few images of each split, on the recipe's device."""
-    dataset, device = assemble.dataset_of(recipe), assemble.device_of(recipe)
+    dataset, device = project.dataset, project.device
     found: dict[Split, Batch] = {}
     for split in SPLITS:
         batch = dataset.batch(split, evenly(dataset.count(split), FEW), None)
@@ -110,13 +101,13 @@ def _batches(recipe: Recipe) -> dict[Split, Batch]:
     return found
 
 
-def _untrained(recipe: Recipe, arch: Arch) -> Teacher:
+def _untrained(project: Project, arch: Arch) -> Teacher:
     """A teacher with its first weights."""
-    task, family = assemble.task_of(recipe), assemble.family_of(recipe)
+    task, family = project.task, project.family
     nets = {task.target: family.build(arch), **task.critics()}
     for name, net in nets.items():
         init = task.init if name == task.target else task.init_of(name)
-        INITS[init](net, torch.Generator().manual_seed(recipe.seed))
+        INITS[init](net, torch.Generator().manual_seed(project.recipe.seed))
     tensors = {name: _detached(net) for name, net in nets.items()}
     return Teacher(arch, tensors)
 
@@ -125,45 +116,48 @@ def _detached(net: nn.Module) -> Mapping[str, Tensor]:
     return {name: tensor.detach() for name, tensor in named_tensors(net)}
 
 
-def _inputs(recipe: Recipe, batch: Batch) -> tuple[Tensor, ...]:
-    return assemble.task_of(recipe).inputs(batch)
+def _inputs(project: Project, batch: Batch) -> tuple[Tensor, ...]:
+    return project.task.inputs(batch)
 
 
-def _answers(recipe: Recipe, name: str, net: nn.Module, batch: Batch, split: str) -> Tensor:
+def _answers(project: Project, name: str, net: nn.Module, batch: Batch, split: str) -> Tensor:
     """What a generator answers. Raises: ArchError if that is not as the targets are."""
-    inputs = _inputs(recipe, batch)
-    with torch.no_grad(), refused_by_name(assemble.family_of(recipe), inputs[0].shape):
+    inputs = _inputs(project, batch)
+    with torch.no_grad(), refused_by_name(project.family, inputs[0].shape):
         found: Tensor = net(*inputs)
     wanted = batch["target"].shape
     if found.shape != wanted:
         raise ArchError(
-            f"{recipe.name}: the {name} answers {tuple(found.shape)} to {tuple(inputs[0].shape)}; "
+            f"{project.name}: the {name} answers {tuple(found.shape)} to "
+            f"{tuple(inputs[0].shape)}; "
             f"targets of split {split} are {tuple(wanted)}"
         )
     if not found.isfinite().all():
         raise ArchError(
-            f"{recipe.name}: the {name} answers numbers that are not finite, with its first "
-            f"weights, to images of split {split}; mend the network or the images"
+            f"{project.name}: the {name} answers numbers that are not finite, with its "
+            f"first weights, to images of split {split}; mend the network or the images"
         )
     return found
 
 
-def _is_extracted(recipe: Recipe, supernet: Supernet, arch: Arch, batch: Batch, split: str) -> None:
+def _is_extracted(
+    project: Project, supernet: Supernet, arch: Arch, batch: Batch, split: str
+) -> None:
     """Raises: ArchError if a subnet answers otherwise than the network that is cut out of it."""
     name = f"generator {arch.compact}"
-    ours = _answers(recipe, name, supernet.subnet(arch), batch, split)
-    theirs = _answers(recipe, name, supernet.extract(arch), batch, split)
+    ours = _answers(project, name, supernet.subnet(arch), batch, split)
+    theirs = _answers(project, name, supernet.extract(arch), batch, split)
     if not torch.equal(ours, theirs):
         raise ArchError(
-            f"{recipe.name}: the {name} answers otherwise in the supernet than cut out of it, by "
-            f"{(ours - theirs).abs().max():.3g}; a network must answer by its tensors and its "
+            f"{project.name}: the {name} answers otherwise in the supernet than cut out of it, "
+            f"by {(ours - theirs).abs().max():.3g}; a network must answer by its tensors and its "
             "input alone"
         )
 
 
-def _scored(recipe: Recipe, nets: Sequence[nn.Module], todo: Sequence[str]) -> list[str]:
+def _scored(project: Project, nets: Sequence[nn.Module], todo: Sequence[str]) -> list[str]:
     """Judges generators by the metrics of the stages to come, on a few images."""
-    splits: dict[Split, bool] = {}
+    recipe, splits = project.recipe, dict[Split, bool]()
     if {"search", "finetune"} & {*todo}:
         splits["search"] = False
     if "export" in todo:
@@ -174,13 +168,13 @@ def _scored(recipe: Recipe, nets: Sequence[nn.Module], todo: Sequence[str]) -> l
             few = MORE if is_final and recipe.metrics.also else FEW
             asked = recipe.metrics.images if is_final else recipe.search.images
             images = min(few, asked) if asked else few
-            judge = evaluator_of(recipe, split, Run(Path(folder)), images, final=is_final)
+            judge = evaluator_of(project, split, images, final=is_final, cache_dir=Path(folder))
             for net in nets:
                 found |= {figure.label: None for figure in judge.score(net).values()}
     return [f"metrics: {', '.join(found)}"] if found else []
 
 
-def _exported(recipe: Recipe, net: nn.Module, arch: Arch, batch: Batch) -> list[str]:
+def _exported(project: Project, net: nn.Module, arch: Arch, batch: Batch) -> list[str]:
     """Writes the generator in the formats asked for whose packages are here, and reads it back.
 
     Of our own families, which the tests write in every format, only what costs little: to
@@ -189,9 +183,9 @@ def _exported(recipe: Recipe, net: nn.Module, arch: Arch, batch: Batch) -> list[
     """
     inputs = [x[None].cpu() for x in batch["input"]]
     plain = copy.deepcopy(net).cpu()
-    source = Source(plain, arch, card_of(recipe, arch), inputs[0])
-    here = [name for name in recipe.export.formats if not missing(name)]
-    is_own = isinstance(assemble.family_of(recipe), OwnGenerator)
+    source = Source(plain, arch, card_of(project, arch), inputs[0])
+    here = [name for name in project.recipe.export.formats if not missing(name)]
+    is_own = isinstance(project.family, OwnGenerator)
     tried = [name for name in here if is_own or not FORMATS[name].steps]
     exact = [name for name in tried if FORMATS[name].is_float32]
     with TemporaryDirectory() as folder:
@@ -201,7 +195,7 @@ def _exported(recipe: Recipe, net: nn.Module, arch: Arch, batch: Batch) -> list[
             )
         for name in tried:
             if name not in exact:  # how near they come shows with trained weights alone
-                _written(recipe, source, name, Path(folder), inputs)
+                _written(project, source, name, Path(folder), inputs)
     others = [name for name in here if name not in tried]
     _try_packages(others)
     lines = [f"formats, written and read back: {', '.join(tried)}"] if tried else []
@@ -239,11 +233,11 @@ def _try_packages(formats: Sequence[str]) -> None:
 
 
 def _written(
-    recipe: Recipe, source: Source, name: str, folder: Path, inputs: Sequence[Tensor]
+    project: Project, source: Source, name: str, folder: Path, inputs: Sequence[Tensor]
 ) -> None:
     """Raises: ExportError if a file of this format cannot be written or does not run."""
     given = replace(source, calibration=list(inputs), loss=lambda answer: 0.0)
     path = write_format(given, name, folder).path
-    answer = load_exported(name, path, assemble.family_of(recipe).options)(inputs[0])
+    answer = load_exported(name, path, project.family.options)(inputs[0])
     if not answer.isfinite().all():
         raise ExportError(f"{name}: the file answers numbers that are not finite, untrained yet")

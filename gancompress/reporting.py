@@ -13,12 +13,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gancompress import assemble
 from gancompress.arch import Arch
-from gancompress.checkpoint import load_tensors, remove_dead, write_text
+from gancompress.checkpoint import remove_dead, write_text
 from gancompress.durations import duration
 from gancompress.errors import ArchError, ForeignCodeError, RecipeError, RunError
 from gancompress.precisions import AUTO, recorded_precision
+from gancompress.project import Project
+from gancompress.project.results import stored_arch
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.recipeyaml import parse
@@ -128,20 +129,12 @@ def source_of(root: Path) -> Source:
         recipe = load_recipe(path, of_run=True)
     except RecipeError:  # another version's run is reported on as far as it can be read
         recipe = None
-    arch = _teacher_arch(run)
+    arch = stored_arch(run) if run.stage("teacher").is_finished() else None
     units: dict[str, int] = {}
     if recipe is not None and arch is not None:
         with suppress(ArchError, ForeignCodeError):  # bars are then in the family's own widths
-            units = channels_per_unit(assemble.family_of(recipe).build, arch)
+            units = channels_per_unit(Project(recipe, root).family.build, arch)
     return Source(run, raw, text, recipe, arch, units)
-
-
-def _teacher_arch(run: Run) -> Arch | None:
-    stage = run.stage("teacher")
-    if not stage.is_finished():
-        return None
-    path = stage.artefact()
-    return Arch.from_json(load_tensors(path)[1].get("arch", ""), str(path))
 
 
 def render(source: Source) -> str:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from gancompress.applying import content
-from gancompress.artefacts import teacher_arch, teacher_net
 from gancompress.bars import progress
 from gancompress.checkpoint import write_bytes
 from gancompress.data.dataset import SPLITS
@@ -19,8 +18,8 @@ from gancompress.errors import ExportError
 from gancompress.export.card import Model
 from gancompress.export.picture import grid
 from gancompress.exportfiles import card_of
+from gancompress.project import Project
 from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
 
 Say = Callable[[str], None]
 
@@ -92,9 +91,9 @@ def latent_size(model: Model) -> int:
 def teacher_model(root: Path) -> Model:
     """The teacher of a run. Raises: RunError if there is none yet; RecipeError, CheckpointError."""
     recipe = load_recipe(root / "recipe.yaml", ["device=cpu"], of_run=True)
-    run = Run(root)
-    arch = teacher_arch(recipe, run)
-    return Model(teacher_net(recipe, run), arch, card_of(recipe, arch), f"{root}: teacher")
+    project = Project(recipe, root)
+    arch = project.teacher_arch
+    return Model(project.teacher_net, arch, card_of(project, arch), f"{root}: teacher")
 
 
 def _check_chain(model: Model, upscale: Model) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from gancompress.artefacts import evaluator_of
 from gancompress.budgets import costs_of, rows_of
 from gancompress.filelock import alone
 from gancompress.fronts import BASELINE, Say, inside, write_front
 from gancompress.judging import Judges
-from gancompress.recipe import Recipe
-from gancompress.runs import Run, StageDir
+from gancompress.project import Project
+from gancompress.project.evaluators import evaluator_of
+from gancompress.runs import StageDir
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.limits import Costs, Limit
 from gancompress.search.record import Setting
@@ -40,37 +41,44 @@ class Hunt:
     rows: tuple[tuple[Limit, ...], ...] = ()
 
 
-def search_stage(recipe: Recipe, run: Run, stage: StageDir, say: Say) -> None:
+def search_stage(project: Project, stage: StageDir, say: Say) -> None:
     """Measures candidates, together with whoever gives the same command; one writes the front."""
-    judges = Judges(recipe, run)
-    costs, section = costs_of(recipe, run), recipe.search
-    rows = rows_of(recipe, run)
+    judges = Judges(project)
+    costs, section = costs_of(project), project.recipe.search
+    rows = rows_of(project)
     place: Path | str = section.storage or stage.path / "study.db"
-    prefix = f"{recipe.name}/" if section.storage else ""  # a server keeps those of many runs
+    prefix = f"{project.name}/" if section.storage else ""  # a server keeps those of many runs
     found: dict[str, Rungs] = {}
     with (
         Storage(place) as storage,
         Worker(stage.path / "workers", section.silence_seconds) as worker,
     ):
         studies = Studies(storage, worker, prefix, say)
-        for hunt in _hunts(recipe, rows):
-            found[hunt.name] = _hunted(recipe, studies, judges, costs, hunt)
-        for row in (row for row, limits in rows.items() if not inside(found, limits)):
-            hunt = Hunt(f"{row}, more", "evolution", rows[row], section.population)
-            found[hunt.name] = _hunted(recipe, studies, judges, costs, hunt)
+        for hunt in chain(_hunts(project, rows), _further(project, rows, found)):
+            found[hunt.name] = climb(
+                studies,
+                project.space,
+                costs,
+                _quest(project, judges, costs, hunt),
+                judges.first,
+                section.survivors,
+                rows=hunt.rows,
+                probes=0 if hunt.algorithm == BASELINE else PROBES,
+                seed=project.recipe.seed,
+            )
         worker.sweep()
     with alone(stage.root / f".{stage.name}-report.lock"):
         if not stage.is_finished():
-            write_front(recipe, stage, judges, rows, found, say)
+            write_front(project, stage, judges, rows, found, say)
 
 
-def check_search(recipe: Recipe, run: Run) -> None:
+def check_search(project: Project) -> None:
     """Finds what would stop the search, before anything is trained: images, packages, storage.
 
     Raises: MetricError, RecipeError or CheckpointError.
     """
-    section = recipe.search
-    evaluator_of(recipe, "search", run, images=section.images)
+    section = project.recipe.search
+    evaluator_of(project, "search", images=section.images)
     if section.surrogate:
         need_scikit_learn()
     if section.storage:
@@ -78,9 +86,9 @@ def check_search(recipe: Recipe, run: Run) -> None:
             pass
 
 
-def _hunts(recipe: Recipe, rows: Mapping[str, tuple[Limit, ...]]) -> Iterator[Hunt]:
+def _hunts(project: Project, rows: Mapping[str, tuple[Limit, ...]]) -> Iterator[Hunt]:
     """The searches: one for all rows, or one for each; then as many archs at random."""
-    section = recipe.search
+    section = project.recipe.search
     each = -(-section.candidates // len(rows))  # of a random search for one row of several
     if section.algorithm == "pareto":
         widest = max(rows.values(), key=lambda limits: limits[0].most)
@@ -94,9 +102,19 @@ def _hunts(recipe: Recipe, rows: Mapping[str, tuple[Limit, ...]]) -> Iterator[Hu
             yield Hunt(f"{row}, {BASELINE}", BASELINE, limits, each)
 
 
-def _hunted(recipe: Recipe, studies: Studies, judges: Judges, costs: Costs, hunt: Hunt) -> Rungs:
-    section = recipe.search
-    feasible = FeasibleSampler(judges.space, costs, hunt.limits)
+def _further(
+    project: Project, rows: Mapping[str, tuple[Limit, ...]], found: Mapping[str, Rungs]
+) -> Iterator[Hunt]:
+    """A search for each row that `found`, which grows meanwhile, has nothing for."""
+    for row, limits in rows.items():
+        if not inside(found, limits):
+            yield Hunt(f"{row}, more", "evolution", limits, project.recipe.search.population)
+
+
+def _quest(project: Project, judges: Judges, costs: Costs, hunt: Hunt) -> Quest:
+    """The study of a search: what proposes archs and what scores them."""
+    section = project.recipe.search
+    feasible = FeasibleSampler(project.space, costs, hunt.limits)
     weighed = section.cost if hunt.algorithm == "pareto" else None
     sampler = make_sampler(
         hunt.algorithm,
@@ -107,19 +125,8 @@ def _hunted(recipe: Recipe, studies: Studies, judges: Judges, costs: Costs, hunt
         section.cost,
     )
     settings: dict[str, Setting] = {
-        "algorithm": hunt.algorithm, "population": section.population, "seed": recipe.seed,
-        "mutation": section.mutation, "surrogate": section.surrogate,
+        "algorithm": hunt.algorithm, "population": section.population,
+        "seed": project.recipe.seed, "mutation": section.mutation, "surrogate": section.surrogate,
         **{f"most {limit.unit}": limit.most for limit in hunt.limits},
     }  # fmt: skip
-    quest = Quest(hunt.name, sampler, hunt.candidates, judges.full, weighed, settings)
-    return climb(
-        studies,
-        judges.space,
-        costs,
-        quest,
-        judges.first,
-        section.survivors,
-        rows=hunt.rows,
-        probes=0 if hunt.algorithm == BASELINE else PROBES,
-        seed=recipe.seed,
-    )
+    return Quest(hunt.name, sampler, hunt.candidates, judges.full, weighed, settings)

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gancompress import assemble
 from gancompress.arch import Arch, SearchSpace
 from gancompress.bars import progress
 from gancompress.budgets import costs_of, rows_of
 from gancompress.errors import BudgetError
-from gancompress.recipe import Recipe
-from gancompress.runs import Run
+from gancompress.project import Project
 from gancompress.search.counting import Share, share
 from gancompress.search.extremes import ceiling, floor
 from gancompress.search.limits import Costs, Limit, figure
@@ -27,14 +25,14 @@ ENDS = {  # costs as they are named in the table
 }
 
 
-def space_figures(recipe: Recipe) -> dict[str, Any]:
+def space_figures(project: Project) -> dict[str, Any]:
     """Size, slots, the ends of every cost, and the share of the archs that keep each limit.
 
     Needs no data, no weights and no stage; the latency is told where its table was measured. A row
     whose limits leave nothing has a share of 0, and a refusal; see `refused`.
     """
-    run, space = Run(recipe.run_dir), assemble.space_of(recipe)
-    costs, rows = costs_of(recipe, run, must_time=False), rows_of(recipe, run)
+    space = project.space
+    costs, rows = costs_of(project, must_time=False), rows_of(project)
     known = costs(space.smallest)
     together = {
         row: tuple(limit for limit in limits if limit.cost in known) for row, limits in rows.items()
@@ -42,9 +40,9 @@ def space_figures(recipe: Recipe) -> dict[str, Any]:
     alone = [(limit,) for limits in together.values() for limit in limits]
     asked = list(dict.fromkeys([*together.values(), *alone]))
     bar = progress(asked, "counting", unit="budget", leave=False)
-    shares = {limits: _share(space, costs, limits, recipe.seed) for limits in bar}
+    shares = {limits: _share(space, costs, limits, project.recipe.seed) for limits in bar}
     return {
-        "recipe": recipe.name,
+        "recipe": project.name,
         "family": space.family,
         "size": space.size,
         "slots": dict(space.choices),

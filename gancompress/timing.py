@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from gancompress import assemble
 from gancompress.arch import Arch, SearchSpace
 from gancompress.errors import RunError
 from gancompress.filelock import FileLock
@@ -37,10 +36,8 @@ from gancompress.layerconfigs import Layout, layout_of
 from gancompress.layertimes import WARMUP, time_layers, time_networks
 from gancompress.measurements import Measurements, Times, medians
 from gancompress.nets.family import Part
-from gancompress.parts import find_parts
 from gancompress.process import settle
-from gancompress.recipe import Recipe
-from gancompress.runs import Run
+from gancompress.project import Project
 
 __all__ = ["RUNTIMES", "measure_tables", "plan", "table_of", "tables_json"]
 
@@ -51,7 +48,7 @@ TARGET = 0.1  # a larger median error is worth a warning
 
 
 def measure_tables(
-    recipe: Recipe, say: Say = print, *, only: str | None = None, redo: bool = False
+    project: Project, say: Say = print, *, only: str | None = None, redo: bool = False
 ) -> list[LatencyTable]:
     """The latency tables of the recipe's run, measured as far as they are not there yet.
 
@@ -60,21 +57,21 @@ def measure_tables(
     no ONNX form; RunError if the run holds tables of something else, or if nothing is known of the
     network's parts.
     """
-    places = places_of(recipe, only, say)
+    places = places_of(project, only, say)
     settle()  # or layers by themselves are given fresh pages every time: predictions 20 % off
     with _lock(places[0].folder):
         if redo:
             _set_aside(places, say)
         tables = []
         layout: Layout | None = None
-        Run(recipe.run_dir).clear()
+        project.run.clear()
         for place in places:
             if place.path.exists():
-                table = LatencyTable.load(place.path, identity_of(recipe, place.runtime))
+                table = LatencyTable.load(place.path, identity_of(project, place.runtime))
                 note = ", measured already"
             else:
-                layout = _layout(recipe) if layout is None else layout
-                table, note = _measured(recipe, place, layout), ""
+                layout = _layout(project) if layout is None else layout
+                table, note = _measured(project, place, layout), ""
             say(f"{place}{note}: {table.error}\n  {table.device}\n  {place.path}")
             if table.error is not None and table.error.median_error > TARGET:
                 say(f"  more than {TARGET:.0%}: was the machine busy? --redo measures again")
@@ -82,30 +79,30 @@ def measure_tables(
     return tables
 
 
-def table_of(recipe: Recipe, run: Run, runtime: str) -> LatencyTable:
+def table_of(project: Project, runtime: str) -> LatencyTable:
     """The finished table of a runtime, on the recipe's device.
 
     Raises: RunError if it was not measured yet, or is of another space, size or number of threads.
     """
-    place = place_of(recipe, runtime, run)
+    place = place_of(project, runtime)
     if not place.path.exists():
         raise RunError(
             f"{place.path}: no latency table yet; run `gancompress latency-table …` first"
         )
-    return LatencyTable.load(place.path, identity_of(recipe, runtime))
+    return LatencyTable.load(place.path, identity_of(project, runtime))
 
 
-def plan(recipe: Recipe, only: str | None = None) -> str:
+def plan(project: Project, only: str | None = None) -> str:
     """What `measure_tables` would do, in a few lines, with an estimate of the time."""
     notes: list[str] = []
-    places = places_of(recipe, only, notes.append)
-    layout, space = _layout(recipe), assemble.space_of(recipe)
+    places = places_of(project, only, notes.append)
+    layout, space = _layout(project), project.space
     lines = [f"{len(layout.configs)} layer configurations of {len(layout.parts)} parts"]
     for place in places:
         if place.path.exists():
             lines.append(f"{place}: measured already, {place.path}")
             continue
-        timing = timing_of(recipe, place)
+        timing = timing_of(project, place)
         ends = [space.smallest, space.largest]
         tried = [ms for turn in time_networks(timing, ends, "trying") for ms in turn.values()]
         runs = timing.repeats + WARMUP
@@ -156,22 +153,19 @@ def _set_aside(places: Sequence[Place], say: Say) -> None:
             say(f"{place}: earlier table kept as {aside}")
 
 
-def _layout(recipe: Recipe) -> Layout:
-    family, shape = assemble.family_of(recipe), assemble.input_shape_of(recipe)
-    space = assemble.space_of(recipe)
-    parts = family.parts() or find_parts(family.build, space, shape)
-    if not parts:
+def _layout(project: Project) -> Layout:
+    if not project.parts:
         raise RunError(
-            f"{recipe.name}: latency-table: nothing is known of which slots the modules of this "
-            "generator depend on; call every child module in the same way in all archs"
+            f"{project.name}: latency-table: nothing is known of which slots the modules of "
+            "this generator depend on; call every child module in the same way in all archs"
         )
-    return layout_of(family.build, space, parts, shape)
+    return layout_of(project.family.build, project.space, project.parts, project.input_shape)
 
 
-def _measured(recipe: Recipe, place: Place, layout: Layout) -> LatencyTable:
+def _measured(project: Project, place: Place, layout: Layout) -> LatencyTable:
     """The table of one runtime, measured as far as it is not yet."""
-    timing, space = timing_of(recipe, place), assemble.space_of(recipe)
-    identity, device = identity_of(recipe, place.runtime), device_text(recipe, place)
+    timing, space = timing_of(project, place), project.space
+    identity, device = identity_of(project, place.runtime), device_text(project, place)
     done = Measurements.begin(place.begun, identity, device)
 
     def is_lacking(times: Times, key: str) -> bool:

@@ -21,13 +21,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gancompress import assemble
 from gancompress.distill.supernet import Distilling, Teacher, train_supernet
 from gancompress.distill.teacher import train_teacher
 from gancompress.distributed import Processes, processes
 from gancompress.loop import Training
 from gancompress.metricslog import MetricsLog
 from gancompress.process import settle
+from gancompress.project import Project
+from gancompress.project.training import optimisation_of
 from gancompress.proving import supernet_of
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
@@ -60,7 +61,7 @@ def seconds(stage: str, precision: str, ours: Processes, steps: int) -> float:
         section = recipe.teacher if stage == "teacher" else recipe.supernet
         how = Training(
             steps=WARM_UP + steps + 1,
-            optimisation=assemble.optimisation_of(section),
+            optimisation=optimisation_of(section),
             seed=0,
             device=torch.device("cpu"),
             precision=precision,
@@ -74,8 +75,8 @@ def seconds(stage: str, precision: str, ours: Processes, steps: int) -> float:
 
 def train(stage: str, recipe: Recipe, feed: Clocked, how: Training) -> None:
     """The stage's training, by the functions that the command line calls."""
-    family, task = assemble.family_of(recipe), assemble.task_of(recipe)
-    arch = assemble.teacher_arch_of(recipe)
+    family, task = Project(recipe).family, Project(recipe).task
+    arch = Project(recipe).planned_arch
     if stage == "teacher":
         train_teacher(task, lambda: family.build(arch), feed, how)
         return
@@ -91,7 +92,7 @@ def train(stage: str, recipe: Recipe, feed: Clocked, how: Training) -> None:
         how,
         distilling=Distilling("teacher", section.archs, section.target, losses),
         taps=family.taps(),
-        input_shape=assemble.input_shape_of(recipe),
+        input_shape=Project(recipe).input_shape,
     )
 
 

@@ -17,9 +17,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from gancompress import assemble
 from gancompress.loop import step_rng
 from gancompress.nets.blocks import INITS
+from gancompress.project import Project
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.tasks.base import Step
@@ -30,7 +30,7 @@ OPERATORS = ("dense", "separable")
 
 def stepper(recipe: Recipe, op: str, level: int) -> Callable[[], float]:
     """A function that trains both networks for a step at `level`, faded in; seconds it took."""
-    task, family = assemble.task_of(recipe), assemble.family_of(recipe)
+    task, family = Project(recipe).task, Project(recipe).family
     assert isinstance(task, Unconditional) and task.grows
     task = replace(task, critic_op=op)
     nets = task.teacher_nets(lambda: family.build(family.uniform(recipe.teacher.width, op)))
@@ -94,7 +94,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     recipe = load_recipe(given.recipe, given.overrides)
-    task = assemble.task_of(recipe)
+    task = Project(recipe).task
     assert isinstance(task, Unconditional)
     n = recipe.teacher.batch_size
     print(f"{given.recipe}, width {recipe.teacher.width}, batch {n}, {given.threads} thread(s)")

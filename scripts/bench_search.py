@@ -36,18 +36,17 @@ from scipy.stats import kendalltau
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gancompress import assemble
 from gancompress.arch import Arch
-from gancompress.artefacts import Subnets, teacher_net
 from gancompress.budgets import costs_of, rows_of
 from gancompress.errors import GanCompressError
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.features import EffNetLite0, Inception
 from gancompress.metrics.firstlook import FirstLook, Forecast
 from gancompress.nets.blocks import init_normal
+from gancompress.project import Project
+from gancompress.project.subnets import Subnets
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.supernet import Supernet
 
@@ -85,8 +84,8 @@ class Pieces:
 
 def pieces_of(recipe: Recipe, given: argparse.Namespace, watch: Watch, folder: Path) -> Pieces:
     """Raises: GanCompressError where the run lacks a stage."""
-    device, run = assemble.device_of(recipe), Run(recipe.run_dir)
-    what = "real weights"
+    project, what = Project(recipe), "real weights"
+    device = project.device
     if given.features == "inception":
         weights, what = inception_weights(folder)
         network: EffNetLite0 | Inception = Inception(weights)
@@ -94,35 +93,35 @@ def pieces_of(recipe: Recipe, given: argparse.Namespace, watch: Watch, folder: P
     else:
         network, plain = EffNetLite0(), plain_effnet(device)
     random = given.random_weights
-    teacher = random_teacher(recipe) if random else teacher_net(recipe, run)
-    limits = next(iter(rows_of(recipe, run).values()))
-    feasible = FeasibleSampler(assemble.space_of(recipe), costs_of(recipe, run), limits)
+    teacher = random_teacher(project) if random else project.teacher_net
+    limits = next(iter(rows_of(project).values()))
+    feasible = FeasibleSampler(project.space, costs_of(project), limits)
     archs: list[Arch] = []
     rng = np.random.default_rng(given.seed)
     while len(archs) < given.candidates and (one := feasible.draw_new(rng, set(archs))):
         archs.append(one)
     features: Any = Timed(watch, "feature network", network.to(device))
-    data, size = assemble.dataset_of(recipe), recipe.metrics.batch_size
+    data, size = project.dataset, recipe.metrics.batch_size
     judge = Evaluator(data, "search", features, size, given.images, None, device)
     about = f"{network.label} ({what}), {judge.n} images, {len(archs)} random archs"
-    fresh = partial(random_nets, recipe) if random else lambda: Subnets(recipe, run).plain
+    fresh = partial(random_nets, project) if random else lambda: Subnets(Project(recipe)).plain
     return Pieces(fresh, teacher, archs, judge, plain, about)
 
 
-def random_nets(recipe: Recipe) -> Nets:
+def random_nets(project: Project) -> Nets:
     """Of a supernet of the right shapes."""
-    supernet = Supernet(assemble.family_of(recipe).build, assemble.space_of(recipe))
+    supernet = Supernet(project.family.build, project.space)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for tensor in supernet.bank.values():
             tensor.normal_(0.0, 0.05, generator=generator)
-    return supernet.to(assemble.device_of(recipe)).eval().extract
+    return supernet.to(project.device).eval().extract
 
 
-def random_teacher(recipe: Recipe) -> nn.Module:
-    teacher = assemble.family_of(recipe).build(assemble.teacher_arch_of(recipe))
+def random_teacher(project: Project) -> nn.Module:
+    teacher = project.family.build(project.planned_arch)
     init_normal(teacher, torch.Generator().manual_seed(0))
-    return teacher.to(assemble.device_of(recipe)).eval()
+    return teacher.to(project.device).eval()
 
 
 @dataclass
@@ -225,7 +224,7 @@ def report(plain: Way, full: Way, rungs: Sequence[Rungs]) -> None:
 def bench(given: argparse.Namespace) -> None:
     changes = [f"device={given.device}"] + ([f"run={given.run}"] if given.run else [])
     recipe = load_recipe(given.recipe, changes)
-    watch = Watch(given.threads, assemble.device_of(recipe))
+    watch = Watch(given.threads, Project(recipe).device)
     with tempfile.TemporaryDirectory() as folder:
         pieces = pieces_of(recipe, given, watch, Path(folder))
     print(

@@ -29,12 +29,14 @@ import torch
 from PIL import Image
 
 from gancompress import pipeline, reporting, timing
-from gancompress.artefacts import Subnets, exported_of, finetuned_of
 from gancompress.checkpoint import read_json, write_record
 from gancompress.errors import GanCompressError
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.opening import locate, open_model
 from gancompress.latencytable import LatencyTable
+from gancompress.project import Project
+from gancompress.project.results import exported_of, finetuned_of
+from gancompress.project.subnets import Subnets
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.runs import Run
@@ -76,7 +78,9 @@ def answers_of(recipe: Recipe, name: str) -> dict[str, Answer]:
     run = Run(recipe.run_dir)
     path = run.root / name
     answers: dict[str, Answer] = {
-        "run": lambda: pipeline.run_stages(recipe, pipeline.stages_of(recipe), _hush),
+        "run": lambda: pipeline.run_stages(
+            Project(recipe), pipeline.stages_of(Project(recipe)), _hush
+        ),
     }
     if path.name in REPORTED:
         answers["report"] = lambda: reporting.render(reporting.source_of(run.root))
@@ -89,7 +93,7 @@ def answers_of(recipe: Recipe, name: str) -> dict[str, Answer]:
     if "finetune" in path.relative_to(run.root).parts:
         answers["finetuned"] = lambda: _finetuned(recipe)
     if path.parent.name == "search":
-        answers["winners"] = lambda: exported_of(recipe, run)
+        answers["winners"] = lambda: exported_of(run, recipe.export.budget_macs)
     if path.name == "study.db":
         answers = {"search": lambda: _searched_again(recipe)}
     return answers
@@ -108,7 +112,8 @@ def _milliseconds(path: Path) -> float:
 def _finetuned(recipe: Recipe) -> list[float]:
     """The sum of every tensor of every generator that was trained further."""
     run = Run(recipe.run_dir)
-    nets = [Subnets(recipe, run).finetuned(one) for one in finetuned_of(run)]
+    subnets = Subnets(Project(recipe))
+    nets = [subnets.finetuned(one) for one in finetuned_of(run)]
     return [value.double().sum().item() for net in nets for value in net.state_dict().values()]
 
 
@@ -127,7 +132,7 @@ def _searched_again(recipe: Recipe) -> object:
     whole = {path: path.read_bytes() for path in stage.path.glob("*.json")}
     write_record(stage.record_path, {**read_json(stage.record_path), "finished": False})
     try:
-        pipeline.run_stage(recipe, "search", _hush)
+        pipeline.run_stage(Project(recipe), "search", _hush)
         return read_json(stage.path / "front.json"), read_json(stage.path / "trials.json")
     finally:
         for path, content in whole.items():
@@ -197,8 +202,9 @@ def main(argv: list[str]) -> int:
     given = parser.parse_args(argv)
     with TemporaryDirectory() as temporary:
         recipe = recipe_in(given.run or Path(temporary))
-        timing.measure_tables(recipe, _hush)  # Before the search, which notes the times it finds.
-        pipeline.run_stages(recipe, pipeline.stages_of(recipe), _hush)
+        project = Project(recipe)
+        timing.measure_tables(project, _hush)  # Before the search, which notes the times it finds.
+        pipeline.run_stages(project, pipeline.stages_of(project), _hush)
         print(f"{'file':<32}{'bytes':>10}" + "".join(f"{one:>11}" for one in OUTCOMES), flush=True)
         found: list[str] = []
         for name in given.file or files_of(recipe.run_dir):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Never
 
@@ -122,10 +122,11 @@ def search(
                     break
                 time.sleep(WAIT_SECONDS)  # one of them may die, or teach the sampler something
             elif (claim := study.claim(arch, costs(arch), quest.candidates)) is not None:
-                is_known = arch.key in known
-                _measure(study, claim, known.get(arch.key), quest.judging)
-                reused += is_known
-                scored += not is_known
+                scores = known.get(arch.key)
+                reused += scores is not None
+                scored += scores is None
+                with _held(study, claim):
+                    study.record(claim, quest.judging.score(arch) if scores is None else scores)
             seen = study.look()
     trials = seen.done[: quest.candidates]
     return SearchResult(trials, len(trials) < quest.candidates, scored, reused)
@@ -143,10 +144,11 @@ def _next(quest: Quest, seen: Progress, seed: int) -> Arch | None:
     return quest.sampler.propose(rng, history, seen.pending)
 
 
-def _measure(study: Study, claim: Claim, scores: Mapping[str, float] | None, how: Judging) -> None:
-    """Scores the arch, if that was not done before, and records it."""
+@contextmanager
+def _held(study: Study, claim: Claim) -> Iterator[None]:
+    """Gives the claimed arch back where measuring it fails."""
     try:
-        study.record(claim, how.score(claim.arch) if scores is None else scores)
+        yield
     except (Exception, KeyboardInterrupt):  # others need not find out that nobody measures it
         with suppress(CheckpointError):
             study.give_back(claim)

@@ -69,15 +69,13 @@ def climb(
     Raises: as `search`.
     """
 
-    def done(quest: Quest) -> SearchResult:
-        return search(studies, space, costs, quest, seed=seed, progress=progress)
-
     if first is None:
-        return Rungs(None, done(quest))
-    looked = done(replace(quest, name=quest.name + FIRST_LOOK, judging=first))
+        return Rungs(None, search(studies, space, costs, quest, seed=seed, progress=progress))
+    look = replace(quest, name=quest.name + FIRST_LOOK, judging=first)
+    looked = search(studies, space, costs, look, seed=seed, progress=progress)
     archs = chosen(looked.trials, replace(quest, judging=first), survivors, rows, probes)
     listed = replace(quest, sampler=Listed(archs), candidates=len(archs))
-    return Rungs(looked, done(listed))
+    return Rungs(looked, search(studies, space, costs, listed, seed=seed, progress=progress))
 
 
 def chosen(

@@ -11,9 +11,8 @@ from images import save_pairs
 from tqdm import tqdm
 from typer.testing import CliRunner
 
-from gancompress import assemble, pipeline
+from gancompress import pipeline
 from gancompress.arch import Arch
-from gancompress.artefacts import teacher_arch
 from gancompress.benchmarking import _groups, _rows, file_bytes
 from gancompress.benchruns import subjects_of_run
 from gancompress.benchtable import Benchmark, Row, as_json, table
@@ -26,8 +25,8 @@ from gancompress.export.formats import FORMATS
 from gancompress.export.opening import open_model
 from gancompress.export.roofline import Rates, Work, card_work
 from gancompress.exportfiles import card_of
+from gancompress.project import Project
 from gancompress.recipefile import load_recipe, resolved_yaml
-from gancompress.runs import Run
 
 SIZE = (32, 32)
 
@@ -46,12 +45,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "device=cpu", "precision=float32", f"run={folder}/run",
         ],
     )  # fmt: skip
-    pipeline.run_stage(recipe, "teacher", lambda text: None)
+    pipeline.run_stage(Project(recipe), "teacher", lambda text: None)
     write_text(recipe.run_dir / "recipe.yaml", resolved_yaml(recipe))
-    family = assemble.family_of(recipe)
+    family = Project(recipe).family
     arch = family.arch([4] * 6, "separable")
     torch.manual_seed(0)
-    net, card = family.build(arch).eval(), card_of(recipe, arch)
+    net, card = family.build(arch).eval(), card_of(Project(recipe), arch)
     write_all(
         Source(net, arch, card, torch.zeros(1, 3, *SIZE)),
         formats=["safetensors"],
@@ -135,7 +134,7 @@ def test_a_run_s_files_are_its_teacher_and_its_export(run, tmp_path):
     assert [one.name for one in found] == ["teacher", "compressed"]
     assert found[1].path == run / "export" / "model" / "model.safetensors"
     recipe = load_recipe(run / "recipe.yaml")
-    assert open_model(found[0].path).arch == teacher_arch(recipe, Run(run))
+    assert open_model(found[0].path).arch == Project(recipe).teacher_arch
     other = subjects_of_run(run, ["safetensors"], (16, 24), tmp_path / "other", left_out)
     assert all(tmp_path in one.path.parents for one in other)
     assert [open_model(one.path).card.size for one in other] == [(16, 24)] * 2

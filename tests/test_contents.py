@@ -15,10 +15,11 @@ from gancompress import pipeline
 from gancompress.checkpoint import file_hash, read_json, read_record, write_record
 from gancompress.contents import Contents, Files, changes, read_contents
 from gancompress.errors import DataError, RunError
+from gancompress.project import Project
+from gancompress.project.files import changed_since, files_of
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.runs import Run
-from gancompress.sources import changed_since
 
 
 def _files(folder: Path, **content: str) -> dict[str, Path]:
@@ -128,7 +129,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `pairs` and a run whose teacher was trained on them."""
     folder = tmp_path_factory.mktemp("trained")
     save_pairs(folder / "pairs", 8, 32, 32)
-    pipeline.run_stage(_recipe(folder), "teacher", lambda _: None)
+    pipeline.run_stage(Project(_recipe(folder)), "teacher", lambda _: None)
     return folder
 
 
@@ -156,7 +157,7 @@ def _stay(root: Path) -> None:
 def _begin(recipe: Recipe, name: str = "supernet", redo: bool = False) -> list[str]:
     """What is said when a stage of no steps more than one is done."""
     said: list[str] = []
-    pipeline.run_stage(recipe, name, said.append, redo=redo)
+    pipeline.run_stage(Project(recipe), name, said.append, redo=redo)
     return said
 
 
@@ -191,7 +192,7 @@ def test_images_that_moved_or_are_spelled_otherwise_are_the_same(root: Path, spe
     assert "done already" in _begin(recipe, "teacher")[-1]
     with Run(root / "run").stage("supernet") as stage:
         sections = pipeline.stage_sections(recipe, "supernet")
-        files = pipeline.files_of(recipe, Run(root / "run"), sections)
+        files = files_of(Project(recipe), sections)
         assert stage.begin(sections, ("teacher",), files=files) == "new"
 
 
@@ -228,7 +229,7 @@ def test_runs_of_the_version_before_go_on(root: Path) -> None:
     (root / "pairs" / "000.png").unlink()
     with Run(root / "run").stage("supernet") as stage:
         sections = pipeline.stage_sections(_recipe(root), "supernet")
-        files = pipeline.files_of(_recipe(root), Run(root / "run"), sections)
+        files = files_of(Project(_recipe(root)), sections)
         assert stage.begin(sections, ("teacher",), files=files) == "new"
     (root / "pairs").rename(root / "moved")
     with pytest.raises(RunError, match=r"made with another recipe, data\.folder \(was"):
@@ -236,20 +237,20 @@ def test_runs_of_the_version_before_go_on(root: Path) -> None:
 
 
 def test_who_judges_only_is_told_of_other_images(root: Path) -> None:
-    recipe, run = _recipe(root), Run(root / "run")
-    assert changed_since(recipe, run) == changed_since(recipe, Run(root / "none")) == ""
+    recipe = _recipe(root)
+    assert changed_since(Project(recipe)) == changed_since(Project(recipe)) == ""
     (root / "pairs" / "000.png").unlink()
     told = f"note: {root}/run/teacher was made from other files than there are now: 1 file vanished"
-    assert changed_since(recipe, run) == f"{told} (000.png)"
+    assert changed_since(Project(recipe)) == f"{told} (000.png)"
 
 
 def test_the_commands_tell_of_the_images_once(root: Path) -> None:
     (root / "pairs" / "notes.txt").touch()
     said: list[str] = []
-    pipeline.run_stages(_recipe(root), ("teacher",), said.append, redo=True)
+    pipeline.run_stages(Project(_recipe(root)), ("teacher",), said.append, redo=True)
     line = f"pairs: 5 train, 2 search, 1 test images from {root}/pairs; left out: 1 .txt file"
     assert said.count(line) == 1 == sum("images from" in text for text in said)
     assert said.index(line) < said.index(said[-1])  # before the work begins
     said.clear()
-    pipeline.run_stages(_recipe(root), ("teacher",), said.append)
+    pipeline.run_stages(Project(_recipe(root)), ("teacher",), said.append)
     assert len(said) == 1 and "done already" in said[0]

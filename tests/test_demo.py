@@ -12,9 +12,8 @@ import torch
 from images import noise, png_head, save
 from test_cli import call
 
-from gancompress import assemble, demo, demopage, pipeline
+from gancompress import demo, demopage, pipeline
 from gancompress.arch import Arch
-from gancompress.artefacts import cost_of, teacher_net
 from gancompress.demo import Demo, Side, demo_of, fitted
 from gancompress.errors import ExportError, RunError
 from gancompress.export.card import Card, Model, Source
@@ -22,8 +21,8 @@ from gancompress.export.formats import FORMATS
 from gancompress.export.opening import open_model
 from gancompress.export.planes import classes_of, input_of, pixels_of, planes_of
 from gancompress.nets import FAMILIES
+from gancompress.project import Project
 from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
 
 
 def write_model(folder: Path, channels: int = 3, **about: object) -> Path:
@@ -57,15 +56,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "workers=0", "device=cpu", "precision=float32", f"run={folder}/run",
         ],
     )  # fmt: skip
-    for stage in pipeline.stages_of(recipe):
-        pipeline.run_stage(recipe, stage, lambda text: None)
+    project = Project(recipe)
+    for stage in pipeline.stages_of(project):
+        pipeline.run_stage(project, stage, lambda text: None)
     return folder / "run"
 
 
 def test_run_answers_as_its_networks_do(run: Path) -> None:
     shown = demo_of(str(run))
     recipe = load_recipe(run / "recipe.yaml")
-    teacher, model = teacher_net(recipe, Run(run)), open_model(run / "export" / "model")
+    teacher, model = Project(recipe).teacher_net, open_model(run / "export" / "model")
     assert list(shown.files) == ["safetensors", "pt2"] and len(shown.examples) >= 4
     picture = shown.examples[1]
     given, answers = shown.answers(picture)
@@ -76,8 +76,8 @@ def test_run_answers_as_its_networks_do(run: Path) -> None:
     assert [one.title for one in answers] == ["teacher (torch)", "compressed (safetensors)"]
     assert all(np.array_equal(a.picture, e) for a, e in zip(answers, expected, strict=True))
     assert all(one.ms > 0 for one in answers)
-    assert answers[0].cost == cost_of(recipe, assemble.teacher_arch_of(recipe))
-    assert answers[1].cost == cost_of(recipe, model.arch)
+    assert answers[0].cost == Project(recipe).cost(Project(recipe).planned_arch)
+    assert answers[1].cost == Project(recipe).cost(model.arch)
     _, others = shown.answers(picture, name="pt2")
     assert np.abs(others[1].picture.astype(int) - expected[1]).max() <= 1
     table = demopage.figures(answers)
@@ -88,10 +88,10 @@ def test_run_answers_as_its_networks_do(run: Path) -> None:
 def test_run_without_its_data_has_no_examples(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
 
-    def gone(recipe: object) -> None:
+    def gone(project: object) -> None:
         raise demo.DataError("pairs: no such folder")
 
-    monkeypatch.setattr(demo.assemble, "dataset_of", gone)
+    monkeypatch.setattr(Project, "dataset", property(gone))
     shown = demo_of(str(run), say=said.append)
     assert shown.examples == [] and said == ["no examples: pairs: no such folder"]
     assert len(shown.answers(np.zeros((5, 90, 3), np.uint8))[1]) == 2

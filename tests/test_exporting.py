@@ -9,6 +9,7 @@ from images import noise, save
 from PIL import Image
 
 from gancompress import pipeline
+from gancompress.project import Project
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 
@@ -37,8 +38,9 @@ def toy(folder: Path) -> Recipe:
 
 def test_unpaired_domains_go_all_the_way_and_the_card_names_the_planes(tmp_path: Path) -> None:
     recipe, said = toy(tmp_path), list[str]()
-    for stage in pipeline.stages_of(recipe):
-        pipeline.run_stage(recipe, stage, said.append)
+    project = Project(recipe)
+    for stage in pipeline.stages_of(project):
+        pipeline.run_stage(project, stage, said.append)
     assert any("differs by at most 0 computed in float32, " in text for text in said)
     export = tmp_path / "run" / "export"
     title = (export / "table.md").read_text().splitlines()[0]

@@ -15,11 +15,15 @@ import torch
 from images import save_pairs
 
 import gancompress.export
-from gancompress import artefacts, assemble, describe, finetuning, pipeline
+from gancompress import describe, finetuning, pipeline
 from gancompress.arch import Arch
 from gancompress.checkpoint import load_tensors, write_json, write_record
 from gancompress.errors import CheckpointError, RecipeError, RunError
 from gancompress.metricslog import MetricsLog
+from gancompress.project import Project
+from gancompress.project.evaluators import evaluator_of
+from gancompress.project.results import finetuned_of
+from gancompress.project.subnets import Subnets
 from gancompress.recipe import Recipe, stage_sections
 from gancompress.recipefile import load_recipe
 from gancompress.runs import Run
@@ -58,7 +62,7 @@ def searched(recipe: Recipe, *, winners: list[Arch], front: list[Arch]) -> None:
 
 
 def archs_of(recipe: Recipe, count: int) -> list[Arch]:
-    space = assemble.space_of(recipe)
+    space = Project(recipe).space
     slots = [slot for slot, values in space.choices if 3 in values][:count]
     return [space.smallest.replace({slot: 3}) for slot in slots]
 
@@ -69,7 +73,9 @@ class Trained:
     def __init__(self, folder: Path, *more: str) -> None:
         save_pairs(folder / "data", 16, 32, 32)
         self._folder, self._more = folder, more
-        pipeline.run_stages(self.recipe(folder / "run"), ("teacher", "supernet"), lambda text: None)
+        pipeline.run_stages(
+            Project(self.recipe(folder / "run")), ("teacher", "supernet"), lambda text: None
+        )
 
     def recipe(self, run: Path, *more: str) -> Recipe:
         name, *overrides = options(self._folder / "data", run, *self._more, *more)
@@ -95,7 +101,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def finetune(recipe: Recipe, *, redo: bool = False) -> dict[str, Any]:
     """Does the stage; returns finetune.json with what was said."""
     said: list[str] = []
-    pipeline.run_stages(recipe, ("finetune",), said.append, redo=redo)
+    pipeline.run_stages(Project(recipe), ("finetune",), said.append, redo=redo)
     path = Run(recipe.run_dir).stage("finetune").artefact()
     return {**json.loads(path.read_text()), "said": said}
 
@@ -134,8 +140,8 @@ def test_figures_are_of_the_subnets_and_of_what_the_files_hold(
     names = ["compressed", "3x smaller", "front 3", "front 4"]
     assert [one["name"] for one in found["generators"]] == names
     assert (found["steps"], found["objective"], found["images"]) == (3, "fd", 4)
-    subnets, family = artefacts.Subnets(recipe, run), assemble.family_of(recipe)
-    judge = artefacts.evaluator_of(recipe, "search", run, images=4)
+    subnets, family = Subnets(Project(recipe)), Project(recipe).family
+    judge = evaluator_of(Project(recipe), "search", images=4)
     for one in found["generators"]:
         weights, meta = load_tensors(tmp_path / "run" / "finetune" / one["file"])
         arch = Arch.from_json(meta["arch"])
@@ -230,11 +236,11 @@ def test_export_takes_what_was_trained_further(trained: Trained, tmp_path: Path)
     recipe = trained.copy(tmp_path / "run", winners=2)
     finetune(recipe)
     later = trained.recipe(tmp_path / "run", "finetune.steps=0")  # export need not be told again
-    pipeline.run_stages(later, ("export",), lambda text: None)
+    pipeline.run_stages(Project(later), ("export",), lambda text: None)
     run = Run(recipe.run_dir)
-    (one,) = artefacts.finetuned_of(run)
-    subnets = artefacts.Subnets(recipe, run)
-    x = assemble.dataset_of(recipe).batch("test", [0, 1], None)["input"]
+    (one,) = finetuned_of(run)
+    subnets = Subnets(Project(recipe))
+    x = Project(recipe).dataset.batch("test", [0, 1], None)["input"]
     with torch.no_grad():
         exported = gancompress.export.load(tmp_path / "run" / "export" / "model")(x)
         assert torch.equal(exported, subnets.finetuned(one)(x))
@@ -252,25 +258,25 @@ def test_export_takes_what_was_trained_further(trained: Trained, tmp_path: Path)
     }  # fmt: skip
     fd = {row["name"]: row["figures"][-2]["value"] for row in card["rows"]}
     assert fd[names[1]] != fd[names[2]]
-    judged = describe.evaluate(recipe, [], "test")
+    judged = describe.evaluate(Project(recipe), [], "test")
     assert {row.name: row.figures[-2].value for row in judged} == fd
 
 
 def test_an_export_from_before_says_how_to_make_it_again(trained: Trained, tmp_path: Path) -> None:
     recipe = trained.copy(tmp_path / "run")
-    pipeline.run_stages(recipe, ("export",), lambda text: None)
+    pipeline.run_stages(Project(recipe), ("export",), lambda text: None)
     assert "finetune" not in json.loads((tmp_path / "run" / "export" / "card.json").read_text())
     finetune(recipe)
     with pytest.raises(RunError) as caught:
-        pipeline.run_stages(recipe, ("export",), lambda text: None)
+        pipeline.run_stages(Project(recipe), ("export",), lambda text: None)
     assert str(caught.value) == (
         f"{tmp_path}/run/export: made before {tmp_path}/run/finetune was; give "
         "`gancompress export … --redo` to make it again"
     )
-    pipeline.run_stages(recipe, ("export",), lambda text: None, redo=True)
+    pipeline.run_stages(Project(recipe), ("export",), lambda text: None, redo=True)
     Run(recipe.run_dir).stage("finetune").set_aside()
     with pytest.raises(RunError, match="made from .*finetune, which is no longer finished or up"):
-        pipeline.run_stages(recipe, ("export",), lambda text: None)
+        pipeline.run_stages(Project(recipe), ("export",), lambda text: None)
 
 
 def test_generators_of_an_earlier_search_are_left_alone(trained: Trained, tmp_path: Path) -> None:
@@ -278,14 +284,14 @@ def test_generators_of_an_earlier_search_are_left_alone(trained: Trained, tmp_pa
     finetune(recipe)
     run = Run(recipe.run_dir)
     run.stage("search").set_aside()
-    assert artefacts.finetuned_of(run) == []
+    assert finetuned_of(run) == []
     archs = archs_of(recipe, 3)
     searched(recipe, winners=archs[2:], front=archs)
-    assert artefacts.finetuned_of(run) == [] and pipeline.parents_of(run, "export") == (
+    assert finetuned_of(run) == [] and pipeline.parents_of(run, "export") == (
         "search", "supernet", "teacher",
     )  # fmt: skip
     said: list[str] = []
-    pipeline.run_stages(recipe, ("export",), said.append)
+    pipeline.run_stages(Project(recipe), ("export",), said.append)
     path = run.root / "finetune"
     assert f"left out: {path} is not finished, or was made from another search" in said
     with pytest.raises(RunError, match="made from another search than .* give another run=DIR"):
@@ -301,13 +307,13 @@ def test_changed_weights_are_refused(trained: Trained, tmp_path: Path) -> None:
     content[-1] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(CheckpointError, match="compressed.safetensors: changed on disk or trunc"):
-        pipeline.run_stages(recipe, ("export",), lambda text: None)
+        pipeline.run_stages(Project(recipe), ("export",), lambda text: None)
     assert not (tmp_path / "run" / "export" / "model").exists()
 
 
 def test_without_steps_there_is_no_such_stage(trained: Trained, tmp_path: Path) -> None:
     recipe = trained.recipe(tmp_path / "run", "finetune.steps=0")
-    assert pipeline.stages_of(recipe) == ("teacher", "supernet", "search", "export")
+    assert pipeline.stages_of(Project(recipe)) == ("teacher", "supernet", "search", "export")
     with pytest.raises(RecipeError) as caught:
         finetune(recipe)
     assert str(caught.value) == (
@@ -316,10 +322,16 @@ def test_without_steps_there_is_no_such_stage(trained: Trained, tmp_path: Path) 
     )
     assert not (tmp_path / "run").exists()
     asked = trained.recipe(tmp_path / "run", "finetune.archs=2")
-    assert pipeline.stages_of(asked) == ("teacher", "supernet", "search", "finetune", "export")
+    assert pipeline.stages_of(Project(asked)) == (
+        "teacher",
+        "supernet",
+        "search",
+        "finetune",
+        "export",
+    )
     with pytest.raises(RunError, match="teacher was not made yet; run `gancompress train-t"):
         finetune(asked)
-    planned = describe.plan(asked, ["finetune"])
+    planned = describe.plan(Project(asked), ["finetune"])
     assert planned == (
         f"finetune (up to 2 generators, 3 steps each) would run in {tmp_path}/run/finetune"
     )
@@ -335,7 +347,7 @@ def test_its_section_decides_it_alone(trained: Trained, tmp_path: Path) -> None:
 
 def test_rates_are_the_supernets_where_none_is_given(trained: Trained, tmp_path: Path) -> None:
     def rates(*more: str) -> tuple[float, float | None]:
-        found = finetuning.with_rates(trained.recipe(tmp_path, "supernet.lr=3e-4", *more))
+        found = finetuning.with_rates(Project(trained.recipe(tmp_path, "supernet.lr=3e-4", *more)))
         return found.lr, found.lr_critic
 
     assert rates() == (3e-4, None)
@@ -349,8 +361,8 @@ def test_batch_norms_have_statistics_of_the_new_weights(tmp_path: Path) -> None:
     recipe = normed.copy(tmp_path / "copy")
     finetune(recipe)
     run = Run(recipe.run_dir)
-    (one,) = artefacts.finetuned_of(run)
-    subnets = artefacts.Subnets(recipe, run)
+    (one,) = finetuned_of(run)
+    subnets = Subnets(Project(recipe))
     net = subnets.finetuned(one)
     stored = load_tensors(one.path)[0]
     means = {n: t for n, t in net.named_buffers() if n.endswith("running_mean")}
@@ -358,8 +370,8 @@ def test_batch_norms_have_statistics_of_the_new_weights(tmp_path: Path) -> None:
     again = subnets.finetuned(one)
     for name, tensor in means.items():
         assert torch.equal(tensor, again.get_buffer(name))
-    pipeline.run_stages(recipe, ("export",), lambda text: None)
-    x = assemble.dataset_of(recipe).batch("test", [0], None)["input"]
+    pipeline.run_stages(Project(recipe), ("export",), lambda text: None)
+    x = Project(recipe).dataset.batch("test", [0], None)["input"]
     with torch.no_grad():
         exported = gancompress.export.load(tmp_path / "copy" / "export" / "model")(x)
         assert torch.equal(exported, net(x))

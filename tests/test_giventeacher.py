@@ -9,13 +9,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from gancompress import assemble, pipeline
+from gancompress import pipeline
 from gancompress.arch import Arch
-from gancompress.artefacts import load_teacher
 from gancompress.checkpoint import load_tensors, save_tensors
 from gancompress.cli import app
 from gancompress.errors import CheckpointError, GanCompressError, RecipeError
 from gancompress.nets.resnet import ResNet
+from gancompress.project import Project
 from gancompress.recipe import Recipe, stage_sections
 from gancompress.recipefile import load_recipe, packaged_recipes, resolved_yaml
 from gancompress.runs import Run
@@ -50,7 +50,7 @@ def recipe(file: Path | str, run: Path, *more: str) -> Recipe:
 def test_a_given_teacher_is_the_stages_artefact_in_float32(file: Path, tmp_path: Path) -> None:
     said: list[str] = []
     made, run = recipe(file, tmp_path / "run"), Run(tmp_path / "run")
-    pipeline.run_stage(made, "teacher", said.append)
+    pipeline.run_stage(Project(made), "teacher", said.append)
     assert said[0] == f"teacher {file}: a toy"
     given, _ = load_tensors(file)
     taken, texts = load_tensors(run.stage("teacher").artefact())
@@ -58,7 +58,7 @@ def test_a_given_teacher_is_the_stages_artefact_in_float32(file: Path, tmp_path:
     for name, tensor in taken.items():
         assert tensor.dtype == torch.float32 and torch.equal(tensor, given[name].float())
     assert Arch.from_json(texts["arch"], "") == ResNet(blocks=1).uniform(4)
-    assert set(load_teacher(made, run).tensors["generator"]) == {n[10:] for n in given}
+    assert set(Project(made).teacher.tensors["generator"]) == {n[10:] for n in given}
     assert run.stage("teacher").extra()["given"]["from"] == str(file)
 
 
@@ -81,9 +81,9 @@ def test_the_recipe_that_a_run_keeps_reads_back(file: Path, tmp_path: Path) -> N
 
 
 def test_costs_are_told_of_the_given_teacher(file: Path, tmp_path: Path) -> None:
-    assert assemble.teacher_arch_of(recipe(file, tmp_path)).width("stem.width") == 4
+    assert Project(recipe(file, tmp_path)).planned_arch.width("stem.width") == 4
     with pytest.raises(RecipeError, match=r"teacher\.width: found 8 dense; .* is 4_4_.*=scratch"):
-        assemble.teacher_arch_of(recipe(file, tmp_path, "teacher.width=8"))
+        Project(recipe(file, tmp_path, "teacher.width=8")).open("planned_arch")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_teacher_for_something_else_is_refused_before_anything_is_written(
 ) -> None:
     made = recipe(file, tmp_path / "run", change)
     with pytest.raises(RecipeError, match=message):
-        pipeline.run_stages(made, ["teacher"])
+        pipeline.run_stages(Project(made), ["teacher"])
     assert not (tmp_path / "run").exists()
 
 
@@ -123,7 +123,7 @@ def test_what_is_no_teacher_is_refused_in_one_sentence(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(CheckpointError, match=message) as caught:
-        pipeline.run_stages(recipe(path, tmp_path / "run"), ["teacher"])
+        pipeline.run_stages(Project(recipe(path, tmp_path / "run")), ["teacher"])
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
 
@@ -133,7 +133,7 @@ def test_weights_of_another_network_are_refused(file: Path, tmp_path: Path) -> N
     tensors.pop("generator.head.conv.bias", None) or tensors.popitem()
     save_tensors(file, tensors, texts)
     with pytest.raises(GanCompressError, match="is missing; it belongs elsewhere"):
-        pipeline.run_stages(recipe(file, tmp_path / "run"), ["teacher"])
+        pipeline.run_stages(Project(recipe(file, tmp_path / "run")), ["teacher"])
 
 
 def test_packaged_teachers_are_small_and_fit_the_recipes_that_name_them(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_packaged_teachers_are_small_and_fit_the_recipes_that_name_them(tmp_path
         assert "FD" in teacher_texts(name)["about"]
         tensors, _ = load_tensors(teacher_path(name))
         assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
-        pipeline.run_stage(made, "teacher", str)
-        assert load_teacher(made, Run(tmp_path)).tensors["critic"]
+        pipeline.run_stage(Project(made), "teacher", str)
+        assert Project(made).teacher.tensors["critic"]
 
 
 def test_an_unknown_key_is_advised_by_the_name_that_recipes_have() -> None:

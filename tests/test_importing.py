@@ -10,7 +10,7 @@ from images import save_attributes, save_pairs
 from torch import nn
 from typer.testing import CliRunner
 
-from gancompress import artefacts, assemble, importing, pipeline
+from gancompress import importing, pipeline
 from gancompress.arch import Arch
 from gancompress.budgets import check_budgets
 from gancompress.checkpoint import file_hash, load_tensors
@@ -24,6 +24,7 @@ from gancompress.errors import (
 )
 from gancompress.foreign import LAYOUTS
 from gancompress.names import PROGRAMS
+from gancompress.project import Project
 from gancompress.recipe import Recipe, stage_sections
 from gancompress.recipefile import load_recipe
 from gancompress.runs import Run
@@ -63,7 +64,7 @@ def call(*arguments: str) -> tuple[int, str]:
 
 def imported(recipe: Recipe, path: Path, layout: str = "cyclegan", *, redo: bool = False) -> str:
     said: list[str] = []
-    importing.import_teacher(recipe, path, layout, said.append, redo=redo)
+    importing.import_teacher(Project(recipe), path, layout, said.append, redo=redo)
     return "\n".join(said)
 
 
@@ -75,16 +76,16 @@ def test_command_makes_the_teacher_of_the_run(tmp_path: Path) -> None:
     assert code == 0 and "3 separable residual blocks, instance norm" in out
     recipe, run = toy(tmp_path), Run(tmp_path / "run")
     said: list[str] = []
-    pipeline.run_stage(recipe, "teacher", said.append)
+    pipeline.run_stage(Project(recipe), "teacher", said.append)
     assert "teacher: done already" in said[0]
     origin = {"file": path.name, "sha256": file_hash(path), "from": "gan-compression", "part": None}
     assert run.stage("teacher").extra() == {"imported": origin}
     tensors, meta = load_tensors(run.stage("teacher").artefact())
-    assert {name.split(".")[0] for name in tensors} == {assemble.task_of(recipe).target}
+    assert {name.split(".")[0] for name in tensors} == {Project(recipe).task.target}
     arch = Arch.from_json(meta["arch"])
     assert arch.compact == "8_12_6_10_4_8_6_16"
-    ours = assemble.family_of(recipe).build(arch).eval()
-    unpack(ours, part(tensors, assemble.task_of(recipe).target), "teacher")
+    ours = Project(recipe).family.build(arch).eval()
+    unpack(ours, part(tensors, Project(recipe).task.target), "teacher")
     x = torch.rand(1, 3, 32, 32) * 2 - 1
     torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=0)
     assert (tmp_path / "run" / "recipe.yaml").exists()
@@ -94,7 +95,7 @@ def test_imported_teacher_is_the_one_that_later_stages_load(tmp_path: Path) -> N
     theirs, recipe = cyclegan_resnet(UNEQUAL, blocks=3).eval(), toy(tmp_path)
     imported(recipe, saved(tmp_path, theirs))
     x = torch.rand(1, 3, 32, 32) * 2 - 1
-    net = artefacts.teacher_net(recipe, Run(recipe.run_dir))
+    net = Project(recipe).teacher_net
     torch.testing.assert_close(net(x), theirs(x), atol=1e-5, rtol=0)
 
 
@@ -204,7 +205,7 @@ def test_what_the_next_stage_refuses_is_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == [path]
     imported(toy(tmp_path), path)
     with pytest.raises(GanCompressError) as second:
-        pipeline.run_stages(recipe, ["supernet"], lambda text: None)
+        pipeline.run_stages(Project(recipe), ["supernet"], lambda text: None)
     assert str(first.value) == str(second.value)
 
 
@@ -212,7 +213,7 @@ def test_budgets_are_those_of_the_imported_teacher(tmp_path: Path) -> None:
     """Of width 8, where the recipe would train one of width 2: a half of that is too little."""
     recipe = toy(tmp_path, "teacher.width=2", "space={widths: [4]}")
     with pytest.raises(BudgetError):
-        check_budgets(recipe, Run(recipe.run_dir))
+        check_budgets(Project(recipe))
     assert "width" in imported(recipe, saved(tmp_path, cyclegan_resnet(blocks=3)))
 
 

@@ -75,6 +75,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "layerconfigs",
         "latencytable",
         "measurements",
+        "proving",
     ),  # fmt: skip
     (
         "loop",
@@ -94,19 +95,17 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "contents",
         "stagerecords",
         "weights",
+        "board",
     ),  # fmt: skip
     ("distill", "search", "export", "foreign"),
+    ("project",),
     (
-        "assemble",
-        "sources",
-        "artefacts",
         "budgets",
         "fronts",
         "judging",
         "searching",
         "sizes",
         "spaces",
-        "board",
         "exporting",
         "finetuning",
         "importcheck",
@@ -120,7 +119,6 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "giventeacher",
         "estimates",
         "preflight",
-        "proving",
         "rehearsal",
         "filecheck",
         "reporting",
@@ -149,7 +147,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
 TIER = {f"gancompress.{part}": i for i, tier in enumerate(TIERS) for part in tier}
 SIBLINGS = ("distill", "search", "export")
 RECIPE = tuple(f"gancompress.{part}" for part in TIERS[1] if part.startswith("recipe"))
-TOP = tuple(f"gancompress.{part}" for part in TIERS[-1])
+TOP = tuple(f"gancompress.{part}" for tier in TIERS[-2:] for part in tier)  # know recipes
 # All that these may import.
 ALONE = {
     "gancompress.checkpoint": ("gancompress.errors", "gancompress.regularfiles"),

@@ -10,7 +10,6 @@ from toymetrics import Toy, darken, evaluator
 
 import gancompress.metrics.kid as kid_module
 import gancompress.metrics.realstats as realstats
-from gancompress import assemble
 from gancompress.errors import MetricError
 from gancompress.exporting import judged_rows
 from gancompress.metrics.evaluate import Figure
@@ -18,6 +17,7 @@ from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
 from gancompress.metrics.intervals import FEWEST, Halvings, Spread, spreads
 from gancompress.metrics.kid import kernel_distance
 from gancompress.metrics.subsets import DISTANCES_OF_SUBSETS
+from gancompress.project import Project
 from gancompress.recipefile import load_recipe
 
 
@@ -186,8 +186,8 @@ class Darker(nn.Module):
 @pytest.mark.parametrize("resamples", [0, 30])
 def test_final_table_has_the_intervals_and_differences_to_its_first_row(resamples: int) -> None:
     recipe = load_recipe("quickstart", [f"metrics.resamples={resamples}", "seed=3"])
-    arch, judge = assemble.teacher_arch_of(recipe), evaluator(Toy())
-    rows = judged_rows(recipe, {str(by): (Darker(by), arch) for by in (0, 0.1)}, judge, {})
+    arch, judge = Project(recipe).planned_arch, evaluator(Toy())
+    rows = judged_rows(Project(recipe), {str(by): (Darker(by), arch) for by in (0, 0.1)}, judge, {})
     first, second = (judge.score(Darker(by), resamples, 3) for by in (0, 0.1))
     for row, scored in zip(rows, (first, second), strict=True):
         assert [f.interval for f in row.figures] == [f.interval for f in scored.values()]

@@ -14,8 +14,10 @@ from foreignnets import cyclegan_resnet
 from toyrecipes import GROWN, SMALL, TOY, of_pairs, save_toy_pairs, toy_data
 
 import gancompress.export
-from gancompress import artefacts, assemble, budgets, importing, pipeline
+from gancompress import budgets, importing, pipeline
 from gancompress.errors import BudgetError, CheckpointError, RunError
+from gancompress.project import Project
+from gancompress.project.results import winners_of
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe, packaged_recipes
 from gancompress.runs import Run
@@ -35,9 +37,10 @@ def toy(pairs: Path, run: Path, *more: str, name: str = "edges2shoes") -> Recipe
 
 def run_all(recipe: Recipe) -> list[str]:
     said: list[str] = []
-    pipeline.preflight(recipe, pipeline.stages_of(recipe))
-    for stage in pipeline.stages_of(recipe):
-        pipeline.run_stage(recipe, stage, said.append)
+    project = Project(recipe)
+    pipeline.preflight(project, pipeline.stages_of(project))
+    for stage in pipeline.stages_of(project):
+        pipeline.run_stage(project, stage, said.append)
     return said
 
 
@@ -57,9 +60,10 @@ def test_there_are_as_many_packaged_recipes_as_this_test_knows() -> None:
 @pytest.mark.parametrize("name", packaged_recipes())
 def test_budgets_of_packaged_recipes_can_be_met(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
-    model, convention = assemble.cost_model_of(recipe), recipe.search.convention
-    _, least = floor(assemble.space_of(recipe), lambda arch: model(arch).macs(convention))
-    assert least < min(budgets.budgets_of(recipe, Run(tmp_path)).values())
+    project = Project(recipe, tmp_path)
+    model, convention = project.cost_model, recipe.search.convention
+    _, least = floor(project.space, lambda arch: model(arch).macs(convention))
+    assert least < min(budgets.budgets_of(project).values())
 
 
 # Of family, task and data of others that run in every suite.
@@ -108,10 +112,10 @@ def test_a_generator_of_ones_own_goes_all_the_way(
         "task.critic_width=4", f"run={tmp_path}", "precision=float32",
     ])  # fmt: skip
     run_all(recipe)
-    winner = artefacts.winners_of(Run(tmp_path))[0].arch
-    x = assemble.dataset_of(recipe).batch("test", [0, 1], None)["input"]
+    winner = winners_of(Run(tmp_path))[0].arch
+    x = Project(recipe).dataset.batch("test", [0, 1], None)["input"]
     with torch.no_grad():
-        ours = artefacts.load_supernet(recipe, Run(tmp_path)).subnet(winner)(x)
+        ours = Project(recipe).supernet.subnet(winner)(x)
         net = gancompress.export.load(tmp_path / "export" / "model", file="docs/my_generator.py")
         assert torch.equal(ours, net(x))
     assert {p.name for p in (tmp_path / "export" / "model").iterdir()} == {
@@ -123,14 +127,14 @@ def test_exported_model_equals_the_supernets_winner(pairs: Path, tmp_path: Path)
     recipe = toy(pairs, tmp_path)
     run_all(recipe)
     run = Run(tmp_path)
-    winner = artefacts.winners_of(run)[0].arch
-    x = assemble.dataset_of(recipe).batch("test", [0, 1], None)["input"]
+    winner = winners_of(run)[0].arch
+    x = Project(recipe).dataset.batch("test", [0, 1], None)["input"]
     with torch.no_grad():
-        ours = artefacts.load_supernet(recipe, run).subnet(winner)(x)
+        ours = Project(recipe).supernet.subnet(winner)(x)
         files = gancompress.export.load(tmp_path / "export" / "model")(x)
     assert torch.equal(ours, files)
-    budget = budgets.budgets_of(recipe, run)["compressed"]
-    assert artefacts.cost_of(recipe, winner).macs_true <= budget
+    budget = budgets.budgets_of(Project(recipe))["compressed"]
+    assert Project(recipe).cost(winner).macs_true <= budget
 
 
 @pytest.mark.parametrize("op", ["dense", "separable"])
@@ -142,11 +146,13 @@ def test_an_imported_teacher_is_compressed_by_its_own_measure(
     torch.save(theirs.state_dict(), tmp_path / "latest_net_G.pth")
     recipe = toy(pairs, tmp_path / "run", "family.blocks=3", "search.reduction=4")
     from_ = "gan-compression" if op == "separable" else "cyclegan"
-    importing.import_teacher(recipe, tmp_path / "latest_net_G.pth", from_, lambda text: None)
+    importing.import_teacher(
+        Project(recipe), tmp_path / "latest_net_G.pth", from_, lambda text: None
+    )
     run_all(recipe)
-    family = assemble.family_of(recipe)
+    family = Project(recipe).family
     arch = family.arch((8, 12, 6, 10, 4, 8, 6, 16), op)
-    macs = artefacts.cost_of(recipe, arch).macs_true
+    macs = Project(recipe).cost(arch).macs_true
     card = json.loads((tmp_path / "run" / "export" / "card.json").read_text())
     assert card["rows"][0]["macs_true"] == macs
     assert card["rows"][1]["macs_true"] <= macs / 4
@@ -193,7 +199,7 @@ def test_finished_stages_are_passed_over_and_redo_keeps_the_old(
     before = artefact_bytes(tmp_path)
     assert all("done already" in line for line in run_all(recipe))
     said: list[str] = []
-    pipeline.run_stage(recipe, "export", said.append, redo=True)
+    pipeline.run_stage(Project(recipe), "export", said.append, redo=True)
     assert "export.1" in said[0] and (tmp_path / "export.1" / "card.json").exists()
     assert artefact_bytes(tmp_path) == before
 
@@ -203,19 +209,19 @@ def test_another_recipe_tampered_weights_and_impossible_budgets_are_refused(
 ) -> None:
     recipe = toy(pairs, tmp_path)
     with pytest.raises(RunError, match="gancompress train-teacher"):
-        pipeline.run_stage(recipe, "supernet")
-    pipeline.run_stage(recipe, "teacher", lambda text: None)
+        pipeline.run_stage(Project(recipe), "supernet")
+    pipeline.run_stage(Project(recipe), "teacher", lambda text: None)
     with pytest.raises(RunError, match="teacher.lr"):
-        pipeline.run_stage(toy(pairs, tmp_path, "teacher.lr=0.1"), "teacher")
+        pipeline.run_stage(Project(toy(pairs, tmp_path, "teacher.lr=0.1")), "teacher")
     low = toy(pairs, tmp_path, "search.budget_macs=10", "search.reduction=null")
     with pytest.raises(BudgetError, match="below the smallest generator"):
-        pipeline.preflight(low, ["search"])
+        pipeline.preflight(Project(low), ["search"])
     path = tmp_path / "teacher" / "model.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(CheckpointError, match="changed on disk"):
-        pipeline.run_stage(recipe, "supernet")
+        pipeline.run_stage(Project(recipe), "supernet")
     assert not (tmp_path / "supernet" / "bank.safetensors").exists()
 
 
@@ -229,13 +235,13 @@ def test_a_student_of_another_teacher_is_refused_before_it_begins(
         changes = ["data.size=32", *GROWN, *TOY, f"run={tmp_path / 'run'}", *more]
         return load_recipe("progan-maps", changes)
 
-    pipeline.run_stages(grown(), ("teacher",), lambda _: None)
+    pipeline.run_stages(Project(grown()), ("teacher",), lambda _: None)
     before = sorted((tmp_path / "run").iterdir())
     for change, kind, text in (
         ("family.latent=9", RunError, "teacher: its random vectors have 8 numbers, family.latent "),
         ("task.critic_width=2", CheckpointError, "critic: tensor .* is .*; this network has"),
     ):
         with pytest.raises(kind, match=text):
-            pipeline.run_stages(grown(change), ("supernet",), lambda _: None)
+            pipeline.run_stages(Project(grown(change)), ("supernet",), lambda _: None)
         assert sorted((tmp_path / "run").iterdir()) == before
-    pipeline.run_stages(grown(), ("supernet",), lambda _: None)
+    pipeline.run_stages(Project(grown()), ("supernet",), lambda _: None)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gancompress import artefacts, assemble, filecheck, loop, pipeline, rehearsal
+from gancompress import filecheck, loop, pipeline, rehearsal
 from gancompress.data.pairs import PairFolders
 from gancompress.errors import (
     ArchError,
@@ -27,6 +27,8 @@ from gancompress.errors import (
 )
 from gancompress.filecheck import FileCheck
 from gancompress.preflight import TRAINED
+from gancompress.project import Project
+from gancompress.project.results import winners_of
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.runs import Run
@@ -90,7 +92,7 @@ def recipe_of(tmp_path: Path, text: str = ownnets.LEAST, *more: str, channels: i
 def refusal(recipe: Recipe, *stages: str) -> GanCompressError:
     """What a command is refused with, before anything of its run is made."""
     with pytest.raises(GanCompressError) as caught:
-        pipeline.run_stages(recipe, stages or STAGES, lambda text: None)
+        pipeline.run_stages(Project(recipe), stages or STAGES, lambda text: None)
     assert not Path(recipe.run_dir).exists()
     return caught.value
 
@@ -98,7 +100,7 @@ def refusal(recipe: Recipe, *stages: str) -> GanCompressError:
 def test_what_is_checked_is_said_and_nothing_is_left_behind(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path)
     said: list[str] = []
-    pipeline.preflight(recipe, STAGES, said.append)
+    pipeline.preflight(Project(recipe), STAGES, said.append)
     assert said[0].startswith("checked beforehand, ")
     assert [line.strip() for line in said[1:]] == [
         "every file opened",
@@ -113,7 +115,7 @@ def test_what_is_checked_is_said_and_nothing_is_left_behind(tmp_path: Path) -> N
 
 def test_what_follows_draws_as_if_nothing_had_been_checked(tmp_path: Path) -> None:
     torch.manual_seed(3)
-    pipeline.preflight(recipe_of(tmp_path), ["teacher"])
+    pipeline.preflight(Project(recipe_of(tmp_path)), ["teacher"])
     drawn = torch.rand(2)
     torch.manual_seed(3)
     assert torch.equal(drawn, torch.rand(2))
@@ -156,7 +158,7 @@ def test_a_damaged_file_among_many_stops_the_training_and_keeps_its_state(
     monkeypatch.setattr(PairFolders, "check", slow)
     said: list[str] = []
     with pytest.raises(DataError, match="^seven.png: damaged$"):
-        pipeline.run_stages(recipe, ["teacher"], said.append)
+        pipeline.run_stages(Project(recipe), ["teacher"], said.append)
     assert "  files are opened as it trains" in said and state.exists()
 
 
@@ -229,11 +231,11 @@ def test_generators_that_fail_later_are_refused_at_once(
 @pytest.mark.parametrize("name", ["LEAST", "GROUPED"])
 def test_generators_that_failed_late_go_all_the_way(tmp_path: Path, name: str) -> None:
     recipe = recipe_of(tmp_path, getattr(ownnets, name))
-    pipeline.run_stages(recipe, STAGES, lambda text: None)
+    pipeline.run_stages(Project(recipe), STAGES, lambda text: None)
     run = Run(tmp_path / "run")
-    winner = artefacts.winners_of(run)[0].arch
-    x = assemble.dataset_of(recipe).batch("test", [0, 1], None)["input"]
-    supernet = artefacts.load_supernet(recipe, run)
+    winner = winners_of(run)[0].arch
+    x = Project(recipe).dataset.batch("test", [0, 1], None)["input"]
+    supernet = Project(recipe).supernet
     with torch.no_grad():
         assert torch.equal(supernet.subnet(winner)(x), supernet.extract(winner)(x))
     assert (tmp_path / "run" / "export" / "card.json").exists()
@@ -244,10 +246,9 @@ def test_the_largest_subnet_answers_as_a_teacher_whose_skips_are_concatenated(
 ) -> None:
     more = ("supernet.init=teacher", "supernet.lr=1e-12", "supernet.steps=1")
     recipe = recipe_of(tmp_path, ownnets.SKIP, *more)
-    pipeline.run_stages(recipe, ["teacher", "supernet"], lambda text: None)
-    run = Run(tmp_path / "run")
-    teacher, supernet = artefacts.teacher_net(recipe, run), artefacts.load_supernet(recipe, run)
-    x = assemble.dataset_of(recipe).batch("test", [0, 1], None)["input"]
+    pipeline.run_stages(Project(recipe), ["teacher", "supernet"], lambda text: None)
+    teacher, supernet = Project(recipe).teacher_net, Project(recipe).supernet
+    x = Project(recipe).dataset.batch("test", [0, 1], None)["input"]
     with torch.no_grad():
         found, wanted = supernet.subnet(supernet.space.largest)(x), teacher(x)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
@@ -270,13 +271,15 @@ def test_advice_after_values_that_are_not_finite_is_taken_in_every_stage(
     for stages, name in ((["teacher"], "teacher"), (["supernet"], "supernet"),
                          (["search", "finetune"], "finetune")):  # fmt: skip
         with pytest.raises(DivergedError) as caught:
-            pipeline.run_stages(recipe_of(tmp_path, ownnets.LEAST, *more), stages, lambda text: 0)
+            pipeline.run_stages(
+                Project(recipe_of(tmp_path, ownnets.LEAST, *more)), stages, lambda text: 0
+            )
         assert "\n" not in str(caught.value)
         keys = re.findall(r"(\w+\.\w+) \(now ([\d.e-]+)\)", str(caught.value))
         assert [key for key, _ in keys] == [f"{name}.lr"]
         assert len(list((tmp_path / "run" / name).rglob("state.pt"))) == 1
         more += [f"{key}={float(now) / 10}" for key, now in keys]
         said: list[str] = []
-        pipeline.run_stages(recipe_of(tmp_path, ownnets.LEAST, *more), stages, said.append)
+        pipeline.run_stages(Project(recipe_of(tmp_path, ownnets.LEAST, *more)), stages, said.append)
         assert any(f"{name}: goes on with another {name}.lr" in line for line in said)
         assert Run(tmp_path / "run").stage(name).is_finished()

@@ -12,13 +12,12 @@ from colournets import COLOURS, NAMES, colour_net, maps, painted, torchscript
 from images import save
 from torch import Tensor
 
-from gancompress.artefacts import evaluator_of
-from gancompress.assemble import dataset_of
 from gancompress.errors import MetricError, RecipeError
+from gancompress.project import Project
+from gancompress.project.evaluators import evaluator_of
 from gancompress.recipe import STAGE_SECTIONS, stage_sections
 from gancompress.recipefile import load_recipe
 from gancompress.recipemetrics import CITYSCAPES_CLASSES
-from gancompress.runs import Run
 
 
 @pytest.fixture
@@ -62,11 +61,11 @@ def test_recipe_names_the_network_of_the_final_figures(recipe_of, tmp_path: Path
     def generate(x: Tensor) -> Tensor:
         return painted(x.argmax(1))
 
-    run = Run(tmp_path / "run")
-    found = evaluator_of(recipe, "test", run, final=True).score(generate)
+    project = Project(recipe, tmp_path / "run")
+    found = evaluator_of(project, "test", final=True).score(generate)
     assert found["miou"].value == found["pixel-accuracy"].value == 100
     assert set(found["miou"].details) <= {"road", "sky", "sea"}
-    assert "miou" not in evaluator_of(recipe, "search", run).score(generate)
+    assert "miou" not in evaluator_of(project, "search").score(generate)
 
 
 def test_recipe_refuses_classes_that_the_data_lacks(recipe_of) -> None:
@@ -94,10 +93,10 @@ def test_further_figures_and_their_classifier_decide_the_export_alone(tmp_path: 
         assert same.pop("export") is False and all(same.values()) and len(same) == 4
     for stage in STAGE_SECTIONS:  # results from before these keys stay up to date
         assert not {"also", "classifier"} & {*stage_sections(plain, stage).get("metrics", {})}
-    run = Run(tmp_path)
-    assert evaluator_of(more, "search", run).metrics == ["l1", "fd", "kid"]
-    assert evaluator_of(plain, "test", run, final=True).metrics == ["l1", "fd", "kid"]
-    final = evaluator_of(more, "test", run, final=True)
+    project = Project(more, tmp_path)
+    assert evaluator_of(project, "search").metrics == ["l1", "fd", "kid"]
+    assert evaluator_of(Project(plain, tmp_path), "test", final=True).metrics == ["l1", "fd", "kid"]
+    final = evaluator_of(project, "test", final=True)
     assert final.metrics == ["l1", "fd", "kid", "swd", "is"]
     assert final.classifier is not None and final.classifier.label == "IS-EffNetLite0"
 
@@ -105,12 +104,12 @@ def test_further_figures_and_their_classifier_decide_the_export_alone(tmp_path: 
 def test_named_metrics_come_in_place_of_the_final_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe, run = load_recipe("quickstart"), Run(tmp_path)
-    judge = evaluator_of(recipe, "test", run, 8, final=True, metrics=["swd", "psnr"])
+    project = Project(load_recipe("quickstart"), tmp_path)
+    judge = evaluator_of(project, "test", 8, final=True, metrics=["swd", "psnr"])
     assert judge.metrics == ["swd", "psnr"] and judge.features_identity == ""
-    monkeypatch.setattr(type(dataset_of(recipe)), "paired", False)
+    monkeypatch.setattr(project.dataset, "paired", False)
     with pytest.raises(MetricError, match="psnr compares each image with its own target; data"):
-        evaluator_of(recipe, "test", run, 8, metrics=["swd", "psnr"])
+        evaluator_of(project, "test", 8, metrics=["swd", "psnr"])
 
 
 @pytest.mark.parametrize(

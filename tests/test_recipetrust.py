@@ -14,12 +14,13 @@ import torch
 from images import save
 from typer.testing import CliRunner
 
-from gancompress import assemble, demopage, pipeline, recipetrust
+from gancompress import demopage, pipeline, recipetrust
 from gancompress.cli import app
 from gancompress.errors import ForeignCodeError
 from gancompress.export.opening import open_model
 from gancompress.export.roofline import card_work
 from gancompress.export.web import macs_of
+from gancompress.project import Project
 from gancompress.recipefile import load_recipe
 
 # Says that it was run, each time.
@@ -67,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(recipetrust.VARIABLE, str(folder / "state"))
         recipe = load_recipe(folder / "mine.yaml")
-        pipeline.run_stages(recipe, pipeline.stages_of(recipe), lambda text: None)
+        pipeline.run_stages(Project(recipe), pipeline.stages_of(Project(recipe)), lambda text: None)
     (folder / "RAN").unlink()
     return folder
 
@@ -142,9 +143,9 @@ def test_a_run_is_known_by_what_it_holds_and_by_the_sum_in_its_recipe(elsewhere:
     (elsewhere / "copy.yaml").write_text(text)  # with the sum that commands fill in
     for path in (run / "other.yaml", elsewhere / "copy.yaml"):
         with pytest.raises(ForeignCodeError, match="family.file"):
-            assemble.family_of(load_recipe(path))
+            Project(load_recipe(path)).open("family")
     (elsewhere / "copy.yaml").write_text(without)
-    assert assemble.family_of(load_recipe(elsewhere / "copy.yaml")).options["file"] == str(code)
+    assert Project(load_recipe(elsewhere / "copy.yaml")).family.options["file"] == str(code)
 
 
 def test_what_a_model_files_card_names_is_not_run(elsewhere: Path) -> None:
@@ -204,7 +205,7 @@ def test_where_nothing_can_be_noted_runs_go_on(
     monkeypatch.setenv(recipetrust.VARIABLE, str(elsewhere / "file"))
     recipetrust.remember(recipe)
     assert not recipetrust.is_known(str(elsewhere / "generator.py"))
-    assemble.family_of(recipe)
+    Project(recipe).open("family")
     monkeypatch.delenv(recipetrust.VARIABLE)
     monkeypatch.setenv("HOME", "")
     monkeypatch.setattr("os.path.expanduser", lambda text: text)  # as where nobody has a home
@@ -230,12 +231,11 @@ def test_networks_that_can_run_code_are_opened_on_the_users_word_alone(
     )
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
-    opened = {"segmentation": assemble.segmentation_of, "classifier": assemble.classifier_of}
     said = (
         f"metrics.{section}.file: found {file}, TorchScript, which can run code when it is opened"
     )
     with pytest.raises(ForeignCodeError, match=said):
-        opened[section](load_recipe(path, of_run=True))
+        Project(load_recipe(path, of_run=True)).open(section)
     named = load_recipe(path, [f"metrics.{section}.file={file}"], of_run=True)
     for allowed in (load_recipe(path), named):
         assert allowed.refusal(("metrics", section, "file")) == ""
@@ -250,4 +250,4 @@ def test_networks_that_can_run_code_are_opened_on_the_users_word_alone(
 def test_no_recipe_can_say_that_its_code_is_trusted(elsewhere: Path) -> None:
     recipe = load_recipe(elsewhere / "theirs" / "recipe.yaml")
     with pytest.raises(ForeignCodeError, match="family.file"):
-        assemble.family_of(recipe.model_copy(update={"seed": 1}))
+        Project(recipe.model_copy(update={"seed": 1})).open("family")

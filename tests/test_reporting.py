@@ -14,7 +14,7 @@ import pytest
 from images import noise, save
 from typer.testing import CliRunner
 
-from gancompress import assemble, pipeline, reporting
+from gancompress import pipeline, reporting
 from gancompress.arch import Arch
 from gancompress.checkpoint import file_hash, write_record
 from gancompress.cli import app
@@ -22,6 +22,7 @@ from gancompress.errors import GanCompressError
 from gancompress.export.filetable import file_table
 from gancompress.export.report import table
 from gancompress.metricslog import MetricsLog
+from gancompress.project import Project
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.reports.frontplot import front_plot
@@ -96,8 +97,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
             "workers=0", "device=cpu", "precision=float32", f"run={folder}/run",
         ],
     )  # fmt: skip
-    for stage in pipeline.stages_of(recipe):
-        pipeline.run_stage(recipe, stage, lambda text: None)
+    project = Project(recipe)
+    for stage in pipeline.stages_of(project):
+        pipeline.run_stage(project, stage, lambda text: None)
     return recipe
 
 
@@ -319,11 +321,11 @@ def test_every_stage_of_a_run_notes_its_time_once(done: Recipe) -> None:
     assert {name: t.commands for name, t in found.items()} == dict.fromkeys(
         ("teacher", "supernet", "search", "finetune", "export"), 1
     )
-    pipeline.run_stage(done, "teacher", lambda text: None)  # done already: no time
+    pipeline.run_stage(Project(done), "teacher", lambda text: None)  # done already: no time
     assert times_of(done.run_dir) == found
 
 
 def test_the_channels_are_those_of_the_recipes_family(done: Recipe) -> None:
     source = reporting.source_of(done.run_dir)
-    assert source.arch == assemble.teacher_arch_of(done)
+    assert source.arch == Project(done).planned_arch
     assert source.units["down.1.width"] == 4

@@ -14,8 +14,9 @@ from images import save_pairs
 
 from gancompress import pipeline
 from gancompress.arch import Arch
-from gancompress.artefacts import exported_of, stage_of
 from gancompress.errors import BudgetError, RunError
+from gancompress.project import Project
+from gancompress.project.results import exported_of
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.runs import Run
@@ -40,7 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("searching")
     save_pairs(folder / "data", 24, 32, 32)
     for stage in ("teacher", "supernet"):
-        pipeline.run_stage(recipe_of(folder, folder / "run"), stage, quiet)
+        pipeline.run_stage(Project(recipe_of(folder, folder / "run")), stage, quiet)
     return folder
 
 
@@ -63,7 +64,7 @@ def searched(trained: Path, run: Path, *more: str) -> dict[str, Any]:
     """The front of a search in a copy of the run."""
     if not run.exists():
         shutil.copytree(trained / "run", run)
-    pipeline.run_stage(recipe_of(trained, run, *more), "search", quiet)
+    pipeline.run_stage(Project(recipe_of(trained, run, *more)), "search", quiet)
     return dict(json.loads((run / "search" / "front.json").read_text()))
 
 
@@ -153,18 +154,18 @@ def test_an_export_within_a_budget_of_its_own_picks_from_the_front(
     point = front["points"][len(front["points"]) // 2]
     most = point["costs"]["macs"]
     recipe = recipe_of(trained, run, f"export.budget_macs={most}")
-    first, *others = exported_of(recipe, Run(run))
+    first, *others = exported_of(Run(run), recipe.export.budget_macs)
     assert {"family": first.arch.family, "slots": first.arch.values} == point["arch"]
     assert [other.row for other in others] == ROWS
     said: list[str] = []
-    pipeline.run_stages(recipe, ["export"], said.append)
+    pipeline.run_stages(Project(recipe), ["export"], said.append)
     card = json.loads((run / f"export-{most}" / "card.json").read_text())
     assert list(card["archs"]) == [f"at most {most:,} MACs", *ROWS]
     assert card["archs"][f"at most {most:,} MACs"] == point["arch"]
-    assert not stage_of(recipe_of(trained, run), Run(run), "export").path.exists()
+    assert not Project(recipe_of(trained, run)).stage("export").path.exists()
     low = recipe_of(trained, run, "export.budget_macs=10")
     with pytest.raises(BudgetError, match="export.budget_macs: 10 is below all that the search"):
-        pipeline.run_stages(low, ["export"], said.append)
+        pipeline.run_stages(Project(low), ["export"], said.append)
 
 
 def test_a_front_of_latency_keeps_its_budget(
@@ -172,13 +173,13 @@ def test_a_front_of_latency_keeps_its_budget(
 ) -> None:
     timed = ("search.cost=latency_ms", "search.budget_latency_ms=12", "search.more_reductions=[]")
     with pytest.raises(RunError, match="no latency table yet; run `gancompress latency-table"):
-        pipeline.preflight(recipe_of(trained, tmp_path / "run", *timed), ["teacher"])
+        pipeline.preflight(Project(recipe_of(trained, tmp_path / "run", *timed)), ["teacher"])
 
     def ms(arch: Arch) -> float:
         return 2.0 * arch.width("stem.width") + arch.width("up.1.width")
 
     table = SimpleNamespace(ms=ms)
-    monkeypatch.setattr("gancompress.budgets.table_of", lambda recipe, run, runtime: table)
+    monkeypatch.setattr("gancompress.budgets.table_of", lambda project, runtime: table)
     front = searched(trained, tmp_path / "run", *timed)
     measured = [one for hunt in told(tmp_path / "run") for one in hunt["full"]]
     assert measured and all(one["costs"]["latency_ms"] <= 12 for one in measured)
@@ -204,5 +205,5 @@ def test_budgets_hold_together_and_contradictions_are_refused_before_training(
     assert front["winners"][0]["limits"]["params"] == params
     nowhere = recipe_of(trained, tmp_path / "none", "search.budget_params=10")
     with pytest.raises(BudgetError, match=r"search.budget_params: 10 is below the smallest"):
-        pipeline.preflight(nowhere, ["teacher"])
+        pipeline.preflight(Project(nowhere), ["teacher"])
     assert not (tmp_path / "none").exists()

@@ -10,8 +10,9 @@ import torch
 from images import save_pairs
 from torch import nn
 
-from gancompress import assemble, pipeline
+from gancompress import pipeline
 from gancompress.errors import GanCompressError, RecipeError
+from gancompress.project import Project
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
 from gancompress.sizes import check_sizes
@@ -44,21 +45,21 @@ def test_the_smallest_size_that_is_told_is_the_smallest_that_runs(
     recipe = recipe_of(crop, f"task.critic_layers={layers}")
     size = list(recipe.data.image_size)
     with pytest.raises(RecipeError) as caught:
-        check_sizes(recipe, assemble.teacher_arch_of(recipe))
+        check_sizes(Project(recipe), Project(recipe).planned_arch)
     said = f"edges2shoes: data.crop_size: found {size}; "
     assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
     assert f"runs on {least} and more" in str(caught.value)
 
     def all_run(sides: list[int]) -> bool:
-        nets = assemble.task_of(recipe).critics()
-        generator = assemble.family_of(recipe).build(assemble.teacher_arch_of(recipe))
+        nets = Project(recipe).task.critics()
+        generator = Project(recipe).family.build(Project(recipe).planned_arch)
         ours = runs(generator.train(), 1, 3, *sides)
         return ours and all(runs(net.train(), 1, 6, *sides) for net in nets.values())
 
     assert not all_run(size) and all_run(least)
     assert not all_run([max(one, side - 4) for one, side in zip(size, least, strict=True)])
     allowed = recipe_of(least, f"task.critic_layers={layers}")
-    check_sizes(allowed, assemble.teacher_arch_of(allowed))
+    check_sizes(Project(allowed), Project(allowed).planned_arch)
 
 
 def test_commands_refuse_it_before_anything_is_trained(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_commands_refuse_it_before_anything_is_trained(tmp_path: Path) -> None:
         "data.search_fraction=0.3", "data.test_fraction=0.3", "search.reduction=2",
     )  # fmt: skip
     with pytest.raises(GanCompressError, match=r"the discriminator \(critic\) runs on \[24, 24\]"):
-        pipeline.run_stages(recipe, ["teacher"], lambda text: None)
+        pipeline.run_stages(Project(recipe), ["teacher"], lambda text: None)
     assert not (tmp_path / "run").exists()
 
 
@@ -76,4 +77,4 @@ def test_generators_of_ones_own_are_looked_at_by_themselves(tmp_path: Path) -> N
     (tmp_path / "net.py").write_text(ownnets.LEAST)
     more = ["family.blocks=null", f"family={{file: {tmp_path / 'net.py'}}}"]
     recipe = load_recipe("edges2shoes", [*SMALL[1:], *more[1:], "data.crop_size=24"])
-    check_sizes(recipe, assemble.teacher_arch_of(recipe))
+    check_sizes(Project(recipe), Project(recipe).planned_arch)

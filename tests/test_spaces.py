@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gancompress import assemble
 from gancompress.budgets import budgets_of
 from gancompress.cli import app
 from gancompress.latencytable import LatencyTable
+from gancompress.project import Project
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
 from gancompress.spaces import space_figures, space_text
 
 SMALL = [
@@ -35,16 +34,16 @@ def call(*arguments: str) -> tuple[int, str]:
 
 def test_figures_equal_enumeration(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, "search.budget_params=120_000")
-    model, archs = assemble.cost_model_of(recipe), list(assemble.space_of(recipe).all())
+    model, archs = Project(recipe).cost_model, list(Project(recipe).space.all())
     costs = {arch: model(arch) for arch in archs}
-    found = space_figures(recipe)
+    found = space_figures(Project(recipe))
     assert found["size"] == len(archs) == 256
     names = ["macs_true", "macs_published", "params", "activation_bytes"]
     assert list(found["costs"]) == names
     for name in names:
         every, ends = [getattr(cost, name) for cost in costs.values()], found["costs"][name]
         assert (ends["least"], ends["most"]) == (min(every), max(every))
-    budgets = budgets_of(recipe, Run(recipe.run_dir))
+    budgets = budgets_of(Project(recipe))
     assert [row["row"] for row in found["rows"]] == list(budgets)
     shares = []
     for row, most in zip(found["rows"], budgets.values(), strict=True):
@@ -59,7 +58,7 @@ def test_figures_equal_enumeration(tmp_path: Path) -> None:
 
 
 def test_text_says_size_slots_ends_and_shares(tmp_path: Path) -> None:
-    text = space_text(space_figures(recipe_of(tmp_path)))
+    text = space_text(space_figures(Project(recipe_of(tmp_path))))
     assert text.startswith("256 generators of resnet\n  stem.width    24, 8\n")
     for word in ("smallest", "largest", "MACs, true", "MACs, published", "row 'compressed'",
                  "of them fit", "search.reduction", "search.more_reductions, 20"):  # fmt: skip
@@ -90,15 +89,15 @@ def test_latency_is_told_once_its_table_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = recipe_of(tmp_path, "search.budget_latency_ms=20")
-    found = space_figures(recipe)
+    found = space_figures(Project(recipe))
     assert "latency_ms" not in found["costs"]
     assert found["rows"][0]["limits"][1]["share"] is None
     assert found["rows"][0]["count"] == found["rows"][0]["limits"][0]["count"]
 
     table = LatencyTable.__new__(LatencyTable)
     monkeypatch.setattr(table, "ms", lambda arch: float(arch.width("stem.width")), raising=False)
-    monkeypatch.setattr("gancompress.budgets.table_of", lambda recipe, run, runtime: table)
-    found = space_figures(recipe)
+    monkeypatch.setattr("gancompress.budgets.table_of", lambda project, runtime: table)
+    found = space_figures(Project(recipe))
     assert (found["costs"]["latency_ms"]["least"], found["costs"]["latency_ms"]["most"]) == (8, 24)
     assert found["rows"][0]["limits"][1]["share"] == 0.5
     assert found["rows"][0]["count"] < found["rows"][0]["limits"][0]["count"]
@@ -109,7 +108,9 @@ def test_command_prints_the_figures_and_writes_nothing(tmp_path: Path) -> None:
     code, out = call("quickstart", *SMALL, f"run={folder}")
     assert code == 0 and "256 generators" in out
     code, out = call("quickstart", *SMALL, f"run={folder}", "--json")
-    assert code == 0 and json.loads(out) == json.loads(json.dumps(space_figures(recipe_of(folder))))
+    assert code == 0 and json.loads(out) == json.loads(
+        json.dumps(space_figures(Project(recipe_of(folder))))
+    )
     code, out = call("quickstart", *SMALL, f"run={folder}", "--dry-run")
     assert code == 0 and "budget_params" in out and "generators of" not in out
     assert not folder.exists()
@@ -138,8 +139,8 @@ def test_budgets_that_leave_nothing_are_told_behind_the_table(
 
 
 def test_rows_that_can_be_kept_are_counted_beside_one_that_cannot(tmp_path: Path) -> None:
-    alone = space_figures(recipe_of(tmp_path))["rows"]
-    found = space_figures(recipe_of(tmp_path, "search.more_reductions=[20, 1000]"))["rows"]
+    alone = space_figures(Project(recipe_of(tmp_path)))["rows"]
+    found = space_figures(Project(recipe_of(tmp_path, "search.more_reductions=[20, 1000]")))["rows"]
     assert found[:2] == alone and [row["count"] for row in found][2] == 0
     assert "search.more_reductions, 1000: " in found[2]["refusal"]
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 from images import noise, save
 
-from gancompress import assemble, describe
-from gancompress.artefacts import evaluator_of
+from gancompress import describe
 from gancompress.errors import RecipeError
 from gancompress.exportfiles import card_of, facts_of, licences_of
 from gancompress.exporting import reference_rows, references_of
 from gancompress.nets.bicubic import Bicubic
+from gancompress.project import Project
+from gancompress.project.evaluators import evaluator_of
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
 
 
 def faces(*changes: str) -> Recipe:
@@ -28,11 +28,11 @@ def test_the_celeba_recipe_costs_what_is_published_to_the_integer() -> None:
     """Trained on crops of 96, judged from 64 to 256: both counts are of one recipe."""
     recipe = faces()
     assert (recipe.data.image_size, recipe.input_size) == ((96, 96), (64, 64))
-    figures = describe.profile(recipe, "teacher", "dense")
+    figures = describe.profile(Project(recipe), "teacher", "dense")
     assert figures["generator"]["params"] == 1_549_462
     assert figures["generator"]["macs_true"] == 9_085_648_896
     assert figures["discriminator"]["params"] == 23_565_505
-    separable = describe.profile(recipe, "teacher", "separable")
+    separable = describe.profile(Project(recipe), "teacher", "separable")
     assert separable["generator"]["params"] == 226_134
     assert separable["generator"]["macs_true"] == 2_061_762_560
 
@@ -40,11 +40,11 @@ def test_the_celeba_recipe_costs_what_is_published_to_the_integer() -> None:
 def test_inputs_are_as_many_times_smaller_and_cards_say_so() -> None:
     recipe = load_recipe("srgan-maps")
     assert recipe.input_size == (24, 24) and recipe.data.judged_size == (96, 96)
-    card = card_of(recipe, assemble.teacher_arch_of(recipe))
+    card = card_of(Project(recipe), Project(recipe).planned_arch)
     assert (card.size, card.size_multiple, card.is_static) == ((24, 24), 1, False)
-    assert facts_of(recipe)["enlargement"] == 4
-    assert "MIT" in licences_of(recipe).data
-    assert "enlargement" not in facts_of(load_recipe("maps"))
+    assert facts_of(Project(recipe))["enlargement"] == 4
+    assert "MIT" in licences_of(Project(recipe)).data
+    assert "enlargement" not in facts_of(Project(load_recipe("maps")))
     assert faces("data.test_size=0", "data.scale=2", "family.scale=2").input_size == (48, 48)
 
 
@@ -97,19 +97,19 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
 
 def test_the_table_gets_a_row_for_bicubic_enlarging(small: Recipe) -> None:
     pytest.importorskip("efficientnet_lite_pytorch")
-    judge = evaluator_of(small, "test", Run(small.run_dir), final=True)
-    (row,) = reference_rows(small, judge)
+    judge = evaluator_of(Project(small), "test", final=True)
+    (row,) = reference_rows(Project(small), judge)
     figures: dict[str, Any] = {figure.label: figure.value for figure in row.figures}
     assert (row.name, row.params, row.macs_true) == ("bicubic", 0, 0)
-    batch = assemble.dataset_of(small).batch("test", range(3), None)
+    batch = Project(small).dataset.batch("test", range(3), None)
     wrong = (Bicubic(4)(batch["input"]) - batch["target"]).square().mean((1, 2, 3))
     assert figures["PSNR"] == pytest.approx(float((10 * (4 / wrong).log10()).mean()), rel=1e-5)
     assert {"PSNR", "SSIM", "MS-SSIM", "L1"} <= set(figures)
-    assert references_of(load_recipe("maps")) == {}
+    assert references_of(Project(load_recipe("maps"))) == {}
 
 
 def test_task_and_critic_are_of_the_training_crops() -> None:
     recipe = faces("task.critic_width=2")
-    task = assemble.task_of(recipe)
+    task = Project(recipe).task
     assert task.critic_inputs() == {"critic": (1, 3, 96, 96)}
     assert task.critics()["critic"](torch.zeros(2, 3, 96, 96)).shape == (2, 1)

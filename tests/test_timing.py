@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gancompress import assemble, timing
+from gancompress import timing
 from gancompress.errors import RecipeError, RunError
 from gancompress.layertimes import Timing, time_layers
 from gancompress.measurements import Measurements
+from gancompress.project import Project
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def toy(folder: Path, *more: str) -> Recipe:
 
 def measured(recipe: Recipe, **options: bool) -> tuple[timing.LatencyTable, str]:
     said: list[str] = []
-    (table,) = timing.measure_tables(recipe, said.append, only="torch", **options)
+    (table,) = timing.measure_tables(Project(recipe), said.append, only="torch", **options)
     return table, "\n".join(said)
 
 
@@ -44,9 +44,9 @@ def test_a_table_knows_every_arch_and_never_falls_with_a_width(tmp_path: Path) -
     table, said = measured(recipe)
     assert "torch on cpu: median error" in said and "1 thread, torch" in said
     assert table.error is not None and table.error.generators == 4
-    space = assemble.space_of(recipe)
+    space = Project(recipe).space
     for arch in space.all():
-        for slot in assemble.family_of(recipe).width_slots:
+        for slot in Project(recipe).family.width_slots:
             assert table.ms(arch.replace({slot: 4})) <= table.ms(arch.replace({slot: 8})) + 1e-12
     assert sorted(p.name for p in (tmp_path / "run" / "latency").iterdir()) == ["torch-cpu.json"]
 
@@ -58,7 +58,7 @@ def test_a_finished_table_is_passed_over_until_redo(tmp_path: Path) -> None:
     before = path.read_bytes()
     _, said = measured(recipe)
     assert "measured already" in said and path.read_bytes() == before
-    assert "measured already" in timing.plan(recipe, "torch")
+    assert "measured already" in timing.plan(Project(recipe), "torch")
     _, said = measured(recipe, redo=True)
     assert "earlier table kept as" in said and path.is_file()
     assert path.with_name("torch-cpu.1.json").read_bytes() == before
@@ -91,12 +91,12 @@ def test_a_stopped_measurement_measures_the_rest_only(
 
 
 def test_the_search_is_given_the_table_or_told_to_measure(tmp_path: Path) -> None:
-    recipe, run = toy(tmp_path), Run(tmp_path / "run")
+    recipe = toy(tmp_path)
     with pytest.raises(RunError, match=r"no latency table yet; run `gancompress latency-table …`"):
-        timing.table_of(recipe, run, "torch")
+        timing.table_of(Project(recipe), "torch")
     table, _ = measured(recipe)
-    arch = assemble.space_of(recipe).largest
-    assert timing.table_of(recipe, run, "torch").ms(arch) == table.ms(arch)
+    arch = Project(recipe).space.largest
+    assert timing.table_of(Project(recipe), "torch").ms(arch) == table.ms(arch)
     for change, found in (
         ("space.widths=[8, 4, 2]", "another space"),
         ("data.size=64", "another size"),
@@ -104,7 +104,7 @@ def test_the_search_is_given_the_table_or_told_to_measure(tmp_path: Path) -> Non
         ("family.norm=batch", "another family"),
     ):
         with pytest.raises(RunError, match=found):
-            timing.table_of(toy(tmp_path, change), run, "torch")
+            timing.table_of(Project(toy(tmp_path, change)), "torch")
         with pytest.raises(RunError, match=found):
             measured(toy(tmp_path, change))
 
@@ -119,7 +119,7 @@ def test_two_commands_do_not_measure_at_once(
 
 def test_an_unknown_runtime_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="--runtime tflite: unknown; one of torch, onnxruntime"):
-        timing.measure_tables(toy(tmp_path), only="tflite")
+        timing.measure_tables(Project(toy(tmp_path)), only="tflite")
 
 
 def test_a_runtime_that_is_not_installed_is_left_out(
@@ -127,7 +127,7 @@ def test_a_runtime_that_is_not_installed_is_left_out(
 ) -> None:
     monkeypatch.setattr("gancompress.latencyplaces.missing", lambda name: f"{name} needs onnx")
     said: list[str] = []
-    tables = timing.measure_tables(toy(tmp_path), said.append)
+    tables = timing.measure_tables(Project(toy(tmp_path)), said.append)
     assert said[0] == "left out: onnx needs onnx" and len(tables) == 1
 
 
@@ -135,13 +135,13 @@ def test_both_runtimes_have_a_table_each(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(timing, "CALIBRATED", 2)
     monkeypatch.setattr(timing, "VERIFIED", 1)
     recipe = toy(tmp_path, "space={widths: [8], ops: [dense, separable]}")
-    planned = timing.plan(recipe, "torch")  # one of everything but of the block
+    planned = timing.plan(Project(recipe), "torch")  # one of everything but of the block
     assert "8 layer configurations of 7 parts\ntorch on cpu: would take some 0." in planned
-    tables = timing.measure_tables(recipe, lambda text: None)
+    tables = timing.measure_tables(Project(recipe), lambda text: None)
     assert [table.runtime for table in tables] == ["torch", "onnxruntime"]
     assert [one["identity"]["size"] for one in timing.tables_json(tables)] == [[32, 32]] * 2
     assert "onnxruntime" in tables[1].device
-    for arch in assemble.space_of(recipe).all():
+    for arch in Project(recipe).space.all():
         assert all(table.ms(arch) > 0 for table in tables)
 
 

@@ -1,4 +1,4 @@
-"""The files that a recipe names, as stages keep them in mind."""
+"""The files that a project's recipe names, as stages keep them in mind."""
 
 from __future__ import annotations
 
@@ -7,49 +7,43 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gancompress import assemble
 from gancompress.contents import Contents, Files, changes, read_contents
-from gancompress.data.origin import Origin
-from gancompress.recipe import Recipe
+from gancompress.project.project import Project
 from gancompress.recipetexts import file_keys
-from gancompress.runs import Run
 
 
-def origin_of(recipe: Recipe) -> Origin:
-    """The files that the recipe's images come from. Raises: DataError."""
-    return assemble.files_opened(recipe).origin
-
-
-def files_of(recipe: Recipe, run: Run, sections: Mapping[str, Any]) -> Files:
+def files_of(project: Project, sections: Mapping[str, Any]) -> Files:
     """The files that `sections` of the recipe name, to be read when a stage needs to compare."""
-    named = {key: name for key, name in file_keys(recipe).items() if _holds(sections, key)}
-    return Files(named, _reading(recipe, run, named))
+    listed = file_keys(project.recipe)
+    named = {key: name for key, name in listed.items() if _holds(sections, key)}
+    return Files(named, _reading(project, named))
 
 
-def changed_since(recipe: Recipe, run: Run) -> str:
+def changed_since(project: Project) -> str:
     """One sentence if the latest stage was made from other files than there are now, else nothing.
 
     For what judges and makes no stage of its own. Raises: DataError.
     """
+    run = project.run
     done = [name for name in ("teacher", "supernet", "search") if run.stage(name).is_finished()]
     if not done:
         return ""
     record = run.stage(done[-1]).record()
     before = record.get("contents")
-    files = files_of(recipe, run, record["sections"])
+    files = files_of(project, record["sections"])
     if not before or not (found := changes(run.root, before, files.read())):
         return ""
     return f"note: {run.root / done[-1]} was made from other files than there are now: {found}"
 
 
-def _reading(recipe: Recipe, run: Run, named: Mapping[str, str]) -> Callable[[], Contents]:
+def _reading(project: Project, named: Mapping[str, str]) -> Callable[[], Contents]:
     # The own generator's file has its hash in the recipe.
     weights = {
         key: Path(name)
         for key, name in named.items()
         if not key.startswith("data.") and key != "family.file"
     }
-    return cache(lambda: read_contents(run.root, weights, origin_of(recipe).named()))
+    return cache(lambda: read_contents(project.run.root, weights, project.files.origin.named()))
 
 
 def _holds(sections: Mapping[str, Any], key: str) -> bool:

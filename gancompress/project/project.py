@@ -1,0 +1,286 @@
+"""One compression as a command works on it: what its recipe names and its run holds, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.arch import Arch, SearchSpace
+from gancompress.channels import Channels
+from gancompress.cost import Cost, CostModel, network_cost
+from gancompress.data import DATASETS, Dataset
+from gancompress.data.hashedonce import HashedOnce
+from gancompress.data.latent import Latent
+from gancompress.data.origin import FromFiles
+from gancompress.data.styled import Styled
+from gancompress.distill.supernet import Teacher
+from gancompress.metrics.classifiers import Classifier
+from gancompress.metrics.features import FeatureNet, load_features
+from gancompress.metrics.segnets import SegmentationNet
+from gancompress.nets import FAMILIES, Family
+from gancompress.nets.family import Choices, Part, check_size
+from gancompress.nets.features import Bands
+from gancompress.nets.own import OwnGenerator, check_runs
+from gancompress.parts import find_parts
+from gancompress.project import judges, results
+from gancompress.project.devices import device_named
+from gancompress.project.plannedteacher import planned_arch
+from gancompress.proving import channels_of
+from gancompress.recipe import Recipe
+from gancompress.recipesections import WorldSection
+from gancompress.runs import Run, StageDir
+from gancompress.skeletons import without_values
+from gancompress.supernet import Supernet
+from gancompress.tasks import TASKS
+from gancompress.tasks.base import ConditionalTask
+
+T = TypeVar("T")
+Shape = tuple[int, int, int]
+
+
+class Project:
+    """A recipe and the folder of its run, and what the two stand for.
+
+    Every stage and command is handed one. Each property is made when it is first asked for and
+    then kept, so that data, networks and weights are opened once a command; what stages have
+    left is made anew when its artefact is another one. Properties raise a GanCompressError of the
+    kind that fits what is wrong.
+    """
+
+    def __init__(self, recipe: Recipe, root: Path | None = None) -> None:
+        """root: the run's folder, where it is another one than the recipe names."""
+        self.recipe = recipe
+        self.run = Run(recipe.run_dir if root is None else root)
+        self.name = recipe.name  # which messages begin with
+        self._channels: dict[tuple[Arch, bool], Channels] = {}
+        self._results: dict[str, tuple[str, Any]] = {}
+
+    def open(self, *names: str) -> None:
+        """Makes these properties now: what stops a command is found before its work begins."""
+        for name in names:
+            getattr(self, name)
+
+    def drop(self, *names: str) -> None:
+        """Lets go of these properties, which are made anew when they are asked for again."""
+        for name in names:
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """The recipe's device, see `devices.device_named`."""
+        return device_named(self.recipe.device, self.recipe.name)
+
+    @cached_property
+    def family(self) -> Family:
+        """The generators to compress. Raises: ForeignCodeError, see `recipetrust`."""
+        recipe = self.recipe
+        recipe.check_code("family", "file")
+        inputs, outputs = recipe.channels
+        options = recipe.family.model_dump(exclude={"name", "sha256", "latent"})
+        if recipe.family.latent_size:
+            options["size"] = recipe.data.image_size[0]
+        return FAMILIES[recipe.family.name](in_channels=inputs, out_channels=outputs, **options)
+
+    @cached_property
+    def input_shape(self) -> Shape:
+        """(C, H, W) of what the generator takes where it is judged."""
+        return self.recipe.channels[0], *self.recipe.input_size
+
+    @cached_property
+    def task(self) -> ConditionalTask:
+        """What kind of GAN is trained, for images of the recipe's size."""
+        return self.task_at(self.recipe.data.image_size)
+
+    def task_at(self, size: tuple[int, int]) -> ConditionalTask:
+        """The task for images of another `size` (height, width)."""
+        recipe = self.recipe
+        inputs, outputs = recipe.channels
+        options = recipe.task.model_dump(exclude={"name"})
+        if recipe.data.labels is not None:
+            options["labels"] = recipe.data.labels
+        if recipe.task.styled:
+            options["style"] = recipe.family.style_planes
+        if recipe.task.unconditional:
+            options["grows"] = recipe.family.grows
+        made = TASKS[recipe.task.name]
+        return made(in_channels=inputs, out_channels=outputs, size=size, **options)
+
+    @cached_property
+    def files(self) -> FromFiles:
+        """The images as their files have them. Raises: DataError."""
+        data = self.recipe.data
+        settings = data.model_dump(exclude={"name"})
+        if isinstance(data, WorldSection):
+            return _world_opened(data.name, **settings)
+        return DATASETS[data.name](**settings)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images, beside random vectors or style codes where the family takes them."""
+        planes, latent = self.recipe.family.style_planes, self.recipe.family.latent_size
+        opened: Dataset = self.files
+        if latent:
+            opened = Latent(opened, latent)
+        elif planes:
+            opened = Styled(opened, planes)
+        return HashedOnce(opened)
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The generators of the supernet. Raises: ArchError if the family does not fit."""
+        family, section = self.family, self.recipe.space
+        widths = family.presets[section.preset] if section.preset is not None else section.widths
+        assert widths is not None, "the recipe has exactly one of preset and widths"
+        if isinstance(section.bands, dict):
+            splits: Choices[Bands] = {s: _bands(listed) for s, listed in section.bands.items()}
+        else:
+            splits = _bands(section.bands)
+        found = family.space(widths, section.ops, splits)
+        check_size(family, found, self.recipe.data.image_size)
+        if isinstance(family, OwnGenerator):
+            check_runs(family, self.input_shape)
+        return found
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of a generator and the slots that each depends on; none if nothing is known."""
+        family = self.family
+        return tuple(family.parts() or find_parts(family.build, self.space, self.input_shape))
+
+    @cached_property
+    def cost_model(self) -> CostModel:
+        """Costs of the archs of the space, from those of their parts."""
+        family = self.family
+        return CostModel(family.build, self.parts, self.input_shape, family.sketch)
+
+    def cost(self, arch: Arch) -> Cost:
+        """The cost of one generator at the recipe's image size, in or out of the search space."""
+        with without_values():
+            net = self.family.build(arch)
+        return network_cost(net, torch.empty(1, *self.input_shape, device="meta"))
+
+    @cached_property
+    def features(self) -> FeatureNet:
+        """The network whose features judge images. Raises: MetricError without its weights."""
+        section = self.recipe.metrics
+        return load_features(section.features, {"inception": section.inception_weights})
+
+    @cached_property
+    def segmentation(self) -> SegmentationNet | None:
+        """The network that mIoU asks, if the recipe names one.
+
+        Raises: MetricError; ForeignCodeError, see `recipetrust`.
+        """
+        section = self.recipe.metrics.segmentation
+        if section is None:
+            return None
+        self.recipe.check_code("metrics", "segmentation", "file")
+        return judges.segmentation_net(section, self.device)
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The network that the inception score asks; by default the one that makes features.
+
+        Raises: MetricError without its weights; ForeignCodeError, see `recipetrust`.
+        """
+        self.recipe.check_code("metrics", "classifier", "file")
+        return judges.classifier_net(self.recipe.metrics, self.device)
+
+    def channels(self, arch: Arch, *, is_proven: bool = True) -> Channels:
+        """How the axes lie of a teacher of `arch` and of its subnets, see `proving.channels_of`."""
+        key = arch, is_proven
+        if key not in self._channels:
+            self._channels[key] = channels_of(
+                self.family,
+                self.space,
+                arch,
+                self.input_shape,
+                is_proven=is_proven,
+                is_strict=self.recipe.supernet.init != "random",
+            )
+        return self._channels[key]
+
+    def untrained_supernet(self, arch: Arch, *, is_proven: bool = False) -> Supernet:
+        """A supernet whose weights are 0 yet; arch: its teacher's. Raises: ArchError."""
+        channels = self.channels(arch, is_proven=is_proven)
+        return Supernet(self.family.build, self.space, channels)
+
+    def stage(self, name: str) -> StageDir:
+        """A stage's folder; an export within a budget of its own stands beside the winner's."""
+        most = self.recipe.export.budget_macs if name == "export" else None
+        return self.run.stage(name, "" if most is None else f"-{most}")
+
+    @cached_property
+    def planned_arch(self) -> Arch:
+        """The arch of the teacher that the recipe trains, or of the one that it is given."""
+        return planned_arch(self.recipe.teacher, self.family, self.recipe.name)
+
+    @property
+    def teacher_arch(self) -> Arch:
+        """The arch of the run's teacher; the planned one if there is none yet."""
+        if not self.run.stage("teacher").is_finished():
+            return self.planned_arch
+        return self._made("teacher", "arch", lambda: results.stored_arch(self.run))
+
+    @property
+    def teacher(self) -> Teacher:
+        """The run's trained teacher, see `results.load_teacher`."""
+
+        def load() -> Teacher:
+            latent = self.recipe.family.latent_size
+            return results.load_teacher(self.run, self.task, self.family.build, latent)
+
+        return self._made("teacher", "teacher", load)
+
+    @property
+    def teacher_net(self) -> nn.Module:
+        """The teacher's generator, in evaluation mode on the recipe's device."""
+
+        def build() -> nn.Module:
+            tensors = self.teacher.tensors[self.task.target]
+            net = self.family.build(self.teacher.arch)
+            path = self.run.stage("teacher").artefact()
+            return results.filled(net, tensors, path).to(self.device).eval()
+
+        return self._made("teacher", "teacher net", build)
+
+    @property
+    def supernet(self) -> Supernet:
+        """The run's trained supernet, in evaluation mode on the recipe's device."""
+
+        def load() -> Supernet:
+            net = self.untrained_supernet(self.teacher_arch)
+            found = results.load_supernet(self.run, net, self.task.target)
+            return found.to(self.device).eval()
+
+        return self._made("supernet", "supernet", load)
+
+    def companions(self) -> dict[str, dict[str, Tensor]]:
+        """What was trained beside the run's supernet: tensors of its critics and "adapters"."""
+        return results.load_companions(self.run, (*self.task.critics(), "adapters"))
+
+    def _made(self, stage: str, name: str, make: Callable[[], T]) -> T:
+        """What `make` makes of a stage's artefact, kept for as long as that stays the same.
+
+        Raises: RunError if the stage is not finished, CheckpointError if its file was changed.
+        """
+        sha256 = self.run.stage(stage).hash()
+        kept = self._results.get(name)
+        if kept is None or kept[0] != sha256:
+            kept = self._results[name] = (sha256, make())
+        found: T = kept[1]
+        return found
+
+
+@lru_cache(maxsize=2)  # tiles take seconds to find, and one process may run several commands
+def _world_opened(name: str, **settings: Any) -> FromFiles:
+    return DATASETS[name](**settings)
+
+
+def _bands(shares: Iterable[tuple[float, float]]) -> list[Bands]:
+    return [Bands(alpha, beta) for alpha, beta in shares]

@@ -1,0 +1,157 @@
+"""What the stages of a run left: teacher, supernet, winners."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.arch import Arch
+from gancompress.checkpoint import load_tensors, load_texts
+from gancompress.distill.supernet import Teacher
+from gancompress.errors import BudgetError, RunError
+from gancompress.runs import Run, StageDir
+from gancompress.supernet import Build, Supernet
+from gancompress.tasks.base import ConditionalTask
+from gancompress.weights import check_fits, part, unpack
+
+
+def stored_arch(run: Run) -> Arch:
+    """The arch of the run's teacher. Raises: RunError if there is none; CheckpointError."""
+    path = run.stage("teacher").artefact()
+    return Arch.from_json(load_texts(path).get("arch", ""), str(path))
+
+
+def load_teacher(run: Run, task: ConditionalTask, build: Build, latent: int) -> Teacher:
+    """The run's trained teacher, an imported one without critics.
+
+    latent: how many random numbers the recipe's generators take, 0 for images.
+    Raises: RunError if there is none, or its random vectors are of another size; CheckpointError
+    if the file is damaged, or of other networks than the task's.
+    """
+    stage = run.stage("teacher")
+    path = stage.artefact()
+    tensors, meta = load_tensors(path)
+    arch = Arch.from_json(meta.get("arch", ""), str(path))
+    _check_latent(stage, latent)
+    with torch.device("meta"):
+        nets = {task.target: build(arch), **task.critics()}
+    found = {name: part(tensors, name) for name in nets}
+    for name, net in nets.items():
+        if name == task.target or found[name]:
+            check_fits(net, found[name], f"{path}, {name}")
+    return Teacher(arch, found)
+
+
+def _check_latent(stage: StageDir, latent: int) -> None:
+    """Raises: RunError if the teacher of `stage` takes other random vectors than the recipe's."""
+    trained = stage.record()["sections"]["family"].get("latent")
+    if latent and trained not in (None, latent):
+        raise RunError(
+            f"{stage.path}: its random vectors have {trained} numbers, family.latent asks for "
+            f"{latent}; teacher and student are given the same vector, so give "
+            f"family.latent={trained}, or another run=DIR for a teacher of {latent}"
+        )
+
+
+def filled(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> nn.Module:
+    """`net` with `tensors`, which come from `path`, in it. Raises: CheckpointError."""
+    unpack(net, tensors, str(path))
+    return net
+
+
+def load_supernet(run: Run, supernet: Supernet, target: str) -> Supernet:
+    """`supernet` with the weights of the run's. Raises: RunError, CheckpointError."""
+    path = run.stage("supernet").artefact()
+    tensors, _ = load_tensors(path)
+    unpack(supernet, part(tensors, target), str(path))
+    return supernet
+
+
+def load_companions(run: Run, names: Sequence[str]) -> dict[str, dict[str, Tensor]]:
+    """Tensors of the networks `names`, trained beside the run's supernet.
+
+    Raises: RunError, CheckpointError.
+    """
+    tensors, _ = load_tensors(run.stage("supernet").artefact())
+    return {name: part(tensors, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The generator that the search chose for one row of the final table."""
+
+    row: str
+    arch: Arch
+
+
+def front_of(run: Run) -> Any:
+    """What the search wrote, as plain JSON. Raises: RunError, CheckpointError."""
+    return run.readings.json(run.stage("search").artefact())
+
+
+def winners_of(run: Run) -> list[Winner]:
+    """The search's choices, the one to export first. Raises: RunError, CheckpointError."""
+    path = run.stage("search").artefact()
+    return [Winner(w["row"], arch_in(w, path)) for w in front_of(run)["winners"]]
+
+
+def exported_of(run: Run, most: int | None) -> list[Winner]:
+    """The rows of the final table: the winners, behind what a budget of `most` MACs picks.
+
+    That is the best of the front that keeps the budget. Raises: BudgetError if none does;
+    RunError, CheckpointError.
+    """
+    winners = winners_of(run)
+    if most is None:
+        return winners
+    path, found = run.stage("search").artefact(), front_of(run)
+    fitting = [point for point in found["points"] if point["costs"]["macs"] <= most]
+    if not fitting:
+        least = min(point["costs"]["macs"] for point in found["points"])
+        raise BudgetError(
+            f"export.budget_macs: {most:,} is below all that the search measured; its cheapest "
+            f"generator has {least:,} MACs"
+        )
+    pick = max if found["better"] == "max" else min
+    best = pick(fitting, key=lambda point: point["scores"][found["objective"]])
+    return [Winner(f"at most {most:,} MACs", arch_in(best, path)), *winners]
+
+
+def arch_in(told: Mapping[str, Any], path: Path) -> Arch:
+    """The arch of a point of the front that `path` holds."""
+    return Arch.from_json(json.dumps(told["arch"]), str(path))
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A generator that was trained further: its weights file, and the hash that it must have."""
+
+    name: str
+    arch: Arch
+    path: Path
+    sha256: str
+
+
+def finetuned_of(run: Run) -> list[Finetuned]:
+    """What the stage finetune made; nothing if it is not finished, or made from other parents.
+
+    Raises: CheckpointError.
+    """
+    if not run.stage("finetune").is_up_to_date():
+        return []
+    path = run.stage("finetune").artefact()
+    return [
+        Finetuned(
+            g["name"],
+            Arch.from_json(json.dumps(g["arch"]), str(path)),
+            path.parent / g["file"],
+            g["sha256"],
+        )
+        for g in run.readings.json(path)["generators"]
+    ]

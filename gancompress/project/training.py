@@ -1,0 +1,127 @@
+"""What the trainings of a project are given: batches, draws, options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from gancompress.board import open_log
+from gancompress.data import Dataset
+from gancompress.data.batches import step_loader
+from gancompress.data.fixeddraws import FixedDraws
+from gancompress.distill.answers import Draws
+from gancompress.distill.supernet import Distilling
+from gancompress.distributed import current
+from gancompress.errors import RecipeError
+from gancompress.loop import Optimisation, Training
+from gancompress.project.project import Project
+from gancompress.recipe import SupernetSection
+from gancompress.recipetraining import TrainingSection
+from gancompress.runs import StageDir
+from gancompress.tasks.base import Batch
+
+
+def batches_of(
+    project: Project, dataset: Dataset, section: TrainingSection
+) -> Callable[[int], Iterable[Batch]]:
+    """First step -> the training batches of a section from that step on, this process's share.
+
+    Raises: RecipeError if the processes cannot share them equally.
+    """
+    recipe, ours = project.recipe, current()
+    check_shares(project, section, ours.world)
+
+    def from_step(start: int) -> Iterable[Batch]:
+        return step_loader(
+            dataset,
+            "train",
+            section.batch_size,
+            recipe.seed,
+            start,
+            section.steps,
+            recipe.workers,
+            rank=ours.rank,
+            world=ours.world,
+        )
+
+    return from_step
+
+
+def drawn_once(project: Project, *, again: int = 0) -> Dataset:
+    """The data set that students learn from: of fixed draws where the teacher's answers are kept.
+
+    again: a stage with another number than one before it has other draws.
+    Raises: RecipeError if there are fewer draws than a batch has images.
+    """
+    recipe = project.recipe
+    count = recipe.supernet.kept_answers
+    if not count:
+        return project.dataset
+    most = max(recipe.supernet.batch_size, recipe.finetune.batch_size)
+    if count < most:
+        raise RecipeError(
+            f"{recipe.name}: supernet.kept_answers: found {count}; at least a batch, {most}, is "
+            "allowed, or 0"
+        )
+    return FixedDraws(project.dataset, count, recipe.seed, again)
+
+
+def draws_of(project: Project, dataset: Dataset) -> Draws | None:
+    """The draws of `drawn_once`, for the teacher to be asked about; None where it is not asked."""
+    section, rng = project.recipe.supernet, np.random.default_rng(0)  # which draws do not use
+    if not section.kept_answers:
+        return None
+    return Draws(
+        section.kept_answers,
+        lambda numbers: dataset.batch("train", numbers, rng),
+        section.batch_size,
+    )
+
+
+def check_shares(project: Project, section: TrainingSection, processes: int) -> None:
+    """Raises: RecipeError if a batch cannot be shared equally by the processes, in equal parts."""
+    recipe, multiple = project.recipe, processes * section.accumulate
+    if section.batch_size % multiple:
+        sections = {n: getattr(recipe, n) for n in ("teacher", "supernet", "finetune")}
+        name = next(n for n, one in sections.items() if one is section)
+        raise RecipeError(
+            f"{recipe.name}: {name}.batch_size: found {section.batch_size}; multiples of "
+            f"{multiple} are allowed with {processes} processes and accumulate {section.accumulate}"
+        )
+
+
+def optimisation_of(section: TrainingSection) -> Optimisation:
+    return Optimisation(
+        lr=section.lr,
+        lr_critic=section.lr_critic,
+        beta1=section.beta1,
+        beta2=section.beta2,
+        decay_from=section.decay_from,
+        ema=section.ema,
+    )
+
+
+def training_of(project: Project, section: TrainingSection, stage: StageDir) -> Training:
+    """How networks are trained, with state and log in the folder of `stage`."""
+    recipe = project.recipe
+    return Training(
+        steps=section.steps,
+        optimisation=optimisation_of(section),
+        seed=recipe.seed,
+        device=project.device,
+        precision=recipe.precision,
+        state_path=stage.state,
+        log=open_log(stage, recipe.tensorboard),
+        save_seconds=recipe.save_seconds,
+        accumulate=section.accumulate,
+        stops_unhealthy=recipe.on_unhealthy == "stop",
+    )
+
+
+def distilling_of(section: SupernetSection) -> Distilling:
+    """How a supernet learns."""
+    losses = {str(name): weight for name, weight in section.losses.items()}
+    return Distilling(
+        section.init, section.archs, section.target, losses, section.discriminator_every
+    )
