@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gancompress.bars import progress
-from gancompress.checkpoint import file_hash, read_json, read_record, write_json, write_record
-from gancompress.errors import CheckpointError, DataError
+from gancompress.checkpoint import read_json, write_json
+from gancompress.errors import CheckpointError
+from gancompress.filehashes import FileHashes
 
 DATA = "data"  # the key of all files of the data set together
-_HASHES = "file-hashes.json"
 
 
 @dataclass(frozen=True)
@@ -78,18 +77,26 @@ def _is_same(one: str, other: str) -> bool:
     return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
 
 
-def read_contents(root: Path, named: Mapping[str, Path], data: Mapping[str, Path]) -> Contents:
+def read_contents(
+    root: Path,
+    named: Mapping[str, Path],
+    data: Mapping[str, Path],
+    hashes: FileHashes | None = None,
+) -> Contents:
     """Of files by their keys in the recipe, and of a data set's files by name.
 
-    Where ROOT cannot be written nothing is kept. Raises: DataError naming an unreadable file.
+    hashes: of the run, where some are known in this command already. Where ROOT cannot be written
+    nothing is kept. Raises: DataError naming an unreadable file.
     """
-    hashes = _hashed(root / "cache" / _HASHES, [*named.values(), *data.values()])
-    listed = {name: hashes[str(path.absolute())] for name, path in sorted(data.items())}
+    known = FileHashes(root) if hashes is None else hashes
+    places = [path for _, path in sorted(data.items())]
+    listed = dict(zip(sorted(data), known.of(places), strict=True))
+    own = dict(zip(named, known.of(list(named.values())), strict=True))
+    known.keep([*named.values(), *data.values()])
     digest = _digest(listed)
     if not (place := _listing(root, digest)).exists():
         with suppress(CheckpointError):  # The sentence on what has changed is shorter then.
             write_json(place, listed)
-    own = {key: hashes[str(path.absolute())] for key, path in named.items()}
     return Contents({DATA: digest, **own})
 
 
@@ -139,35 +146,3 @@ def _shown(names: list[str]) -> str:
 
 def _listing(root: Path, digest: str) -> Path:
     return root / "cache" / f"data-{digest[:16]}.json"
-
-
-def _hashed(cache: Path, files: list[Path]) -> dict[str, str]:
-    """SHA-256 by absolute path; what the cache has of files as they are is not read again."""
-    known = _known(cache)
-    found: dict[str, list[Any]] = {}
-    for path in progress(files, "hashing", unit="file", leave=False, delay=5):
-        name = str(path.absolute())
-        try:
-            told = path.stat()
-            # The change time betrays a replacement that keeps size and modification time.
-            stamp = [told.st_size, told.st_mtime_ns, told.st_ctime_ns]
-            kept = known.get(name)
-            if isinstance(kept, list) and kept[:-1] == stamp:
-                found[name] = kept
-            else:
-                found[name] = [*stamp, file_hash(path)]
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise DataError(f"{path}: cannot be read ({reason}); put it back") from None
-    if found != known:
-        with suppress(CheckpointError):  # They are hashed again then.
-            write_record(cache, found)
-    return {name: row[-1] for name, row in found.items()}
-
-
-def _known(cache: Path) -> dict[str, Any]:
-    try:
-        known = read_record(cache)
-    except CheckpointError:
-        return {}
-    return known if isinstance(known, dict) else {}

@@ -71,7 +71,7 @@ def test_unchanged_files_are_not_read_again(
         read.append(path.name)
         return file_hash(path)
 
-    monkeypatch.setattr("gancompress.contents.file_hash", counted)
+    monkeypatch.setattr("gancompress.filehashes.file_digest", counted)
     files = _files(tmp_path / "data", a="1", b="2")
     first = read_contents(tmp_path, {}, files)
     assert read_contents(tmp_path, {}, files) == first and sorted(read) == ["a", "b"]

@@ -93,6 +93,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "runs",
         "stagetimes",
         "contents",
+        "filehashes",
         "stagerecords",
         "weights",
         "board",

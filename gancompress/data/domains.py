@@ -17,9 +17,10 @@ from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, domain_files, split_pairs
 from gancompress.data.images import (
     Colour,
+    Digests,
     Pixels,
     Reading,
-    file_digest,
+    file_digests,
     fits_in_memory,
     remembered,
     resized,
@@ -73,6 +74,7 @@ class DomainImages:
         cache_mb: float = 2000,
         max_value: float | None = None,
         background: Colour | None = None,
+        digests: Digests = file_digests,
     ) -> None:
         shares = (search_fraction, test_fraction, split_seed)
         if layout == "folders" and folder is not None and not (attribute_file or attributes):
@@ -98,6 +100,7 @@ class DomainImages:
         self._cache_bytes = cache_mb * 1e6
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
+        self._digests_of = digests
 
     def count(self, split: Split) -> int:
         """Number of images of the split, each being a source once."""
@@ -123,9 +126,11 @@ class DomainImages:
         if split not in self._digests:
             settings = [self.domains, self.crop, self.size, self.flip, *self._reading.settings()]
             digest = hashlib.sha256(json.dumps(settings).encode())
-            for path, label in zip(self._files[split], self._labels[split], strict=True):
+            files = self._files[split]
+            rows = zip(files, self._labels[split], self._digests_of(files), strict=True)
+            for path, label, told in rows:
                 truths = "".join(str(int(truth)) for truth in label)
-                digest.update(name_bytes(f"\n{path.name}\n{truths}\n{file_digest(path)}"))
+                digest.update(name_bytes(f"\n{path.name}\n{truths}\n{told}"))
             self._digests[split] = digest.hexdigest()
         return self._digests[split]
 

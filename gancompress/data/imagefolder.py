@@ -13,8 +13,10 @@ from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import single_files, split_pairs
 from gancompress.data.images import (
     Colour,
+    Digests,
     Pixels,
     Reading,
+    file_digests,
     files_digest,
     fits_in_memory,
     remembered,
@@ -54,6 +56,7 @@ class ImageFolder:
         cache_mb: float = 2000,
         max_value: float | None = None,
         background: Colour | None = None,
+        digests: Digests = file_digests,
     ) -> None:
         shares = (search_fraction, test_fraction, split_seed)
         splits = split_pairs(single_files(Path(folder)), *shares, where=f"{folder}", unit="images")
@@ -65,6 +68,7 @@ class ImageFolder:
         self._cache_bytes = cache_mb * 1e6
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
+        self._digests_of = digests
 
     def count(self, split: Split) -> int:
         return len(self._files[split])
@@ -92,7 +96,7 @@ class ImageFolder:
                 self.flip,
                 *self._reading.settings(),
             ]
-            self._digests[split] = files_digest(settings, self._files[split])
+            self._digests[split] = files_digest(settings, self._files[split], self._digests_of)
         return self._digests[split]
 
     def shown(self, inputs: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from gancompress.regularfiles import name_bytes, open_regular
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]  # red, green, blue
+Digests = Callable[[Sequence[Path]], Sequence[str]]  # SHA-256 of files, perhaps known already
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -181,11 +182,16 @@ def file_digest(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error.strerror}); put it back") from None
 
 
-def files_digest(settings: object, files: Iterable[Path]) -> str:
+def file_digests(files: Sequence[Path]) -> list[str]:
+    """`file_digest` of each."""
+    return [file_digest(path) for path in files]
+
+
+def files_digest(settings: object, files: Iterable[Path], digests: Digests = file_digests) -> str:
     """Hexadecimal SHA-256 of settings (plain JSON values) and of names and bytes of the files."""
-    digest = hashlib.sha256(json.dumps(settings).encode())
-    for path in files:
-        digest.update(name_bytes(f"\n{path.name}\n{file_digest(path)}"))
+    digest, listed = hashlib.sha256(json.dumps(settings).encode()), list(files)
+    for path, told in zip(listed, digests(listed), strict=True):
+        digest.update(name_bytes(f"\n{path.name}\n{told}"))
     return digest.hexdigest()
 
 

@@ -14,9 +14,11 @@ from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, Pair, split_pairs
 from gancompress.data.images import (
     Colour,
+    Digests,
     Pixels,
     Reading,
     Room,
+    file_digests,
     files_digest,
     fits_in_memory,
     remembered,
@@ -80,6 +82,7 @@ class LabelMaps:
         cache_mb: float = 2000,
         max_value: float | None = None,
         background: Colour | None = None,
+        digests: Digests = file_digests,
     ) -> None:
         self.crops = crops_of(load_size, crop_size, flip, "labelmaps")
         table = colour_table(colours, colour_file, classes)
@@ -104,6 +107,7 @@ class LabelMaps:
         self._room = Room(self._cache_bytes)
         self._cache: dict[tuple[Pair, Resizing], Loaded] = {}
         self._digests: dict[Split, str] = {}
+        self._digests_of = digests
 
     def count(self, split: Split) -> int:
         """Number of photographs of the split."""
@@ -133,7 +137,7 @@ class LabelMaps:
                 None if table is None else table.tolist(), *self._reading.settings(),
             ]  # fmt: skip
             files = (path for item in self._items[split] for path in item)
-            self._digests[split] = files_digest(settings, files)
+            self._digests[split] = files_digest(settings, files, self._digests_of)
         return self._digests[split]
 
     def shown(self, inputs: Tensor) -> Tensor:

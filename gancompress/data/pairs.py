@@ -21,9 +21,11 @@ from gancompress.data.folders import (
 )
 from gancompress.data.images import (
     Colour,
+    Digests,
     Pixels,
     Reading,
     Room,
+    file_digests,
     files_digest,
     fits_in_memory,
     remembered,
@@ -77,6 +79,7 @@ class PairFolders:
         split_seed: int = 0,
         max_value: float | None = None,
         background: Colour | None = None,
+        digests: Digests = file_digests,
     ) -> None:
         self.channels = (input_channels, target_channels)
         self.crops, self.swap = crops_of(load_size, crop_size, flip, "pairs"), swap
@@ -93,6 +96,7 @@ class PairFolders:
         self._room = Room(self._cache_bytes)
         self._cache: dict[tuple[Pair, Resizing], tuple[Pixels, Pixels]] = {}
         self._digests: dict[Split, str] = {}
+        self._digests_of = digests
 
     def count(self, split: Split) -> int:
         """Number of pairs of the split."""
@@ -118,7 +122,7 @@ class PairFolders:
                 self.channels, *self.crops.settings(), self.swap, *self._reading.settings()
             ]  # fmt: skip
             files = (path for pair in self._pairs[split] for path in pair)
-            self._digests[split] = files_digest(settings, files)
+            self._digests[split] = files_digest(settings, files, self._digests_of)
         return self._digests[split]
 
     def shown(self, inputs: Tensor) -> Tensor:

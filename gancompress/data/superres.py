@@ -16,9 +16,11 @@ from gancompress.data.decoding import sides_told
 from gancompress.data.folders import Pair, matched_pairs, single_files, split_pairs
 from gancompress.data.images import (
     Colour,
+    Digests,
     Pixels,
     Reading,
     Room,
+    file_digests,
     files_digest,
     resized,
     shown_part,
@@ -75,6 +77,7 @@ class SuperresFolder:
         cache_mb: float = 2000,
         max_value: float | None = None,
         background: Colour | None = None,
+        digests: Digests = file_digests,
     ) -> None:
         self._crop, self._test = crop_size, test_size or crop_size
         for side in (self._crop, self._test):
@@ -101,6 +104,7 @@ class SuperresFolder:
         self._room = Room(cache_mb * 1e6)
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
+        self._digests_of = digests
 
     def count(self, split: Split) -> int:
         """Number of images of the split."""
@@ -131,7 +135,7 @@ class SuperresFolder:
                 *self._reading.settings(),
             ]  # fmt: skip
             files = (path for pair in self._pairs[split] for path in pair)
-            self._digests[split] = files_digest(settings, files)
+            self._digests[split] = files_digest(settings, files, self._digests_of)
         return self._digests[split]
 
     def shown(self, inputs: Tensor) -> Tensor:

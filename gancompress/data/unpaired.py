@@ -13,9 +13,11 @@ from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, side_files, single_files, split_pairs
 from gancompress.data.images import (
     Colour,
+    Digests,
     Pixels,
     Reading,
     Room,
+    file_digests,
     files_digest,
     fits_in_memory,
     remembered,
@@ -66,6 +68,7 @@ class UnpairedFolders:
         cache_mb: float = 2000,
         max_value: float | None = None,
         background: Colour | None = None,
+        digests: Digests = file_digests,
     ) -> None:
         self.channels = (image_channels, image_channels)
         self.crops = crops_of(load_size, crop_size, flip, "unpaired")
@@ -80,6 +83,7 @@ class UnpairedFolders:
         self._room = Room(self._cache_bytes)
         self._cache: dict[tuple[Path, Resizing], Pixels] = {}
         self._digests: dict[Split, str] = {}
+        self._digests_of = digests
 
     def count(self, split: Split) -> int:
         """Number of images of A in the split."""
@@ -105,7 +109,7 @@ class UnpairedFolders:
             settings = [
                 *self.crops.settings(), self.count(split), *gray, *self._reading.settings()
             ]  # fmt: skip
-            self._digests[split] = files_digest(settings, files)
+            self._digests[split] = files_digest(settings, files, self._digests_of)
         return self._digests[split]
 
     def shown(self, inputs: Tensor) -> Tensor:

@@ -43,7 +43,8 @@ def _reading(project: Project, named: Mapping[str, str]) -> Callable[[], Content
         for key, name in named.items()
         if not key.startswith("data.") and key != "family.file"
     }
-    return cache(lambda: read_contents(project.run.root, weights, project.files.origin.named()))
+    root, hashes = project.run.root, project.hashes
+    return cache(lambda: read_contents(root, weights, project.files.origin.named(), hashes))
 
 
 def _holds(sections: Mapping[str, Any], key: str) -> bool:

@@ -19,6 +19,7 @@ from gancompress.data.latent import Latent
 from gancompress.data.origin import FromFiles
 from gancompress.data.styled import Styled
 from gancompress.distill.supernet import Teacher
+from gancompress.filehashes import FileHashes
 from gancompress.metrics.classifiers import Classifier
 from gancompress.metrics.features import FeatureNet, load_features
 from gancompress.metrics.segnets import SegmentationNet
@@ -32,7 +33,7 @@ from gancompress.project.devices import device_named
 from gancompress.project.plannedteacher import planned_arch
 from gancompress.proving import channels_of
 from gancompress.recipe import Recipe
-from gancompress.recipesections import WorldSection
+from gancompress.recipesections import FilesSection, WorldSection
 from gancompress.runs import Run, StageDir
 from gancompress.skeletons import without_values
 from gancompress.supernet import Supernet
@@ -117,7 +118,14 @@ class Project:
         settings = data.model_dump(exclude={"name"})
         if isinstance(data, WorldSection):
             return _world_opened(data.name, **settings)
+        if isinstance(data, FilesSection):
+            settings["digests"] = self.hashes.of
         return DATASETS[data.name](**settings)
+
+    @cached_property
+    def hashes(self) -> FileHashes:
+        """Hashes of the files that the recipe names, each worked out once."""
+        return FileHashes(self.run.root)
 
     @cached_property
     def dataset(self) -> Dataset:
