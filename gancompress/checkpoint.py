@@ -231,26 +231,21 @@ def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises: CheckpointError if the file is missing, truncated or of another kind.
     """
-    with _opened_tensors(path) as reader:
-        tensors = {name: reader.get_tensor(name) for name in sorted(reader.keys())}
-        return tensors, _texts(reader)
+    with _opened_tensors(path) as (reader, texts):
+        return {name: reader.get_tensor(name) for name in sorted(reader.keys())}, texts
 
 
 def load_texts(path: Path | str) -> dict[str, str]:
     """The texts of a safetensors file, in the order of their names. Raises: as `load_tensors`."""
-    with _opened_tensors(path) as reader:
-        return _texts(reader)
-
-
-def _texts(reader: Any) -> dict[str, str]:
-    return dict(sorted((reader.metadata() or {}).items()))
+    with _opened_tensors(path) as (_, texts):
+        return texts
 
 
 @contextmanager
-def _opened_tensors(path: Path | str) -> Iterator[Any]:
+def _opened_tensors(path: Path | str) -> Iterator[tuple[Any, dict[str, str]]]:
     try:
         with safe_open(str(path), framework="pt") as reader:
-            yield reader
+            yield reader, dict(sorted((reader.metadata() or {}).items()))
     except SafetensorError:
         raise CheckpointError(
             f"{path}: truncated, changed or not a safetensors file; make it again"

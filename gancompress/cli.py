@@ -251,12 +251,11 @@ def latency_table(
     from gancompress.project import Project
 
     with exit_codes():
-        project = Project(read)
         if dry_run:
-            typer.echo(timing.plan(project, runtime))
+            typer.echo(timing.plan(Project(read), runtime))
             return
         say = partial(typer.echo, err=as_json)
-        tables = timing.measure_tables(project, say, only=runtime, redo=redo)
+        tables = timing.measure_tables(Project(read), say, only=runtime, redo=redo)
         if as_json:
             typer.echo(json.dumps(timing.tables_json(tables), indent=2))
 
@@ -286,15 +285,14 @@ def evaluate(
     from gancompress.recipefile import resolved_yaml
 
     with exit_codes():
-        project = Project(read)
         if dry_run:
             names = ", ".join(arch or ["teacher and winners"])
             if metrics is not None:
-                names += f" by {', '.join(describe.metric_names(project, metrics))}"
+                names += f" by {', '.join(describe.metric_names(Project(read), metrics))}"
             typer.echo(f"{resolved_yaml(read)}\nwould judge {names} on split {split}")
             return
         say = partial(typer.echo, err=as_json)
-        rows = describe.evaluate(project, arch or [], split, metrics, say)
+        rows = describe.evaluate(Project(read), arch or [], split, metrics, say)
         text = json.dumps(describe.rows_json(rows), indent=2) if as_json else describe.tables(rows)
         typer.echo(text)
 

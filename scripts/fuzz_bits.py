@@ -112,8 +112,7 @@ def _milliseconds(path: Path) -> float:
 def _finetuned(recipe: Recipe) -> list[float]:
     """The sum of every tensor of every generator that was trained further."""
     run = Run(recipe.run_dir)
-    subnets = Subnets(Project(recipe))
-    nets = [subnets.finetuned(one) for one in finetuned_of(run)]
+    nets = [Subnets(Project(recipe)).finetuned(one) for one in finetuned_of(run)]
     return [value.double().sum().item() for net in nets for value in net.state_dict().values()]
 
 
