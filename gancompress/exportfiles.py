@@ -174,7 +174,7 @@ def _times(
 
 
 def card_of(project: Project, arch: Arch) -> Card:
-    family = project.family
+    family, size = project.family, project.recipe.input_size
     inputs, outputs = project.recipe.channels
     # Odd sides of a band are fine in gancompress, but no graph with free sizes is traced over them.
     multiple = family.multiple(arch)
@@ -182,40 +182,41 @@ def card_of(project: Project, arch: Arch) -> Card:
         options=family.options,
         in_channels=inputs,
         out_channels=outputs,
-        size=project.recipe.input_size,
+        size=size,
         size_multiple=multiple,
-        is_static=family.is_static or any(side % multiple for side in project.recipe.input_size),
+        is_static=family.is_static or any(side % multiple for side in size),
         facts=facts_of(project),
     )
 
 
 def facts_of(project: Project) -> dict[str, object]:
     """What a user of the files should know beside shapes: above all, what each plane means."""
-    facts: dict[str, object] = {"recipe": project.name, "data": project.recipe.data.name}
-    if domains := project.recipe.data.domain_names:
+    recipe = project.recipe
+    facts: dict[str, object] = {"recipe": project.name, "data": recipe.data.name}
+    if domains := recipe.data.domain_names:
         facts["domains"] = list(domains)
-        facts["labels"] = project.recipe.data.labels  # "exclusive": one of them at a time
+        facts["labels"] = recipe.data.labels  # "exclusive": one of them at a time
         facts["label_planes"] = (
             "input channels 0 to 2 are the image; channel 3 + i is 1 throughout "
             "where domains[i] is asked for and 0 throughout where it is not"
         )
-    if latent := project.recipe.family.latent_size:
+    if latent := recipe.family.latent_size:
         facts["latent"] = latent
         facts["input"] = f"{latent} numbers drawn from N(0, 1) for each image"
-    if planes := project.recipe.family.style_planes:
+    if planes := recipe.family.style_planes:
         facts["style_planes"] = (
             f"the last {planes} input channels hold a number each throughout: the style code, "
             "drawn from N(0, 1)"
         )
-    if project.recipe.data.enlargement > 1:
-        facts["enlargement"] = project.recipe.data.enlargement  # the output's side over the input's
-    if isinstance(project.recipe.data, FilesSection):
-        if project.recipe.data.max_value is not None:
-            facts["max_value"] = project.recipe.data.max_value
-        if project.recipe.data.background is not None:
-            facts["background"] = project.recipe.data.background
-    if project.recipe.data.kind == "label maps":
-        facts["classes"] = list(project.recipe.data.class_list)
+    if recipe.data.enlargement > 1:
+        facts["enlargement"] = recipe.data.enlargement  # the output's side over the input's
+    if isinstance(recipe.data, FilesSection):
+        if recipe.data.max_value is not None:
+            facts["max_value"] = recipe.data.max_value
+        if recipe.data.background is not None:
+            facts["background"] = recipe.data.background
+    if recipe.data.kind == "label maps":
+        facts["classes"] = list(recipe.data.class_list)
         facts["class_planes"] = (
             "input channel i is 1 where classes[i] is and 0 elsewhere; planes after those of the "
             "classes: unknown, if the data has it, then instances' borders"
@@ -239,9 +240,10 @@ _DATA_LICENCES = {
 
 def licences_of(project: Project) -> Licences:
     """Of the data and of the weights, as the recipe says or as is known."""
-    kind = project.recipe.data.name.removesuffix("-labels").removesuffix("-unpaired")
+    recipe = project.recipe
+    kind = recipe.data.name.removesuffix("-labels").removesuffix("-unpaired")
     kind = kind.removesuffix("-superres")
     return Licences(
-        data=project.recipe.export.data_licence or _DATA_LICENCES.get(kind, UNSTATED),
-        weights=project.recipe.export.licence or UNSTATED,
+        data=recipe.export.data_licence or _DATA_LICENCES.get(kind, UNSTATED),
+        weights=recipe.export.licence or UNSTATED,
     )

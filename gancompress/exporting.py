@@ -53,11 +53,12 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
     """Cuts the winner out, proves its files, and reports on them and the other rows."""
     subnets, teacher = Subnets(project), project.teacher_net
     dataset = project.dataset
-    shown = evenly(dataset.count("test"), project.recipe.export.images)
+    run, section = project.run, project.recipe.export
+    shown = evenly(dataset.count("test"), section.images)
     batch = dataset.batch("test", shown, None)
     judge = evaluator_of(project, "test", project.recipe.metrics.images, final=True)
-    formats = _installed(project.recipe.export.formats, say)
-    run, chosen = project.run, exported_of(project.run, project.recipe.export.budget_macs)
+    formats = _installed(section.formats, say)
+    chosen = exported_of(run, section.budget_macs)
     plain, finetuned = chosen_nets(chosen, run, subnets), finetuned_of(run)
     if not finetuned and run.stage("finetune").record_path.exists():
         say(f"left out: {run.root / 'finetune'} is not finished, or was made from another search")
