@@ -61,15 +61,19 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES))
     given = parser.parse_args()
+    before = {} if given.what == "record" else json.loads(given.file.read_text(encoding="utf-8"))
+    found: dict[str, dict[str, str]] = {}
+    differing = 0
     with TemporaryDirectory() as folder:
-        found = {name: toy_hashes(name, Path(folder)) for name in given.only}
+        for name in given.only:
+            found[name] = toy_hashes(name, Path(folder))
+            lines = list(differences(before.get(name, {}), found[name])) if before else []
+            differing += len(lines)
+            told = f"{len(found[name])} artefacts{', all equal' if before and not lines else ''}"
+            print("\n".join([f"{name}: {told}", *lines]), flush=True)
     if given.what == "record":
         given.file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-        return 0
-    before = json.loads(given.file.read_text(encoding="utf-8"))
-    lines = list(differences({name: before.get(name, {}) for name in found}, found))
-    print("\n".join(lines) or f"all equal: {sum(map(len, found.values()))} artefacts")
-    return 1 if lines else 0
+    return 1 if differing else 0
 
 
 def toy_hashes(name: str, folder: Path) -> dict[str, str]:
@@ -88,9 +92,7 @@ def toy_hashes(name: str, folder: Path) -> dict[str, str]:
     if running.returncode:
         sys.exit(f"{name}: exit code {running.returncode}\n{said}")
     paths = sorted(path for glob in ARTEFACTS for path in (run / "run").glob(glob))
-    found = {str(path.relative_to(run / "run")): _hash(path) for path in paths}
-    print(f"{name}: {len(found)} artefacts", flush=True)
-    return found
+    return {str(path.relative_to(run / "run")): _hash(path) for path in paths}
 
 
 def _hash(path: Path) -> str:
@@ -109,13 +111,11 @@ def _steady(value: Any) -> Any:
     return [_steady(inner) for inner in value] if isinstance(value, list) else value
 
 
-def differences(before: dict[str, dict[str, str]], now: dict[str, dict[str, str]]) -> Iterator[str]:
+def differences(before: dict[str, str], now: dict[str, str]) -> Iterator[str]:
     """A line for each artefact that is another one now, or is in only one of the two."""
-    for name in {**before, **now}:
-        old, new = before.get(name, {}), now.get(name, {})
-        for path in {**old, **new}:
-            if old.get(path) != new.get(path):
-                yield f"{name}: {path} differs: was {old.get(path)}, is {new.get(path)}"
+    for path in {**before, **now}:
+        if before.get(path) != now.get(path):
+            yield f"  {path} differs: was {before.get(path)}, is {now.get(path)}"
 
 
 if __name__ == "__main__":
