@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gancompress.checkpoint import file_hash, read_json, read_record
+from gancompress.regularfiles import open_regular
 
 # A file that was written so lately may change again within the same tick of the system's clock.
 SETTLED_NS = 50_000_000
@@ -50,9 +51,11 @@ class Readings:
 
 
 def _stamp(path: Path) -> Stamp:
-    """What changes when the file does; empty where there is none."""
+    """What changes when the file does; empty where there is none that can be read."""
     try:
-        told = path.stat()
+        # Opened, so that a file system between machines asks anew how the file is.
+        with open_regular(path) as file:
+            told = os.fstat(file.fileno())
     except OSError:
         return ()
     return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns

@@ -90,6 +90,7 @@ def test_a_runs_stages_share_their_readings(tmp_path: Path, reads: Reads) -> Non
         stage.finish("artefact")
     settle(*tmp_path.glob("*/*"))
     reads.clear()
+    run = Run(tmp_path)  # which knows nothing of them yet
     for _ in range(3):
         assert run.stage("supernet").is_up_to_date() and run.stage("teacher").is_up_to_date()
     assert sorted(reads) == ["artefact", "stage.json", "stage.json"]
