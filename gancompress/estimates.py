@@ -34,6 +34,7 @@ from gancompress.project.training import (
 )
 from gancompress.recipetraining import TrainingSection
 from gancompress.search.rungs import PROBES
+from gancompress.search.samplers import WIDENED
 from gancompress.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Task
 
@@ -131,9 +132,10 @@ class _Timer:
         rows = len(rows_of(self._project))
         searches = 2 if section.baseline else 1
         probes = PROBES if first < full else 0
-        again = section.survivors * section.candidates * searches + probes + rows
-        images = searches * section.candidates * first + (again * full if first < full else 0)
-        text = f"{searches * section.candidates} generators, {round(images)} images"
+        archs = searches * (section.candidates + WIDENED * rows)
+        again = section.survivors * archs + probes + 2 * rows
+        images = archs * first + (again * full if first < full else 0)
+        text = f"{archs} generators, {round(images)} images"
         return Estimate("search", images * self._seconds_of_an_image("search"), text)
 
     def _export_stage(self) -> Estimate:

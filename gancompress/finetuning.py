@@ -132,7 +132,7 @@ def _train(
     title: str,
 ) -> None:
     family, section, task = project.family, project.recipe.finetune, project.task
-    folder = one.folder(stage)
+    folder, supernets = one.folder(stage), project.recipe.supernet
     supernet, teacher, companions = distributed.together(
         lambda: (
             project.supernet,
@@ -150,11 +150,11 @@ def _train(
         batches_of(project, dataset, section),
         training_of(project, with_rates(project), folder),
         losses={str(name): weight for name, weight in losses_of(project).items()},
-        reference=project.recipe.supernet.target,
+        reference=supernets.target,
         taps=family.taps(),
         input_shape=project.input_shape,
         answers=answers,
-        discriminator_every=project.recipe.supernet.discriminator_every,
+        discriminator_every=section.discriminator_every or supernets.discriminator_every,
         title=title,
     )
     if distributed.current().is_writer:

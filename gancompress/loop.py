@@ -228,7 +228,8 @@ def precision_times(
     Of `steps` steps spread over the training: the archs of a supernet differ in cost, and some
     tasks grow. known: the precisions to time. Leaves no trace in the networks.
     """
-    spread = [how.steps * i // steps for i in range(steps)]
+    # One further each time: what has a turn at every third step has it at some of them.
+    spread = [min(how.steps * i // steps + i, how.steps - 1) for i in range(steps)]
 
     def tried_in(precision: str) -> None:
         tried = replace(how, precision=precision, accumulate=1)

@@ -148,8 +148,8 @@ class SupernetSection(TrainingSection):
     discriminator_every: Integer = Field(
         1,
         ge=1,
-        description="the discriminators learn at every so many steps, in finetune too; a narrow "
-        "generator seldom deceives one that its teacher trained against, and saves their time",
+        description="the discriminators learn at every so many steps; a narrow generator seldom "
+        "deceives one that its teacher trained against, and saves their time",
     )
     losses: dict[LossName, Weight] = Field(
         {"l1": 100.0, "features": 1.0, "gan": 1.0}, description="weight of each loss, by name"
@@ -287,6 +287,7 @@ _NEWER: tuple[tuple[str, str, object], ...] = (
     ("supernet", "kept_answers", 0),
     ("supernet", "discriminator_every", 1),
     ("finetune", "losses", None),
+    ("finetune", "discriminator_every", None),
 )
 # So do those without one of these, which change nothing by default.
 _NEWER_DATA: dict[str, object] = {

@@ -103,6 +103,9 @@ class FinetuneSection(TrainingSection):
     losses: dict[LossName, Weight] | None = Field(
         None, description="weight of each loss, by name; default: the supernet's"
     )
+    discriminator_every: Integer | None = Field(
+        None, ge=1, description="the discriminators' steps; default: as supernet's"
+    )
     archs: Integer = Field(
         1, ge=1, description="generators: the rows' winners first, then others of the front"
     )

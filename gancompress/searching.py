@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from gancompress.arch import Arch
 from gancompress.budgets import costs_of, rows_of
 from gancompress.filelock import alone
 from gancompress.fronts import BASELINE, Say, inside, write_front
@@ -15,15 +16,18 @@ from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
 from gancompress.runs import StageDir
 from gancompress.search.feasible import FeasibleSampler
+from gancompress.search.front import best_of
 from gancompress.search.limits import Costs, Limit
 from gancompress.search.record import Setting
 from gancompress.search.run import Quest
 from gancompress.search.rungs import PROBES, Rungs, climb
-from gancompress.search.samplers import make_sampler
+from gancompress.search.samplers import WIDENED, Sampler, Widened, make_sampler
 from gancompress.search.storage import Storage
 from gancompress.search.study import Studies
 from gancompress.search.surrogate import need_scikit_learn
 from gancompress.search.workers import Worker
+
+WIDEN = "widened"  # how searches around what is best so far are called
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Hunt:
     """One search and what it is for: the rows of the final table whose winners come from it.
 
     algorithm: of `SAMPLERS`. limits: what every candidate keeps. candidates: how many. rows: the
-    limits of each row, where it is for several.
+    limits of each row, where it is for several. start: the arch that is widened.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Hunt:
     limits: tuple[Limit, ...]
     candidates: int
     rows: tuple[tuple[Limit, ...], ...] = ()
+    start: Arch | None = None
 
 
 def search_stage(project: Project, stage: StageDir, say: Say) -> None:
@@ -54,7 +59,11 @@ def search_stage(project: Project, stage: StageDir, say: Say) -> None:
         Worker(stage.path / "workers", section.silence_seconds) as worker,
     ):
         studies = Studies(storage, worker, prefix, say)
-        for hunt in chain(_hunts(project, rows), _further(project, rows, found)):
+        for hunt in chain(
+            _hunts(project, rows),
+            _further(project, rows, found),
+            _widened(rows, found, judges),
+        ):
             found[hunt.name] = climb(
                 studies,
                 project.space,
@@ -63,7 +72,7 @@ def search_stage(project: Project, stage: StageDir, say: Say) -> None:
                 judges.first,
                 section.survivors,
                 rows=hunt.rows,
-                probes=0 if hunt.algorithm == BASELINE else PROBES,
+                probes=0 if hunt.algorithm in (BASELINE, WIDEN) else PROBES,
                 seed=project.recipe.seed,
             )
         worker.sweep()
@@ -89,12 +98,12 @@ def check_search(project: Project) -> None:
 def _hunts(project: Project, rows: Mapping[str, tuple[Limit, ...]]) -> Iterator[Hunt]:
     """The searches: one for all rows, or one for each; then as many archs at random."""
     section = project.recipe.search
-    each = -(-section.candidates // len(rows))  # of a random search for one row of several
+    each = -(-section.candidates // len(rows)) + WIDENED  # of a random search for one row of some
     if section.algorithm == "pareto":
         widest = max(rows.values(), key=lambda limits: limits[0].most)
         yield Hunt("search", "pareto", widest, section.candidates, tuple(rows.values()))
     else:
-        each = section.candidates
+        each = section.candidates + WIDENED
         for row, limits in rows.items():
             yield Hunt(row, section.algorithm, limits, section.candidates)
     if section.baseline and section.algorithm != BASELINE:
@@ -111,19 +120,34 @@ def _further(
             yield Hunt(f"{row}, more", "evolution", limits, project.recipe.search.population)
 
 
+def _widened(
+    rows: Mapping[str, tuple[Limit, ...]], found: Mapping[str, Rungs], judges: Judges
+) -> Iterator[Hunt]:
+    """For each row, archs above the best that the searches in `found` have for it."""
+    own = {name: rungs for name, rungs in found.items() if not name.endswith(BASELINE)}
+    for row, limits in rows.items():
+        # What chance found is not widened: it is there to be compared with.
+        if measured := inside(own, limits):
+            best = best_of(measured, judges.full.objective, judges.full.better)
+            yield Hunt(f"{row}, {WIDEN}", WIDEN, limits, WIDENED, start=best.arch)
+
+
 def _quest(project: Project, judges: Judges, costs: Costs, hunt: Hunt) -> Quest:
     """The study of a search: what proposes archs and what scores them."""
     section = project.recipe.search
     feasible = FeasibleSampler(project.space, costs, hunt.limits)
     weighed = section.cost if hunt.algorithm == "pareto" else None
-    sampler = make_sampler(
-        hunt.algorithm,
-        feasible,
-        section.population,
-        section.mutation,
-        section.surrogate and hunt.algorithm != BASELINE,
-        section.cost,
-    )
+    if hunt.start is not None:
+        sampler: Sampler = Widened(feasible, hunt.start)
+    else:
+        sampler = make_sampler(
+            hunt.algorithm,
+            feasible,
+            section.population,
+            section.mutation,
+            section.surrogate and hunt.algorithm != BASELINE,
+            section.cost,
+        )
     settings: dict[str, Setting] = {
         "algorithm": hunt.algorithm, "population": section.population,
         "seed": project.recipe.seed, "mutation": section.mutation, "surrogate": section.surrogate,

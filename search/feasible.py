@@ -156,6 +156,16 @@ class FeasibleSampler:
         """Each slot from either parent with equal chance, shrunk into the budget."""
         return self.shrink(self.space.crossover(one, other, rng), rng, more)
 
+    def widened(self, arch: Arch, rng: np.random.Generator) -> Arch:
+        """`arch` with width slots raised, one value at a time at random, while any can be."""
+        while True:
+            higher = {s: self._above(arch, (s, values)) for s, values in self.widths}
+            open_slots = [slot for slot, value in higher.items() if value is not None]
+            if not open_slots:
+                return arch
+            slot = _pick(open_slots, rng)
+            arch = arch.replace({slot: higher[slot]})
+
     def shrink(self, arch: Arch, rng: np.random.Generator, more: Sequence[Limit] = ()) -> Arch:
         """`arch` itself if it fits, otherwise with random width slots lowered until it does.
 
@@ -180,6 +190,11 @@ class FeasibleSampler:
             slot = _pick([s for s, values in lower.items() if values], rng)
             arch = arch.replace({slot: lower[slot][-1]})
         return arch
+
+    def _above(self, arch: Arch, of: Slot) -> Value | None:
+        """The next value of a width slot above that of `arch`, if `arch` fits with it."""
+        now: int = arch[of[0]]  # type: ignore[assignment]  # a width
+        return next((v for v in self.fitting(arch, of) if v > now), None)  # type: ignore[operator]
 
     def _below(self, arch: Arch, slot: str) -> list[Value]:
         """The values of a width slot below that of `arch`, ascending."""

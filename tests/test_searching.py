@@ -96,8 +96,10 @@ def test_winners_are_the_best_of_all_that_was_measured_in_full(
     front = searched(trained, tmp_path / "run", f"search.algorithm={algorithm}")
     hunts = told(tmp_path / "run")
     named = ["search"] if algorithm == "pareto" else ROWS
-    assert [hunt["name"] for hunt in hunts] == [*named, *(f"{row}, random" for row in ROWS)]
-    assert [hunt["is_baseline"] for hunt in hunts] == [False] * len(named) + [True, True]
+    beside = [f"{row}, {what}" for what in ("random", "widened") for row in ROWS]
+    assert [hunt["name"] for hunt in hunts] == [*named, *beside]
+    is_random = [True, True, False, False]
+    assert [hunt["is_baseline"] for hunt in hunts] == [False] * len(named) + is_random
     full = [one for hunt in hunts for one in hunt["full"]]
     assert [winner["row"] for winner in front["winners"]] == ROWS
     for winner in front["winners"]:
@@ -121,8 +123,34 @@ def test_all_are_looked_at_and_few_are_measured_in_full(trained: Path, tmp_path:
     assert front["first_look"]["n"] >= len(hunt["full"])
     (tmp_path / "once").mkdir()
     searched(trained, tmp_path / "once" / "run", "search.first_images=0", "search.baseline=false")
-    (only,) = told(tmp_path / "once" / "run")
+    only, *widened = told(tmp_path / "once" / "run")
     assert only["first_look"] is None and len(only["full"]) == 10
+    assert all(hunt["name"].endswith(", widened") for hunt in widened)
+
+
+def test_what_the_search_found_best_is_widened_to_its_budget(trained: Path, tmp_path: Path) -> None:
+    front = searched(trained, tmp_path / "run", "search.first_images=0")
+    project = Project(recipe_of(trained, tmp_path / "run"))
+    hunts = {hunt["name"]: hunt["full"] for hunt in told(tmp_path / "run")}
+    model, space = project.cost_model, project.space
+    for winner in front["winners"]:
+        most = winner["budget_macs"]
+        inside = [one for one in hunts["search"] if one["costs"]["macs"] <= most]
+        start = min(inside, key=lambda one: one["scores"]["fd"])["arch"]["slots"]
+        for one in hunts[f"{winner['row']}, widened"]:
+            slots = one["arch"]["slots"]
+            arch = Arch.of(one["arch"]["family"], slots)
+            widths = [slot for slot in slots if slot.endswith(".width")]
+            assert {**slots, **{w: start[w] for w in widths}} == start != slots
+            assert all(slots[slot] >= start[slot] for slot in widths)
+            assert one["costs"]["macs"] <= most
+            wider = [
+                arch.replace({slot: value})
+                for slot in widths
+                for value in space.fitting(slot, arch.values)
+                if value > slots[slot]  # type: ignore[operator]  # widths
+            ]
+            assert all(model(one).macs(project.recipe.search.convention) > most for one in wider)
 
 
 def test_workers_that_begin_together_end_with_one_front(trained: Path, tmp_path: Path) -> None:
