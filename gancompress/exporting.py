@@ -227,18 +227,23 @@ def measure(
 ) -> Latencies:
     """Times of one image, `example` (1, C, H, W), in torch and perhaps in ONNX Runtime.
 
-    All are timed in turn, on `export.latency_threads` threads. `written` holds the ONNX files that
-    there are already, by the name of the network; if any, the others' are made for the while.
+    All are timed in turn, on `export.latency_threads` threads, and those of one arch once: they
+    differ in their weights alone. `written` holds the ONNX files that there are already, by the
+    name of the network; if any, the others' are made for the while.
     """
+    once: dict[Arch, str] = {}
+    for name in sorted(nets, key=lambda name: name not in written):
+        once.setdefault(nets[name][1], name)
+    timed_nets = {name: nets[name] for name in once.values()}
     device, before = project.device, torch.get_num_threads()
     image = example.to(device)
     torch.set_num_threads(project.recipe.export.latency_threads)
     try:
         runs: dict[tuple[str, str], Callable[[], object]] = {
-            (name, "torch"): partial(net, image) for name, (net, _) in nets.items()
+            (name, "torch"): partial(net, image) for name, (net, _) in timed_nets.items()
         }
         with TemporaryDirectory() as folder:
-            for name, (net, arch) in nets.items() if written else ():
+            for name, (net, arch) in timed_nets.items() if written else ():
                 path = written.get(name)
                 if path is None:
                     source = Source(copy.deepcopy(net).cpu(), arch, card_of(project, arch), example)
@@ -248,10 +253,10 @@ def measure(
             timed = paired_latency(numbered, project.recipe.export.latency_repeats)
     finally:
         torch.set_num_threads(before)
-    found: dict[str, dict[str, Latency]] = {name: {} for name in nets}
+    found: dict[str, dict[str, Latency]] = {name: {} for name in timed_nets}
     for (name, runtime), latency in zip(runs, timed.values(), strict=True):
         found[name][runtime] = latency
-    return found
+    return {name: found[once[arch]] for name, (_, arch) in nets.items()}
 
 
 def _images(project: Project, net: nn.Module, inputs: Tensor) -> Tensor:

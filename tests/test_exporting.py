@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from images import noise, save
 from PIL import Image
 
-from gancompress import pipeline
+from gancompress import exporting, pipeline
 from gancompress.project import Project
 from gancompress.recipe import Recipe
 from gancompress.recipefile import load_recipe
@@ -61,3 +62,25 @@ def test_unpaired_domains_go_all_the_way_and_the_card_names_the_planes(tmp_path:
         for seed in range(36)
     ]
     assert any(np.array_equal(tile, np.asarray(image)) for image in wanted)
+
+
+def test_generators_of_one_arch_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[int] = []
+    real = exporting.paired_latency
+
+    def counted(runs, repeats):
+        timed.append(len(runs))
+        return real(runs, repeats)
+
+    monkeypatch.setattr(exporting, "paired_latency", counted)
+    project = Project(
+        load_recipe("maps", ["data.size=32", "family.blocks=1", "device=cpu", "run=unused"])
+    )
+    wide, narrow = project.family.uniform(4), project.family.uniform(2)
+    nets = {
+        name: (project.family.build(arch).eval(), arch)
+        for name, arch in {"teacher": wide, "after": narrow, "before": narrow}.items()
+    }
+    found = exporting.measure(project, nets, torch.zeros(1, 3, 32, 32))
+    assert timed == [2] and list(found) == ["teacher", "after", "before"]
+    assert found["before"] == found["after"] != found["teacher"]
