@@ -1,8 +1,7 @@
 """The command line: `gancompress COMMAND RECIPE [key=value …]`.
 
-A command imports what it needs in its own first lines, the recipe read before that: `--help` and a
-wrong recipe then cost no torch. Ctrl-C ends these imports at once (`gancompress.interrupts`); what
-follows stands in `exit_codes`.
+A command imports what it needs in its own first lines, behind the recipe: `--help` and a wrong
+recipe cost no torch. Ctrl-C ends these imports at once (`interrupts`); then see `exit_codes`.
 """
 
 from __future__ import annotations
@@ -171,6 +170,14 @@ def list_() -> None:
 
     with exit_codes():
         typer.echo(listing())
+
+
+@app.command("schema", epilog="Example: gancompress schema > recipe.schema.json")
+def schema() -> None:
+    """Print the JSON schema of a recipe file, by which editors complete and check one."""
+    from gancompress.recipe import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
 
 
 @app.command(

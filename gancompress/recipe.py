@@ -347,8 +347,21 @@ def section_hash(sections: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+# pydantic passes constraints behind a validator on in its own spelling, which editors do not know.
+_SCHEMA_WORDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum"}
+
+
 def json_schema() -> dict[str, Any]:
     """JSON schema of a recipe file, for editors; `name` may be left out there."""
-    schema = Recipe.model_json_schema()
+    schema: dict[str, Any] = _in_schema_words(Recipe.model_json_schema())
     schema["required"] = [key for key in schema["required"] if key != "name"]
+    own = schema["$defs"]["OwnFamily"]  # `family: {file: …}` alone says which family is meant
+    own["required"] = [key for key in own["required"] if key != "name"]
     return schema
+
+
+def _in_schema_words(node: Any) -> Any:
+    """`node` of a JSON schema with each constraint in the words of JSON Schema."""
+    if isinstance(node, dict):
+        return {_SCHEMA_WORDS.get(key, key): _in_schema_words(value) for key, value in node.items()}
+    return [_in_schema_words(value) for value in node] if isinstance(node, list) else node

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from gancompress.cli import app
 from gancompress.metrics import METRICS
+from gancompress.recipe import json_schema
 from gancompress.recipefile import load_recipe
 
 
@@ -29,13 +30,18 @@ COMMANDS = [str(command.name) for command in app.registered_commands]
 
 
 def test_there_are_as_many_commands_as_this_test_knows() -> None:
-    assert len(COMMANDS) == 17
+    assert len(COMMANDS) == 18
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command_has_an_example(command: str) -> None:
     code, out = call(command, "--help")
     assert code == 0 and "Example: gancompress" in " ".join(out.split())
+
+
+def test_schema_prints_the_schema_of_a_recipe() -> None:
+    code, out = call("schema")
+    assert code == 0 and json.loads(out) == json_schema()
 
 
 def test_evaluate_lists_every_metric_and_tells_what_it_would_judge_by() -> None:

@@ -303,4 +303,7 @@ def test_the_schema_for_editors_knows_kinds_and_bounds() -> None:
     maps = schema["$defs"]["MapsData"]["properties"]["size"]
     assert (maps["minimum"], maps["maximum"], maps["multipleOf"]) == (32, 256, 4)
     assert schema["$defs"]["TeacherSection"]["additionalProperties"] is False
-    json.dumps(schema)
+    text = json.dumps(schema)
+    assert schema["$defs"]["TeacherSection"]["properties"]["steps"]["minimum"] == 1
+    assert not {word for word in ("ge", "gt", "le", "lt") if f'"{word}":' in text}
+    assert schema["$defs"]["OwnFamily"]["required"] == ["file"]
