@@ -97,8 +97,9 @@ def test_commands_in_the_pages_are_commands() -> None:
     assert named - commands == set() and len(named) >= 15
 
 
-def test_recipes_in_the_pages_are_recipes(tmp_path: Path) -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", (DOCS / "data.md").read_text("utf-8"), re.DOTALL)
+@pytest.mark.parametrize("name", ["README.md", "docs/data.md"])
+def test_recipes_in_the_pages_are_recipes(name: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / name).read_text("utf-8"), re.DOTALL)
     assert len(blocks) == 1
     (tmp_path / "shoes.yaml").write_text(blocks[0], "utf-8")
     assert load_recipe(str(tmp_path / "shoes.yaml"), []).task.name == "pix2pix"
