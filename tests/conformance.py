@@ -1,13 +1,17 @@
 """What every generator family owes, with every operator and split: checks for test modules.
 
-A new entry of `FAMILIES` or `OPERATORS` appears in `cases` by itself, with a user's own `build`.
+A new entry of `FAMILIES` or `OPERATORS` appears in `cases` by itself, a user's own `build` among
+them: nothing here has to name it.
 """
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ from gancompress.export.card import Card, Source
 from gancompress.layouts import declared, widths_of
 from gancompress.nets import FAMILIES, Family
 from gancompress.nets.blocks import OPERATORS
+from gancompress.nets.family import Widths
 from gancompress.nets.features import ONE, Bands
 from gancompress.nets.windows import Window, windows_of
 from gancompress.supernet import (
@@ -42,17 +47,18 @@ SPLITS = (ONE, Bands(0.5), Bands(0.25, 0.25))
 # coarsest band of the trunk is 2x2.
 CHANNELS = {1: (), 2: (20, 16), 3: (36, 32)}
 SIDES = {1: 16, 2: 16, 3: 32}
-# Families without bands: their options, and the side of the images (a norm takes away all of 1x1).
-PLAIN: dict[str, tuple[dict[str, Any], int]] = {
-    "spade": ({}, 64),
-    "unet": ({"levels": 3}, 16),
-    "munit": ({"style": 1, "blocks": 3, "mlp": 6}, 16),
-    "own": ({"file": f"{Path(__file__).parents[1]}/docs/my_generator.py"}, 16),
+# Of any family that has an option of such a name and uses it: a value that makes it small.
+SMALL: dict[str, Any] = {
+    "levels": 3,
+    "style": 1,
+    "mlp": 6,
+    "file": f"{Path(__file__).parents[1]}/docs/my_generator.py",
 }
-BANDED = [name for name in FAMILIES if name not in PLAIN]
-# Those of them that take random vectors: the base widths of split networks.
-LATENT: dict[str, tuple[int, ...]] = {"progan": (2, 1), "lsgan": ()}
-NUMBERS = 5  # of such a vector
+NUMBERS = 5  # of the random vector that families take which have the side of their images as option
+UNEVEN = {"munit": 3}  # blocks that form groups of unequal size where the usual number does not
+COARSE = 16  # channels per unit of a width: above, the widths 2 and 1 are enough for every split
+BANDED = [name for name, make in FAMILIES.items() if make().banded]
+PLAIN = [name for name in FAMILIES if name not in BANDED]
 THOROUGH = ("resnet", "stargan")  # with every split alone too; the others only mixed with them
 
 
@@ -73,21 +79,28 @@ class Case:
         return [self.space.largest, self.space.smallest, *drawn]
 
     def supernet(self, seed: int = 0) -> Supernet:
-        """A supernet with random weights and plausible statistics in every buffer."""
-        generator = torch.Generator().manual_seed(seed)
-        supernet = Supernet(self.build, self.space)
-        with torch.no_grad():
-            for name, tensor in supernet.bank.items():
-                if tensor.is_floating_point():
-                    # Wide kernels less: where a head's tanh is 1 everywhere, all would be equal.
-                    fan_in = tensor[0].numel() if tensor.dim() > 1 else 1
-                    tensor.normal_(0, min(0.3, fan_in**-0.5), generator=generator)
-                if name.endswith("running_var"):
-                    tensor.abs_().add_(0.5)
-        return supernet
+        """A supernet of its own with random weights and plausible statistics in every buffer."""
+        known = {id(part): part for part in (self.family, self.space)}  # frozen: not copied
+        return copy.deepcopy(_filled(self, seed), known)
 
     def images(self, seed: int = 0) -> Tensor:
         return torch.randn(self.shape, generator=torch.Generator().manual_seed(seed))
+
+
+@lru_cache(maxsize=16)  # a file asks for the same few again and again, in turns
+def _filled(case: Case, seed: int) -> Supernet:
+    """What `Case.supernet` gives copies of."""
+    generator = torch.Generator().manual_seed(seed)
+    supernet = Supernet(case.build, case.space)
+    with torch.no_grad():
+        for name, tensor in supernet.bank.items():
+            if tensor.is_floating_point():
+                # Wide kernels less: where a head's tanh is 1 everywhere, all would be equal.
+                fan_in = tensor[0].numel() if tensor.dim() > 1 else 1
+                tensor.normal_(0, min(0.3, fan_in**-0.5), generator=generator)
+            if name.endswith("running_var"):
+                tensor.abs_().add_(0.5)
+    return supernet
 
 
 def cases(blocks: int = 4) -> list[Case]:
@@ -96,56 +109,59 @@ def cases(blocks: int = 4) -> list[Case]:
     blocks: repeated blocks, of undivided networks; four make groups of unequal size.
     """
     made = []
-    for name in PLAIN:
-        made += [_plain_case(f"{name}-{op}-0", name, (op,)) for op in OPERATORS]
-        made.append(_plain_case(f"{name}-mixed", name, tuple(OPERATORS)))
-    for name in BANDED:
-        for op in OPERATORS:
-            for split in SPLITS if name in THOROUGH else (ONE,):
-                family = _banded(name, split.count, blocks if split == ONE else 1)
-                made.append(_case(f"{name}-{op}-{split}", family, (op,), (split,)))
-        made.append(_case(f"{name}-mixed", _banded(name, 3, 2), tuple(OPERATORS), SPLITS))
+    for name in FAMILIES:
+        splits = SPLITS if name in THOROUGH else (ONE,)
+        for op, split in itertools.product(OPERATORS, splits):
+            family = small(name, split.count, blocks if split == ONE else 1)
+            made.append(_case(f"{name}-{op}-{split}", family, (op,), (split,)))
+        made.append(mixed(name))
     return made
 
 
-def _banded(name: str, count: int, blocks: int) -> Family:
+def mixed(name: str) -> Case:
+    """The family with every operator and split to choose from in every stage."""
+    family = small(name, 3, 2)
+    splits = SPLITS if family.banded else (ONE,)
+    return _case(f"{name}-mixed", family, tuple(OPERATORS), splits)
+
+
+def small(name: str, count: int, blocks: int) -> Family:
     """A family small enough, for splits of up to `count` bands."""
-    if name in LATENT:
-        return FAMILIES[name](in_channels=NUMBERS, size=SIDES[count])
-    return FAMILIES[name](in_channels=2, blocks=blocks)
-
-
-def _plain_case(label: str, name: str, ops: Sequence[str]) -> Case:
-    """These operators in every stage of a family without bands."""
-    options, side = PLAIN[name]
-    family = FAMILIES[name](in_channels=2, **options)
-    space = family.space(WIDTHS, dict.fromkeys(family.stages, ops))
-    return Case(label, family.build, space, (2, 2, side, side), family)
+    make = FAMILIES[name]
+    usual = make().options
+    wanted = {**SMALL, "size": SIDES[count], "blocks": UNEVEN.get(name, blocks)}
+    options = {key: wanted[key] for key, value in usual.items() if key in wanted and value != 0}
+    return make(in_channels=NUMBERS if "size" in usual else 2, **options)
 
 
 def _case(label: str, family: Family, ops: Sequence[str], splits: Sequence[Bands]) -> Case:
     """These operators in every stage, and in each the splits that the family's layout gives it."""
     count = max(split.count for split in splits)
-    channels = CHANNELS[count] + ((16,) if len(splits) > 1 else ())
-    units = {
-        slot: family.channels(slot.removesuffix(".width"))[slot]
-        if slot.removesuffix(".width") in family.banded
-        else 1
-        for slot in family.width_slots
-    }
-    base = LATENT.get(family.name)
-    widths = {
-        slot: list(base) if base else [c // per_unit for c in channels]
-        for slot, per_unit in units.items()
-    }
     bands = {
         stage: list(dict.fromkeys(family.layout(split)[stage] for split in splits))
         for stage in family.banded
     }
     every = dict.fromkeys(family.stages, ops)
-    space = family.space(widths if count > 1 else base or WIDTHS, every, bands)
-    shape = (2, NUMBERS, 1, 1) if base is not None else (2, 2, SIDES[count], SIDES[count])
-    return Case(label, family.build, space, shape, family)
+    space = family.space(_widths(family, count, is_mixed=len(splits) > 1), every, bands)
+    if "size" in family.options:
+        return Case(label, family.build, space, (2, NUMBERS, 1, 1), family)
+    side = SIDES[count] if family.banded else max(16, 2 * family.size_multiple)
+    return Case(label, family.build, space, (2, 2, side, side), family)
+
+
+def _widths(family: Family, count: int, *, is_mixed: bool) -> Widths:
+    """The choices of every slot: narrow, and wide enough for splits of `count` bands."""
+    units = {
+        slot: family.channels(stage)[slot] if stage in family.banded else 1
+        for slot in family.width_slots
+        if (stage := slot.removesuffix(".width"))
+    }
+    if max(units.values()) > COARSE:
+        return (2, 1)
+    if count == 1:
+        return WIDTHS
+    channels = CHANNELS[count] + ((16,) if is_mixed else ())
+    return {slot: [c // per_unit for c in channels] for slot, per_unit in units.items()}
 
 
 @contextmanager
@@ -207,11 +223,11 @@ def check_gradients_equal_extracted(case: Case) -> None:
                 torch.testing.assert_close(tensor.grad, expected[name], rtol=1e-5, atol=1e-6)
 
 
-def check_bank_holds_the_largest_shapes(case: Case) -> None:
+def check_bank_holds_the_largest_shapes(case: Case, count: int = 20) -> None:
     """The bank is the element-wise largest of every name over all archs, not the corners alone;
     an arch with bands has its windows in what the undivided arch of its widths needs."""
     largest: dict[str, tuple[int, ...]] = {}
-    for arch in [*case.space.corners(), *case.archs(20, seed=3)]:
+    for arch in [*case.space.corners(), *case.archs(count, seed=3)]:
         for name, tensor in named_tensors(skeleton_of(case.build, undivided(arch))):
             before = largest.get(name, (0,) * tensor.dim())
             largest[name] = tuple(map(max, before, tensor.shape))
@@ -270,16 +286,15 @@ def check_skeletons_hold_no_memory(case: Case) -> None:
         assert supernet.skeleton(arch) is skeleton
 
 
-def check_permuted_slots_compute_the_same(case: Case) -> None:
+def check_permuted_slots_compute_the_same(case: Case, archs: Sequence[Arch]) -> None:
     """Permuting the axes of any one width slot together leaves the function unchanged.
 
-    In undivided networks: a band's channels are not another band's.
+    archs: undivided ones, as a band's channels are not another band's.
     """
     supernet = case.supernet().eval()
     x = case.images().double()  # so that another order of sums hardly shows
     generator = torch.Generator().manual_seed(4)
-    corners = [arch for arch in case.space.corners() if arch == undivided(arch)]
-    for arch in corners:
+    for arch in archs:
         net = supernet.extract(arch).double()
         before = net(x)
         moved = 0
@@ -288,7 +303,7 @@ def check_permuted_slots_compute_the_same(case: Case) -> None:
                 moved += _permute(case, net, arch, slot, generator)
                 torch.testing.assert_close(net(x), before, rtol=1e-8, atol=1e-8)
         assert moved > 0
-    assert corners
+    assert archs
 
 
 def _permute(case: Case, net: nn.Module, arch: Arch, slot: str, generator: torch.Generator) -> int:

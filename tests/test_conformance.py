@@ -1,21 +1,39 @@
-"""Every family with every operator and split: one set of weights, many equal networks."""
+"""Every family with every operator and split: one set of weights, many equal networks.
+
+In every suite each family shows each property once, in the space that has all operators and splits
+to choose from. What only the slow tests (`pytest -m slow tests/test_conformance.py`) prove: the
+same of spaces of one operator and one split, where no other's tensors are in the bank; of groups of
+unequal numbers of blocks; of every combination of training, bfloat16, memory layout and gradients,
+not of none and all of them; and permutations at every corner of a space, not at one arch.
+"""
 
 import itertools
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 import conformance
 from gancompress.nets import FAMILIES
 from gancompress.nets.blocks import OPERATORS
 
 CASES = conformance.cases()
-TRUNKS = {"progan": "level.2", "lsgan": "up.0"}  # a stage with all splits
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+MIXED = [case for case in CASES if case.name.endswith("-mixed")]
 UNDIVIDED = [case for case in CASES if case.name.endswith("-0")]
-LARGE = ("stargan", "spade", "munit", "progan", "srresnet")  # their further ways are run by hand
+TRUNKS = {"progan": "level.2", "lsgan": "up.0"}  # a stage with all splits
 FLAGS = list(itertools.product((False, True), repeat=4))
 FEW = [flags for flags in FLAGS if flags[1] == flags[2] and flags[0] == flags[3]]
+ENDS = [FLAGS[0], FLAGS[-1]]
+
+
+def marked(case: conformance.Case, *values: bool, is_quick: bool = True) -> ParameterSet:
+    """The parameters of a test, slow but for the cases that stand for their families."""
+    marks = () if is_quick and case.name.endswith("-mixed") else (pytest.mark.slow,)
+    flags = "".join(f"-{int(value)}" for value in values)
+    return pytest.param(case, *values, marks=marks, id=f"{case.name}{flags}")
+
+
+every_case = pytest.mark.parametrize("case", [marked(case) for case in CASES])
 
 
 def test_cases_cover_every_family_operator_and_number_of_bands() -> None:
@@ -47,16 +65,11 @@ def test_cases_cover_every_family_operator_and_number_of_bands() -> None:
 @pytest.mark.parametrize(
     ("case", "training", "bf16", "channels_last", "grad"),
     [
-        pytest.param(
-            case,
-            *flags,
-            marks=[pytest.mark.slow] * (flags not in FEW and case.name.startswith(LARGE)),
-        )
+        marked(case, *flags, is_quick=flags in ENDS)
         for case in CASES
         for flags in FLAGS
         if case in UNDIVIDED or flags in FEW
     ],
-    ids=lambda value: value.name if isinstance(value, conformance.Case) else str(int(value)),
 )
 def test_supernet_output_equals_extracted_to_the_last_bit(
     case: conformance.Case, training: bool, bf16: bool, channels_last: bool, grad: bool
@@ -73,7 +86,7 @@ def test_supernet_gradients_equal_extracted_in_the_window(case: conformance.Case
 
 @every_case
 def test_supernet_bank_is_the_largest_of_every_shape(case: conformance.Case) -> None:
-    conformance.check_bank_holds_the_largest_shapes(case)
+    conformance.check_bank_holds_the_largest_shapes(case, count=6 if case in MIXED else 20)
 
 
 @every_case
@@ -96,11 +109,12 @@ def test_exported_weights_rebuild_the_network(case: conformance.Case, tmp_path: 
     conformance.check_exported_weights_rebuild_the_network(case, tmp_path)
 
 
-@pytest.mark.parametrize("case", UNDIVIDED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [marked(case) for case in [*UNDIVIDED, *MIXED]])
 def test_permuting_a_slot_leaves_the_function_unchanged(case: conformance.Case) -> None:
-    conformance.check_permuted_slots_compute_the_same(case)
+    archs = case.space.corners() if case in UNDIVIDED else case.archs(3)[-1:]
+    conformance.check_permuted_slots_compute_the_same(case, list(map(conformance.undivided, archs)))
 
 
-@pytest.mark.parametrize("case", conformance.cases(blocks=2), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [marked(case) for case in conformance.cases(blocks=2)])
 def test_cost_model_equals_measurement(case: conformance.Case) -> None:
-    conformance.check_cost_model_equals_measurement(case)
+    conformance.check_cost_model_equals_measurement(case, count=4 if case in MIXED else 6)
