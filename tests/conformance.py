@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from _pytest.mark import ParameterSet
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -116,6 +118,13 @@ def cases(blocks: int = 4) -> list[Case]:
             made.append(_case(f"{name}-{op}-{split}", family, (op,), (split,)))
         made.append(mixed(name))
     return made
+
+
+def marked(case: Case, *values: bool, is_quick: bool = True) -> ParameterSet:
+    """The parameters of a test, slow but for the cases with all to choose from: one a family."""
+    marks = () if is_quick and case.name.endswith("-mixed") else (pytest.mark.slow,)
+    flags = "".join(f"-{int(value)}" for value in values)
+    return pytest.param(case, *values, marks=marks, id=f"{case.name}{flags}")
 
 
 def mixed(name: str) -> Case:

@@ -11,7 +11,6 @@ import itertools
 from pathlib import Path
 
 import pytest
-from _pytest.mark import ParameterSet
 
 import conformance
 from gancompress.nets import FAMILIES
@@ -24,16 +23,7 @@ TRUNKS = {"progan": "level.2", "lsgan": "up.0"}  # a stage with all splits
 FLAGS = list(itertools.product((False, True), repeat=4))
 FEW = [flags for flags in FLAGS if flags[1] == flags[2] and flags[0] == flags[3]]
 ENDS = [FLAGS[0], FLAGS[-1]]
-
-
-def marked(case: conformance.Case, *values: bool, is_quick: bool = True) -> ParameterSet:
-    """The parameters of a test, slow but for the cases that stand for their families."""
-    marks = () if is_quick and case.name.endswith("-mixed") else (pytest.mark.slow,)
-    flags = "".join(f"-{int(value)}" for value in values)
-    return pytest.param(case, *values, marks=marks, id=f"{case.name}{flags}")
-
-
-every_case = pytest.mark.parametrize("case", [marked(case) for case in CASES])
+every_case = pytest.mark.parametrize("case", [conformance.marked(case) for case in CASES])
 
 
 def test_cases_cover_every_family_operator_and_number_of_bands() -> None:
@@ -65,7 +55,7 @@ def test_cases_cover_every_family_operator_and_number_of_bands() -> None:
 @pytest.mark.parametrize(
     ("case", "training", "bf16", "channels_last", "grad"),
     [
-        marked(case, *flags, is_quick=flags in ENDS)
+        conformance.marked(case, *flags, is_quick=flags in ENDS)
         for case in CASES
         for flags in FLAGS
         if case in UNDIVIDED or flags in FEW
@@ -109,12 +99,12 @@ def test_exported_weights_rebuild_the_network(case: conformance.Case, tmp_path: 
     conformance.check_exported_weights_rebuild_the_network(case, tmp_path)
 
 
-@pytest.mark.parametrize("case", [marked(case) for case in [*UNDIVIDED, *MIXED]])
+@pytest.mark.parametrize("case", [conformance.marked(case) for case in [*UNDIVIDED, *MIXED]])
 def test_permuting_a_slot_leaves_the_function_unchanged(case: conformance.Case) -> None:
     archs = case.space.corners() if case in UNDIVIDED else case.archs(3)[-1:]
     conformance.check_permuted_slots_compute_the_same(case, list(map(conformance.undivided, archs)))
 
 
-@pytest.mark.parametrize("case", [marked(case) for case in conformance.cases(blocks=2)])
+@pytest.mark.parametrize("case", [conformance.marked(case) for case in conformance.cases(2)])
 def test_cost_model_equals_measurement(case: conformance.Case) -> None:
     conformance.check_cost_model_equals_measurement(case, count=4 if case in MIXED else 6)
