@@ -1,14 +1,28 @@
-"""A small network in every format, at the sizes that it takes."""
+"""A small network in every format, at the sizes that it takes.
+
+Every format is proven with one family in tests/test_export_formats.py. Of the others ONNX stands
+for all in every suite, as the graph that most are made from; their other formats are slow.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from gancompress.export.card import Card, Source
-from gancompress.export.formats import FORMATS
+from gancompress.export.formats import FORMATS, missing
 from gancompress.nets import Family
+
+every_format = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "onnx" else pytest.mark.slow)
+        for name, entry in FORMATS.items()
+        if entry.is_float32 and not missing(name)
+    ],
+)
 
 
 def source_of(family: Family) -> Source:

@@ -1,17 +1,19 @@
-"""MUNIT's generator and what trains beside it: published counts, layers against torch's."""
+"""MUNIT's generator and what trains beside it: published counts, layers against torch's.
+
+What only the slow tests prove: that its exports in all formats answer alike, not ONNX alone.
+"""
 
 from pathlib import Path
 
 import pytest
 import torch
-from smallexports import check_alike_at_any_size, source_of
+from smallexports import check_alike_at_any_size, every_format, source_of
 from torch import nn
 from torch.nn import functional as F
 
 from gancompress.cost import CostModel, network_cost
 from gancompress.errors import ArchError
 from gancompress.export.card import Source
-from gancompress.export.formats import FORMATS, missing
 from gancompress.nets import FAMILIES
 from gancompress.nets.adain import AdaIN, AdaptiveBlock, Enlarging, LayerNorm
 from gancompress.nets.blocks import Conv, dense
@@ -232,15 +234,7 @@ def exported() -> Source:
     return source_of(SMALL)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        # 50 seconds of lowering; the small networks of other families are lowered in any case.
-        pytest.param(name, marks=pytest.mark.slow) if name == "executorch" else name
-        for name, entry in FORMATS.items()
-        if entry.is_float32 and not missing(name)
-    ],
-)
+@every_format
 def test_exported_munit_answers_alike_at_any_size(
     name: str, exported: Source, tmp_path: Path
 ) -> None:

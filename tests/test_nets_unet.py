@@ -1,10 +1,13 @@
-"""The U-Net of pix2pix: counts by hand, its form, what its stages are."""
+"""The U-Net of pix2pix: counts by hand, its form, what its stages are.
+
+What only the slow tests prove: that its exports in all formats answer alike, not ONNX alone.
+"""
 
 from pathlib import Path
 
 import pytest
 import torch
-from smallexports import check_alike_at_any_size, source_of
+from smallexports import check_alike_at_any_size, every_format, source_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,7 +15,6 @@ from gancompress.arch import Arch
 from gancompress.cost import CostModel, network_cost
 from gancompress.errors import ArchError
 from gancompress.export.card import Source
-from gancompress.export.formats import FORMATS, missing
 from gancompress.nets import FAMILIES
 from gancompress.nets.unet import UNet, Up
 from gancompress.recipefamilies import UNetFamily
@@ -181,9 +183,7 @@ def exported() -> Source:
     return source_of(SMALL)
 
 
-@pytest.mark.parametrize(
-    "name", [n for n, entry in FORMATS.items() if entry.is_float32 and not missing(n)]
-)
+@every_format
 def test_exported_unet_answers_alike_at_any_size(
     name: str, exported: Source, tmp_path: Path
 ) -> None:
