@@ -1,4 +1,8 @@
-"""Exports of networks with operators and splits by stage, at free sizes."""
+"""Exports of networks with operators and splits by stage, at free sizes.
+
+What only the slow tests prove: that each stage can be split alone, and in StarGAN's form too; in
+every suite one stage is, and all together.
+"""
 
 from pathlib import Path
 
@@ -21,11 +25,16 @@ SPLITS: dict[str, tuple[dict[str, Bands], int]] = {
     "up.1": ({"up.1": Bands(0.25, 0.25)}, 8),
     "all": (dict.fromkeys(("stem", "down.0", "down.1", "body.0", "up.0", "up.1"), Bands(0.5)), 8),
 }
+QUICK = ("body.0", "all")
 
 
 @pytest.mark.parametrize(
     ("name", "label"),
-    [("resnet", label) for label in SPLITS] + [("stargan", "down.0"), ("stargan", "up.0")],
+    [
+        pytest.param("resnet", label, marks=() if label in QUICK else pytest.mark.slow)
+        for label in SPLITS
+    ]
+    + [pytest.param("stargan", label, marks=pytest.mark.slow) for label in ("down.0", "up.0")],
 )
 def test_files_take_the_sizes_that_the_family_names(name: str, label: str, tmp_path: Path) -> None:
     splits, multiple = SPLITS[label]

@@ -1,4 +1,7 @@
-"""Exports of a generator whose answers are larger than its inputs."""
+"""Exports of a generator whose answers are larger than its inputs.
+
+What only the slow tests prove: the same of its separable form, undivided.
+"""
 
 from pathlib import Path
 
@@ -15,7 +18,10 @@ from gancompress.nets.features import Bands
 from gancompress.supernet import Supernet
 
 
-@pytest.mark.parametrize(("op", "bands"), [("separable", Bands()), ("dense", Bands(0.5))])
+@pytest.mark.parametrize(
+    ("op", "bands"),
+    [pytest.param("separable", Bands(), marks=pytest.mark.slow), ("dense", Bands(0.5))],
+)
 def test_files_answer_larger_than_they_are_asked_at_any_size(
     op: str, bands: Bands, tmp_path: Path
 ) -> None:
