@@ -1,7 +1,14 @@
-"""The whole road at toy size: every packaged recipe, resuming, and what is refused on the way."""
+"""The whole road at toy size: every packaged recipe, resuming, and what is refused on the way.
+
+Slow are the packaged recipes whose family and task another one has too. What only the slow tests
+(`pytest -m slow tests/test_pipeline.py`) prove: that their own sections go through all stages; that
+the quickstart's winner can be written in every format; that an imported separable teacher sets
+budgets as a dense one does; that what SIGKILL leaves is gone on from as what SIGINT leaves.
+"""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,6 +60,14 @@ def artefact_bytes(run: Path) -> dict[str, bytes]:
     return {name: (run / name).read_bytes() for name in names}
 
 
+@pytest.fixture(scope="module")
+def finished(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with all its stages, for tests to read or to copy."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    run_all(toy(pairs, folder))
+    return folder
+
+
 def test_there_are_as_many_packaged_recipes_as_this_test_knows() -> None:
     assert len(packaged_recipes()) == 19
 
@@ -66,27 +81,44 @@ def test_budgets_of_packaged_recipes_can_be_met(name: str, tmp_path: Path) -> No
     assert least < min(budgets.budgets_of(project).values())
 
 
-# Of family, task and data of others that run in every suite.
-ALIKE = ("maps", "map2sat", "edges2shoes", "cityscapes", "stargan-celeba", "stargan-rafd",
-         "srgan-celeba")  # fmt: skip
+# One recipe for each family and task: the cheapest of those that are alike.
+QUICK = ("coco-stuff", "horse2zebra", "lsgan-digits", "munit-maps", "pix2pix-unet-maps",
+         "progan-celeba", "quickstart", "srgan-celeba", "stargan-rafd")  # fmt: skip
+EVERY_FORMAT = ("safetensors", "pt2", "onnx")
+
+
+def family_and_task(name: str) -> tuple[str, str]:
+    recipe = load_recipe(name)
+    return recipe.family.name, recipe.task.name
+
+
+def test_every_family_and_task_of_packaged_recipes_runs_in_every_suite() -> None:
+    found = [family_and_task(name) for name in QUICK]
+    assert len(found) == len(set(found))
+    assert set(found) == {family_and_task(name) for name in packaged_recipes()}
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "formats"),
     [
-        pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name
-        for name in packaged_recipes()
+        *(
+            pytest.param(
+                name, EVERY_FORMAT[:1], marks=() if name in QUICK else pytest.mark.slow, id=name
+            )
+            for name in packaged_recipes()
+        ),
+        pytest.param("quickstart", EVERY_FORMAT, marks=pytest.mark.slow, id="quickstart-formats"),
     ],
 )
-def test_every_packaged_recipe_runs_at_toy_size(name: str, pairs: Path, tmp_path: Path) -> None:
+def test_every_packaged_recipe_runs_at_toy_size(
+    name: str, formats: tuple[str, ...], pairs: Path, tmp_path: Path
+) -> None:
     data = toy_data(load_recipe(name), pairs, tmp_path)
-    formats = ["safetensors", "pt2", "onnx"] if name == "quickstart" else ["safetensors"]
-    # The quickstart's teacher comes with the package, and its critic has the width that it has.
-    few = (
-        ["finetune.steps=2", "search.first_images=3", "supernet.kept_answers=16"]
-        if name == "quickstart"
-        else ["task.critic_width=4"]
-    )
+    # The quickstart's teacher comes with the package: its blocks and its critic's width stay.
+    few = ["finetune.steps=2", "search.first_images=3", "supernet.kept_answers=16"]
+    if name != "quickstart":
+        blocks = ["family.blocks=2"] if hasattr(load_recipe(name).family, "blocks") else []
+        few = ["task.critic_width=4", *blocks]
     recipe = load_recipe(
         name,
         [*data, *few, *TOY, f"run={tmp_path / name}", "precision=float32",
@@ -123,21 +155,20 @@ def test_a_generator_of_ones_own_goes_all_the_way(
     }  # fmt: skip
 
 
-def test_exported_model_equals_the_supernets_winner(pairs: Path, tmp_path: Path) -> None:
-    recipe = toy(pairs, tmp_path)
-    run_all(recipe)
-    run = Run(tmp_path)
-    winner = winners_of(run)[0].arch
-    x = Project(recipe).dataset.batch("test", [0, 1], None)["input"]
+def test_exported_model_equals_the_supernets_winner(pairs: Path, finished: Path) -> None:
+    recipe = toy(pairs, finished)
+    project = Project(recipe)
+    winner = winners_of(project.run)[0].arch
+    x = project.dataset.batch("test", [0, 1], None)["input"]
     with torch.no_grad():
-        ours = Project(recipe).supernet.subnet(winner)(x)
-        files = gancompress.export.load(tmp_path / "export" / "model")(x)
+        ours = project.supernet.subnet(winner)(x)
+        files = gancompress.export.load(finished / "export" / "model")(x)
     assert torch.equal(ours, files)
     budget = budgets.budgets_of(Project(recipe))["compressed"]
     assert Project(recipe).cost(winner).macs_true <= budget
 
 
-@pytest.mark.parametrize("op", ["dense", "separable"])
+@pytest.mark.parametrize("op", ["dense", pytest.param("separable", marks=pytest.mark.slow)])
 def test_an_imported_teacher_is_compressed_by_its_own_measure(
     pairs: Path, tmp_path: Path, op: str
 ) -> None:
@@ -169,7 +200,7 @@ def command(recipe_args: list[str]) -> list[str]:
 def test_stopped_run_ends_with_the_bytes_of_an_unstopped_one(
     pairs: Path, tmp_path: Path, sign: signal.Signals
 ) -> None:
-    longer = ("teacher.steps=40", "supernet.steps=40", "save_seconds=0", "supernet.ema=0.9",
+    longer = ("teacher.steps=20", "supernet.steps=20", "save_seconds=0", "supernet.ema=0.9",
               "supernet.init=fitted")  # fmt: skip
     whole = toy(pairs, tmp_path / "whole", *longer)
     run_all(whole)
@@ -192,25 +223,25 @@ def test_stopped_run_ends_with_the_bytes_of_an_unstopped_one(
 
 
 def test_finished_stages_are_passed_over_and_redo_keeps_the_old(
-    pairs: Path, tmp_path: Path
+    pairs: Path, finished: Path, tmp_path: Path
 ) -> None:
-    recipe = toy(pairs, tmp_path)
-    run_all(recipe)
-    before = artefact_bytes(tmp_path)
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    recipe, before = toy(pairs, run), artefact_bytes(finished)
     assert all("done already" in line for line in run_all(recipe))
     said: list[str] = []
     pipeline.run_stage(Project(recipe), "export", said.append, redo=True)
-    assert "export.1" in said[0] and (tmp_path / "export.1" / "card.json").exists()
-    assert artefact_bytes(tmp_path) == before
+    assert "export.1" in said[0] and (run / "export.1" / "card.json").exists()
+    assert artefact_bytes(run) == before
 
 
 def test_another_recipe_tampered_weights_and_impossible_budgets_are_refused(
-    pairs: Path, tmp_path: Path
+    pairs: Path, finished: Path, tmp_path: Path
 ) -> None:
     recipe = toy(pairs, tmp_path)
     with pytest.raises(RunError, match="gancompress train-teacher"):
         pipeline.run_stage(Project(recipe), "supernet")
-    pipeline.run_stage(Project(recipe), "teacher", lambda text: None)
+    shutil.copytree(finished / "teacher", tmp_path / "teacher")
     with pytest.raises(RunError, match="teacher.lr"):
         pipeline.run_stage(Project(toy(pairs, tmp_path, "teacher.lr=0.1")), "teacher")
     low = toy(pairs, tmp_path, "search.budget_macs=10", "search.reduction=null")

@@ -46,9 +46,10 @@ GROWN = ("teacher.width=2", "task.critic_width=1", "task.growth=[]", "space.widt
 
 def toy_data(recipe: Recipe, pairs: Path, folder: Path) -> tuple[str, ...]:
     """Overrides that give a recipe of any data set few small images."""
-    narrow = ("teacher.width=16", "space.widths=[16, 8]", "search.reduction=2",
-              "search.budget_macs=null", "search.convention=true")  # fmt: skip
-    deep = ("task.critic_layers=4", *narrow)  # of stargan's six, for images of 64
+    budget = ("search.reduction=2", "search.budget_macs=null", "search.convention=true")
+    narrow = ("teacher.width=4", "space.widths=[4, 2]", *budget)
+    # Wide enough for bands; of stargan's six layers, four for images of 64.
+    deep = ("task.critic_layers=4", "teacher.width=16", "space.widths=[16, 8]", *budget)
     split = "search_fraction: 0.3, test_fraction: 0.3"
     match recipe.data.name:
         case "pairs":
