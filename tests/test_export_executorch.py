@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import pytest
 import torch
@@ -24,9 +25,27 @@ def source():
     return Source(net, ARCH, Card(FAMILY.options, 3, 3, (16, 16), 4), IMAGES[:1])
 
 
+@contextmanager
+def heard(file):
+    """All that the process prints meanwhile, be it Python or not, goes into `file`."""
+    kept = {number: os.dup(number) for number in (1, 2)}
+    with file.open("w") as to, redirect_stdout(to), redirect_stderr(to):
+        for number in kept:
+            os.dup2(to.fileno(), number)
+        try:
+            yield
+        finally:
+            for number, before in kept.items():
+                os.dup2(before, number)
+                os.close(before)
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    return executorch_file.write(source(), tmp_path_factory.mktemp("executorch"))
+    """The one program of this file: lowering takes ten seconds."""
+    folder = tmp_path_factory.mktemp("executorch")
+    with heard(folder / "heard.txt"):
+        return executorch_file.write(source(), folder)
 
 
 def copied(written, folder):
@@ -61,8 +80,8 @@ def test_program_and_manifest_must_be_one_pair(written, tmp_path):
         executorch_file.load_run(path)
 
 
-def test_nothing_is_printed_and_streams_work_afterwards(tmp_path, capfd):
-    written = executorch_file.write(source(), tmp_path)
+def test_nothing_is_printed_and_streams_work_afterwards(written, capfd):
+    assert (written.path.parent / "heard.txt").read_text() == ""
     executorch_file.load_run(written.path)(IMAGES)
     assert capfd.readouterr() == ("", "")
     with pytest.raises(ZeroDivisionError), executorch_file._quiet():
