@@ -1,4 +1,8 @@
-"""The stage finetune: what it chooses, how it resumes, what it says, what export makes of it."""
+"""The stage finetune: what it chooses, how it resumes, what it says, what export makes of it.
+
+What only the slow tests prove: that it goes on from what SIGKILL leaves, and that two processes
+train as one does; tests/test_distributed.py has the latter of the other stages in every suite.
+"""
 
 import json
 import os
@@ -377,6 +381,7 @@ def test_batch_norms_have_statistics_of_the_new_weights(tmp_path: Path) -> None:
         assert torch.equal(exported, net(x))
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_and_one_of_them_judges(
     trained: Trained, tmp_path: Path
 ) -> None:
