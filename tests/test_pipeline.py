@@ -118,7 +118,8 @@ def test_every_packaged_recipe_runs_at_toy_size(
     # The quickstart's teacher comes with the package: its blocks and its critic's width stay.
     few = ["finetune.steps=2", "search.first_images=3", "supernet.kept_answers=16"]
     if name != "quickstart":
-        blocks = ["family.blocks=2"] if hasattr(load_recipe(name).family, "blocks") else []
+        # Three, as presets name the widths of three groups.
+        blocks = ["family.blocks=3"] if hasattr(load_recipe(name).family, "blocks") else []
         few = ["task.critic_width=4", *blocks]
     recipe = load_recipe(
         name,
