@@ -159,12 +159,12 @@ class FeasibleSampler:
     def widened(self, arch: Arch, rng: np.random.Generator) -> Arch:
         """`arch` with width slots raised, one value at a time at random, while any can be."""
         while True:
-            higher = {s: self._above(arch, (s, values)) for s, values in self.widths}
-            open_slots = [slot for slot, value in higher.items() if value is not None]
-            if not open_slots:
+            above = ((slot[0], self._above(arch, slot)) for slot in self.widths)
+            higher = [(slot, value) for slot, value in above if value is not None]
+            if not higher:
                 return arch
-            slot = _pick(open_slots, rng)
-            arch = arch.replace({slot: higher[slot]})
+            slot, value = _pick(higher, rng)
+            arch = arch.replace({slot: value})
 
     def shrink(self, arch: Arch, rng: np.random.Generator, more: Sequence[Limit] = ()) -> Arch:
         """`arch` itself if it fits, otherwise with random width slots lowered until it does.
