@@ -147,6 +147,25 @@ def test_timing_leaves_no_trace_in_the_networks(avx512: None) -> None:
     assert net.state_dict()["1.num_batches_tracked"] == before["1.num_batches_tracked"] + 1
 
 
+def test_what_learns_at_some_steps_is_timed_at_some_of_them() -> None:
+    """Steps 0, 300, 600 and 900 are all multiples of three."""
+    turns: list[int] = []
+
+    class Seldom(Normed):
+        phases = (Phase("turn", ("net",), every=3),)
+
+        def losses(
+            self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
+        ) -> dict[str, Tensor]:
+            turns.append(step.index)
+            return super().losses(nets, batch, phase, step)
+
+    net = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
+    how = toy.training(Path("unused"), steps=1200, precision="auto")
+    precision_times(Seldom(), {"net": net}, toy.batch_at(0), how, ("float32",))
+    assert set(turns) == {0, 903}
+
+
 @pytest.mark.parametrize(
     ("seconds_of_4", "accumulate", "timed", "found"),
     [
