@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bash scripts/test.sh [arguments of pytest]
 #
-# Sets everything up in .venv and runs the tests: some twenty-five minutes on two cores, no network
+# Sets everything up in .venv and runs the tests: some ten minutes on two cores, no network
 # after the set-up.
 set -euo pipefail
 

@@ -110,8 +110,7 @@ def hourglass(monkeypatch: pytest.MonkeyPatch) -> conformance.Case:
     """The example family, registered by the one line that its page names."""
     family = loaded(DOCS / "example_family.py").Hourglass
     monkeypatch.setitem(FAMILIES, "hourglass", family)
-    monkeypatch.setitem(conformance.PLAIN, "hourglass", ({}, 16))
-    return conformance._plain_case("hourglass-mixed", "hourglass", ("dense", "separable"))
+    return conformance.mixed("hourglass")
 
 
 def test_the_example_of_a_family_keeps_what_families_owe(
@@ -122,7 +121,7 @@ def test_the_example_of_a_family_keeps_what_families_owe(
     )
     conformance.check_gradients_equal_extracted(hourglass)
     conformance.check_taps_are_features_of_the_trunk(hourglass)
-    conformance.check_permuted_slots_compute_the_same(hourglass)
+    conformance.check_permuted_slots_compute_the_same(hourglass, hourglass.archs(3))
     conformance.check_cost_model_equals_measurement(hourglass)
     conformance.check_exported_weights_rebuild_the_network(hourglass, tmp_path)
 

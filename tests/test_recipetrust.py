@@ -97,6 +97,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "import-teacher": (("theirs/theirs/teacher/model.safetensors", FILE, "--from", "cyclegan"),
                        ("theirs/theirs/teacher/model.safetensors", FILE, "--from", "spade")),
     "list": ((),),
+    "schema": ((),),
     "profile": ((FILE,), (FILE, "--arch", "largest"), (FILE, "teacher.width=2"), (FILE, "run=new")),
     "space": ((FILE,), (FILE, "search.reduction=1.1"), (FILE, "--dry-run")),
     "evaluate": ((FILE,), (FILE, "--arch", "smallest")),

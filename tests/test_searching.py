@@ -171,7 +171,7 @@ def test_workers_that_begin_together_end_with_one_front(trained: Path, tmp_path:
     assert sum(b"compressed:" in out for out, _ in said) == 1  # one of them wrote the front
     assert all(b"front.json" in out for out, _ in said)
     again: list[str] = []
-    pipeline.run_stage(recipe_of(trained, run), "search", again.append)
+    pipeline.run_stage(Project(recipe_of(trained, run)), "search", again.append)
     assert len(again) == 1 and "done already" in again[0]
 
 
