@@ -6,6 +6,8 @@ the package is installed; `python -m gancompress` in a clone finds them beside i
 
 from pathlib import Path as _Path
 
+__version__ = "0.1.0"  # the one place: setup.cfg reads it here
+
 _HERE = _Path(__file__).resolve().parent
 _MOVED = ("distill", "export", "search")
 if all(

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from gancompress import clifiles
+from gancompress import __version__, clifiles
 from gancompress.clioptions import (
     DryRun,
     Json,
@@ -37,6 +37,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"gancompress {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    pass
+
 
 _PROGRAMS = "; ".join(f"{name}: {files}" for name, files in PROGRAMS.items())
 

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -16,6 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from gancompress import __version__
 from gancompress.arch import Arch
 from gancompress.checkpoint import write_json, write_text
 from gancompress.export.card import Source
@@ -124,7 +124,7 @@ def write_card(
         files=texts[1],
         sums=sums,
         licences=licences,
-        version=version("gancompress"),
+        version=__version__,
         data=project.recipe.data.name,
     )
     write_text(folder / "README.md", model_card(page))

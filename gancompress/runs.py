@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from gancompress import __version__
 from gancompress.checkpoint import (
     file_hash,
     remove_dead,
@@ -323,8 +324,8 @@ class StageDir:
         )
 
     def _write_record(self, record: Mapping[str, Any]) -> None:
-        versions = {"python": platform.python_version()}
-        versions |= {package: version(package) for package in ("gancompress", "torch")}
+        versions = {"python": platform.python_version(), "gancompress": __version__}
+        versions["torch"] = version("torch")
         write_record(self.record_path, {"kind": self.name, **record, "versions": versions})
 
     def set_aside(self) -> Path | None:

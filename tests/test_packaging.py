@@ -3,6 +3,11 @@
 import configparser
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+import gancompress
+from gancompress.cli import app
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -28,3 +33,11 @@ def test_every_file_of_a_package_is_packed():
         if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc"
     }
     assert there - packed == set()
+
+
+def test_the_version_stands_in_one_place():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert setup["metadata"]["version"] == "attr: gancompress.__version__"
+    told = CliRunner().invoke(app, ["--version"])
+    assert (told.exit_code, told.stdout) == (0, f"gancompress {gancompress.__version__}\n")
