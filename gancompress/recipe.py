@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
 from pydantic import (
     BaseModel,
@@ -26,7 +26,6 @@ from gancompress.recipefamilies import Family
 from gancompress.recipefits import misfits
 from gancompress.recipemetrics import MetricsSection
 from gancompress.recipesearch import FinetuneSection, SearchSection
-from gancompress.recipetasks import Task
 from gancompress.recipetraining import TrainingSection
 from gancompress.recipetypes import (
     STRICT,
@@ -39,7 +38,15 @@ from gancompress.recipetypes import (
     Weight,
     refuse,
 )
+from gancompress.tasks import TASKS
+from gancompress.tasks.taskoptions import TaskOptions
 from gancompress.teacherfiles import SCRATCH, teacher_sha256
+
+# What `task.name` chooses from is what the registry has.
+if TYPE_CHECKING:
+    Task = TaskOptions
+else:
+    Task = Annotated[Union[tuple(TASKS.values())], Field(discriminator="name")]  # noqa: UP007
 
 LOSSES: dict[LossName, str] = {
     "l1": "L1 between the student's image and the target image",
@@ -347,6 +354,14 @@ def section_hash(sections: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _ask_for_name(section: dict[str, Any]) -> None:
+    """Lets a section that its name chooses need the name, whose default is for code alone."""
+    name = section.get("properties", {}).get("name", {})
+    if "const" in name and "default" in name:
+        del name["default"]
+        section["required"] = ["name", *section.get("required", ())]
+
+
 # pydantic passes constraints behind a validator on in its own spelling, which editors do not know.
 _SCHEMA_WORDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum"}
 
@@ -355,6 +370,8 @@ def json_schema() -> dict[str, Any]:
     """JSON schema of a recipe file, for editors; `name` may be left out there."""
     schema: dict[str, Any] = _in_schema_words(Recipe.model_json_schema())
     schema["required"] = [key for key in schema["required"] if key != "name"]
+    for section in schema["$defs"].values():
+        _ask_for_name(section)
     own = schema["$defs"]["OwnFamily"]  # `family: {file: …}` alone says which family is meant
     own["required"] = [key for key in own["required"] if key != "name"]
     return schema

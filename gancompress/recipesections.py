@@ -1,13 +1,11 @@
-"""What several sections of a recipe have alike: its data sets, families and tasks."""
+"""What several sections of a recipe have alike: its data sets and families."""
 
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from gancompress.discriminatornames import DEFAULT, NAMES, DiscriminatorName, Norm
-from gancompress.errors import ArchError
 from gancompress.recipetypes import (
     STRICT,
     Background,
@@ -184,71 +182,6 @@ class FamilySection(BaseModel):
     def size_problems(self, size: tuple[int, int]) -> list[str]:
         """Why it cannot make images of that height and width."""
         return []
-
-
-class TaskSection(BaseModel):
-    """What the models of all tasks say."""
-
-    model_config = STRICT
-
-    takes: ClassVar[tuple[Kind, ...]] = ("pairs",)  # any kind, if none is named
-    styled: ClassVar[bool] = False  # whether it knows what style planes are
-    unconditional: ClassVar[bool] = False  # whether images are made of nothing but random numbers
-    families: ClassVar[tuple[str, ...]] = ()  # that it can train; all, if none is named
-
-    name: str = Field(description="the task")
-    discriminator: str = Field(
-        DEFAULT,
-        description=f"{', '.join(NAMES)}; {DEFAULT}: the task's own critic, which critic_width and "
-        "critic_layers are of",
-    )
-    discriminator_norm: Norm = Field(
-        "published",
-        description="batch norms of a named discriminator: those of separable-inception and dense "
-        "(published), none, or behind every convolution (batch)",
-    )
-
-    @property
-    def size_multiple(self) -> int:
-        """What the sides of images are multiples of."""
-        return 1
-
-    @field_validator("discriminator")
-    @classmethod
-    def _is_a_name(cls, name: str) -> str:
-        if name != DEFAULT:
-            try:
-                DiscriminatorName.parse(name)
-            except ArchError as error:  # `discriminator NAME: what is wrong with it`
-                raise ValueError(f": found {name}: {str(error).split(': ', 1)[1]}") from None
-        return name
-
-    @model_validator(mode="after")
-    def _norm_has_a_place(self) -> Self:
-        if self.discriminator == DEFAULT and self.discriminator_norm != "published":
-            refuse(
-                [
-                    f"discriminator_norm: found {self.discriminator_norm}; the task's own critic "
-                    "has its own norms, name a discriminator or leave this out"
-                ]
-            )
-        return self
-
-    def penalty_problems(self, key: str) -> list[str]:
-        """What is wrong with the discriminator's norms under a gradient penalty weighed by `key`.
-
-        It asks for the slope at each image alone, and batch norm mixes the images of a batch
-        (Gulrajani et al. 2017, section 4). For `refuse`; empty where nothing is wrong.
-        """
-        if self.discriminator == DEFAULT:
-            return []
-        if not DiscriminatorName.parse(self.discriminator).ties_images(self.discriminator_norm):
-            return []
-        return [
-            f"discriminator_norm: found {self.discriminator_norm}, batch norm in "
-            f"{self.discriminator}, which ties the images of a batch; {key} penalises the slope at "
-            "each image alone: none is allowed"
-        ]
 
 
 def layout_problems(section: BaseModel, layout: str, wanted: dict[str, list[str]]) -> list[str]:

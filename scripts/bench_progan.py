@@ -31,8 +31,8 @@ OPERATORS = ("dense", "separable")
 def stepper(recipe: Recipe, op: str, level: int) -> Callable[[], float]:
     """A function that trains both networks for a step at `level`, faded in; seconds it took."""
     task, family = Project(recipe).task, Project(recipe).family
-    assert isinstance(task, Unconditional) and task.grows
-    task = replace(task, critic_op=op)
+    assert isinstance(task, Unconditional) and task.context.grows
+    task = replace(task, options=task.options.model_copy(update={"critic_op": op}))
     nets = task.teacher_nets(lambda: family.build(family.uniform(recipe.teacher.width, op)))
     for net in nets.values():
         INITS[task.init](net, torch.Generator().manual_seed(0))

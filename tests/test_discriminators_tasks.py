@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,20 +14,23 @@ from torch import Tensor, nn
 from gancompress.nets.blocks import init_kaiming
 from gancompress.nets.discriminatorblocks import FORMS
 from gancompress.nets.discriminators import Discriminator, LabelDiscriminator, ScaleDiscriminators
-from gancompress.recipetasks import Task
+from gancompress.recipe import Task
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Step
 from gancompress.tasks.halves import halves
+from gancompress.tasks.taskoptions import TaskContext
 
 SIDE = 16
-FORMS_OF: dict[str, dict[str, Any]] = {
-    "pix2pix": {"in_channels": 3, "out_channels": 3},
-    "cyclegan": {"in_channels": 3, "out_channels": 3, "pool": 0},
-    "stargan": {"in_channels": 5, "out_channels": 3},
-    "gaugan": {"in_channels": 3, "out_channels": 3},
-    "superres": {"in_channels": 3, "out_channels": 3},
-    "unconditional": {"in_channels": 3, "out_channels": 3, "gan": "hinge", "grows": False},
-    "munit": {"in_channels": 5, "out_channels": 3, "style": 2, "critic_scales": 2},
+IMAGES = TaskContext(size=(SIDE, SIDE))
+PLANES = TaskContext(5, 3, (SIDE, SIDE), labels="exclusive", style=2)
+FORMS_OF: dict[str, tuple[TaskContext, dict[str, Any]]] = {
+    "pix2pix": (IMAGES, {}),
+    "cyclegan": (IMAGES, {"pool": 0}),
+    "stargan": (PLANES, {}),
+    "gaugan": (IMAGES, {}),
+    "superres": (IMAGES, {}),
+    "unconditional": (IMAGES, {"gan": "hinge"}),
+    "munit": (PLANES, {"critic_scales": 2}),
 }
 
 
@@ -42,10 +45,10 @@ class Toy(nn.Module):
         return torch.tanh(self.conv(x))
 
 
-def toy_batch(form: Mapping[str, Any]) -> dict[str, Tensor]:
+def toy_batch(in_channels: int) -> dict[str, Tensor]:
     labels = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])[:, :, None, None]
     inputs = images(4, 3, SIDE)
-    if form["in_channels"] == 5:
+    if in_channels == 5:
         planes = labels.flip(1).expand(-1, -1, SIDE, SIDE)
         inputs = torch.cat((inputs, planes), 1)
     return {"input": inputs, "target": images(4, 3, SIDE, seed=1), "labels": labels}
@@ -66,15 +69,16 @@ def images(count: int, channels: int, side: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("task_name", FORMS_OF)
 def test_every_discriminator_serves_every_task(task_name: str, name: str) -> None:
     norm = "none" if task_name == "stargan" else "batch"
-    form = FORMS_OF[task_name]
-    task = TASKS[task_name](size=(SIDE, SIDE), discriminator=name, discriminator_norm=norm, **form)
+    context, keys = FORMS_OF[task_name]
+    options = TASKS[task_name](discriminator=name, discriminator_norm=norm, **keys)
+    task = options.task(context)
     critics = task.critics()
     for key, critic in critics.items():
         assert task.init_of(key) == "kaiming"
         init_kaiming(critic, torch.Generator().manual_seed(0))
         critic(torch.rand(task.critic_inputs()[key]).repeat(2, 1, 1, 1))
-    batch, step = toy_batch(form), Step(0, np.random.default_rng(0))
-    generator = Toy(form["in_channels"])
+    batch, step = toy_batch(context.in_channels), Step(0, np.random.default_rng(0))
+    generator = Toy(context.in_channels)
     fake = generator(*task.inputs(batch))
     loss = task.critic_loss(critics, batch, fake.detach(), step)
     loss.backward()
@@ -91,7 +95,8 @@ def test_every_discriminator_serves_every_task(task_name: str, name: str) -> Non
 def test_every_task_takes_named_discriminators_and_keeps_its_own_by_default() -> None:
     assert FORMS_OF.keys() == TASKS.keys()
     for name, make in TASKS.items():
-        task = make()
+        context = replace(FORMS_OF[name][0], size=(64, 64), grows=True)
+        task = make().task(context)
         assert not task.is_named and task.init_of("critic") == task.init
         with torch.device("meta"):
             assert not any(
@@ -99,7 +104,7 @@ def test_every_task_takes_named_discriminators_and_keeps_its_own_by_default() ->
                 for critic in task.critics().values()
                 for part in critic.modules()
             ), name
-        named = make(discriminator="plain")
+        named = make(discriminator="plain").task(context)
         assert named.init_of(named.target) == task.init
 
 

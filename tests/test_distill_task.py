@@ -20,7 +20,9 @@ from gancompress.metricslog import MetricsLog
 from gancompress.nets.resnet import ResNet
 from gancompress.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Step
+from gancompress.tasks.options import StarGANOptions
 from gancompress.tasks.stargan import StarGAN
+from gancompress.tasks.taskoptions import TaskContext
 
 FAMILY = ResNet(blocks=1)
 BATCH = toy.batch_at(0)
@@ -166,9 +168,13 @@ def test_losses_of_weight_zero_are_left_out_and_without_gan_the_critic_rests() -
 def test_student_and_critics_take_a_turn_at_every_step_whatever_the_task_waits_for() -> None:
     def every(losses: dict[str, float], **options: int) -> list[tuple[str, int]]:
         task = Distillation(
-            StarGAN(critic_steps=3), taps=(), losses=losses, archs="uniform", reference="truth",
+            StarGAN(StarGANOptions(critic_steps=3), TaskContext(8, size=(64, 64))),
+            taps=(),
+            losses=losses,
+            archs="uniform",
+            reference="truth",
             **options,
-        )  # fmt: skip
+        )
         return [(phase.name, phase.every) for phase in task.phases]
 
     assert every({"l1": 1.0, "gan": 1.0}) == [("generator", 1), ("critic", 1)]
@@ -199,7 +205,7 @@ def test_a_discriminator_learns_at_its_steps_alone(tmp_path: Path) -> None:
 def test_without_truth_the_student_learns_from_the_teacher_s_image_alone(reference: str) -> None:
     nets = toy.distillation_nets()
     unpaired = Distillation(
-        StarGAN(3, 3), taps=(), losses={"l1": 1.0}, archs="uniform", reference=reference
+        StarGAN(StarGANOptions()), taps=(), losses={"l1": 1.0}, archs="uniform", reference=reference
     )
     nets["adapters"] = nn.ModuleList()
     found = unpaired.losses(nets, BATCH, "generator", Step(STEP, step_rng(0, STEP)))["l1"]

@@ -31,6 +31,7 @@ from gancompress.symptoms import (
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Step
 from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.taskoptions import TaskContext
 from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
@@ -244,7 +245,7 @@ def test_a_guard_goes_on_from_its_state(stop: int, tmp_path: Path) -> None:
 
 
 def test_every_kind_of_gan_says_what_its_critics_answers_are() -> None:
-    found = {name: make().verdict for name, make in TASKS.items()}
+    found = {name: make().task(TaskContext()).verdict for name, make in TASKS.items()}
     assert found == {
         "pix2pix": "margin", "cyclegan": "target", "stargan": "score", "gaugan": "margin",
         "munit": "target", "unconditional": "score", "superres": "probability",

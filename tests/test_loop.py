@@ -20,6 +20,7 @@ from gancompress.interrupts import Terminated
 from gancompress.loop import Optimisation, step_rng
 from gancompress.metricslog import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
+from gancompress.tasks.options import Pix2PixOptions
 from gancompress.tasks.pix2pix import Pix2Pix
 
 STEPS = 7
@@ -276,7 +277,7 @@ def test_mixed_precision_trains_close_to_float32(precision: str, tmp_path: Path)
 def test_state_of_another_training_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         toy.train(toy.TASK, toy.pix2pix_nets(), tmp_path, steps=5, feed=toy.Interrupting(1))
-    wider = Pix2Pix(critic_width=3, critic_layers=1)
+    wider = Pix2Pix(Pix2PixOptions(critic_width=3, critic_layers=1))
     with pytest.raises(CheckpointError) as caught:
         toy.train(wider, toy.pix2pix_nets(task=wider), tmp_path, steps=5)
     text = str(caught.value)

@@ -20,8 +20,6 @@ from gancompress.nets.blocks import Conv, dense
 from gancompress.nets.munit import Munit, MunitGenerator, group_of
 from gancompress.nets.munitteacher import MunitCritic, StyleEncoder
 from gancompress.recipefamilies import MunitFamily
-from gancompress.recipetasks import MunitTask
-from gancompress.tasks import TASKS
 
 MUNIT = Munit()
 SMALL = Munit(4, 2, style=2, blocks=2, mlp=5)  # two image channels, two of style
@@ -146,9 +144,8 @@ def test_enlarging_repeats_pixels_before_its_convolution() -> None:
 
 
 def test_recipes_default_to_munit_s_own_options() -> None:
-    family, task = MunitFamily(name="munit"), MunitTask(name="munit")
+    family = MunitFamily(name="munit")
     assert FAMILIES["munit"](**family.model_dump(exclude={"name"})) == MUNIT
-    assert TASKS["munit"](**task.model_dump(exclude={"name"})) == TASKS["munit"]()
     assert family.size_multiple == MUNIT.size_multiple
 
 

@@ -12,8 +12,11 @@ from gancompress.nets.critics import PatchCritic
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Phase, Step
 from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.options import Pix2PixOptions
 from gancompress.tasks.pix2pix import Pix2Pix
+from gancompress.tasks.taskoptions import TaskContext
 
+ONE_CHANNEL = TaskContext(1, 1)
 REAL = torch.tensor([2.0, 0.5, -1.0])
 FAKE = torch.tensor([-3.0, 0.0, 0.5])
 PAIRS = list(zip(REAL.tolist(), FAKE.tolist(), strict=True))
@@ -87,7 +90,7 @@ def test_gan_losses_equal_hand_values() -> None:
 
 @pytest.mark.parametrize("gan", ["hinge", "lsgan"])
 def test_pix2pix_losses_are_its_two_weighted_terms(gan: str) -> None:
-    task = Pix2Pix(1, 1, gan=gan, lambda_gan=3.0, lambda_l1=7.0)
+    task = Pix2Pix(Pix2PixOptions(gan=gan, lambda_gan=3.0, lambda_l1=7.0), ONE_CHANNEL)
     both, data, now = nets(), batch(), step()
     losses = task.losses(both, data, "generator", now)
     fake = 0.5 * data["input"]
@@ -101,7 +104,8 @@ def test_pix2pix_losses_are_its_two_weighted_terms(gan: str) -> None:
 
 @pytest.mark.parametrize("gan", ["hinge", "lsgan"])
 def test_pix2pix_critic_learns_from_the_fake_of_this_step(gan: str) -> None:
-    task, both, data, now = Pix2Pix(1, 1, gan=gan), nets(), batch(), step()
+    task = Pix2Pix(Pix2PixOptions(gan=gan), ONE_CHANNEL)
+    both, data, now = nets(), batch(), step()
     task.losses(both, data, "generator", now)
     losses = task.losses(both, data, "critic", now)
 
@@ -121,7 +125,8 @@ def test_pix2pix_critic_learns_from_the_fake_of_this_step(gan: str) -> None:
 
 
 def test_pix2pix_critic_s_one_pass_equals_two() -> None:
-    task, data = Pix2Pix(1, 1, critic_width=3, critic_layers=1), batch()
+    task = Pix2Pix(Pix2PixOptions(critic_width=3, critic_layers=1), ONE_CHANNEL)
+    data = batch()
     both: Mapping[str, nn.Module] = task.critics()
     fake = torch.tanh(data["target"] * 3)
     critic = both["critic"]
@@ -135,14 +140,15 @@ def test_pix2pix_critic_s_one_pass_equals_two() -> None:
 
 
 def test_pix2pix_critic_takes_input_and_image_together() -> None:
-    critic = Pix2Pix(2, 3, critic_width=5, critic_layers=2).critics()["critic"]
+    options = Pix2PixOptions(critic_width=5, critic_layers=2)
+    critic = Pix2Pix(options, TaskContext(2, 3)).critics()["critic"]
     assert isinstance(critic, PatchCritic)
     assert critic.convs[0].in_channels == 5
     assert [conv.out_channels for conv in critic.convs] == [5, 10, 20]
 
 
 def test_pix2pix_names_its_parts() -> None:
-    task, data = Pix2Pix(1, 1), batch()
+    task, data = Pix2Pix(Pix2PixOptions(), ONE_CHANNEL), batch()
     assert task.target == "generator" and list(task.critics()) == ["critic"]
     assert task.phases == (Phase("generator", ("generator",)), Phase("critic", ("critic",)))
     assert task.inputs(data) == (data["input"],) and task.truth(data) is data["target"]
@@ -151,8 +157,9 @@ def test_pix2pix_names_its_parts() -> None:
 def test_every_task_trains_its_target_first_and_owns_nothing() -> None:
     translating = {"pix2pix", "cyclegan", "stargan", "gaugan", "munit"}
     assert set(TASKS) == {*translating, "unconditional", "superres"}
+    everything = TaskContext(5, 3, (64, 64), labels="exclusive", style=2, grows=True)
     for make in TASKS.values():
-        task = make()
+        task = make().task(everything)
         trained = [name for phase in task.phases for name in phase.trains]
         assert task.phases[0].trains[0] == task.target  # its critics see the image just made
         with torch.device("meta"):
@@ -163,4 +170,4 @@ def test_every_task_trains_its_target_first_and_owns_nothing() -> None:
                 critic(torch.empty(shapes[name]))
             assert sorted(trained) == sorted(task.teacher_nets(nn.Identity))
         assert {task.target, *critics} <= set(trained)
-        assert make() == task
+        assert make().task(everything) == task

@@ -15,9 +15,12 @@ from gancompress.nets.blocks import init_normal
 from gancompress.nets.resnet import ResNet
 from gancompress.tasks.base import Step
 from gancompress.tasks.cyclegan import CycleGAN
+from gancompress.tasks.options import CycleGANOptions
 from gancompress.tasks.pool import ImagePool
+from gancompress.tasks.taskoptions import TaskContext
 
-TASK = CycleGAN(size=(16, 16), critic_width=2, critic_layers=1, pool=3)
+SMALL = TaskContext(size=(16, 16))
+TASK = CycleGAN(CycleGANOptions(critic_width=2, critic_layers=1, pool=3), SMALL)
 
 
 def nets(task: CycleGAN = TASK) -> dict[str, nn.Module]:
@@ -72,7 +75,8 @@ def test_critics_see_their_own_side() -> None:
 
 
 def test_identity_costs_nothing_when_it_is_not_asked_for() -> None:
-    task = CycleGAN(size=(16, 16), critic_width=2, critic_layers=1, lambda_identity=0)
+    options = CycleGANOptions(critic_width=2, critic_layers=1, lambda_identity=0)
+    task = CycleGAN(options, SMALL)
     assert "identity" not in task.losses(nets(task), toy.batch_at(0), "generator", step())
 
 

@@ -19,14 +19,17 @@ from gancompress.nets.multiscale import MultiscaleCritic
 from gancompress.nets.resnet import ResNet
 from gancompress.nets.spade import Spade
 from gancompress.recipefamilies import SpadeFamily
-from gancompress.recipetasks import GauGANTask
 from gancompress.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Step
 from gancompress.tasks.gaugan import GauGAN
+from gancompress.tasks.options import GauGANOptions
+from gancompress.tasks.taskoptions import TaskContext
 
 FAMILY = Spade(in_channels=2)
-TASK = GauGAN(in_channels=2, size=(64, 64), critic_width=2, critic_layers=3)
-EVERY = GauGAN(2, 1, lambda_features=5.0, lambda_vgg=3.0, lambda_l1=7.0)
+PLANES = TaskContext(2, size=(64, 64))
+TASK = GauGAN(GauGANOptions(critic_width=2, critic_layers=3), PLANES)
+WEIGHTS = GauGANOptions(lambda_features=5.0, lambda_vgg=3.0, vgg_weights="vgg.pth", lambda_l1=7.0)
+EVERY = GauGAN(WEIGHTS, TaskContext(2, 1))
 
 
 class Blur(nn.Module):
@@ -89,7 +92,8 @@ def test_generator_terms_are_those_of_the_paper() -> None:
 
 def test_terms_that_weigh_nothing_are_not_computed() -> None:
     both = {name: net for name, net in nets().items() if name != "vgg"}
-    losses = GauGAN(2, 1).losses(both, batch(), "generator", Step(0, np.random.default_rng(0)))
+    task = GauGAN(GauGANOptions(), TaskContext(2, 1))
+    losses = task.losses(both, batch(), "generator", Step(0, np.random.default_rng(0)))
     assert set(losses) == {"gan", "features"}
 
 
@@ -120,7 +124,8 @@ def test_critic_loss_is_hinge_at_every_scale() -> None:
 
 
 def test_critic_takes_planes_and_image_together() -> None:
-    task = GauGAN(4, 3, size=(32, 64), critic_width=5, critic_layers=2, critic_scales=3)
+    options = GauGANOptions(critic_width=5, critic_layers=2, critic_scales=3)
+    task = GauGAN(options, TaskContext(4, size=(32, 64)))
     critic = task.critics()["critic"]
     assert isinstance(critic, MultiscaleCritic)
     scales = critic(torch.rand(task.critic_inputs()["critic"]))
@@ -131,7 +136,7 @@ def test_critic_takes_planes_and_image_together() -> None:
 @pytest.mark.parametrize("spectral", [False, True])
 @pytest.mark.parametrize("op", ["dense", "separable"])
 def test_teacher_s_blocks_are_under_spectral_norm_if_asked_for(spectral: bool, op: str) -> None:
-    task = GauGAN(2, spectral=spectral, critic_width=2)
+    task = GauGAN(GauGANOptions(spectral=spectral, critic_width=2), PLANES)
     ops = {f"{stage}.op": op for stage in ("body.0", "up.0")}
     arch = FAMILY.uniform(1).replace(ops)
     generator = task.teacher_nets(lambda: FAMILY.build(arch))["generator"]
@@ -220,7 +225,8 @@ def test_perceptual_network_goes_along_and_is_not_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gancompress.tasks.gaugan.Vgg19", lambda path: SquaredError())
-    task = GauGAN(2, size=(64, 64), lambda_vgg=10.0, vgg_weights="vgg.pth", critic_width=2)
+    options = GauGANOptions(lambda_vgg=10.0, vgg_weights="vgg.pth", critic_width=2)
+    task = GauGAN(options, PLANES)
     nets = train_teacher(
         task, lambda: FAMILY.build(FAMILY.uniform(1)), batches, training(tmp_path / "run", steps=1)
     )
@@ -228,24 +234,22 @@ def test_perceptual_network_goes_along_and_is_not_saved(
 
 
 @pytest.mark.parametrize(
-    ("task", "error", "text"),
+    ("channels", "path", "error", "text"),
     [
-        (GauGAN(2, lambda_vgg=1.0), RecipeError, "task.lambda_vgg: found 1 with vgg_weights None"),
         (
-            GauGAN(2, 1, lambda_vgg=1.0, vgg_weights="vgg.pth"),
+            1,
+            "vgg.pth",
             RecipeError,
             "images of 1 channels; a file of VGG-19's weights and 3 channels are needed, or 0",
         ),
-        (
-            GauGAN(2, lambda_vgg=1.0, vgg_weights="nowhere/vgg.pth"),
-            CheckpointError,
-            "nowhere/vgg.pth: no such file",
-        ),
+        (3, "nowhere/vgg.pth", CheckpointError, "nowhere/vgg.pth: no such file"),
     ],
 )
 def test_training_does_not_begin_without_the_perceptual_network(
-    task: GauGAN, error: type[Exception], text: str
+    channels: int, path: str, error: type[Exception], text: str
 ) -> None:
+    task = GauGAN(GauGANOptions(lambda_vgg=1.0, vgg_weights=path), TaskContext(2, channels))
+
     def make() -> nn.Module:
         return FAMILY.build(FAMILY.uniform(1))
 
@@ -254,15 +258,13 @@ def test_training_does_not_begin_without_the_perceptual_network(
 
 
 def test_task_names_its_parts() -> None:
-    task: GauGAN = GauGAN()
+    task = GauGAN(GauGANOptions())
     data = batch()
     assert task.target == "generator" and task.init == "xavier"
     assert task.inputs(data) == (data["input"],) and task.truth(data) is data["target"]
 
 
-def test_recipe_s_defaults_are_the_task_s_and_the_family_s() -> None:
-    task = GauGANTask.model_validate({"name": "gaugan"})
-    assert GauGAN(**task.model_dump(exclude={"name"})) == GauGAN()
+def test_recipe_s_defaults_are_the_family_s() -> None:
     family = SpadeFamily.model_validate({"name": "spade"})
     assert Spade(**family.model_dump(exclude={"name"})) == Spade()
     for upsamplings in (5, 6):
@@ -273,5 +275,5 @@ def test_recipe_s_defaults_are_the_task_s_and_the_family_s() -> None:
 def test_recipe_asks_for_the_file_that_a_perceptual_loss_needs() -> None:
     given = {"name": "gaugan", "lambda_vgg": 10.0}
     with pytest.raises(ValidationError, match="vgg_weights: missing; lambda_vgg 10 needs it"):
-        GauGANTask.model_validate(given)
-    assert GauGANTask.model_validate(given | {"vgg_weights": "vgg.pth"}).lambda_vgg == 10
+        GauGANOptions.model_validate(given)
+    assert GauGANOptions.model_validate(given | {"vgg_weights": "vgg.pth"}).lambda_vgg == 10

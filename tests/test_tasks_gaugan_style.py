@@ -15,13 +15,15 @@ from gancompress.nets.encoder import ImageEncoder, divergence, drawn_style
 from gancompress.nets.spade import Spade
 from gancompress.tasks.base import Step
 from gancompress.tasks.gaugan import GauGAN
+from gancompress.tasks.options import GauGANOptions
+from gancompress.tasks.taskoptions import TaskContext
 
 STYLE = 3
 FAMILY = Spade(in_channels=2 + STYLE, style=STYLE)
 TASK = GauGAN(
-    in_channels=2 + STYLE, size=(64, 64), critic_width=2, critic_layers=2, style=STYLE,
-    lambda_style=0.5,
-)  # fmt: skip
+    GauGANOptions(critic_width=2, critic_layers=2, lambda_style=0.5),
+    TaskContext(2 + STYLE, size=(64, 64), style=STYLE),
+)
 
 
 def batch_at(seed: int = 0) -> dict[str, Tensor]:

@@ -18,11 +18,14 @@ from gancompress.nets.blocks import init_kaiming
 from gancompress.nets.munit import Munit, MunitGenerator
 from gancompress.tasks.base import Phase, Step
 from gancompress.tasks.munit import MUNIT
+from gancompress.tasks.options import MunitOptions
+from gancompress.tasks.taskoptions import TaskContext
 
 STYLE = 2
 FAMILY = Munit(3 + STYLE, 3, style=STYLE, blocks=1, mlp=6)
-FORM = {"style": STYLE, "style_width": 2, "critic_width": 2, "critic_layers": 2, "critic_scales": 2}
-TASK = MUNIT(3 + STYLE, 3, (16, 16), lambda_cycle=3.0, **FORM)
+NARROW = MunitOptions(style_width=2, critic_width=2, critic_layers=2, critic_scales=2)
+CONTEXT = TaskContext(3 + STYLE, 3, (16, 16), style=STYLE)
+TASK = MUNIT(NARROW.model_copy(update={"lambda_cycle": 3.0}), CONTEXT)
 
 
 def batch_at(index: int) -> dict[str, Tensor]:
@@ -101,7 +104,7 @@ def test_weights_scale_their_own_terms() -> None:
     made, batch = nets(), batch_at(0)
     weights = {"gan": 2.0, "image": 3.0, "style": 5.0, "content": 7.0, "cycle": 11.0}
     ones, many = (
-        MUNIT(3 + STYLE, 3, (16, 16), **FORM, **{f"lambda_{n}": w for n, w in chosen.items()})
+        MUNIT(NARROW.model_copy(update={f"lambda_{n}": w for n, w in chosen.items()}), CONTEXT)
         for chosen in (dict.fromkeys(weights, 1.0), weights)
     )
     found = []
@@ -149,7 +152,7 @@ def test_generator_phase_reaches_every_weight_that_it_trains() -> None:
 
 
 def test_cycle_costs_nothing_when_it_is_not_asked_for() -> None:
-    task = MUNIT(3 + STYLE, 3, (16, 16), **FORM)
+    task = MUNIT(NARROW, CONTEXT)
     assert "cycle" not in task.losses(nets(task), batch_at(0), "generator", step())
 
 

@@ -17,13 +17,15 @@ from gancompress.nets.blocks import init_normal
 from gancompress.nets.resnet import ResNet
 from gancompress.tasks.base import Batch, Step
 from gancompress.tasks.losses import LABEL_LOSSES, gradient_penalty
+from gancompress.tasks.options import StarGANOptions
 from gancompress.tasks.stargan import StarGAN
+from gancompress.tasks.taskoptions import TaskContext
 
 LABELS = 2
 TOY = StarGAN(
-    3 + LABELS, 3, (16, 16),
-    critic_steps=2, critic_width=4, critic_layers=4, critic_bands=(0.25, 0.25),
-)  # fmt: skip
+    StarGANOptions(critic_steps=2, critic_width=4, critic_layers=4, critic_bands=(0.25, 0.25)),
+    TaskContext(3 + LABELS, 3, (16, 16), labels="exclusive"),
+)
 
 
 def batch_at(index: int, size: int = 16) -> dict[str, Tensor]:
@@ -139,7 +141,9 @@ def test_gradient_penalty_is_float32_under_autocast() -> None:
 
 @pytest.mark.parametrize("labels", ["exclusive", "independent"])
 def test_generator_losses_equal_hand_computed_ones(labels: str) -> None:
-    task = StarGAN(3 + LABELS, labels=labels, lambda_cls=2.0, lambda_rec=7.0)
+    task = StarGAN(
+        StarGANOptions(lambda_cls=2.0, lambda_rec=7.0), TaskContext(3 + LABELS, labels=labels)
+    )
     data, both = batch_at(0), nets()
     image, source, asked = data["input"][:, :3], data["labels"], data["labels"].flip(0)
     fake = plain(image, asked)
@@ -156,7 +160,9 @@ def test_generator_losses_equal_hand_computed_ones(labels: str) -> None:
 
 @pytest.mark.parametrize("labels", ["exclusive", "independent"])
 def test_critic_losses_equal_hand_computed_ones(labels: str) -> None:
-    task = StarGAN(3 + LABELS, labels=labels, lambda_cls=2.0, lambda_gp=7.0)
+    task = StarGAN(
+        StarGANOptions(lambda_cls=2.0, lambda_gp=7.0), TaskContext(3 + LABELS, labels=labels)
+    )
     data, both, now = batch_at(0), nets(), step()
     task.losses(both, data, "generator", now)
     found = task.losses(both, data, "critic", now)
@@ -201,7 +207,7 @@ def test_the_critic_makes_its_own_fake_where_the_generator_has_no_turn() -> None
 
 def test_stargan_names_its_parts() -> None:
     data = batch_at(0)
-    assert [(p.name, p.trains, p.every) for p in StarGAN().phases] == [
+    assert [(p.name, p.trains, p.every) for p in StarGAN(StarGANOptions()).phases] == [
         ("generator", ("generator",), 5),
         ("critic", ("critic",), 1),
     ]

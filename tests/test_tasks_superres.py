@@ -21,7 +21,11 @@ from gancompress.nets.srresnet import SRResNet
 from gancompress.nets.vgg import VggContent
 from gancompress.tasks.base import Step
 from gancompress.tasks.losses import bce_critic, bce_generator
+from gancompress.tasks.options import SuperresOptions
 from gancompress.tasks.superres import Superres
+from gancompress.tasks.taskoptions import TaskContext
+
+SMALL = TaskContext(size=(32, 32))
 
 
 def batch(count: int = 2, side: int = 32) -> dict[str, Tensor]:
@@ -70,7 +74,7 @@ def test_bce_losses_are_binary_cross_entropies() -> None:
 
 @pytest.mark.parametrize("pixel", ["mse", "l1"])
 def test_first_stage_learns_from_pixels_alone(pixel: str) -> None:
-    task = Superres(size=(32, 32), pixel=pixel, lambda_pixel=3.0, critic_width=2)
+    task = Superres(SuperresOptions(pixel=pixel, lambda_pixel=3.0, critic_width=2), SMALL)
     both, data = nets(task), batch()
     losses = task.losses(both, data, "generator", step(4))
     gap = both["generator"](data["input"]) - data["target"]
@@ -80,7 +84,7 @@ def test_first_stage_learns_from_pixels_alone(pixel: str) -> None:
 
 
 def test_second_stage_learns_content_and_critic_and_what_is_kept() -> None:
-    task = Superres(size=(32, 32), lambda_content=2.0, lambda_gan=5.0, critic_width=2)
+    task = Superres(SuperresOptions(lambda_content=2.0, lambda_gan=5.0, critic_width=2), SMALL)
     both, data, now = nets(task), batch(), step(5)
     fake = both["generator"](data["input"])
     losses = task.losses(both, data, "generator", now)
@@ -89,7 +93,7 @@ def test_second_stage_learns_content_and_critic_and_what_is_kept() -> None:
     torch.testing.assert_close(losses["content"], 2 * F.mse_loss(*means))
     torch.testing.assert_close(losses["gan"], 5 * bce_generator(both["critic"](fake)))
     assert list(losses) == ["content", "gan"]
-    kept = Superres(size=(32, 32), lambda_kept=0.5, critic_width=2)
+    kept = Superres(SuperresOptions(lambda_kept=0.5, critic_width=2), SMALL)
     losses = kept.losses(both, data, "generator", step(5))
     torch.testing.assert_close(losses["pixel"], 0.5 * F.mse_loss(fake, data["target"]))
     critic = task.losses(both, data, "critic", now)["critic"]
@@ -104,14 +108,15 @@ def test_second_stage_learns_content_and_critic_and_what_is_kept() -> None:
 def test_critic_begins_and_the_optimiser_begins_anew_with_the_second_stage(
     share: float, first: int
 ) -> None:
-    generator, critic = Superres(pixel_share=share).phases
+    generator, critic = Superres(SuperresOptions(pixel_share=share)).phases
     assert [i for i in range(10) if critic.has_turn(i, 10)] == list(range(first, 10))
     assert all(generator.has_turn(i, 10) for i in range(10))
     assert [i for i in range(10) if generator.restarts_at(i, 10)] == [first][: first < 10]
 
 
 def test_a_teacher_is_trained_through_both_stages(tmp_path: Path) -> None:
-    task, family, data = Superres(size=(32, 32), critic_width=2), SRResNet(blocks=1), batch()
+    task = Superres(SuperresOptions(critic_width=2), SMALL)
+    family, data = SRResNet(blocks=1), batch()
     log = MetricsLog(tmp_path / "metrics.jsonl")
     cpu, state_path = torch.device("cpu"), tmp_path / "state.pt"
     how = Training(4, Optimisation(), 0, cpu, "float32", state_path, log)
@@ -136,7 +141,9 @@ def test_content_loss_is_that_of_relu5_4_on_normalised_images(tmp_path: Path) ->
     (grad,) = torch.autograd.grad(loss(image, truth), image)
     assert grad.abs().sum() > 0 and loss(truth, truth) == 0
     assert list(loss.parameters()) == []
-    task = Superres(size=(32, 32), vgg_weights=str(tmp_path / "vgg.safetensors"), critic_width=2)
+    task = Superres(
+        SuperresOptions(vgg_weights=str(tmp_path / "vgg.safetensors"), critic_width=2), SMALL
+    )
     both, data = nets(task), batch()
     losses = task.losses(both, data, "generator", step(9))
     fake = both["generator"](data["input"])
@@ -150,4 +157,4 @@ def test_files_of_other_networks_and_other_channels_are_refused(tmp_path: Path) 
     with pytest.raises(CheckpointError, match=r"tensor features.34.bias is missing"):
         VggContent(tmp_path / "short.safetensors")
     with pytest.raises(RecipeError, match="vgg_weights: given with images of 1 channels; 3 are"):
-        nets(Superres(1, 1, vgg_weights="x.pth"))
+        nets(Superres(SuperresOptions(vgg_weights="x.pth"), TaskContext(1, 1)))

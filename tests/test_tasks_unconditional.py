@@ -21,10 +21,14 @@ from gancompress.nets.progressive import ProgressiveCritic
 from gancompress.tasks.base import Phase, Step
 from gancompress.tasks.growth import Growth, grown_evenly
 from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.options import UnconditionalOptions
+from gancompress.tasks.taskoptions import TaskContext
 from gancompress.tasks.unconditional import Unconditional, shrunk
 
 FAMILY = ProGAN(in_channels=5, size=16)  # levels of 4, 8 and 16 pixels
-TASK = Unconditional(5, 3, (16, 16), critic_width=1, growth=(1, 2, 1))
+OPTIONS = UnconditionalOptions(critic_width=1, growth=(1, 2, 1))
+CONTEXT = TaskContext(5, 3, (16, 16), grows=True)
+TASK = Unconditional(OPTIONS, CONTEXT)
 
 
 def nets() -> dict[str, nn.Module]:
@@ -125,7 +129,7 @@ def test_a_student_is_judged_at_full_size() -> None:
 
 @pytest.mark.parametrize("gan", [name for name in GAN_LOSSES if name != "wgan-gp"])
 def test_other_losses_have_no_penalty(gan: str) -> None:
-    task = Unconditional(5, 3, (16, 16), gan=gan, critic_width=1)
+    task = Unconditional(UnconditionalOptions(gan=gan, critic_width=1), CONTEXT)
     made, data, now = nets(), batch(), step(79)
     terms = task.losses(made, data, "generator", now) | task.losses(made, data, "critic", now)
     assert terms.keys() == {"gan", "critic"}
@@ -181,7 +185,7 @@ def test_optimisers_are_fresh_at_a_level_s_first_step(tmp_path: Path) -> None:
             return super().losses(nets, batch, phase, step)
 
     seen: list[Tensor] = []
-    task = Watching(5, 3, (16, 16), critic_width=1, growth=(1, 1, 1), fade=1.0)
+    task = Watching(UnconditionalOptions(critic_width=1, growth=(1, 1, 1), fade=1.0), CONTEXT)
     how = Optimisation(lr=1e-2, beta1=0.0, beta2=0.999, decay_from=1.0)
 
     toy.train(task, nets(), tmp_path, steps=12, feed=feed, optimisation=how)
@@ -206,4 +210,5 @@ def test_pictures_are_of_the_level_that_is_trained() -> None:
         ours, real = TASK.pictures(made, data, step(index))
         torch.testing.assert_close(ours, generator.grown(data["input"], level, 1.0))
         torch.testing.assert_close(real, F.avg_pool2d(data["target"], 2 ** (2 - level)))
-    assert TASK.verdict == "score" and Unconditional(gan="bce").verdict == "probability"
+    assert TASK.verdict == "score"
+    assert Unconditional(UnconditionalOptions(gan="bce")).verdict == "probability"

@@ -22,9 +22,11 @@ from gancompress.nets.blocks import init_normal
 from gancompress.nets.resnet import ResNet
 from gancompress.supernet import Supernet, named_tensors, skeleton_of
 from gancompress.tasks.base import Batch, Step, Task
+from gancompress.tasks.options import Pix2PixOptions
 from gancompress.tasks.pix2pix import Pix2Pix
 
-TASK = Pix2Pix(critic_width=2, critic_layers=1)
+OPTIONS = Pix2PixOptions(critic_width=2, critic_layers=1)
+TASK = Pix2Pix(OPTIONS)
 LOSSES = {"l1": 10.0, "features": 1.0, "gan": 1.0, "ssim": 0.5}
 SPACE_WIDTHS = (4, 3, 2)
 
@@ -157,4 +159,4 @@ class Killed(Pix2Pix):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    train(Killed(critic_width=2, critic_layers=1), pix2pix_nets(), Path(sys.argv[1]), steps=7)
+    train(Killed(OPTIONS), pix2pix_nets(), Path(sys.argv[1]), steps=7)

@@ -37,8 +37,8 @@ from gancompress.recipesections import FilesSection, WorldSection
 from gancompress.runs import Run, StageDir
 from gancompress.skeletons import without_values
 from gancompress.supernet import Supernet
-from gancompress.tasks import TASKS
 from gancompress.tasks.base import ConditionalTask
+from gancompress.tasks.taskoptions import TaskContext
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]
@@ -101,15 +101,15 @@ class Project:
         """The task for images of another `size` (height, width)."""
         recipe = self.recipe
         inputs, outputs = recipe.channels
-        options = recipe.task.model_dump(exclude={"name"})
-        if recipe.data.labels is not None:
-            options["labels"] = recipe.data.labels
-        if recipe.task.styled:
-            options["style"] = recipe.family.style_planes
-        if recipe.task.unconditional:
-            options["grows"] = recipe.family.grows
-        made = TASKS[recipe.task.name]
-        return made(in_channels=inputs, out_channels=outputs, size=size, **options)
+        context = TaskContext(
+            in_channels=inputs,
+            out_channels=outputs,
+            size=size,
+            labels=recipe.data.labels,
+            style=recipe.family.style_planes,
+            grows=recipe.family.grows,
+        )
+        return recipe.task.task(context)
 
     @cached_property
     def files(self) -> FromFiles:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from gancompress.discriminatornames import DEFAULT
+from gancompress.tasks.taskoptions import TaskContext, TaskOptions
 from gancompress.tasks.verdicts import Verdict
 
 Batch = Mapping[str, Tensor]
@@ -95,13 +96,30 @@ class Task(Protocol):
         return None
 
 
-class ConditionalTask(Task, Protocol):
+@dataclass(frozen=True)
+class ConditionalTask(Task):
     """A task whose generator maps inputs to one image; what distillation needs to know of it.
 
     Tasks inherit from this: most train a teacher as a generator beside its critics.
     """
 
-    discriminator: str = DEFAULT  # a name as `discriminatornames` reads it, or the task's own
+    options: TaskOptions
+    context: TaskContext = TaskContext()
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of what the generator takes."""
+        return self.context.in_channels
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of what the generator makes."""
+        return self.context.out_channels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images in training."""
+        return self.context.size
 
     @property
     def init(self) -> str:
@@ -119,7 +137,7 @@ class ConditionalTask(Task, Protocol):
     @property
     def is_named(self) -> bool:
         """Whether the critics are named discriminators."""
-        return self.discriminator != DEFAULT
+        return self.options.discriminator != DEFAULT
 
     def critics(self) -> dict[str, nn.Module]:
         """New discriminators of the target's images by name, weights as torch initialises them."""

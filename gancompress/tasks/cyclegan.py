@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.discriminatornames import DEFAULT
 from gancompress.nets.critics import PatchCritic
 from gancompress.nets.discriminators import Discriminator
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.options import CycleGANOptions
 from gancompress.tasks.pool import ImagePool
 from gancompress.tasks.verdicts import VERDICTS, Verdict
 
@@ -26,17 +26,7 @@ class CycleGAN(ConditionalTask):
     B to A. The student learns from the teacher's image.
     """
 
-    in_channels: int = 3
-    out_channels: int = 3
-    size: tuple[int, int] = (256, 256)  # height and width
-    gan: str = "lsgan"
-    lambda_cycle: float = 10.0
-    lambda_identity: float = 0.5  # of lambda_cycle
-    pool: int = 50  # images of each side
-    critic_width: int = 64
-    critic_layers: int = 3
-    discriminator: str = DEFAULT
-    discriminator_norm: str = "published"
+    options: CycleGANOptions
 
     @property
     def target(self) -> str:
@@ -44,7 +34,7 @@ class CycleGAN(ConditionalTask):
 
     @property
     def verdict(self) -> Verdict:
-        return VERDICTS[self.gan]
+        return VERDICTS[self.options.gan]
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -60,14 +50,16 @@ class CycleGAN(ConditionalTask):
             "backward": make(),
             "critic": self._critic(self.out_channels),
             "critic_backward": self._critic(self.in_channels),
-            "pool": ImagePool(self.pool, (self.out_channels, *self.size)),
-            "pool_backward": ImagePool(self.pool, (self.in_channels, *self.size)),
+            "pool": ImagePool(self.options.pool, (self.out_channels, *self.size)),
+            "pool_backward": ImagePool(self.options.pool, (self.in_channels, *self.size)),
         }
 
     def _critic(self, channels: int) -> nn.Module:
         if self.is_named:
-            return Discriminator(self.discriminator, channels, self.size, self.discriminator_norm)
-        return PatchCritic(channels, self.critic_width, self.critic_layers)
+            return Discriminator(
+                self.options.discriminator, channels, self.size, self.options.discriminator_norm
+            )
+        return PatchCritic(channels, self.options.critic_width, self.options.critic_layers)
 
     def critic_inputs(self) -> dict[str, tuple[int, ...]]:
         return {"critic": (1, self.out_channels, *self.size)}
@@ -97,11 +89,11 @@ class CycleGAN(ConditionalTask):
         terms = {
             "gan": self.adversarial(nets, batch, fake_b),
             "gan_backward": self._generator_loss(nets["critic_backward"], fake_a),
-            "cycle": self.lambda_cycle * cycle,
+            "cycle": self.options.lambda_cycle * cycle,
         }
-        if self.lambda_identity:  # Zhu et al. 2017, section 5.2: it keeps the colours
+        if self.options.lambda_identity:  # Zhu et al. 2017, section 5.2: it keeps the colours
             identity = _l1(generator(b), b) + _l1(backward(a), a)
-            terms["identity"] = self.lambda_cycle * self.lambda_identity * identity
+            terms["identity"] = self.options.lambda_cycle * self.options.lambda_identity * identity
         return terms
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
@@ -114,12 +106,12 @@ class CycleGAN(ConditionalTask):
         return self._critic_loss(nets["critic"], batch["target"], made, step)
 
     def _generator_loss(self, critic: nn.Module, fake: Tensor) -> Tensor:
-        return GAN_LOSSES[self.gan][1](critic(fake).float())
+        return GAN_LOSSES[self.options.gan][1](critic(fake).float())
 
     def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor, step: Step) -> Tensor:
         logits = critic(real).float(), critic(fake).float()
         step.judged(*logits)
-        return GAN_LOSSES[self.gan][0](*logits)
+        return GAN_LOSSES[self.options.gan][0](*logits)
 
 
 def _l1(ours: Tensor, theirs: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.discriminatornames import DEFAULT
 from gancompress.errors import RecipeError
 from gancompress.nets.discriminators import ScaleDiscriminators
 from gancompress.nets.encoder import ImageEncoder, divergence, drawn_style
@@ -20,6 +19,7 @@ from gancompress.nets.vgg import Vgg19
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.halves import halves
 from gancompress.tasks.losses import hinge_critic, hinge_generator
+from gancompress.tasks.options import GauGANOptions
 from gancompress.tasks.verdicts import Verdict
 
 Scales = list[list[Tensor]]  # for each scale of the critic its features, the logits last
@@ -38,21 +38,7 @@ class GauGAN(ConditionalTask):
     are, like its teacher, and learns from its teacher's image.
     """
 
-    in_channels: int = 36
-    out_channels: int = 3
-    size: tuple[int, int] = (256, 512)  # height and width
-    lambda_features: float = 10.0
-    lambda_vgg: float = 0.0
-    lambda_l1: float = 0.0
-    lambda_style: float = 0.05
-    style: int = 0  # numbers of the style code
-    vgg_weights: str | None = None  # a file, see `Vgg19`
-    spectral: bool = True
-    critic_width: int = 64
-    critic_layers: int = 4
-    critic_scales: int = 2
-    discriminator: str = DEFAULT
-    discriminator_norm: str = "published"
+    options: GauGANOptions
 
     @property
     def target(self) -> str:
@@ -68,46 +54,50 @@ class GauGAN(ConditionalTask):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        encoder = ("style",) if self.style else ()
+        encoder = ("style",) if self.context.style else ()
         return Phase("generator", ("generator", *encoder)), Phase("critic", ("critic",))
 
     @property
     def _planes(self) -> int:
         """Planes of the input without those of the style."""
-        return self.in_channels - self.style
+        return self.in_channels - self.context.style
 
     def critics(self) -> dict[str, nn.Module]:
         channels = self._planes + self.out_channels
-        scales = self.critic_scales
+        scales = self.options.critic_scales
         if self.is_named:
-            name, norm = self.discriminator, self.discriminator_norm
+            name, norm = self.options.discriminator, self.options.discriminator_norm
             return {"critic": ScaleDiscriminators(name, channels, self.size, scales, norm)}
-        critic = MultiscaleCritic(channels, self.critic_width, self.critic_layers, scales)
+        critic = MultiscaleCritic(
+            channels, self.options.critic_width, self.options.critic_layers, scales
+        )
         return {"critic": critic}
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         """Raises: RecipeError or CheckpointError if there is no VGG-19 where it is asked for."""
         generator = make()
         blocks = [net for net in generator.modules() if isinstance(net, SpadeBlock)]
-        for block in blocks if self.spectral else ():
+        for block in blocks if self.options.spectral else ():
             for conv in block.convolutions():
                 spectral(conv)
         nets = {self.target: generator, **self.critics(), **self._perceptual()}
-        if self.style:
-            nets["style"] = ImageEncoder(self.out_channels, self.style, self.size)
+        if self.context.style:
+            nets["style"] = ImageEncoder(self.out_channels, self.context.style, self.size)
         return nets
 
     def _perceptual(self) -> dict[str, nn.Module]:
         """The network that the perceptual loss is measured in, if there is one."""
-        if not self.lambda_vgg:
+        weight, path = self.options.lambda_vgg, self.options.vgg_weights
+        if not weight:
             return {}
-        if self.vgg_weights is None or self.out_channels != 3:
+        assert path is not None, "the options ask for it"
+        if self.out_channels != 3:
             raise RecipeError(
-                f"task.lambda_vgg: found {self.lambda_vgg:g} with vgg_weights {self.vgg_weights} "
+                f"task.lambda_vgg: found {weight:g} with vgg_weights {path} "
                 f"and images of {self.out_channels} channels; a file of VGG-19's weights and 3 "
                 "channels are needed, or 0"
             )
-        return {"vgg": Vgg19(self.vgg_weights)}
+        return {"vgg": Vgg19(path)}
 
     def critic_inputs(self) -> dict[str, tuple[int, ...]]:
         return {"critic": (1, self._planes + self.out_channels, *self.size)}
@@ -116,7 +106,7 @@ class GauGAN(ConditionalTask):
         return (batch["input"],)
 
     def truth(self, batch: Batch) -> Tensor | None:
-        return None if self.style else batch["target"]
+        return None if self.context.style else batch["target"]
 
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
@@ -125,15 +115,15 @@ class GauGAN(ConditionalTask):
             return {"critic": self.critic_loss(nets, batch, step.kept["fake"], step)}
         inputs = batch["input"]
         divergences: dict[str, Tensor] = {}
-        if self.style:
+        if self.context.style:
             inputs, divergences = self._encoded(nets["style"], batch)
         fake = nets[self.target](inputs)
         step.kept["fake"] = fake.detach()
         terms = self._generator_terms(nets, batch, fake) | divergences
-        if self.lambda_vgg:
-            terms["vgg"] = self.lambda_vgg * nets["vgg"](fake, batch["target"])
-        if self.lambda_l1:
-            terms["l1"] = self.lambda_l1 * F.l1_loss(fake.float(), batch["target"])
+        if self.options.lambda_vgg:
+            terms["vgg"] = self.options.lambda_vgg * nets["vgg"](fake, batch["target"])
+        if self.options.lambda_l1:
+            terms["l1"] = self.options.lambda_l1 * F.l1_loss(fake.float(), batch["target"])
         return terms
 
     def _encoded(self, encoder: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -143,7 +133,7 @@ class GauGAN(ConditionalTask):
         labels = batch["input"][:, : self._planes]
         code = drawn_style(mean, variance)[:, :, None, None]  # (N, style, 1, 1)
         planes = code.expand(-1, -1, *labels.shape[2:])
-        term = {"style": self.lambda_style * divergence(mean, variance)}
+        term = {"style": self.options.lambda_style * divergence(mean, variance)}
         return torch.cat((labels, planes), 1), term
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
@@ -174,7 +164,7 @@ class GauGAN(ConditionalTask):
         ]
         return {
             "gan": _mean([hinge_generator(features[-1].float()) for features in made]),
-            "features": self.lambda_features * _mean(matching),
+            "features": self.options.lambda_features * _mean(matching),
         }
 
     def _judged(

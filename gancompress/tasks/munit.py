@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.discriminatornames import DEFAULT
 from gancompress.nets.discriminators import ScaleVerdicts
 from gancompress.nets.munit import MunitGenerator
 from gancompress.nets.munitteacher import MunitCritic, StyleEncoder
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.halves import halves
 from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.options import MunitOptions
 from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
@@ -33,22 +33,7 @@ class MUNIT(ConditionalTask):
     first weights of the critics other than the generators'. Its critics' loss is twice this one.
     """
 
-    in_channels: int = 11
-    out_channels: int = 3
-    size: tuple[int, int] = (256, 256)  # height and width
-    style: int = 8  # numbers of a style code
-    gan: str = "lsgan"
-    lambda_gan: float = 1.0
-    lambda_image: float = 10.0
-    lambda_style: float = 1.0
-    lambda_content: float = 1.0
-    lambda_cycle: float = 0.0  # the paper's is 10 for pairs of domains that are much alike
-    style_width: int = 64
-    critic_width: int = 64
-    critic_layers: int = 4
-    critic_scales: int = 3
-    discriminator: str = DEFAULT
-    discriminator_norm: str = "published"
+    options: MunitOptions
 
     @property
     def target(self) -> str:
@@ -56,7 +41,7 @@ class MUNIT(ConditionalTask):
 
     @property
     def verdict(self) -> Verdict:
-        return VERDICTS[self.gan]
+        return VERDICTS[self.options.gan]
 
     @property
     def init(self) -> str:
@@ -81,16 +66,16 @@ class MUNIT(ConditionalTask):
         }
 
     def _critic(self) -> nn.Module:
-        channels, scales = self.out_channels, self.critic_scales
+        channels, scales = self.out_channels, self.options.critic_scales
         if self.is_named:
-            name, norm = self.discriminator, self.discriminator_norm
+            name, norm = self.options.discriminator, self.options.discriminator_norm
             return ScaleVerdicts(name, channels, self.size, scales, norm)
-        width, layers = self.critic_width, self.critic_layers
+        width, layers = self.options.critic_width, self.options.critic_layers
         return MunitCritic(channels, self.size, width=width, layers=layers, scales=scales)
 
     def _style_encoder(self) -> nn.Module:
-        style = self.style
-        return StyleEncoder(self.out_channels, style, self.style_width)
+        style = self.context.style
+        return StyleEncoder(self.out_channels, style, self.options.style_width)
 
     def critic_inputs(self) -> dict[str, tuple[int, ...]]:
         return {"critic": (1, self.out_channels, *self.size)}
@@ -122,15 +107,17 @@ class MUNIT(ConditionalTask):
         images = _l1(back.decode(content_a, style_a), a) + _l1(there.decode(content_b, style_b), b)
         styles = _l1(there.style(fake_b), wanted_b) + _l1(back.style(fake_a), wanted_a)
         terms = {
-            "gan": self.lambda_gan * self.adversarial(nets, batch, fake_b),
-            "gan_backward": self.lambda_gan * self._gan_loss(nets["critic_backward"], fake_a),
-            "image": self.lambda_image * images,
-            "style": self.lambda_style * styles,
-            "content": self.lambda_content * (_l1(again_a, content_a) + _l1(again_b, content_b)),
+            "gan": self.options.lambda_gan * self.adversarial(nets, batch, fake_b),
+            "gan_backward": self.options.lambda_gan
+            * self._gan_loss(nets["critic_backward"], fake_a),
+            "image": self.options.lambda_image * images,
+            "style": self.options.lambda_style * styles,
+            "content": self.options.lambda_content
+            * (_l1(again_a, content_a) + _l1(again_b, content_b)),
         }
-        if self.lambda_cycle:
+        if self.options.lambda_cycle:
             cycled = back.decode(again_a, style_a), there.decode(again_b, style_b)
-            terms["cycle"] = self.lambda_cycle * (_l1(cycled[0], a) + _l1(cycled[1], b))
+            terms["cycle"] = self.options.lambda_cycle * (_l1(cycled[0], a) + _l1(cycled[1], b))
         return terms
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
@@ -143,11 +130,11 @@ class MUNIT(ConditionalTask):
 
     def _gan_loss(self, critic: nn.Module, fake: Tensor) -> Tensor:
         """The sum over the critic's scales."""
-        loss = GAN_LOSSES[self.gan][1]
+        loss = GAN_LOSSES[self.options.gan][1]
         return torch.stack([loss(logits.float()) for logits in critic(fake)]).sum()
 
     def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor, step: Step) -> Tensor:
-        loss = GAN_LOSSES[self.gan][0]
+        loss = GAN_LOSSES[self.options.gan][0]
         found = halves(critic, real, fake.to(real), apart=self.is_named)
         scales = [(a.float(), b.float()) for a, b in zip(*found, strict=True)]
         for both in scales:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.discriminatornames import DEFAULT
 from gancompress.nets.critics import PatchCritic
 from gancompress.nets.discriminators import Discriminator
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.halves import halves
 from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.options import Pix2PixOptions
 from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
@@ -25,16 +25,7 @@ class Pix2Pix(ConditionalTask):
     Batches hold "input" and "target", (N, C, H, W) in [-1, 1].
     """
 
-    in_channels: int = 3
-    out_channels: int = 3
-    size: tuple[int, int] = (256, 256)  # height and width
-    gan: str = "hinge"
-    lambda_gan: float = 1.0
-    lambda_l1: float = 100.0
-    critic_width: int = 64
-    critic_layers: int = 3
-    discriminator: str = DEFAULT
-    discriminator_norm: str = "published"
+    options: Pix2PixOptions
 
     @property
     def target(self) -> str:
@@ -42,7 +33,7 @@ class Pix2Pix(ConditionalTask):
 
     @property
     def verdict(self) -> Verdict:
-        return VERDICTS[self.gan]
+        return VERDICTS[self.options.gan]
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -52,9 +43,11 @@ class Pix2Pix(ConditionalTask):
     def critics(self) -> dict[str, nn.Module]:
         channels = self.in_channels + self.out_channels
         if self.is_named:
-            name, norm = self.discriminator, self.discriminator_norm
+            name, norm = self.options.discriminator, self.options.discriminator_norm
             return {"critic": Discriminator(name, channels, self.size, norm)}
-        return {"critic": PatchCritic(channels, self.critic_width, self.critic_layers)}
+        return {
+            "critic": PatchCritic(channels, self.options.critic_width, self.options.critic_layers)
+        }
 
     def critic_inputs(self) -> dict[str, tuple[int, ...]]:
         return {"critic": (1, self.in_channels + self.out_channels, *self.size)}
@@ -73,13 +66,13 @@ class Pix2Pix(ConditionalTask):
         fake = nets["generator"](*self.inputs(batch))
         step.kept["fake"] = fake.detach()
         return {
-            "gan": self.lambda_gan * self.adversarial(nets, batch, fake),
-            "l1": self.lambda_l1 * F.l1_loss(fake.float(), batch["target"]),
+            "gan": self.options.lambda_gan * self.adversarial(nets, batch, fake),
+            "l1": self.options.lambda_l1 * F.l1_loss(fake.float(), batch["target"]),
         }
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
         logits = nets["critic"](torch.cat((batch["input"], fake), 1)).float()
-        return GAN_LOSSES[self.gan][1](logits)
+        return GAN_LOSSES[self.options.gan][1](logits)
 
     def critic_loss(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
@@ -91,4 +84,4 @@ class Pix2Pix(ConditionalTask):
         found = halves(nets["critic"], real, made, apart=self.is_named)
         logits = found[0].float(), found[1].float()
         step.judged(*logits)
-        return GAN_LOSSES[self.gan][0](*logits)
+        return GAN_LOSSES[self.options.gan][0](*logits)

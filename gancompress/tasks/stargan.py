@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.discriminatornames import DEFAULT
 from gancompress.nets.critics import StarGANCritic
 from gancompress.nets.discriminators import LabelDiscriminator
 from gancompress.nets.features import Bands
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.halves import halves
 from gancompress.tasks.losses import LABEL_LOSSES, gradient_penalty
+from gancompress.tasks.options import StarGANOptions
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,7 @@ class StarGAN(ConditionalTask):
     the critic, every `critic_steps`-th the generator before it: steps count the critic's.
     """
 
-    in_channels: int = 8
-    out_channels: int = 3
-    size: tuple[int, int] = (128, 128)  # height and width
-    labels: str = "exclusive"  # a key of LABEL_LOSSES
-    lambda_cls: float = 1.0
-    lambda_rec: float = 10.0
-    lambda_gp: float = 10.0
-    critic_steps: int = 5
-    critic_width: int = 64
-    critic_layers: int = 6
-    critic_bands: tuple[float, float] = (0.0, 0.0)  # alpha, beta of Tobar and Torres 2020
-    discriminator: str = DEFAULT
-    discriminator_norm: str = "published"
+    options: StarGANOptions
 
     @property
     def target(self) -> str:
@@ -47,21 +35,23 @@ class StarGAN(ConditionalTask):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        return Phase("generator", ("generator",), self.critic_steps), Phase("critic", ("critic",))
+        return Phase("generator", ("generator",), self.options.critic_steps), Phase(
+            "critic", ("critic",)
+        )
 
     def critics(self) -> dict[str, nn.Module]:
         labels = self.in_channels - self.out_channels
         if self.is_named:
-            name, norm = self.discriminator, self.discriminator_norm
+            name, norm = self.options.discriminator, self.options.discriminator_norm
             named = LabelDiscriminator(name, self.out_channels, self.size, labels, norm)
             return {"critic": named}
         critic = StarGANCritic(
             self.out_channels,
             labels,
             self.size,
-            width=self.critic_width,
-            layers=self.critic_layers,
-            bands=Bands(*self.critic_bands),
+            width=self.options.critic_width,
+            layers=self.options.critic_layers,
+            bands=Bands(*self.options.critic_bands),
         )
         return {"critic": critic}
 
@@ -91,7 +81,7 @@ class StarGAN(ConditionalTask):
         source = self._source(batch)
         planes = batch["labels"].expand(-1, -1, *source.shape[2:])  # (N, D, H, W)
         again = generator(torch.cat((fake, planes), 1))
-        reconstruction = self.lambda_rec * F.l1_loss(again.float(), source)
+        reconstruction = self.options.lambda_rec * F.l1_loss(again.float(), source)
         return {**self._generator_terms(nets, batch, fake), "rec": reconstruction}
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
@@ -108,7 +98,7 @@ class StarGAN(ConditionalTask):
         """Choi et al. 2018, eq. 6 without its last term: realism, and the labels asked for."""
         logits, classes = nets["critic"](fake)
         asked = batch["input"][:, self.out_channels :, 0, 0]  # (N, D)
-        classification = self.lambda_cls * self._classification(classes, asked)
+        classification = self.options.lambda_cls * self._classification(classes, asked)
         return {"gan": -logits.float().mean(), "cls": classification}
 
     def _critic_terms(
@@ -124,12 +114,12 @@ class StarGAN(ConditionalTask):
         penalty = gradient_penalty(lambda images: critic(images)[0], real, fake)
         return {
             "wasserstein": fake_logits.mean() - real_logits.mean(),
-            "critic_cls": self.lambda_cls * known,
-            "gp": self.lambda_gp * penalty,
+            "critic_cls": self.options.lambda_cls * known,
+            "gp": self.options.lambda_gp * penalty,
         }
 
     def _classification(self, classes: Tensor, labels: Tensor) -> Tensor:
-        return LABEL_LOSSES[self.labels](classes.float().flatten(1), labels)
+        return LABEL_LOSSES[self.context.labels](classes.float().flatten(1), labels)
 
     def _source(self, batch: Batch) -> Tensor:
         return batch["input"][:, : self.out_channels]

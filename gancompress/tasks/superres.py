@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.discriminatornames import DEFAULT
 from gancompress.errors import RecipeError
 from gancompress.nets.discriminators import Discriminator
 from gancompress.nets.features import pooled
@@ -16,6 +15,7 @@ from gancompress.nets.srgancritic import SRGANCritic
 from gancompress.nets.vgg import VggContent
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step, step_at
 from gancompress.tasks.losses import bce_critic, bce_generator
+from gancompress.tasks.options import SuperresOptions
 from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 # What pixels are compared by: name -> loss of two images in [-1, 1], both (N, C, H, W).
@@ -36,19 +36,7 @@ class Superres(ConditionalTask):
     scales, and leaves the finest, which a small image says least of, to the critic.
     """
 
-    in_channels: int = 3
-    out_channels: int = 3
-    size: tuple[int, int] = (96, 96)  # height and width of the large images in training
-    pixel: str = "mse"
-    pixel_share: float = 0.5
-    lambda_pixel: float = 1.0
-    lambda_kept: float = 0.0
-    lambda_content: float = 1.0
-    lambda_gan: float = 1e-3
-    vgg_weights: str | None = None  # a file, see `Vgg19`
-    critic_width: int = 64
-    discriminator: str = DEFAULT
-    discriminator_norm: str = "published"
+    options: SuperresOptions
 
     @property
     def target(self) -> str:
@@ -60,7 +48,7 @@ class Superres(ConditionalTask):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        begins = self.pixel_share
+        begins = self.options.pixel_share
         return (
             Phase("generator", ("generator",), restarts=(begins,)),
             Phase("critic", ("critic",), first=begins),
@@ -69,9 +57,11 @@ class Superres(ConditionalTask):
     def critics(self) -> dict[str, nn.Module]:
         channels, size = self.out_channels, self.size
         if self.is_named:
-            named = Discriminator(self.discriminator, channels, size, self.discriminator_norm)
+            named = Discriminator(
+                self.options.discriminator, channels, size, self.options.discriminator_norm
+            )
             return {"critic": named}
-        return {"critic": SRGANCritic(channels, size, self.critic_width)}
+        return {"critic": SRGANCritic(channels, size, self.options.critic_width)}
 
     def critic_inputs(self) -> dict[str, tuple[int, ...]]:
         return {"critic": (1, self.out_channels, *self.size)}
@@ -79,13 +69,13 @@ class Superres(ConditionalTask):
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         """Raises: RecipeError or CheckpointError if VGG-19's file cannot be used."""
         nets = {self.target: make(), **self.critics()}
-        if self.vgg_weights is not None:
+        if self.options.vgg_weights is not None:
             if self.out_channels != 3:
                 raise RecipeError(
                     f"task.vgg_weights: given with images of {self.out_channels} channels; 3 are "
                     "needed, or leave it out"
                 )
-            nets["vgg"] = VggContent(self.vgg_weights)
+            nets["vgg"] = VggContent(self.options.vgg_weights)
         return nets
 
     @property
@@ -105,13 +95,13 @@ class Superres(ConditionalTask):
             return {"critic": self.critic_loss(nets, batch, step.kept["fake"], step)}
         fake = nets[self.target](*self.inputs(batch))
         step.kept["fake"] = fake.detach()
-        pixel = PIXEL_LOSSES[self.pixel](fake.float(), batch["target"])
-        if step.index < step_at(self.pixel_share, step.total):
-            return {"pixel": self.lambda_pixel * pixel}
+        pixel = PIXEL_LOSSES[self.options.pixel](fake.float(), batch["target"])
+        if step.index < step_at(self.options.pixel_share, step.total):
+            return {"pixel": self.options.lambda_pixel * pixel}
         return {
-            "content": self.lambda_content * self._content(nets, batch, fake),
-            "gan": self.lambda_gan * self.adversarial(nets, batch, fake),
-            **({"pixel": self.lambda_kept * pixel} if self.lambda_kept else {}),
+            "content": self.options.lambda_content * self._content(nets, batch, fake),
+            "gan": self.options.lambda_gan * self.adversarial(nets, batch, fake),
+            **({"pixel": self.options.lambda_kept * pixel} if self.options.lambda_kept else {}),
         }
 
     def _content(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.discriminatornames import DEFAULT
 from gancompress.nets.discriminators import Discriminator
 from gancompress.nets.progan import ProGANGenerator, levels_of
 from gancompress.nets.progressive import ProgressiveCritic
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.growth import Growth, grown_evenly
 from gancompress.tasks.losses import GAN_LOSSES, gradient_penalty
+from gancompress.tasks.options import UnconditionalOptions
 from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
@@ -32,19 +32,7 @@ class Unconditional(ConditionalTask):
     wgan-gp adds the gradient penalty and `drift` times the squared scores of real images.
     """
 
-    in_channels: int = 512
-    out_channels: int = 3
-    size: tuple[int, int] = (64, 64)  # height and width
-    gan: str = "wgan-gp"
-    lambda_gp: float = 10.0
-    drift: float = 1e-3
-    grows: bool = True
-    growth: tuple[float, ...] = ()
-    fade: float = 0.5
-    critic_width: int = 16
-    critic_op: str = "dense"
-    discriminator: str = DEFAULT
-    discriminator_norm: str = "published"
+    options: UnconditionalOptions
 
     @property
     def target(self) -> str:
@@ -52,34 +40,37 @@ class Unconditional(ConditionalTask):
 
     @property
     def init(self) -> str:
-        return "equalised" if self.grows else "normal"
+        return "equalised" if self.context.grows else "normal"
 
     def init_of(self, name: str) -> str:
         """A critic that does not grow is a named one, `plain` where none is asked for."""
-        return self.init if self.grows or name == self.target else "kaiming"
+        return self.init if self.context.grows or name == self.target else "kaiming"
 
     @property
     def plan(self) -> Growth:
         """When which level is trained, of networks that grow."""
-        return grown_evenly(levels_of(self.size[0]), self.growth, self.fade)
+        return grown_evenly(levels_of(self.size[0]), self.options.growth, self.options.fade)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        restarts = self.plan.starts[1:] if self.grows else ()
+        restarts = self.plan.starts[1:] if self.context.grows else ()
         return (
             Phase("generator", ("generator",), restarts=restarts),
             Phase("critic", ("critic",), restarts=restarts),
         )
 
     def critics(self) -> dict[str, nn.Module]:
-        if self.grows:
+        if self.context.grows:
             return {
                 "critic": ProgressiveCritic(
-                    self.out_channels, self.size[0], self.critic_width, self.critic_op
+                    self.out_channels,
+                    self.size[0],
+                    self.options.critic_width,
+                    self.options.critic_op,
                 )
             }
-        name = self.discriminator if self.is_named else "plain"
-        norm = self.discriminator_norm
+        name = self.options.discriminator if self.is_named else "plain"
+        norm = self.options.discriminator_norm
         return {"critic": Discriminator(name, self.out_channels, self.size, norm)}
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
@@ -93,13 +84,13 @@ class Unconditional(ConditionalTask):
 
     @property
     def verdict(self) -> Verdict:
-        return VERDICTS[self.gan]
+        return VERDICTS[self.options.gan]
 
     def pictures(
         self, nets: Mapping[str, nn.Module], batch: Batch, step: Step
     ) -> tuple[Tensor, Tensor]:
         """Those of the level that the step trains."""
-        if not self.grows:
+        if not self.context.grows:
             return nets[self.target](*self.inputs(batch)), batch["target"]
         stage = self.plan.at(step.index, step.total)
         made = _grown(nets[self.target], batch["input"], stage)
@@ -114,7 +105,7 @@ class Unconditional(ConditionalTask):
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
-        stage = self.plan.at(step.index, step.total) if self.grows else None
+        stage = self.plan.at(step.index, step.total) if self.context.grows else None
         if phase == "critic":
             return self._critic_terms(nets["critic"], batch["target"], step, stage)
         (z,) = self.inputs(batch)
@@ -133,7 +124,7 @@ class Unconditional(ConditionalTask):
         return torch.stack(list(terms.values())).sum()
 
     def _generator_loss(self, scores: Tensor) -> Tensor:
-        return GAN_LOSSES[self.gan][1](scores.float())
+        return GAN_LOSSES[self.options.gan][1](scores.float())
 
     def _critic_terms(
         self, critic: nn.Module, images: Tensor, step: Step, stage: tuple[int, float] | None
@@ -143,11 +134,11 @@ class Unconditional(ConditionalTask):
         fake = step.kept["fake"].to(real.dtype)
         scores = _grown(critic, real, stage).float(), _grown(critic, fake, stage).float()
         step.judged(*scores)
-        terms = {"critic": GAN_LOSSES[self.gan][0](*scores)}
-        if self.gan == "wgan-gp":
+        terms = {"critic": GAN_LOSSES[self.options.gan][0](*scores)}
+        if self.options.gan == "wgan-gp":
             penalty = gradient_penalty(lambda x: _grown(critic, x, stage), real, fake)
-            terms["gp"] = self.lambda_gp * penalty
-            terms["drift"] = self.drift * scores[0].square().mean()
+            terms["gp"] = self.options.lambda_gp * penalty
+            terms["drift"] = self.options.drift * scores[0].square().mean()
         return terms
 
 

@@ -1,0 +1,291 @@
+"""What a recipe says of each task, with its defaults; free of torch, as recipes are.
+
+A new task is one model here, its class, and a line in `tasks.TASKS`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gancompress.discriminatornames import DEFAULT
+from gancompress.recipesections import Kind
+from gancompress.recipetypes import FilePath, Integer, Real, Weight, refuse
+from gancompress.tasks.taskoptions import TaskContext, TaskOptions
+
+if TYPE_CHECKING:
+    from gancompress.tasks.base import ConditionalTask
+
+CriticWidth = Annotated[Integer, Field(ge=1, description="channels after the critic's first layer")]
+
+
+class Pix2PixOptions(TaskOptions):
+    """Paired translation: a conditional PatchGAN critic beside L1."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("pairs", "label maps")
+
+    name: Literal["pix2pix"] = Field(default="pix2pix", description="paired image to image")
+    gan: Literal["hinge", "lsgan"] = Field(default="hinge", description="adversarial loss")
+    lambda_gan: Weight = Field(default=1.0, description="weight of the adversarial loss")
+    lambda_l1: Weight = Field(default=100.0, description="weight of L1 to the ground truth")
+    critic_width: CriticWidth = 64
+    critic_layers: Integer = Field(
+        default=3, ge=1, le=6, description="stride-2 layers of the critic"
+    )
+
+    def task(self, context: TaskContext) -> ConditionalTask:
+        from gancompress.tasks.pix2pix import Pix2Pix
+
+        return Pix2Pix(self, context)
+
+
+class CycleGANOptions(TaskOptions):
+    """Unpaired translation between two domains, learnt both ways."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("unpaired", "pairs")
+
+    name: Literal["cyclegan"] = Field(default="cyclegan", description="unpaired image to image")
+    gan: Literal["lsgan", "hinge"] = Field(default="lsgan", description="adversarial loss")
+    lambda_cycle: Weight = Field(
+        default=10.0, description="weight of L1 between image and way back"
+    )
+    lambda_identity: Weight = Field(
+        default=0.5,
+        description="weight of L1 to an image that is of the wanted domain already, as a share of "
+        "lambda_cycle",
+    )
+    pool: Integer = Field(
+        default=50, ge=0, description="earlier images of each side that critics are shown again"
+    )
+    critic_width: CriticWidth = 64
+    critic_layers: Integer = Field(
+        default=3, ge=1, le=6, description="stride-2 layers of the critic"
+    )
+
+    def task(self, context: TaskContext) -> ConditionalTask:
+        from gancompress.tasks.cyclegan import CycleGAN
+
+        return CycleGAN(self, context)
+
+
+class StarGANOptions(TaskOptions):
+    """Translation between labelled domains by one generator: WGAN-GP, labels, reconstruction."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("domains",)
+
+    name: Literal["stargan"] = Field(
+        default="stargan", description="several domains, unpaired, by one generator"
+    )
+    lambda_cls: Weight = Field(default=1.0, description="weight of the labels' classification")
+    lambda_rec: Weight = Field(default=10.0, description="weight of L1 between source and way back")
+    lambda_gp: Weight = Field(default=10.0, description="weight of the critic's gradient penalty")
+    critic_steps: Integer = Field(
+        default=5,
+        ge=1,
+        description="turns of the critic to one of the generator; steps count the critic's",
+    )
+    critic_width: CriticWidth = 64
+    critic_layers: Integer = Field(
+        default=6, ge=1, le=8, description="stride-2 layers of the critic"
+    )
+    critic_bands: tuple[Weight, Weight] = Field(
+        default=(0.0, 0.0),
+        description="shares of the critic's channels at half and quarter resolution",
+    )
+
+    def task(self, context: TaskContext) -> ConditionalTask:
+        from gancompress.tasks.stargan import StarGAN
+
+        return StarGAN(self, context)
+
+    @property
+    def size_multiple(self) -> int:
+        """What the sides of images are multiples of."""
+        return int(2**self.critic_layers) if self.discriminator == DEFAULT else 1
+
+    @model_validator(mode="after")
+    def _slope_is_of_each_image(self) -> Self:
+        refuse(self.penalty_problems("lambda_gp") if self.lambda_gp else [])
+        return self
+
+    @model_validator(mode="after")
+    def _bands_fit(self) -> Self:
+        (alpha, beta), layers = self.critic_bands, self.critic_layers
+        if alpha + beta > 1 or (beta > 0 and alpha == 0):
+            refuse(
+                [
+                    f"critic_bands: found {[alpha, beta]}; together at most 1, the second only "
+                    "beside the first, is allowed"
+                ]
+            )
+        needed = 4 if beta > 0 else 2 if alpha > 0 else 1
+        if layers < needed:
+            refuse(
+                [
+                    f"critic_layers: found {layers}; at least {needed} is allowed with "
+                    f"critic_bands {[alpha, beta]}"
+                ]
+            )
+        return self
+
+
+class GauGANOptions(TaskOptions):
+    """Photographs from label planes: hinge, feature matching, a critic at several scales."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("label maps", "pairs")
+    styled: ClassVar[bool] = True
+
+    name: Literal["gaugan"] = Field(
+        default="gaugan", description="label planes to photograph, paired"
+    )
+    lambda_features: Weight = Field(
+        default=10.0, description="weight of L1 between the critic's features"
+    )
+    lambda_vgg: Weight = Field(
+        default=0.0, description="weight of the perceptual loss; needs vgg_weights"
+    )
+    lambda_l1: Weight = Field(default=0.0, description="weight of L1 to the ground truth")
+    lambda_style: Weight = Field(
+        default=0.05,
+        description="weight of the divergence of styles from N(0, 1), with family.style",
+    )
+    vgg_weights: FilePath | None = Field(
+        default=None, description="file of torchvision's weights of VGG-19"
+    )
+    spectral: bool = Field(default=True, description="train the teacher under spectral norm")
+    critic_width: CriticWidth = 64
+    critic_layers: Integer = Field(
+        default=4, ge=1, le=8, description="layers of the critic at each scale"
+    )
+    critic_scales: Integer = Field(
+        default=2, ge=1, le=4, description="resolutions that the critic sees"
+    )
+
+    def task(self, context: TaskContext) -> ConditionalTask:
+        from gancompress.tasks.gaugan import GauGAN
+
+        return GauGAN(self, context)
+
+    @model_validator(mode="after")
+    def _weights_are_named(self) -> Self:
+        if self.lambda_vgg and self.vgg_weights is None:
+            refuse([f"vgg_weights: missing; lambda_vgg {self.lambda_vgg:g} needs it, or be 0"])
+        return self
+
+
+class MunitOptions(TaskOptions):
+    """Unpaired translation to many images each, learnt both ways, content and style apart."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("unpaired", "pairs")
+    styled: ClassVar[bool] = True
+    families: ClassVar[tuple[str, ...]] = ("munit",)
+
+    name: Literal["munit"] = Field(
+        default="munit", description="unpaired, an image for every style"
+    )
+    gan: Literal["lsgan", "hinge"] = Field(default="lsgan", description="adversarial loss")
+    lambda_gan: Weight = Field(default=1.0, description="weight of the adversarial loss")
+    lambda_image: Weight = Field(
+        default=10.0, description="weight of L1 of images with their own style"
+    )
+    lambda_style: Weight = Field(
+        default=1.0, description="weight of L1 of styles, once drawn into images"
+    )
+    lambda_content: Weight = Field(
+        default=1.0, description="weight of L1 of contents, there and back"
+    )
+    lambda_cycle: Weight = Field(default=0.0, description="weight of L1 between image and way back")
+    style_width: Integer = Field(
+        default=64, ge=1, description="channels after the style encoders' first"
+    )
+    critic_width: CriticWidth = 64
+    critic_layers: Integer = Field(
+        default=4, ge=1, le=6, description="stride-2 layers of the critic"
+    )
+    critic_scales: Integer = Field(
+        default=3, ge=1, le=4, description="sizes at which it sees an image"
+    )
+
+    def task(self, context: TaskContext) -> ConditionalTask:
+        from gancompress.tasks.munit import MUNIT
+
+        return MUNIT(self, context)
+
+
+class UnconditionalOptions(TaskOptions):
+    """Images of random vectors alone; a data set's target images are what is learnt from."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ()
+    unconditional: ClassVar[bool] = True
+    families: ClassVar[tuple[str, ...]] = ("progan", "lsgan")
+
+    name: Literal["unconditional"] = Field(
+        default="unconditional", description="images of random vectors"
+    )
+    gan: Literal["wgan-gp", "lsgan", "lsgan-sigmoid", "hinge", "bce"] = Field(
+        default="wgan-gp",
+        description="adversarial loss; lsgan-sigmoid: least squares of probabilities",
+    )
+    lambda_gp: Weight = Field(default=10.0, description="wgan-gp: weight of the gradient penalty")
+    drift: Weight = Field(
+        default=1e-3, description="wgan-gp: weight of real images' squared scores"
+    )
+    growth: tuple[Weight, ...] = Field(
+        default=(),
+        description="progan: how long each level is trained, relative to the others; default: all "
+        "equally long",
+    )
+    fade: Real = Field(
+        default=0.5, ge=0, le=1, description="progan: share of a level's steps that fade it in"
+    )
+    critic_width: Integer = Field(
+        default=16, ge=1, description="progan: width of the critic, as teacher's"
+    )
+    critic_op: Literal["dense", "separable"] = Field(
+        default="dense", description="progan: operator of the critic's 3x3 convolutions"
+    )
+
+    def task(self, context: TaskContext) -> ConditionalTask:
+        from gancompress.tasks.unconditional import Unconditional
+
+        return Unconditional(self, context)
+
+    @model_validator(mode="after")
+    def _penalty_is_per_image(self) -> Self:
+        if self.gan == "wgan-gp" and self.lambda_gp:
+            refuse(self.penalty_problems("lambda_gp"))
+        return self
+
+
+class SuperresOptions(TaskOptions):
+    """Large images from small ones: pixels alone, then content and a critic (SRGAN)."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("superres",)
+    families: ClassVar[tuple[str, ...]] = ("srresnet",)
+
+    name: Literal["superres"] = Field(
+        default="superres", description="small image to large, paired"
+    )
+    pixel: Literal["mse", "l1"] = Field(default="mse", description="what pixels are compared by")
+    pixel_share: Annotated[Real, Field(ge=0, le=1)] = Field(
+        default=0.5,
+        description="share of the teacher's steps that learn from pixels alone, before a critic",
+    )
+    lambda_pixel: Weight = Field(default=1.0, description="weight of the pixel loss in those steps")
+    lambda_kept: Weight = Field(default=0.0, description="weight of the pixel loss in the others")
+    lambda_content: Weight = Field(
+        default=1.0,
+        description="weight of the content loss: MSE of VGG-19's relu5_4, or without vgg_weights "
+        "of images averaged over 2x2 pixels",
+    )
+    lambda_gan: Weight = Field(default=0.001, description="weight of the adversarial loss")
+    vgg_weights: FilePath | None = Field(
+        default=None, description="file of torchvision's weights of VGG-19"
+    )
+    critic_width: CriticWidth = 64
+
+    def task(self, context: TaskContext) -> ConditionalTask:
+        from gancompress.tasks.superres import Superres
+
+        return Superres(self, context)

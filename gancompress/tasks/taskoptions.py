@@ -1,0 +1,108 @@
+"""What the options of all tasks have alike; free of torch, as recipes are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from gancompress.discriminatornames import DEFAULT, NAMES, DiscriminatorName, Norm
+from gancompress.errors import ArchError
+from gancompress.recipesections import Kind, LabelKind
+from gancompress.recipetypes import STRICT, refuse
+
+if TYPE_CHECKING:
+    from gancompress.tasks.base import ConditionalTask
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    """What a task must know of the images and of the generator.
+
+    in_channels: of what the generator takes, planes and style among them. size: height and width of
+    the images in training. labels: what an image's labels are to each other, if it has any. style:
+    numbers of the style code, whose planes are the input's last. grows: whether the generator is
+    trained level by level.
+    """
+
+    in_channels: int = 3
+    out_channels: int = 3
+    size: tuple[int, int] = (256, 256)
+    labels: LabelKind | None = None
+    style: int = 0
+    grows: bool = False
+
+
+class TaskOptions(BaseModel, ABC):
+    """What a recipe says of any task, and what else must be known of one without torch.
+
+    `task` imports the task's class where it is asked for: options are read with every recipe, and
+    torch, which the classes need, takes seconds. No other import stands in a function.
+    """
+
+    model_config = STRICT
+
+    takes: ClassVar[tuple[Kind, ...]] = ("pairs",)  # any kind, if none is named
+    styled: ClassVar[bool] = False  # whether it knows what style planes are
+    unconditional: ClassVar[bool] = False  # whether images are made of nothing but random numbers
+    families: ClassVar[tuple[str, ...]] = ()  # that it can train; all, if none is named
+
+    name: str = Field(description="the task")
+    discriminator: str = Field(
+        default=DEFAULT,
+        description=f"{', '.join(NAMES)}; {DEFAULT}: the task's own critic, which critic_width and "
+        "critic_layers are of",
+    )
+    discriminator_norm: Norm = Field(
+        default="published",
+        description="batch norms of a named discriminator: those of separable-inception and dense "
+        "(published), none, or behind every convolution (batch)",
+    )
+
+    @abstractmethod
+    def task(self, context: TaskContext) -> ConditionalTask:
+        """The task that these options are of."""
+
+    @property
+    def size_multiple(self) -> int:
+        """What the sides of images are multiples of."""
+        return 1
+
+    @field_validator("discriminator")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if name != DEFAULT:
+            try:
+                DiscriminatorName.parse(name)
+            except ArchError as error:  # `discriminator NAME: what is wrong with it`
+                raise ValueError(f": found {name}: {str(error).split(': ', 1)[1]}") from None
+        return name
+
+    @model_validator(mode="after")
+    def _norm_has_a_place(self) -> Self:
+        if self.discriminator == DEFAULT and self.discriminator_norm != "published":
+            refuse(
+                [
+                    f"discriminator_norm: found {self.discriminator_norm}; the task's own critic "
+                    "has its own norms, name a discriminator or leave this out"
+                ]
+            )
+        return self
+
+    def penalty_problems(self, key: str) -> list[str]:
+        """What is wrong with the discriminator's norms under a gradient penalty weighed by `key`.
+
+        It asks for the slope at each image alone, and batch norm mixes the images of a batch
+        (Gulrajani et al. 2017, section 4). For `refuse`; empty where nothing is wrong.
+        """
+        if self.discriminator == DEFAULT:
+            return []
+        if not DiscriminatorName.parse(self.discriminator).ties_images(self.discriminator_norm):
+            return []
+        return [
+            f"discriminator_norm: found {self.discriminator_norm}, batch norm in "
+            f"{self.discriminator}, which ties the images of a batch; {key} penalises the slope at "
+            "each image alone: none is allowed"
+        ]
