@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from typing import get_args
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, get_args
 
+import numpy as np
 import pytest
+import torch
+import toytraining as toy
+from pydantic import Field
+from torch import Tensor, nn
 
+from gancompress.nets.discriminators import Discriminator
 from gancompress.recipe import Recipe, Task
 from gancompress.tasks import TASKS
-from gancompress.tasks.base import ConditionalTask
+from gancompress.tasks.base import Batch, ConditionalTask, Step
 from gancompress.tasks.taskoptions import TaskContext, TaskOptions
 
 CONTEXT = TaskContext(5, 3, (64, 64), labels="exclusive", style=2)
@@ -30,6 +38,54 @@ def test_each_name_is_that_of_its_own_options_and_recipes_take_all() -> None:
     assert len(set(TASKS.values())) == len(TASKS) == 7
     assert get_args(get_args(Task)[0]) == tuple(TASKS.values())
     assert Recipe.model_fields["task"].discriminator == "name"
+
+
+class PlainOptions(TaskOptions):
+    """A task of a test: all that one must say of itself."""
+
+    name: Literal["plain"] = Field(default="plain", description="least squares alone")
+
+    def task(self, context: TaskContext) -> ConditionalTask:
+        return Plain(self, context)
+
+
+class Plain(ConditionalTask):
+    @property
+    def gan(self) -> str:
+        return "lsgan"
+
+    def own_critic(self, channels: int) -> nn.Module:
+        return nn.Conv2d(channels, 1, 1)
+
+    def losses(
+        self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
+    ) -> dict[str, Tensor]:
+        if phase == "critic":
+            return {"critic": self.critic_loss(nets, batch, step.kept["fake"], step)}
+        fake = nets[self.target](*self.inputs(batch))
+        step.kept["fake"] = fake.detach()
+        return {"gan": self.adversarial(nets, batch, fake)}
+
+
+def test_a_task_of_three_methods_trains_with_its_own_critic_and_with_a_named_one(
+    tmp_path: Path,
+) -> None:
+    for options in (PlainOptions(), PlainOptions(discriminator="inception-8")):
+        task = options.task(TaskContext(size=(16, 16)))
+        nets = task.teacher_nets(lambda: nn.Conv2d(3, 3, 1))
+        assert isinstance(nets["critic"], Discriminator) == task.is_named
+        assert len(nets["critic"](torch.zeros(task.critic_inputs()["critic"]))) == 1
+        batch, at = toy.batch_at(0), Step(0, np.random.default_rng(0))
+        fake = nets["generator"](batch["input"])
+        real, made = (nets["critic"](x) for x in (batch["target"], fake))
+        expected = ((real - 1).square().mean() + made.square().mean()) / 2
+        torch.testing.assert_close(task.critic_loss(nets, batch, fake.detach(), at), expected)
+        torch.testing.assert_close(at.verdicts, [(real, made)])
+        against = task.adversarial(nets, batch, fake)
+        torch.testing.assert_close(against, (made - 1).square().mean())
+        assert task.verdict == "target" and task.truth(batch) is None
+        assert task.init_of("critic") == ("kaiming" if task.is_named else "normal")
+        toy.train(task, nets, tmp_path / options.discriminator, steps=2, is_healthy=None)
 
 
 def test_options_that_make_nothing_cannot_be_made() -> None:

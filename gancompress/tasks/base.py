@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,8 +11,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from gancompress.discriminatornames import DEFAULT
+from gancompress.nets.discriminators import Discriminator
+from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.taskoptions import TaskContext, TaskOptions
-from gancompress.tasks.verdicts import Verdict
+from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 Batch = Mapping[str, Tensor]
 
@@ -97,14 +100,24 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True)
-class ConditionalTask(Task):
+class ConditionalTask(Task, ABC):
     """A task whose generator maps inputs to one image; what distillation needs to know of it.
 
-    Tasks inherit from this: most train a teacher as a generator beside its critics.
+    Tasks inherit from this: most train a teacher as a generator beside its critic, which is the
+    task's own or one that the options name.
     """
 
     options: TaskOptions
     context: TaskContext = TaskContext()
+
+    @property
+    @abstractmethod
+    def gan(self) -> str:
+        """The adversarial loss, a key of `losses.GAN_LOSSES`."""
+
+    @abstractmethod
+    def own_critic(self, channels: int) -> nn.Module:
+        """A new discriminator of the task's own kind, of images of so many channels."""
 
     @property
     def in_channels(self) -> int:
@@ -122,6 +135,19 @@ class ConditionalTask(Task):
         return self.context.size
 
     @property
+    def target(self) -> str:
+        return "generator"
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        # The generator goes first, so that the critic learns from the images just made.
+        return Phase("generator", ("generator",)), Phase("critic", ("critic",))
+
+    @property
+    def verdict(self) -> Verdict:
+        return VERDICTS[self.gan]
+
+    @property
     def init(self) -> str:
         """The first weights of all networks but named critics, a key of `nets.blocks.INITS`."""
         return "normal"
@@ -135,12 +161,37 @@ class ConditionalTask(Task):
         return "kaiming" if self.is_named and name.startswith("critic") else self.init
 
     @property
+    def critic_name(self) -> str | None:
+        """The critics' name, as `discriminatornames` reads it; None: the task's own."""
+        name = self.options.discriminator
+        return None if name == DEFAULT else name
+
+    @property
     def is_named(self) -> bool:
         """Whether the critics are named discriminators."""
-        return self.options.discriminator != DEFAULT
+        return self.critic_name is not None
+
+    @property
+    def critic_channels(self) -> int:
+        """Channels of what a critic of the target's images takes: those of an image."""
+        return self.out_channels
 
     def critics(self) -> dict[str, nn.Module]:
         """New discriminators of the target's images by name, weights as torch initialises them."""
+        return {"critic": self.critic(self.critic_channels)}
+
+    def critic(self, channels: int) -> nn.Module:
+        """A new discriminator of images of so many channels, the named one or the task's own."""
+        name = self.critic_name
+        return self.own_critic(channels) if name is None else self.named_critic(name, channels)
+
+    def named_critic(self, name: str, channels: int) -> nn.Module:
+        """The discriminator of that name in the form that the task needs it in."""
+        return Discriminator(name, channels, self.size, self.options.discriminator_norm)
+
+    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
+        """The shape of what each critic takes, by its name: one image."""
+        return {"critic": (1, self.critic_channels, *self.size)}
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         """All networks that a teacher is trained with, by name; `make` makes a new generator.
@@ -149,14 +200,13 @@ class ConditionalTask(Task):
         """
         return {self.target: make(), **self.critics()}
 
-    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
-        """The shape of what each critic takes, by its name: one image."""
-
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         """What the generator takes from a batch."""
+        return (batch["input"],)
 
     def truth(self, batch: Batch) -> Tensor | None:
         """The image that the generator should make; None when unpaired."""
+        return None
 
     def real(self, batch: Batch) -> Tensor:
         """The batch's images of the kind that the generator makes, be they its own truth or not."""
@@ -169,8 +219,22 @@ class ConditionalTask(Task):
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
         """The generator's unweighted GAN loss of `fake` (N, C, H, W) in [-1, 1]."""
+        return self.generator_loss(nets["critic"](fake))
 
     def critic_loss(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
     ) -> Tensor:
         """The critics' loss against `fake`, which carries no gradient."""
+        critic, real = nets["critic"], batch["target"]
+        # One pass each: a batch norm over both would tell the critic what it is to tell apart.
+        return self.discriminator_loss(critic(real), critic(fake.to(real.dtype)), step)
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        """The adversarial loss of a critic's outputs for generated images."""
+        return GAN_LOSSES[self.gan][1](fake.float())
+
+    def discriminator_loss(self, real: Tensor, fake: Tensor, step: Step) -> Tensor:
+        """The loss of a critic's outputs for real and for generated images, which `step` notes."""
+        outputs = real.float(), fake.float()
+        step.judged(*outputs)
+        return GAN_LOSSES[self.gan][0](*outputs)

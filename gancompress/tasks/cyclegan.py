@@ -9,12 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.nets.critics import PatchCritic
-from gancompress.nets.discriminators import Discriminator
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
-from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.options import CycleGANOptions
 from gancompress.tasks.pool import ImagePool
-from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
 @dataclass(frozen=True)
@@ -29,46 +26,26 @@ class CycleGAN(ConditionalTask):
     options: CycleGANOptions
 
     @property
-    def target(self) -> str:
-        return "generator"
-
-    @property
-    def verdict(self) -> Verdict:
-        return VERDICTS[self.options.gan]
+    def gan(self) -> str:
+        return self.options.gan
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         critics = ("critic", "critic_backward", "pool", "pool_backward")
         return Phase("generator", ("generator", "backward")), Phase("critic", critics)
 
-    def critics(self) -> dict[str, nn.Module]:
-        return {"critic": self._critic(self.out_channels)}
-
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         return {
             "generator": make(),
             "backward": make(),
-            "critic": self._critic(self.out_channels),
-            "critic_backward": self._critic(self.in_channels),
+            "critic": self.critic(self.out_channels),
+            "critic_backward": self.critic(self.in_channels),
             "pool": ImagePool(self.options.pool, (self.out_channels, *self.size)),
             "pool_backward": ImagePool(self.options.pool, (self.in_channels, *self.size)),
         }
 
-    def _critic(self, channels: int) -> nn.Module:
-        if self.is_named:
-            return Discriminator(
-                self.options.discriminator, channels, self.size, self.options.discriminator_norm
-            )
+    def own_critic(self, channels: int) -> nn.Module:
         return PatchCritic(channels, self.options.critic_width, self.options.critic_layers)
-
-    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
-        return {"critic": (1, self.out_channels, *self.size)}
-
-    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        return (batch["input"],)
-
-    def truth(self, batch: Batch) -> Tensor | None:
-        return None
 
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
@@ -77,9 +54,12 @@ class CycleGAN(ConditionalTask):
             real, kept = (batch["target"], batch["input"]), step.kept
             there = nets["pool"](kept["fake"].to(real[0].dtype), step.rng)
             back = nets["pool_backward"](kept["fake_backward"].to(real[1].dtype), step.rng)
+            critic, critic_backward = nets["critic"], nets["critic_backward"]
             return {
-                "critic": self._critic_loss(nets["critic"], real[0], there, step),
-                "critic_backward": self._critic_loss(nets["critic_backward"], real[1], back, step),
+                "critic": self.discriminator_loss(critic(real[0]), critic(there), step),
+                "critic_backward": self.discriminator_loss(
+                    critic_backward(real[1]), critic_backward(back), step
+                ),
             }
         generator, backward = nets["generator"], nets["backward"]
         a, b = batch["input"], batch["target"]
@@ -88,30 +68,13 @@ class CycleGAN(ConditionalTask):
         cycle = _l1(backward(fake_b), a) + _l1(generator(fake_a), b)
         terms = {
             "gan": self.adversarial(nets, batch, fake_b),
-            "gan_backward": self._generator_loss(nets["critic_backward"], fake_a),
+            "gan_backward": self.generator_loss(nets["critic_backward"](fake_a)),
             "cycle": self.options.lambda_cycle * cycle,
         }
         if self.options.lambda_identity:  # Zhu et al. 2017, section 5.2: it keeps the colours
             identity = _l1(generator(b), b) + _l1(backward(a), a)
             terms["identity"] = self.options.lambda_cycle * self.options.lambda_identity * identity
         return terms
-
-    def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
-        return self._generator_loss(nets["critic"], fake)
-
-    def critic_loss(
-        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
-    ) -> Tensor:
-        made = fake.to(batch["target"].dtype)
-        return self._critic_loss(nets["critic"], batch["target"], made, step)
-
-    def _generator_loss(self, critic: nn.Module, fake: Tensor) -> Tensor:
-        return GAN_LOSSES[self.options.gan][1](critic(fake).float())
-
-    def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor, step: Step) -> Tensor:
-        logits = critic(real).float(), critic(fake).float()
-        step.judged(*logits)
-        return GAN_LOSSES[self.options.gan][0](*logits)
 
 
 def _l1(ours: Tensor, theirs: Tensor) -> Tensor:

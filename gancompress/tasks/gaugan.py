@@ -18,9 +18,7 @@ from gancompress.nets.spectral import spectral
 from gancompress.nets.vgg import Vgg19
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.halves import halves
-from gancompress.tasks.losses import hinge_critic, hinge_generator
 from gancompress.tasks.options import GauGANOptions
-from gancompress.tasks.verdicts import Verdict
 
 Scales = list[list[Tensor]]  # for each scale of the critic its features, the logits last
 
@@ -41,12 +39,8 @@ class GauGAN(ConditionalTask):
     options: GauGANOptions
 
     @property
-    def target(self) -> str:
-        return "generator"
-
-    @property
-    def verdict(self) -> Verdict:
-        return "margin"
+    def gan(self) -> str:
+        return "hinge"
 
     @property
     def init(self) -> str:
@@ -62,16 +56,19 @@ class GauGAN(ConditionalTask):
         """Planes of the input without those of the style."""
         return self.in_channels - self.context.style
 
-    def critics(self) -> dict[str, nn.Module]:
-        channels = self._planes + self.out_channels
-        scales = self.options.critic_scales
-        if self.is_named:
-            name, norm = self.options.discriminator, self.options.discriminator_norm
-            return {"critic": ScaleDiscriminators(name, channels, self.size, scales, norm)}
-        critic = MultiscaleCritic(
-            channels, self.options.critic_width, self.options.critic_layers, scales
+    @property
+    def critic_channels(self) -> int:
+        return self._planes + self.out_channels
+
+    def own_critic(self, channels: int) -> nn.Module:
+        options = self.options
+        return MultiscaleCritic(
+            channels, options.critic_width, options.critic_layers, options.critic_scales
         )
-        return {"critic": critic}
+
+    def named_critic(self, name: str, channels: int) -> nn.Module:
+        scales, norm = self.options.critic_scales, self.options.discriminator_norm
+        return ScaleDiscriminators(name, channels, self.size, scales, norm)
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         """Raises: RecipeError or CheckpointError if there is no VGG-19 where it is asked for."""
@@ -98,12 +95,6 @@ class GauGAN(ConditionalTask):
                 "channels are needed, or 0"
             )
         return {"vgg": Vgg19(path)}
-
-    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
-        return {"critic": (1, self._planes + self.out_channels, *self.size)}
-
-    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        return (batch["input"],)
 
     def truth(self, batch: Batch) -> Tensor | None:
         return None if self.context.style else batch["target"]
@@ -143,10 +134,8 @@ class GauGAN(ConditionalTask):
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
     ) -> Tensor:
         real, made = self._judged(nets, batch, fake)
-        logits = [(a[-1].float(), b[-1].float()) for a, b in zip(real, made, strict=True)]
-        for pair in logits:
-            step.judged(*pair)
-        return _mean([hinge_critic(*pair) for pair in logits])
+        scales = zip(real, made, strict=True)
+        return _mean([self.discriminator_loss(a[-1], b[-1], step) for a, b in scales])
 
     def _generator_terms(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor
@@ -163,7 +152,7 @@ class GauGAN(ConditionalTask):
             for wanted, features in zip(real, made, strict=True)
         ]
         return {
-            "gan": _mean([hinge_generator(features[-1].float()) for features in made]),
+            "gan": _mean([self.generator_loss(features[-1]) for features in made]),
             "features": self.options.lambda_features * _mean(matching),
         }
 

@@ -14,9 +14,7 @@ from gancompress.nets.munit import MunitGenerator
 from gancompress.nets.munitteacher import MunitCritic, StyleEncoder
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.halves import halves
-from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.options import MunitOptions
-from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,8 @@ class MUNIT(ConditionalTask):
     options: MunitOptions
 
     @property
-    def target(self) -> str:
-        return "generator"
-
-    @property
-    def verdict(self) -> Verdict:
-        return VERDICTS[self.options.gan]
+    def gan(self) -> str:
+        return self.options.gan
 
     @property
     def init(self) -> str:
@@ -52,39 +46,33 @@ class MUNIT(ConditionalTask):
         generators = ("generator", "backward", "style", "style_backward")
         return Phase("generator", generators), Phase("critic", ("critic", "critic_backward"))
 
-    def critics(self) -> dict[str, nn.Module]:
-        return {"critic": self._critic()}
-
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         return {
             "generator": make(),
             "backward": make(),
             "style": self._style_encoder(),
             "style_backward": self._style_encoder(),
-            "critic": self._critic(),
-            "critic_backward": self._critic(),
+            "critic": self.critic(self.out_channels),
+            "critic_backward": self.critic(self.out_channels),
         }
 
-    def _critic(self) -> nn.Module:
-        channels, scales = self.out_channels, self.options.critic_scales
-        if self.is_named:
-            name, norm = self.options.discriminator, self.options.discriminator_norm
-            return ScaleVerdicts(name, channels, self.size, scales, norm)
-        width, layers = self.options.critic_width, self.options.critic_layers
-        return MunitCritic(channels, self.size, width=width, layers=layers, scales=scales)
+    def own_critic(self, channels: int) -> nn.Module:
+        options = self.options
+        return MunitCritic(
+            channels,
+            self.size,
+            width=options.critic_width,
+            layers=options.critic_layers,
+            scales=options.critic_scales,
+        )
+
+    def named_critic(self, name: str, channels: int) -> nn.Module:
+        scales, norm = self.options.critic_scales, self.options.discriminator_norm
+        return ScaleVerdicts(name, channels, self.size, scales, norm)
 
     def _style_encoder(self) -> nn.Module:
         style = self.context.style
         return StyleEncoder(self.out_channels, style, self.options.style_width)
-
-    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
-        return {"critic": (1, self.out_channels, *self.size)}
-
-    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        return (batch["input"],)
-
-    def truth(self, batch: Batch) -> Tensor | None:
-        return None
 
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
@@ -130,16 +118,12 @@ class MUNIT(ConditionalTask):
 
     def _gan_loss(self, critic: nn.Module, fake: Tensor) -> Tensor:
         """The sum over the critic's scales."""
-        loss = GAN_LOSSES[self.options.gan][1]
-        return torch.stack([loss(logits.float()) for logits in critic(fake)]).sum()
+        return torch.stack([self.generator_loss(logits) for logits in critic(fake)]).sum()
 
     def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor, step: Step) -> Tensor:
-        loss = GAN_LOSSES[self.options.gan][0]
         found = halves(critic, real, fake.to(real), apart=self.is_named)
-        scales = [(a.float(), b.float()) for a, b in zip(*found, strict=True)]
-        for both in scales:
-            step.judged(*both)
-        return torch.stack([loss(*both) for both in scales]).sum()
+        scales = zip(*found, strict=True)
+        return torch.stack([self.discriminator_loss(*both, step) for both in scales]).sum()
 
 
 class _Way:

@@ -10,12 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.nets.critics import PatchCritic
-from gancompress.nets.discriminators import Discriminator
-from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
+from gancompress.tasks.base import Batch, ConditionalTask, Step
 from gancompress.tasks.halves import halves
-from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.options import Pix2PixOptions
-from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
 @dataclass(frozen=True)
@@ -28,32 +25,15 @@ class Pix2Pix(ConditionalTask):
     options: Pix2PixOptions
 
     @property
-    def target(self) -> str:
-        return "generator"
+    def gan(self) -> str:
+        return self.options.gan
 
     @property
-    def verdict(self) -> Verdict:
-        return VERDICTS[self.options.gan]
+    def critic_channels(self) -> int:
+        return self.in_channels + self.out_channels
 
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        # The generator goes first, so that the critic learns from the images just made.
-        return Phase("generator", ("generator",)), Phase("critic", ("critic",))
-
-    def critics(self) -> dict[str, nn.Module]:
-        channels = self.in_channels + self.out_channels
-        if self.is_named:
-            name, norm = self.options.discriminator, self.options.discriminator_norm
-            return {"critic": Discriminator(name, channels, self.size, norm)}
-        return {
-            "critic": PatchCritic(channels, self.options.critic_width, self.options.critic_layers)
-        }
-
-    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
-        return {"critic": (1, self.in_channels + self.out_channels, *self.size)}
-
-    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        return (batch["input"],)
+    def own_critic(self, channels: int) -> nn.Module:
+        return PatchCritic(channels, self.options.critic_width, self.options.critic_layers)
 
     def truth(self, batch: Batch) -> Tensor | None:
         return batch["target"]
@@ -71,8 +51,7 @@ class Pix2Pix(ConditionalTask):
         }
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
-        logits = nets["critic"](torch.cat((batch["input"], fake), 1)).float()
-        return GAN_LOSSES[self.options.gan][1](logits)
+        return self.generator_loss(nets["critic"](torch.cat((batch["input"], fake), 1)))
 
     def critic_loss(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
@@ -82,6 +61,4 @@ class Pix2Pix(ConditionalTask):
             for images in (batch["target"], fake.to(batch["target"].dtype))
         )
         found = halves(nets["critic"], real, made, apart=self.is_named)
-        logits = found[0].float(), found[1].float()
-        step.judged(*logits)
-        return GAN_LOSSES[self.options.gan][0](*logits)
+        return self.discriminator_loss(*found, step)

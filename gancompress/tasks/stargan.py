@@ -30,39 +30,33 @@ class StarGAN(ConditionalTask):
     options: StarGANOptions
 
     @property
-    def target(self) -> str:
-        return "generator"
+    def phases(self) -> tuple[Phase, ...]:
+        every = self.options.critic_steps
+        return Phase("generator", ("generator",), every), Phase("critic", ("critic",))
 
     @property
-    def phases(self) -> tuple[Phase, ...]:
-        return Phase("generator", ("generator",), self.options.critic_steps), Phase(
-            "critic", ("critic",)
-        )
+    def gan(self) -> str:
+        return "wgan-gp"
 
-    def critics(self) -> dict[str, nn.Module]:
-        labels = self.in_channels - self.out_channels
-        if self.is_named:
-            name, norm = self.options.discriminator, self.options.discriminator_norm
-            named = LabelDiscriminator(name, self.out_channels, self.size, labels, norm)
-            return {"critic": named}
-        critic = StarGANCritic(
-            self.out_channels,
-            labels,
+    @property
+    def _labels(self) -> int:
+        """How many labels there are."""
+        return self.in_channels - self.out_channels
+
+    def own_critic(self, channels: int) -> nn.Module:
+        options = self.options
+        return StarGANCritic(
+            channels,
+            self._labels,
             self.size,
-            width=self.options.critic_width,
-            layers=self.options.critic_layers,
-            bands=Bands(*self.options.critic_bands),
+            width=options.critic_width,
+            layers=options.critic_layers,
+            bands=Bands(*options.critic_bands),
         )
-        return {"critic": critic}
 
-    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
-        return {"critic": (1, self.out_channels, *self.size)}
-
-    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        return (batch["input"],)
-
-    def truth(self, batch: Batch) -> Tensor | None:
-        return None
+    def named_critic(self, name: str, channels: int) -> nn.Module:
+        norm = self.options.discriminator_norm
+        return LabelDiscriminator(name, channels, self.size, self._labels, norm)
 
     def real(self, batch: Batch) -> Tensor:
         return self._source(batch)
@@ -99,7 +93,7 @@ class StarGAN(ConditionalTask):
         logits, classes = nets["critic"](fake)
         asked = batch["input"][:, self.out_channels :, 0, 0]  # (N, D)
         classification = self.options.lambda_cls * self._classification(classes, asked)
-        return {"gan": -logits.float().mean(), "cls": classification}
+        return {"gan": self.generator_loss(logits), "cls": classification}
 
     def _critic_terms(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
@@ -119,6 +113,7 @@ class StarGAN(ConditionalTask):
         }
 
     def _classification(self, classes: Tensor, labels: Tensor) -> Tensor:
+        assert self.context.labels is not None, "this task takes labelled images alone"
         return LABEL_LOSSES[self.context.labels](classes.float().flatten(1), labels)
 
     def _source(self, batch: Batch) -> Tensor:

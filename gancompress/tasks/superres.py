@@ -9,14 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import RecipeError
-from gancompress.nets.discriminators import Discriminator
 from gancompress.nets.features import pooled
 from gancompress.nets.srgancritic import SRGANCritic
 from gancompress.nets.vgg import VggContent
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step, step_at
-from gancompress.tasks.losses import bce_critic, bce_generator
 from gancompress.tasks.options import SuperresOptions
-from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 # What pixels are compared by: name -> loss of two images in [-1, 1], both (N, C, H, W).
 PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss}
@@ -39,8 +36,8 @@ class Superres(ConditionalTask):
     options: SuperresOptions
 
     @property
-    def target(self) -> str:
-        return "generator"
+    def gan(self) -> str:
+        return "bce"
 
     @property
     def init(self) -> str:
@@ -54,17 +51,8 @@ class Superres(ConditionalTask):
             Phase("critic", ("critic",), first=begins),
         )
 
-    def critics(self) -> dict[str, nn.Module]:
-        channels, size = self.out_channels, self.size
-        if self.is_named:
-            named = Discriminator(
-                self.options.discriminator, channels, size, self.options.discriminator_norm
-            )
-            return {"critic": named}
-        return {"critic": SRGANCritic(channels, size, self.options.critic_width)}
-
-    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
-        return {"critic": (1, self.out_channels, *self.size)}
+    def own_critic(self, channels: int) -> nn.Module:
+        return SRGANCritic(channels, self.size, self.options.critic_width)
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         """Raises: RecipeError or CheckpointError if VGG-19's file cannot be used."""
@@ -77,13 +65,6 @@ class Superres(ConditionalTask):
                 )
             nets["vgg"] = VggContent(self.options.vgg_weights)
         return nets
-
-    @property
-    def verdict(self) -> Verdict:
-        return VERDICTS["bce"]
-
-    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        return (batch["input"],)
 
     def truth(self, batch: Batch) -> Tensor | None:
         return batch["target"]
@@ -109,15 +90,3 @@ class Superres(ConditionalTask):
             loss: Tensor = nets["vgg"](fake, batch["target"])
             return loss
         return F.mse_loss(pooled(fake.float()), pooled(batch["target"]))
-
-    def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
-        return bce_generator(nets["critic"](fake).float())
-
-    def critic_loss(
-        self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
-    ) -> Tensor:
-        # One pass each: a batch norm over both would tell the critic what it is to tell apart.
-        real_logits = nets["critic"](batch["target"]).float()
-        fake_logits = nets["critic"](fake.to(batch["target"].dtype)).float()
-        step.judged(real_logits, fake_logits)
-        return bce_critic(real_logits, fake_logits)

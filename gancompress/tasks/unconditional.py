@@ -9,14 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.discriminators import Discriminator
 from gancompress.nets.progan import ProGANGenerator, levels_of
 from gancompress.nets.progressive import ProgressiveCritic
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.growth import Growth, grown_evenly
-from gancompress.tasks.losses import GAN_LOSSES, gradient_penalty
+from gancompress.tasks.losses import gradient_penalty
 from gancompress.tasks.options import UnconditionalOptions
-from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
 @dataclass(frozen=True)
@@ -35,16 +33,13 @@ class Unconditional(ConditionalTask):
     options: UnconditionalOptions
 
     @property
-    def target(self) -> str:
-        return "generator"
-
-    @property
     def init(self) -> str:
         return "equalised" if self.context.grows else "normal"
 
-    def init_of(self, name: str) -> str:
+    @property
+    def critic_name(self) -> str | None:
         """A critic that does not grow is a named one, `plain` where none is asked for."""
-        return self.init if self.context.grows or name == self.target else "kaiming"
+        return None if self.context.grows else super().critic_name or "plain"
 
     @property
     def plan(self) -> Growth:
@@ -59,19 +54,9 @@ class Unconditional(ConditionalTask):
             Phase("critic", ("critic",), restarts=restarts),
         )
 
-    def critics(self) -> dict[str, nn.Module]:
-        if self.context.grows:
-            return {
-                "critic": ProgressiveCritic(
-                    self.out_channels,
-                    self.size[0],
-                    self.options.critic_width,
-                    self.options.critic_op,
-                )
-            }
-        name = self.options.discriminator if self.is_named else "plain"
-        norm = self.options.discriminator_norm
-        return {"critic": Discriminator(name, self.out_channels, self.size, norm)}
+    def own_critic(self, channels: int) -> nn.Module:
+        options = self.options
+        return ProgressiveCritic(channels, self.size[0], options.critic_width, options.critic_op)
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         generator = make()
@@ -79,12 +64,9 @@ class Unconditional(ConditionalTask):
             generator.equalise()
         return {self.target: generator, **self.critics()}
 
-    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
-        return {"critic": (1, self.out_channels, *self.size)}
-
     @property
-    def verdict(self) -> Verdict:
-        return VERDICTS[self.options.gan]
+    def gan(self) -> str:
+        return self.options.gan
 
     def pictures(
         self, nets: Mapping[str, nn.Module], batch: Batch, step: Step
@@ -96,12 +78,6 @@ class Unconditional(ConditionalTask):
         made = _grown(nets[self.target], batch["input"], stage)
         return made, shrunk(batch["target"], *stage)
 
-    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        return (batch["input"],)
-
-    def truth(self, batch: Batch) -> Tensor | None:
-        return None
-
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
@@ -111,10 +87,7 @@ class Unconditional(ConditionalTask):
         (z,) = self.inputs(batch)
         fake = _grown(nets[self.target], z, stage)
         step.kept["fake"] = fake.detach()
-        return {"gan": self._generator_loss(_grown(nets["critic"], fake, stage))}
-
-    def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
-        return self._generator_loss(nets["critic"](fake))
+        return {"gan": self.generator_loss(_grown(nets["critic"], fake, stage))}
 
     def critic_loss(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
@@ -123,9 +96,6 @@ class Unconditional(ConditionalTask):
         terms = self._critic_terms(nets["critic"], batch["target"], step, None)
         return torch.stack(list(terms.values())).sum()
 
-    def _generator_loss(self, scores: Tensor) -> Tensor:
-        return GAN_LOSSES[self.options.gan][1](scores.float())
-
     def _critic_terms(
         self, critic: nn.Module, images: Tensor, step: Step, stage: tuple[int, float] | None
     ) -> dict[str, Tensor]:
@@ -133,9 +103,8 @@ class Unconditional(ConditionalTask):
         real = images if stage is None else shrunk(images, *stage)
         fake = step.kept["fake"].to(real.dtype)
         scores = _grown(critic, real, stage).float(), _grown(critic, fake, stage).float()
-        step.judged(*scores)
-        terms = {"critic": GAN_LOSSES[self.options.gan][0](*scores)}
-        if self.options.gan == "wgan-gp":
+        terms = {"critic": self.discriminator_loss(*scores, step)}
+        if self.gan == "wgan-gp":
             penalty = gradient_penalty(lambda x: _grown(critic, x, stage), real, fake)
             terms["gp"] = self.options.lambda_gp * penalty
             terms["drift"] = self.options.drift * scores[0].square().mean()
