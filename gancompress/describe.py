@@ -76,12 +76,8 @@ def profile(
     bands = None if bands_text is None else Bands.parse(bands_text.replace(",", "+"))
     arch = parse_arch(project, arch_text, op, bands)
     cost, recipe = project.cost(arch), project.recipe
-    likewise: dict[str, Any] = {}
-    if bands is not None and recipe.task.name == "stargan":
-        likewise["critic_bands"] = (bands.alpha, bands.beta)
-    if op is not None and recipe.family.grows:  # its critic is the generator mirrored
-        likewise["critic_op"] = op
-    told = recipe.task.model_copy(update=likewise)
+    split = None if bands is None else (bands.alpha, bands.beta)
+    told = recipe.task.like_generator(op, split)
     task = Project(recipe.model_copy(update={"task": told})).task
     shapes = task.critic_inputs()
     with without_values():

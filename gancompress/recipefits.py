@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from gancompress.discriminatornames import DEFAULT
 from gancompress.recipedata import Data
 from gancompress.recipefamilies import Family
-from gancompress.tasks.options import UnconditionalOptions
+from gancompress.tasks import TASKS
 from gancompress.tasks.taskoptions import TaskOptions
 
 
@@ -42,9 +41,10 @@ def _kind_misfits(data: Data, family: Family, task: TaskOptions) -> list[str]:
             f"family.name: found {family.name}; task {task.name} takes {' or '.join(task.families)}"
         )
     elif family.style_planes and not task.styled:
+        styled = [name for name, options in TASKS.items() if options.styled]
         problems.append(
-            f"family.style: found {family.style_planes}; task {task.name} has no styles, gaugan "
-            "and munit do"
+            f"family.style: found {family.style_planes}; task {task.name} has no styles, "
+            f"{' and '.join(styled)} do"
         )
     return problems
 
@@ -53,9 +53,10 @@ def _input_misfits(data: Data, family: Family, task: TaskOptions) -> list[str]:
     if family.latent_size:
         if task.unconditional:
             return []
+        others = [name for name, options in TASKS.items() if options.unconditional]
         return [
             f"family.name: found {family.name}, which makes images of random numbers; task "
-            f"{task.name} gives images, task unconditional random numbers"
+            f"{task.name} gives images, task {' or '.join(others)} random numbers"
         ]
     if family.enlargement == data.enlargement:
         return []
@@ -66,19 +67,7 @@ def _input_misfits(data: Data, family: Family, task: TaskOptions) -> list[str]:
 
 
 def _growth_misfits(data: Data, family: Family, task: TaskOptions) -> list[str]:
-    if not (family.grows and isinstance(task, UnconditionalOptions)):
+    if not family.grows:
         return []
-    problems = []
-    if task.discriminator != DEFAULT:
-        problems.append(
-            f"task.discriminator: found {task.discriminator}; family {family.name} grows beside a "
-            "critic of its own, leave this out"
-        )
-    if task.growth and not family.size_problems(data.image_size):
-        levels = (data.image_size[0] // 4).bit_length()
-        if len(task.growth) != levels or not all(weight > 0 for weight in task.growth):
-            problems.append(
-                f"task.growth: found {list(task.growth)}; {levels} numbers above 0 are allowed, "
-                f"one for each size from 4 to {data.image_size[0]} pixels"
-            )
-    return problems
+    side = None if family.size_problems(data.image_size) else data.image_size[0]
+    return [f"task.{line}" for line in task.growth_problems(family.name, side)]

@@ -14,11 +14,13 @@ import toytraining as toy
 from pydantic import Field
 from torch import Tensor, nn
 
+from gancompress.metrics import METRICS
 from gancompress.nets.discriminators import Discriminator
 from gancompress.recipe import Recipe, Task
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Batch, ConditionalTask, Step
 from gancompress.tasks.taskoptions import TaskContext, TaskOptions
+from gancompress.tasks.unconditionaloptions import UnconditionalOptions
 
 CONTEXT = TaskContext(5, 3, (64, 64), labels="exclusive", style=2)
 
@@ -38,6 +40,37 @@ def test_each_name_is_that_of_its_own_options_and_recipes_take_all() -> None:
     assert len(set(TASKS.values())) == len(TASKS) == 7
     assert get_args(get_args(Task)[0]) == tuple(TASKS.values())
     assert Recipe.model_fields["task"].discriminator == "name"
+
+
+def test_a_critic_is_made_as_its_generator_is_where_it_can_be() -> None:
+    found = {}
+    for name, made in TASKS.items():
+        usual, other = made(), made().like_generator("separable", (0.25, 0.25))
+        found[name] = {key: value for key, value in other if value != getattr(usual, key)}
+    assert {name: keys for name, keys in found.items() if keys} == {
+        "stargan": {"critic_bands": (0.25, 0.25)},
+        "unconditional": {"critic_op": "separable"},
+    }
+    assert all(made().like_generator(None, None) == made() for made in TASKS.values())
+
+
+def test_what_grows_beside_a_task_is_a_matter_of_that_task() -> None:
+    growth = UnconditionalOptions(growth=(1, 0, 1), discriminator="plain")
+    named, levels = growth.growth_problems("progan", 16)
+    assert named.startswith("discriminator: found plain; family progan grows beside a critic of")
+    assert levels == (
+        "growth: found [1.0, 0.0, 1.0]; 3 numbers above 0 are allowed, one for each size from 4 to "
+        "16 pixels"
+    )
+    assert growth.growth_problems("progan", None) == [named]
+    others = [made() for name, made in TASKS.items() if name != "unconditional"]
+    assert all(one.growth_problems("progan", 16) == [] for one in others)
+
+
+def test_metrics_of_tasks_are_metrics() -> None:
+    of_tasks = {name: made.metrics for name, made in TASKS.items() if made.metrics}
+    assert of_tasks == {"superres": ("psnr", "ssim", "ms-ssim-target")}
+    assert all(name in METRICS for names in of_tasks.values() for name in names)
 
 
 class PlainOptions(TaskOptions):

@@ -21,9 +21,9 @@ from gancompress.nets.progressive import ProgressiveCritic
 from gancompress.tasks.base import Phase, Step
 from gancompress.tasks.growth import Growth, grown_evenly
 from gancompress.tasks.losses import GAN_LOSSES
-from gancompress.tasks.options import UnconditionalOptions
 from gancompress.tasks.taskoptions import TaskContext
 from gancompress.tasks.unconditional import Unconditional, shrunk
+from gancompress.tasks.unconditionaloptions import UnconditionalOptions
 
 FAMILY = ProGAN(in_channels=5, size=16)  # levels of 4, 8 and 16 pixels
 OPTIONS = UnconditionalOptions(critic_width=1, growth=(1, 2, 1))

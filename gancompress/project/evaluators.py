@@ -66,10 +66,9 @@ def _check_paired(project: Project, asked: Sequence[str], judge: Evaluator) -> N
 
 
 def _metrics_of(project: Project) -> tuple[str, ...]:
-    """What generators are judged by; where images are enlarged, that field's own figures too."""
+    """What generators are judged by; the figures of the task's own field come first."""
     recipe = project.recipe
-    own = ("psnr", "ssim", "ms-ssim-target") if recipe.data.kind == "superres" else ()
-    return tuple(dict.fromkeys((*own, *DEFAULT_METRICS, recipe.search.objective)))
+    return tuple(dict.fromkeys((*recipe.task.metrics, *DEFAULT_METRICS, recipe.search.objective)))
 
 
 def _judges_of(project: Project) -> tuple[Callable[[], Judge], ...]:

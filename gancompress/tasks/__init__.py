@@ -9,9 +9,9 @@ from gancompress.tasks.options import (
     Pix2PixOptions,
     StarGANOptions,
     SuperresOptions,
-    UnconditionalOptions,
 )
 from gancompress.tasks.taskoptions import TaskOptions
+from gancompress.tasks.unconditionaloptions import UnconditionalOptions
 
 # A task says which networks there are and what they minimise. Adding one is its class, its options
 # and a line here; recipes choose by these names. No torch: recipes are read without it.

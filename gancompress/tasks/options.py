@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from gancompress.discriminatornames import DEFAULT
+from gancompress.names import MetricName
 from gancompress.recipesections import Kind
 from gancompress.recipetypes import FilePath, Integer, Real, Weight, refuse
 from gancompress.tasks.taskoptions import TaskContext, TaskOptions
@@ -98,6 +99,9 @@ class StarGANOptions(TaskOptions):
         from gancompress.tasks.stargan import StarGAN
 
         return StarGAN(self, context)
+
+    def like_generator(self, op: str | None, bands: tuple[float, float] | None) -> Self:
+        return self if bands is None else self.model_copy(update={"critic_bands": bands})
 
     @property
     def size_multiple(self) -> int:
@@ -213,55 +217,11 @@ class MunitOptions(TaskOptions):
         return MUNIT(self, context)
 
 
-class UnconditionalOptions(TaskOptions):
-    """Images of random vectors alone; a data set's target images are what is learnt from."""
-
-    takes: ClassVar[tuple[Kind, ...]] = ()
-    unconditional: ClassVar[bool] = True
-    families: ClassVar[tuple[str, ...]] = ("progan", "lsgan")
-
-    name: Literal["unconditional"] = Field(
-        default="unconditional", description="images of random vectors"
-    )
-    gan: Literal["wgan-gp", "lsgan", "lsgan-sigmoid", "hinge", "bce"] = Field(
-        default="wgan-gp",
-        description="adversarial loss; lsgan-sigmoid: least squares of probabilities",
-    )
-    lambda_gp: Weight = Field(default=10.0, description="wgan-gp: weight of the gradient penalty")
-    drift: Weight = Field(
-        default=1e-3, description="wgan-gp: weight of real images' squared scores"
-    )
-    growth: tuple[Weight, ...] = Field(
-        default=(),
-        description="progan: how long each level is trained, relative to the others; default: all "
-        "equally long",
-    )
-    fade: Real = Field(
-        default=0.5, ge=0, le=1, description="progan: share of a level's steps that fade it in"
-    )
-    critic_width: Integer = Field(
-        default=16, ge=1, description="progan: width of the critic, as teacher's"
-    )
-    critic_op: Literal["dense", "separable"] = Field(
-        default="dense", description="progan: operator of the critic's 3x3 convolutions"
-    )
-
-    def task(self, context: TaskContext) -> ConditionalTask:
-        from gancompress.tasks.unconditional import Unconditional
-
-        return Unconditional(self, context)
-
-    @model_validator(mode="after")
-    def _penalty_is_per_image(self) -> Self:
-        if self.gan == "wgan-gp" and self.lambda_gp:
-            refuse(self.penalty_problems("lambda_gp"))
-        return self
-
-
 class SuperresOptions(TaskOptions):
     """Large images from small ones: pixels alone, then content and a critic (SRGAN)."""
 
     takes: ClassVar[tuple[Kind, ...]] = ("superres",)
+    metrics: ClassVar[tuple[MetricName, ...]] = ("psnr", "ssim", "ms-ssim-target")
     families: ClassVar[tuple[str, ...]] = ("srresnet",)
 
     name: Literal["superres"] = Field(

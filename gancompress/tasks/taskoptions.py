@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from gancompress.discriminatornames import DEFAULT, NAMES, DiscriminatorName, Norm
 from gancompress.errors import ArchError
+from gancompress.names import MetricName
 from gancompress.recipesections import Kind, LabelKind
 from gancompress.recipetypes import STRICT, refuse
 
@@ -48,6 +49,7 @@ class TaskOptions(BaseModel, ABC):
     styled: ClassVar[bool] = False  # whether it knows what style planes are
     unconditional: ClassVar[bool] = False  # whether images are made of nothing but random numbers
     families: ClassVar[tuple[str, ...]] = ()  # that it can train; all, if none is named
+    metrics: ClassVar[tuple[MetricName, ...]] = ()  # its field's own, beside the usual ones
 
     name: str = Field(description="the task")
     discriminator: str = Field(
@@ -69,6 +71,20 @@ class TaskOptions(BaseModel, ABC):
     def size_multiple(self) -> int:
         """What the sides of images are multiples of."""
         return 1
+
+    def like_generator(self, op: str | None, bands: tuple[float, float] | None) -> Self:
+        """The same with its own critic made as a generator of operator `op` and split `bands` is.
+
+        None leaves the critic's as it is, and so does a critic that has no such choice.
+        """
+        return self
+
+    def growth_problems(self, family: str, side: int | None) -> list[str]:
+        """What is wrong beside a generator of `family`, which grows to images of `side` pixels.
+
+        side: None where the family cannot make images of the recipe's size at all.
+        """
+        return []
 
     @field_validator("discriminator")
     @classmethod

@@ -14,7 +14,7 @@ from gancompress.nets.progressive import ProgressiveCritic
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.growth import Growth, grown_evenly
 from gancompress.tasks.losses import gradient_penalty
-from gancompress.tasks.options import UnconditionalOptions
+from gancompress.tasks.unconditionaloptions import UnconditionalOptions
 
 
 @dataclass(frozen=True)
