@@ -27,7 +27,7 @@ class Judges:
         self._weights = project.run.stage("supernet").hash()
         self.full = self._judging(self.scores, section.objective, self.evaluator.n)
         self.first = None  # pixels tell of an image by itself: few are judged as well in full
-        by_features = METRICS[section.objective].needs_features
+        by_features = "features" in METRICS[section.objective].needs
         if by_features and 0 < section.first_images < self.evaluator.n:
             look = FirstLook(self.evaluator, self.teacher, section.first_images)
             self.first = self._judging(

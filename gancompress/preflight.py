@@ -107,7 +107,7 @@ def check(
         for line in opened_code(recipe):
             say(line)
         project.open("segmentation")
-        if any(METRICS[name].needs_classes for name in recipe.metrics.also):
+        if any("classes" in METRICS[name].needs for name in recipe.metrics.also):
             project.open("classifier")
     return todo
 

@@ -31,7 +31,7 @@ def main() -> None:
     data, net, asked = NoiseImages(args.images, args.size), EffNetLite0(), effnet_classifier("cpu")
     print(f"{'metric':<10} {'first':>8} {'next':>8}  seconds, n={args.images}, {args.size} px")
     for name, metric in METRICS.items():
-        features = net if metric.needs_features else None
+        features = net if "features" in metric.needs else None
         judge = Evaluator(data, "test", features, 32, metrics=[name], classifier=asked)
         list(judge.batches)  # read the images
         taken = []

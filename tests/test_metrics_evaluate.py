@@ -77,6 +77,11 @@ def test_registry_holds_the_metrics_that_recipes_can_name() -> None:
     of_sets = ["fd", "kid", "swd", "ms-ssim", "is", "precision", "recall"]
     assert list(METRICS) == of_targets + of_sets == list(get_args(MetricName))
     assert DEFAULT_METRICS == ("l1", "fd", "kid")
+    needs = {name: set(METRICS[name].needs) for name in METRICS}
+    assert {name for name in METRICS if needs[name] == {"pairs"}} == set(of_targets)
+    assert {name for name in METRICS if needs[name] == {"classes"}} == {"is"}
+    assert {name for name in METRICS if not needs[name]} == {"swd", "ms-ssim"}
+    assert {n for n in METRICS if needs[n] == {"features"}} == {"fd", "kid", "precision", "recall"}
 
 
 def test_metrics_on_sets_of_images_know_the_real_side_once() -> None:
@@ -272,6 +277,6 @@ def test_unknown_metrics_and_precisions_are_refused() -> None:
 def test_metrics_on_features_need_a_network() -> None:
     bare = Evaluator(Toy(), "test", None, 7)
     for name, metric in METRICS.items():
-        if metric.needs_features:
+        if "features" in metric.needs:
             with pytest.raises(MetricError, match=f"metric {name}: no feature network"):
                 metric(metric.real_side(bare))

@@ -14,7 +14,7 @@ from gancompress.metrics.inceptionscore import InceptionScore
 from gancompress.metrics.manifolds import Precision, Recall
 from gancompress.metrics.msssim import PairSimilarity
 from gancompress.metrics.pixel import L1, PSNR, SSIM, MultiscaleSSIM
-from gancompress.metrics.realside import Details, RealImages
+from gancompress.metrics.realside import Details, Needs, RealImages
 from gancompress.metrics.swd import SlicedWasserstein
 
 
@@ -23,14 +23,13 @@ class Metric(Protocol):
 
     `better` is "min" or "max"; `label` is how the figure is printed; `n` counts the images behind
     it; `details`, after `result`, are what it is made of. What it needs: a feature network, whose
-    "features" batches must then carry; targets that answer their inputs, one by one; a classifier.
+    "features" batches must then carry; "pairs", targets that answer their inputs, one by one; a
+    classifier, for "classes".
     """
 
     name: ClassVar[str]
     better: ClassVar[str]
-    needs_features: ClassVar[bool]
-    needs_pairs: ClassVar[bool]
-    needs_classes: ClassVar[bool]
+    needs: ClassVar[Needs]
 
     @staticmethod
     def real_side(judge: RealImages) -> Any:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gancompress.metrics.frechet import Moments, frechet_distance
 from gancompress.metrics.kid import SparseRows, kernel_distance
-from gancompress.metrics.realside import NO_DETAILS, Details, RealImages, needed_stats
+from gancompress.metrics.realside import NO_DETAILS, Details, Needs, RealImages, needed_stats
 from gancompress.metrics.realstats import RealStats
 
 
@@ -21,9 +21,7 @@ class FrechetDistance:
 
     name: ClassVar[str] = "fd"
     better: ClassVar[str] = "min"
-    needs_features: ClassVar[bool] = True
-    needs_pairs: ClassVar[bool] = False
-    needs_classes: ClassVar[bool] = False
+    needs: ClassVar[Needs] = frozenset({"features"})
     details: Details = NO_DETAILS
 
     @staticmethod
@@ -54,9 +52,7 @@ class KernelDistance:
 
     name: ClassVar[str] = "kid"
     better: ClassVar[str] = "min"
-    needs_features: ClassVar[bool] = True
-    needs_pairs: ClassVar[bool] = False
-    needs_classes: ClassVar[bool] = False
+    needs: ClassVar[Needs] = frozenset({"features"})
     details: Details = NO_DETAILS
 
     @staticmethod

@@ -85,12 +85,15 @@ class Evaluator:
         self._precision, self._feature_precision = _known(precision), _known(feature_precision)
         self._features = features
         self.classifier = classifier
+        given = {
+            "features": features is not None,
+            "pairs": dataset.paired,
+            "classes": classifier is not None,
+        }
         self._metrics = [
             metric
             for metric in map(metric_named, metrics)
-            if (features is not None or not metric.needs_features)
-            and (classifier is not None or not metric.needs_classes)
-            and (dataset.paired or not metric.needs_pairs)
+            if all(given[need] for need in metric.needs)
         ]
         self._real_sides: dict[str, Any] = {}  # by metric, each at first use
         self._judges = tuple(judges)
@@ -248,7 +251,7 @@ class Evaluator:
     def _figure(self, metric: Metric) -> Figure:
         value, n = metric.result(), metric.n
         details = dict(metric.details)
-        if not metric.needs_features or self._features is None:
+        if "features" not in metric.needs or self._features is None:
             return Figure(metric.name, metric.label, value, n, details=details)
         suffix = "" if self._feature_precision == "float32" else f" ({self._feature_precision})"
         features = self._features.label + suffix

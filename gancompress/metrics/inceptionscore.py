@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gancompress.errors import MetricError
 from gancompress.metrics.classifiers import Classifier
-from gancompress.metrics.realside import REAL_IMAGES, Details, RealImages
+from gancompress.metrics.realside import REAL_IMAGES, Details, Needs, RealImages
 
 SPLITS = 10
 FEWEST = 2 * SPLITS  # one image alone always scores 1
@@ -65,9 +65,7 @@ class InceptionScore:
 
     name: ClassVar[str] = "is"
     better: ClassVar[str] = "max"
-    needs_features: ClassVar[bool] = False
-    needs_pairs: ClassVar[bool] = False
-    needs_classes: ClassVar[bool] = True
+    needs: ClassVar[Needs] = frozenset({"classes"})
 
     @staticmethod
     def real_side(judge: RealImages) -> RealScore:

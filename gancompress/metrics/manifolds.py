@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gancompress.errors import MetricError
 from gancompress.metrics.kid import SparseRows
-from gancompress.metrics.realside import NO_DETAILS, Details, RealImages, needed_stats
+from gancompress.metrics.realside import NO_DETAILS, Details, Needs, RealImages, needed_stats
 from gancompress.metrics.realstats import RealStats
 
 NEIGHBOURS = 3  # k of the paper's section 3
@@ -83,9 +83,7 @@ class Precision:
 
     name: ClassVar[str] = "precision"
     better: ClassVar[str] = "max"
-    needs_features: ClassVar[bool] = True
-    needs_pairs: ClassVar[bool] = False
-    needs_classes: ClassVar[bool] = False
+    needs: ClassVar[Needs] = frozenset({"features"})
     details: Details = NO_DETAILS
 
     @classmethod
@@ -118,9 +116,7 @@ class Recall:
 
     name: ClassVar[str] = "recall"
     better: ClassVar[str] = "max"
-    needs_features: ClassVar[bool] = True
-    needs_pairs: ClassVar[bool] = False
-    needs_classes: ClassVar[bool] = False
+    needs: ClassVar[Needs] = frozenset({"features"})
     details: Details = NO_DETAILS
 
     @classmethod

@@ -16,7 +16,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancompress.errors import MetricError
-from gancompress.metrics.realside import REAL_IMAGES, ByteImages, Details, RealImages, real_bytes
+from gancompress.metrics.realside import (
+    REAL_IMAGES,
+    ByteImages,
+    Details,
+    Needs,
+    RealImages,
+    real_bytes,
+)
 from gancompress.ssim import ssim_terms
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of five scales (Wang et al. 2003, sect. 3.2)
@@ -84,9 +91,7 @@ class PairSimilarity:
     name: ClassVar[str] = "ms-ssim"
     label = "MS-SSIM of pairs"
     better: ClassVar[str] = "min"
-    needs_features: ClassVar[bool] = False
-    needs_pairs: ClassVar[bool] = False
-    needs_classes: ClassVar[bool] = False
+    needs: ClassVar[Needs] = frozenset()
 
     @staticmethod
     def real_side(judge: RealImages) -> RealSimilarity:

@@ -12,7 +12,7 @@ from torch import Tensor
 from gancompress.errors import MetricError
 from gancompress.metrics.features import levels_of
 from gancompress.metrics.msssim import similarities
-from gancompress.metrics.realside import NO_DETAILS, Details, RealImages
+from gancompress.metrics.realside import NO_DETAILS, Details, Needs, RealImages
 from gancompress.ssim import WINDOW, ssim
 
 _RANGE = 2.0  # from -1 to 1
@@ -23,9 +23,7 @@ class OfTargets(ABC):
     """A figure that each image has with its own target, the mean over images."""
 
     better: ClassVar[str] = "max"
-    needs_features: ClassVar[bool] = False
-    needs_pairs: ClassVar[bool] = True
-    needs_classes: ClassVar[bool] = False
+    needs: ClassVar[Needs] = frozenset({"pairs"})
     details: Details = NO_DETAILS
 
     @staticmethod  # noqa: B027

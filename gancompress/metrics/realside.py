@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from gancompress.metrics.features import levels_of
 from gancompress.metrics.kid import SparseRows
 from gancompress.metrics.realstats import RealStats
 
+# What a metric needs beside images: features of a network, true pairs, a classifier's classes.
+Needs = frozenset[Literal["features", "pairs", "classes"]]
 Details = Mapping[str, Mapping[str, float]]  # figures by their names, by what they are of
 NO_DETAILS: Details = MappingProxyType({})
 # Images that metrics on sets of images keep, at most: as bytes 100 MB of 64 pixels, 1.6 GB of 256.

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancompress.errors import MetricError
-from gancompress.metrics.realside import ByteImages, Details, RealImages, real_bytes
+from gancompress.metrics.realside import ByteImages, Details, Needs, RealImages, real_bytes
 
 # Section 5 of the paper, and its program.
 COARSEST = 16  # pixels of the last level's smaller side
@@ -183,9 +183,7 @@ class SlicedWasserstein:
     name: ClassVar[str] = "swd"
     label = "SWD x1e3"
     better: ClassVar[str] = "min"
-    needs_features: ClassVar[bool] = False
-    needs_pairs: ClassVar[bool] = False
-    needs_classes: ClassVar[bool] = False
+    needs: ClassVar[Needs] = frozenset()
 
     @staticmethod
     def real_side(judge: RealImages) -> RealPatches:

@@ -37,17 +37,17 @@ def evaluator_of(
     else:
         names = [name for name in metrics if name != MIOU]
         final = MIOU in metrics
-    made = [metric_named(name) for name in names]
+    needs = {need for name in names for need in metric_named(name).needs}
     judge = Evaluator(
         project.dataset,
         split,
-        project.features if any(metric.needs_features for metric in made) else None,
+        project.features if "features" in needs else None,
         section.batch_size,
         images,
         project.run.root / "cache" if cache_dir is None else cache_dir,
         project.device,
         metrics=names,
-        classifier=project.classifier if any(one.needs_classes for one in made) else None,
+        classifier=project.classifier if "classes" in needs else None,
         judges=_judges_of(project) if final else (),
     )
     _check_paired(project, () if metrics is None else names, judge)
