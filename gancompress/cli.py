@@ -24,7 +24,8 @@ from gancompress.clioptions import (
     read_recipe,
 )
 from gancompress.exitcodes import exit_codes
-from gancompress.names import METRIC_NAMES, MIOU, PROGRAMS
+from gancompress.metrics import METRICS, MIOU
+from gancompress.names import PROGRAMS
 
 app = typer.Typer(
     help=(
@@ -299,7 +300,7 @@ def evaluate(
     metrics: Annotated[
         str | None,
         typer.Option(metavar="NAME[,NAME]…", help=f"In place of the final table's: any of "
-                     f"{', '.join(METRIC_NAMES)}, {MIOU}."),
+                     f"{', '.join(METRICS)}, {MIOU}."),
     ] = None,
     as_json: Json = False,
     dry_run: DryRun = False,

@@ -16,8 +16,7 @@ from gancompress.data.origin import summary
 from gancompress.errors import MetricError, RecipeError
 from gancompress.export.report import Row, class_table, quantity, table
 from gancompress.exporting import chosen_nets, judged_rows, measure, reference_rows
-from gancompress.metrics import metric_named
-from gancompress.names import MIOU
+from gancompress.metrics import MIOU, metric_named
 from gancompress.nets.features import Bands
 from gancompress.project import Project
 from gancompress.project.archnames import parse_arch

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 
 from gancompress.arch import Arch
-from gancompress.metrics import METRICS
+from gancompress.metrics import METRICS, metric_named
 from gancompress.metrics.figure import Figure
 from gancompress.metrics.firstlook import FirstLook
 from gancompress.project import Project
@@ -27,7 +27,7 @@ class Judges:
         self._weights = project.run.stage("supernet").hash()
         self.full = self._judging(self.scores, section.objective, self.evaluator.n)
         self.first = None  # pixels tell of an image by itself: few are judged as well in full
-        by_features = "features" in METRICS[section.objective].needs
+        by_features = "features" in metric_named(section.objective).needs
         if by_features and 0 < section.first_images < self.evaluator.n:
             look = FirstLook(self.evaluator, self.teacher, section.first_images)
             self.first = self._judging(
@@ -41,7 +41,7 @@ class Judges:
     def _judging(
         self, score: Callable[[Arch], Mapping[str, float]], objective: str, images: int
     ) -> Judging:
-        better = METRICS[objective].better if objective in METRICS else "min"
+        better = metric_named(objective).better if objective in METRICS else "min"
         how = self.evaluator
         seen = [how.content_hash, how.features_identity, how.n, images]
         told = hashlib.sha256(json.dumps(seen).encode()).hexdigest()

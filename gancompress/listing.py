@@ -13,7 +13,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from gancompress.discriminatornames import NAMES
-from gancompress.names import FORMAT_PACKAGES, METRIC_NAMES, MIOU, PROGRAMS
+from gancompress.metrics import METRICS, MIOU
+from gancompress.names import FORMAT_PACKAGES, PROGRAMS
 from gancompress.recipe import LossName, Operator, Preset, Recipe, SupernetSection
 from gancompress.recipefile import packaged_recipes, recipe_comment
 from gancompress.recipemetrics import MetricsSection
@@ -40,7 +41,7 @@ def kinds() -> dict[str, Sequence[str]]:
         "bands": ("0", "ALPHA (Octave)", "[ALPHA, BETA] (Multi-Octave)"),
         "distillation losses": get_args(LossName),
         "archs a step trains": _literal_names(SupernetSection, "archs"),
-        "metrics": (*METRIC_NAMES, f"{MIOU} (metrics.segmentation)"),
+        "metrics": (*METRICS, f"{MIOU} (metrics.segmentation)"),
         "feature networks": _literal_names(MetricsSection, "features"),
         "search algorithms": _literal_names(SearchSection, "algorithm"),
         "teachers from": tuple(PROGRAMS),

@@ -5,24 +5,6 @@ Tests hold them equal to the registries.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
-MetricName = Literal[
-    "l1",
-    "psnr",
-    "ssim",
-    "ms-ssim-target",
-    "fd",
-    "kid",
-    "swd",
-    "ms-ssim",
-    "is",
-    "precision",
-    "recall",
-]
-METRIC_NAMES: tuple[str, ...] = get_args(MetricName)
-MIOU = "miou"  # the metric of metrics.segmentation, beside METRIC_NAMES
-
 # The programs whose files `import-teacher` reads, each with what it writes.
 PROGRAMS: dict[str, str] = {
     "cyclegan": "ResNet or U-Net of the CycleGAN and pix2pix programs, such as latest_net_G_A.pth",

@@ -15,7 +15,7 @@ from gancompress.errors import RecipeError
 from gancompress.filecheck import FileCheck
 from gancompress.finetuning import check_finetune
 from gancompress.giventeacher import check_given
-from gancompress.metrics import METRICS
+from gancompress.metrics import metric_named
 from gancompress.project import Project
 from gancompress.project.training import check_shares, drawn_once
 from gancompress.recipesections import WorldSection
@@ -107,7 +107,7 @@ def check(
         for line in opened_code(recipe):
             say(line)
         project.open("segmentation")
-        if any("classes" in METRICS[name].needs for name in recipe.metrics.also):
+        if any("classes" in metric_named(name).needs for name in recipe.metrics.also):
             project.open("classifier")
     return todo
 

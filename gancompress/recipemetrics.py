@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from gancompress.names import MetricName
+from gancompress.metrics import METRICS
 from gancompress.recipetypes import STRICT, FilePath, Integer, Real, Size, refuse
+
+# What a recipe may name is what the registry has.
+if TYPE_CHECKING:
+    MetricName = str
+else:
+    MetricName = Literal[tuple(METRICS)]
 
 # Cityscapes' label id -> the class, 0 to 18, that networks are trained on and judged by. The other
 # ids are ignored there; the numbers are those of the data set's own scripts.

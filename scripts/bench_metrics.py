@@ -16,7 +16,7 @@ import time
 import torch
 from noiseimages import NoiseImages
 
-from gancompress.metrics import METRICS
+from gancompress.metrics import METRICS, metric_named
 from gancompress.metrics.classifiers import effnet_classifier
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.features import EffNetLite0
@@ -30,8 +30,8 @@ def main() -> None:
     torch.set_num_threads(1)
     data, net, asked = NoiseImages(args.images, args.size), EffNetLite0(), effnet_classifier("cpu")
     print(f"{'metric':<10} {'first':>8} {'next':>8}  seconds, n={args.images}, {args.size} px")
-    for name, metric in METRICS.items():
-        features = net if "features" in metric.needs else None
+    for name in METRICS:
+        features = net if "features" in metric_named(name).needs else None
         judge = Evaluator(data, "test", features, 32, metrics=[name], classifier=asked)
         list(judge.batches)  # read the images
         taken = []

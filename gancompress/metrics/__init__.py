@@ -3,71 +3,31 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
-
-from torch import Tensor
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gancompress.errors import MetricError
-from gancompress.metrics.distances import FrechetDistance, KernelDistance
-from gancompress.metrics.inceptionscore import InceptionScore
-from gancompress.metrics.manifolds import Precision, Recall
-from gancompress.metrics.msssim import PairSimilarity
-from gancompress.metrics.pixel import L1, PSNR, SSIM, MultiscaleSSIM
-from gancompress.metrics.realside import Details, Needs, RealImages
-from gancompress.metrics.swd import SlicedWasserstein
 
+if TYPE_CHECKING:
+    from gancompress.metrics.metric import Metric
 
-class Metric(Protocol):
-    """One figure over many generated images.
-
-    `better` is "min" or "max"; `label` is how the figure is printed; `n` counts the images behind
-    it; `details`, after `result`, are what it is made of. What it needs: a feature network, whose
-    "features" batches must then carry; "pairs", targets that answer their inputs, one by one; a
-    classifier, for "classes".
-    """
-
-    name: ClassVar[str]
-    better: ClassVar[str]
-    needs: ClassVar[Needs]
-
-    @staticmethod
-    def real_side(judge: RealImages) -> Any:
-        """What it holds of the real images, worked out once for all generators."""
-
-    def __init__(self, real: Any) -> None:
-        """real: what `real_side` answered."""
-
-    @property
-    def label(self) -> str: ...
-
-    @property
-    def n(self) -> int: ...
-
-    @property
-    def details(self) -> Details: ...
-
-    def update(self, batch: Mapping[str, Tensor]) -> None:
-        """Takes the next images: "output" and "target" (N, C, H, W) in [-1, 1], and "features"
-        (N, dim), those of "output", if the metric needs them."""
-
-    def result(self) -> float:
-        """The figure. Raises: MetricError for too few images."""
-
-
-METRICS: dict[str, type[Metric]] = {
-    "l1": L1,
-    "psnr": PSNR,
-    "ssim": SSIM,
-    "ms-ssim-target": MultiscaleSSIM,
-    "fd": FrechetDistance,
-    "kid": KernelDistance,
-    "swd": SlicedWasserstein,
-    "ms-ssim": PairSimilarity,
-    "is": InceptionScore,
-    "precision": Precision,
-    "recall": Recall,
+# The module and the class of each metric. Recipes and the command line read the names alone,
+# without torch, which the classes need: a class is imported where it is asked for.
+METRICS: dict[str, str] = {
+    "l1": "pixel.L1",
+    "psnr": "pixel.PSNR",
+    "ssim": "pixel.SSIM",
+    "ms-ssim-target": "pixel.MultiscaleSSIM",
+    "fd": "distances.FrechetDistance",
+    "kid": "distances.KernelDistance",
+    "swd": "swd.SlicedWasserstein",
+    "ms-ssim": "msssim.PairSimilarity",
+    "is": "inceptionscore.InceptionScore",
+    "precision": "manifolds.Precision",
+    "recall": "manifolds.Recall",
 }
+MIOU = "miou"  # the metric of metrics.segmentation, beside METRICS
 
 
 def metric_named(name: str, others: Sequence[str] = ()) -> type[Metric]:
@@ -77,4 +37,6 @@ def metric_named(name: str, others: Sequence[str] = ()) -> type[Metric]:
         close = difflib.get_close_matches(name, names, n=1)
         meant = f'; did you mean "{close[0]}"?' if close else ""
         raise MetricError(f"metrics: no metric {name!r}; one of {', '.join(names)}{meant}")
-    return METRICS[name]
+    module, _, of_class = METRICS[name].partition(".")
+    found: type[Metric] = getattr(importlib.import_module(f"{__name__}.{module}"), of_class)
+    return found

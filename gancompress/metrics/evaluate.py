@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gancompress.data.dataset import Dataset, Split
 from gancompress.errors import MetricError
-from gancompress.metrics import Metric, metric_named
+from gancompress.metrics import metric_named
 from gancompress.metrics.classifiers import Classifier
 from gancompress.metrics.features import FeatureNet
 from gancompress.metrics.figure import Figure
@@ -27,6 +27,7 @@ from gancompress.metrics.intervals import (
     spreads,
 )
 from gancompress.metrics.kid import SparseRows
+from gancompress.metrics.metric import Metric
 from gancompress.metrics.realcache import cached_real_stats
 from gancompress.metrics.realstats import RealStats
 from gancompress.precisions import AUTOCAST

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from gancompress.data.dataset import Split
 from gancompress.errors import MetricError
-from gancompress.metrics import metric_named
+from gancompress.metrics import MIOU, metric_named
 from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, Judge
 from gancompress.metrics.segmentation import MeanIoU
-from gancompress.names import MIOU
 from gancompress.project.project import Project
 
 

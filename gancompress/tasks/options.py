@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from gancompress.discriminatornames import DEFAULT
-from gancompress.names import MetricName
 from gancompress.recipesections import Kind
 from gancompress.recipetypes import FilePath, Integer, Real, Weight, refuse
 from gancompress.tasks.taskoptions import TaskContext, TaskOptions
@@ -221,7 +220,7 @@ class SuperresOptions(TaskOptions):
     """Large images from small ones: pixels alone, then content and a critic (SRGAN)."""
 
     takes: ClassVar[tuple[Kind, ...]] = ("superres",)
-    metrics: ClassVar[tuple[MetricName, ...]] = ("psnr", "ssim", "ms-ssim-target")
+    metrics: ClassVar[tuple[str, ...]] = ("psnr", "ssim", "ms-ssim-target")
     families: ClassVar[tuple[str, ...]] = ("srresnet",)
 
     name: Literal["superres"] = Field(

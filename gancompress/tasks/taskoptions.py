@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from gancompress.discriminatornames import DEFAULT, NAMES, DiscriminatorName, Norm
 from gancompress.errors import ArchError
-from gancompress.names import MetricName
 from gancompress.recipesections import Kind, LabelKind
 from gancompress.recipetypes import STRICT, refuse
 
@@ -49,7 +48,7 @@ class TaskOptions(BaseModel, ABC):
     styled: ClassVar[bool] = False  # whether it knows what style planes are
     unconditional: ClassVar[bool] = False  # whether images are made of nothing but random numbers
     families: ClassVar[tuple[str, ...]] = ()  # that it can train; all, if none is named
-    metrics: ClassVar[tuple[MetricName, ...]] = ()  # its field's own, beside the usual ones
+    metrics: ClassVar[tuple[str, ...]] = ()  # its field's own, beside the usual ones
 
     name: str = Field(description="the task")
     discriminator: str = Field(
