@@ -14,10 +14,10 @@ from pydantic import BaseModel
 
 from gancompress.discriminatornames import NAMES
 from gancompress.metrics import METRICS, MIOU
+from gancompress.metrics.options import MetricsSection
 from gancompress.names import FORMAT_PACKAGES, PROGRAMS
 from gancompress.recipe import LossName, Operator, Preset, Recipe, SupernetSection
 from gancompress.recipefile import packaged_recipes, recipe_comment
-from gancompress.recipemetrics import MetricsSection
 from gancompress.recipesearch import SearchSection
 
 

@@ -21,10 +21,10 @@ from pydantic import (
 )
 
 from gancompress.errors import ForeignCodeError
+from gancompress.metrics.options import MetricsSection
 from gancompress.recipedata import Data
 from gancompress.recipefamilies import Family
 from gancompress.recipefits import misfits
-from gancompress.recipemetrics import MetricsSection
 from gancompress.recipesearch import FinetuneSection, SearchSection
 from gancompress.recipetraining import TrainingSection
 from gancompress.recipetypes import (

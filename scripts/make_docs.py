@@ -149,7 +149,7 @@ def _ref(about: Schema) -> str:
 
 
 def _heading(name: str) -> str:
-    return name.removesuffix("Section").lower()
+    return name.removesuffix("Options").lower()
 
 
 def _first(model: Schema) -> str:

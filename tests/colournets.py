@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.data.labelplanes import label_planes
+from gancompress.metrics.options import SegmentationOptions
+from gancompress.metrics.segnets import SegmentationNet
 
 NAMES = ("road", "sky", "tree", "car", "sea")
 # Corners of the colour cube: each is nearer to itself than to any other.
 COLOURS = torch.tensor(
     [[-1.0, -1, -1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, 1], [-1, 1, 1]]
 )
-PLAIN: dict[str, Any] = {"mean": (0.5,) * 3, "std": (0.5,) * 3}  # [0, 1] back to [-1, 1]
+PLAIN: dict[str, Any] = {"range": "minus-one-one"}  # the network gets images as they are
 
 
 def colour_net(classes: int = 5) -> nn.Module:
@@ -25,6 +27,11 @@ def colour_net(classes: int = 5) -> nn.Module:
     net = nn.Conv2d(3, classes, 1, bias=False)
     net.weight.data = COLOURS[:classes, :, None, None].clone()
     return net.eval()
+
+
+def segmenter(path: Path, kind: str, **keys: Any) -> SegmentationNet:
+    """The network in a file, with more of metrics.segmentation."""
+    return SegmentationNet(SegmentationOptions(file=str(path), kind=kind, **(keys or PLAIN)))
 
 
 def torchscript(net: nn.Module, path: Path, example: Tensor | None = None) -> Path:

@@ -41,7 +41,6 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "recipedataunpaired",
         "recipefamilies",
         "recipefits",
-        "recipemetrics",
         "recipeown",
         "recipesearch",
         "recipetraining",

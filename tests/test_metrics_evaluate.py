@@ -18,8 +18,8 @@ from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, Figure
 from gancompress.metrics.fixed import pack, unpack
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
 from gancompress.metrics.kid import kernel_distance
+from gancompress.metrics.options import MetricName
 from gancompress.metrics.realstats import KERNEL_IMAGES, RealStats
-from gancompress.recipemetrics import MetricName
 
 
 def values(figures: dict[str, Figure]) -> dict[str, float]:

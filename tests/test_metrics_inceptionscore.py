@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,11 @@ from gancompress.metrics.classifiers import (
 )
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.inceptionscore import inception_scores
+from gancompress.metrics.options import ClassifierOptions
+
+
+def of_file(path: Path, kind: str, **keys: Any) -> Classifier:
+    return file_classifier(ClassifierOptions(file=str(path), kind=kind, **PLAIN, **keys))
 
 
 def logits(n: int, classes: int, seed: int = 0) -> Tensor:
@@ -90,9 +96,9 @@ def test_every_kind_of_file_answers_as_its_network_does(tmp_path: Path) -> None:
         (script, "torchscript"),
         (program(ByBrightness(), tmp_path / "b.pt2"), "pt2"),
     ):
-        net = file_classifier(path, kind, **PLAIN)
+        net = of_file(path, kind)
         torch.testing.assert_close(net.probabilities(images), expected, rtol=1e-4, atol=1e-6)
-    assert file_classifier(script, "torchscript", **PLAIN).label == "IS-bright"
+    assert of_file(script, "torchscript").label == "IS-bright"
 
 
 def test_torchvision_weights_tell_their_number_of_classes(tmp_path: Path) -> None:
@@ -100,12 +106,12 @@ def test_torchvision_weights_tell_their_number_of_classes(tmp_path: Path) -> Non
         model = get_model("shufflenet_v2_x0_5", weights=None, num_classes=7)
     path = tmp_path / "shuffle.pth"
     torch.save(model.state_dict(), path)
-    net = file_classifier(path, "torchvision", "shufflenet_v2_x0_5", size=(32, 32), **PLAIN)
+    net = of_file(path, "torchvision", architecture="shufflenet_v2_x0_5", size=(32, 32))
     assert net.probabilities(Toy(3).target).shape == (3, 7)
     with pytest.raises(MetricError, match='found shufflenet_v2_x0; did you mean "shufflenet_v2_x'):
-        file_classifier(path, "torchvision", "shufflenet_v2_x0", **PLAIN)
+        of_file(path, "torchvision", architecture="shufflenet_v2_x0")
     with pytest.raises(MetricError, match="not the weights of torchvision's squeezenet1_0"):
-        file_classifier(path, "torchvision", "squeezenet1_0", **PLAIN)
+        of_file(path, "torchvision", architecture="squeezenet1_0")
 
 
 def test_grey_network_gets_one_channel_and_others_are_refused(tmp_path: Path) -> None:
@@ -115,10 +121,10 @@ def test_grey_network_gets_one_channel_and_others_are_refused(tmp_path: Path) ->
 
     path = torchscript(Grey(), tmp_path / "grey.pt")
     grey = Toy(4).target[:, :1]
-    net = file_classifier(path, "torchscript", channels=1, **PLAIN)
+    net = of_file(path, "torchscript", channels=1)
     levels = ((grey + 1) * 127.5).round() / 127.5 - 1
     torch.testing.assert_close(net.scores(grey), levels.flatten(1)[:, :2])
-    flat = file_classifier(path, "torchscript", **PLAIN)  # three channels look like three images
+    flat = of_file(path, "torchscript")  # three channels look like three images
     with pytest.raises(MetricError, match=r"answers \(12, 2\) to images of \(4, 3, 12, 12\)"):
         flat.probabilities(grey)
 

@@ -14,6 +14,7 @@ from colournets import (
     maps,
     painted,
     planes,
+    segmenter,
     torchscript,
 )
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ from gancompress.metrics.segnets import SegmentationNet
 @pytest.fixture
 def net(tmp_path: Path) -> SegmentationNet:
     path = torchscript(colour_net(), tmp_path / "net.pt")
-    return SegmentationNet(path, "torchscript", **PLAIN)
+    return segmenter(path, "torchscript")
 
 
 def judged(metric: MeanIoU, asked: Tensor, shown: Tensor, batch: int = 4) -> MeanIoU:
@@ -141,7 +142,7 @@ def test_label_maps_without_any_class_are_refused(net) -> None:
 
 def test_network_of_too_few_classes_is_refused(tmp_path: Path) -> None:
     path = torchscript(colour_net(3), tmp_path / "net.pt")
-    metric = MeanIoU(SegmentationNet(path, "torchscript", **PLAIN), range(5), NAMES)
+    metric = MeanIoU(segmenter(path, "torchscript"), range(5), NAMES)
     with pytest.raises(
         MetricError, match="answers with 3 classes, and class 4 is compared; say in"
     ):
@@ -151,7 +152,7 @@ def test_network_of_too_few_classes_is_refused(tmp_path: Path) -> None:
 def test_scores_of_another_size_are_brought_to_the_label_maps(tmp_path: Path) -> None:
     coarse = nn.Sequential(colour_net(), nn.AvgPool2d(4))
     path = torchscript(coarse, tmp_path / "net.pt")
-    net = SegmentationNet(path, "torchscript", size=(32, 32), **PLAIN)
+    net = segmenter(path, "torchscript", size=(32, 32), **PLAIN)
     truth = torch.zeros(1, 16, 16).long()
     truth[:, :, 8:] = 1
     found = judged(MeanIoU(net, range(5), NAMES), planes(truth), painted(truth))

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from colournets import PLAIN, colour_net, maps, painted, program, torchscript
+from colournets import colour_net, maps, painted, program, segmenter, torchscript
 from torch import Tensor, nn
 
 from gancompress.errors import MetricError
-from gancompress.metrics.segnets import SegmentationNet
-from gancompress.recipemetrics import NORMALISATIONS
+from gancompress.metrics.options import NORMALISATIONS
 
 
 def test_every_kind_of_file_answers_as_its_network_does(tmp_path: Path) -> None:
@@ -25,7 +24,7 @@ def test_every_kind_of_file_answers_as_its_network_does(tmp_path: Path) -> None:
         ("pt2", program(colour_net(), tmp_path / "one.pt2", batch=1, side=8)),
     ]
     for kind, path in files:
-        found = SegmentationNet(path, kind, **PLAIN)(images)
+        found = segmenter(path, kind)(images)
         torch.testing.assert_close(found, expected, msg=f"{path}")
         assert found.dtype == torch.float32 and not found.requires_grad
 
@@ -48,7 +47,7 @@ def test_scores_are_found_in_what_libraries_answer(tmp_path: Path, form: str) ->
     path = program(Answering(form), tmp_path / "net.pt2")
     with torch.no_grad():
         expected = colour_net()(images)
-    torch.testing.assert_close(SegmentationNet(path, "pt2", **PLAIN)(images), expected)
+    torch.testing.assert_close(segmenter(path, "pt2")(images), expected)
 
 
 def torchvision_model(name: str, seed: int = 0, **options: Any) -> nn.Module:
@@ -66,7 +65,7 @@ def test_torchvision_weights_are_read_with_their_number_of_classes(tmp_path: Pat
     torch.save(model.state_dict(), path)
     mean, std = NORMALISATIONS["imagenet"]
     name = "lraspp_mobilenet_v3_large"
-    net = SegmentationNet(path, "torchvision", name, size=(64, 32), mean=mean, std=std)
+    net = segmenter(path, "torchvision", architecture=name, size=(64, 32), range="imagenet")
     images = painted(maps(2, size=(32, 16)))
     x = nn.functional.interpolate((images + 1) / 2, (64, 32), mode="bilinear", antialias=True)
     x = (x - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
@@ -75,17 +74,17 @@ def test_torchvision_weights_are_read_with_their_number_of_classes(tmp_path: Pat
     torch.testing.assert_close(net(images), expected)
     assert expected.shape == (2, 7, 64, 32)
     with pytest.raises(MetricError, match="not the weights of torchvision's fcn_resnet50"):
-        SegmentationNet(path, "torchvision", "fcn_resnet50", **PLAIN)
+        segmenter(path, "torchvision", architecture="fcn_resnet50")
 
 
 def test_torchvision_file_of_something_else_is_refused_and_runs_nothing(tmp_path: Path) -> None:
     path = tmp_path / "other.pth"
     torch.save({"weight": torch.zeros(1)}, path)
     with pytest.raises(MetricError, match=r"no tensor classifier\.\*\.weight; weights of fcn"):
-        SegmentationNet(path, "torchvision", "fcn_resnet50", **PLAIN)
+        segmenter(path, "torchvision", architecture="fcn_resnet50")
     torch.save({"weight": Trap(tmp_path / "sprung")}, path)
     with pytest.raises(MetricError, match="not a file of network weights"):
-        SegmentationNet(path, "torchvision", "fcn_resnet50", **PLAIN)
+        segmenter(path, "torchvision", architecture="fcn_resnet50")
     assert not (tmp_path / "sprung").exists()
 
 
@@ -104,7 +103,7 @@ def test_pixels_are_rounded_to_eight_bits_and_normalised(tmp_path: Path) -> None
     images = torch.tensor([-1.5, -1, 0.0, 0.5, 1])[None, None, :, None].expand(1, 3, 5, 4)
     levels = torch.tensor([0, 0, 128, 191, 255]) / 255
     for mean, std in NORMALISATIONS.values():
-        net = SegmentationNet(path, "torchscript", mean=mean, std=std)
+        net = segmenter(path, "torchscript", mean=mean, std=std)
         for channel in range(3):
             expected = (levels - mean[channel]) / std[channel]
             torch.testing.assert_close(net(images)[0, channel, :, 0], expected)
@@ -127,16 +126,16 @@ def test_files_of_another_kind_or_none_are_refused(tmp_path: Path) -> None:
     ]
     for path, kind, message in cases:
         with pytest.raises(MetricError, match=message):
-            SegmentationNet(path, kind, **PLAIN)
+            segmenter(path, kind)
 
 
 def test_network_that_does_not_take_the_images_is_told_with_its_reason(tmp_path: Path) -> None:
-    fixed = SegmentationNet(program(colour_net(), tmp_path / "a.pt2", 0, 8), "pt2", **PLAIN)
+    fixed = segmenter(program(colour_net(), tmp_path / "a.pt2", 0, 8), "pt2")
     with pytest.raises(MetricError, match=r"images of shape \(1, 3, 8, 10\) \(Expected input"):
         fixed(painted(maps(1)))
     flat = torchscript(nn.Sequential(colour_net(), nn.Flatten()), tmp_path / "flat.pt")
     with pytest.raises(MetricError, match=r"answers \(1, 400\) to images of \(1, 3, 8, 10\)"):
-        SegmentationNet(flat, "torchscript", **PLAIN)(painted(maps(1)))
+        segmenter(flat, "torchscript")(painted(maps(1)))
 
     class Wordy(nn.Module):
         def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -144,4 +143,4 @@ def test_network_that_does_not_take_the_images_is_told_with_its_reason(tmp_path:
 
     named = program(Wordy(), tmp_path / "named.pt2")
     with pytest.raises(MetricError, match="fails on images .* .'logits'.; set"):
-        SegmentationNet(named, "pt2", **PLAIN)(painted(maps(1)))
+        segmenter(named, "pt2")(painted(maps(1)))

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from gancompress.errors import MetricError
 from gancompress.metrics.features import EffNetLite0, Inception
-from gancompress.metrics.filenets import FileNet, Kind, Numbers
+from gancompress.metrics.filenets import FileNet
+from gancompress.metrics.options import ClassifierOptions, MetricsSection
 
-SECTION = "metrics.classifier"
 EFFNET_SIZE = 224  # pixels that EfficientNet-Lite0 was trained at
 
 
@@ -52,49 +52,42 @@ def effnet_classifier(device: torch.device | str) -> Classifier:
     return Classifier("IS-EffNetLite0", net.logits)
 
 
-def file_classifier(
-    path: Path | str,
-    kind: Kind,
-    architecture: str | None = None,
-    *,
-    size: tuple[int, int] | None = None,
-    mean: Numbers,
-    std: Numbers,
-    channels: int = 3,
-    device: torch.device | str = "cpu",
-) -> Classifier:
-    """The network in a file; arguments, and what to trust, as FileNet's.
+def classifier_of(metrics: MetricsSection, device: torch.device | str = "cpu") -> Classifier:
+    """The classifier that a recipe names; by default the network that makes features.
+
+    Raises: MetricError if its weights are not here.
+    """
+    options = metrics.classifier
+    kind = metrics.features if options is None else options.kind
+    if kind == "inception":
+        return inception_classifier(metrics.inception_weights, device)
+    if kind == "effnet-lite0":
+        return effnet_classifier(device)
+    assert options is not None
+    return file_classifier(options, device)
+
+
+def file_classifier(options: ClassifierOptions, device: torch.device | str = "cpu") -> Classifier:
+    """The network in a file; what to trust, as FileNet says.
 
     Raises: MetricError if the file is missing, damaged or of another kind; the classifier does if
     it does not take images, or answers with something else than scores (N, K) of two classes up.
     """
-    net = FileNet(
-        path,
-        kind,
-        architecture,
-        section=SECTION,
-        options=_options,
-        heads="*.weight of a last layer",
-        size=size,
-        mean=mean,
-        std=std,
-        channels=channels,
-        device=device,
-    )
+    net = FileNet(options, shape=_shape, heads="*.weight of a last layer", device=device)
 
     def scores(images: Tensor) -> Tensor:
         found, given = net(images)
         if found.ndim != 2 or len(found) != len(images) or found.shape[1] < 2:
             raise MetricError(
-                f"{path}: answers {tuple(found.shape)} to images of {given}; "
+                f"{net.file}: answers {tuple(found.shape)} to images of {given}; "
                 "scores (N, classes) of two classes or more are needed"
             )
         return found
 
-    return Classifier(f"IS-{Path(path).stem}", scores)
+    return Classifier(f"IS-{Path(net.file).stem}", scores)
 
 
-def _options(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
+def _shape(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
     """The number of classes: torchvision's models all end in the layer that scores them."""
     last = [v for name, v in state.items() if name.endswith(".weight") and v.ndim > 1]
     if not last:

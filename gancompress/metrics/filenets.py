@@ -7,9 +7,9 @@ import importlib
 import io
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +17,13 @@ from torch.nn import functional as F
 
 from gancompress.errors import ExportError, MetricError
 from gancompress.metrics.features import bytes_rgb
+from gancompress.metrics.options import FileNetOptions
 from gancompress.metrics.weights import read_state
 from gancompress.programs import checked, stripped
 
-Kind = Literal["torchscript", "pt2", "torchvision"]
-Numbers = Sequence[float]
-# The shape of what torchvision's model of some name takes from weights: arguments of `get_model`.
-Options = Callable[[Mapping[str, Tensor]], Mapping[str, Any] | None]
+# From the weights of one of torchvision's models, what its constructor is told: arguments of
+# `get_model`. None for tensors that are no weights of such a network.
+Shape = Callable[[Mapping[str, Tensor]], Mapping[str, Any] | None]
 
 # A record that only files of this kind have, by the end of its name.
 _RECORDS: dict[str, str] = {"torchscript": "/constants.pkl", "pt2": "/archive_format"}
@@ -39,46 +39,36 @@ class FileNet:
     nothing but torch's own operators on plain tensors is loaded, see `programs.checked`.
 
     Args:
-        section: of the recipe, that messages name: metrics.segmentation, say.
-        architecture: of a torchvision file, as torchvision names it.
-        options: of a torchvision file: from its tensors, what its constructor is told; None for
-            tensors that are no weights of such a network.
-        heads: how the names of tensors that these weights have are told to a user.
-        size: (height, width) that images are resized to, bilinear; None leaves them as they are.
-        mean, std: of RGB in [0, 1], three values each: the network gets (image - mean) / std.
-        channels: 3, or 1 for a network of grey images: it gets the mean of the three.
+        shape, heads: of a torchvision file: what its network is told, and how the names of tensors
+            that such weights have are told to a user.
 
+    Images are resized, bilinear, to `options.size`, and the network gets (image - mean) / std of
+    RGB in [0, 1]; one of grey images gets the mean of the three.
     Raises: MetricError if the file is missing, damaged or of another kind.
     """
 
     def __init__(
         self,
-        path: Path | str,
-        kind: Kind,
-        architecture: str | None,
+        options: FileNetOptions,
         *,
-        section: str,
-        options: Options,
+        shape: Shape,
         heads: str,
-        size: tuple[int, int] | None = None,
-        mean: Numbers,
-        std: Numbers,
-        channels: int = 3,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.where, self.section = str(path), section
-        self._size, self._device, self._channels = size, torch.device(device), channels
+        assert options.file is not None, "options of a built-in network"
+        self.file, self._options, self._device = options.file, options, torch.device(device)
         self._mean, self._std = (
             torch.tensor(values, dtype=torch.float32, device=self._device)[:, None, None]
-            for values in (mean, std)
+            for values in options.normalisation
         )
         self._one_by_one = False
-        if kind == "torchscript":
-            self._run: Callable[[Tensor], Any] = _torchscript(Path(path), section, self._device)
-        elif kind == "pt2":
-            self._run, self._one_by_one = _program(Path(path), section, self._device)
+        path, where = Path(options.file), options.where
+        if options.kind == "torchscript":
+            self._run: Callable[[Tensor], Any] = _torchscript(path, where, self._device)
+        elif options.kind == "pt2":
+            self._run, self._one_by_one = _program(path, where, self._device)
         else:
-            net = _torchvision(Path(path), architecture or "", section, options, heads)
+            net = _torchvision(path, options.architecture or "", where, shape, heads)
             self._run = net.to(self._device)
 
     @torch.no_grad()
@@ -90,18 +80,19 @@ class FileNet:
         take them, or answers with something else.
         """
         x = bytes_rgb(images) / 255  # (N, 3, H, W) in [0, 1]
-        if self._size is not None and x.shape[-2:] != self._size:
-            x = F.interpolate(x, self._size, mode="bilinear", align_corners=False, antialias=True)
+        size = self._options.size
+        if size is not None and x.shape[-2:] != size:
+            x = F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
         x = (x - self._mean) / self._std
-        if self._channels == 1:
+        if self._options.takes_channels == 1:
             x = x.mean(1, keepdim=True)
         try:
             parts = x.split(1) if self._one_by_one else [x]
             scores = torch.cat([_scores(self._run(part)) for part in parts])
         except _MISFITS as error:
             raise MetricError(
-                f"{self.where}: fails on images of shape {tuple(x.shape)} ({_first_line(error)}); "
-                f"set {self.section}.size to what it takes"
+                f"{self.file}: fails on images of shape {tuple(x.shape)} ({_first_line(error)}); "
+                f"set {self._options.where}.size to what it takes"
             ) from error
         return scores.float(), tuple(x.shape)
 
@@ -180,12 +171,12 @@ def _program(
 
 
 def _torchvision(
-    path: Path, architecture: str, section: str, options: Options, heads: str
+    path: Path, architecture: str, section: str, shape: Shape, heads: str
 ) -> nn.Module:
     """One of torchvision's models with the weights in `path`."""
     models = importlib.import_module("torchvision.models")  # slow, and seldom needed
     state = read_state(path)
-    told = options(state)
+    told = shape(state)
     if told is None:
         raise MetricError(f"{path}: no tensor {heads}; weights of {architecture} do")
     try:

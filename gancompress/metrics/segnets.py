@@ -3,47 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gancompress.errors import MetricError
-from gancompress.metrics.filenets import FileNet, Kind, Numbers
+from gancompress.metrics.filenets import FileNet
+from gancompress.metrics.options import SegmentationOptions
 
 
 class SegmentationNet:
     """A fixed network from images to a score of every class at every pixel.
 
-    Of a torchvision file the number of classes is read from the weights. Arguments, and what to
-    trust: as FileNet's. Raises: MetricError if the file is missing, damaged or of another kind.
+    Of a torchvision file the number of classes is read from the weights. What to trust: as FileNet
+    says. Raises: MetricError if the file is missing, damaged or of another kind.
     """
 
-    def __init__(
-        self,
-        path: Path | str,
-        kind: Kind,
-        architecture: str | None = None,
-        *,
-        size: tuple[int, int] | None = None,
-        mean: Numbers,
-        std: Numbers,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.where = str(path)
-        self._net = FileNet(
-            path,
-            kind,
-            architecture,
-            section="metrics.segmentation",
-            options=_options,
-            heads="classifier.*.weight",
-            size=size,
-            mean=mean,
-            std=std,
-            device=device,
-        )
+    def __init__(self, options: SegmentationOptions, device: torch.device | str = "cpu") -> None:
+        self._net = FileNet(options, shape=_shape, heads="classifier.*.weight", device=device)
+
+    @property
+    def where(self) -> str:
+        """The file, for messages."""
+        return self._net.file
 
     def __call__(self, images: Tensor) -> Tensor:
         """Scores (N, K, h, w), float32, of images (N, 1 or 3, H, W) in [-1, 1].
@@ -60,7 +43,7 @@ class SegmentationNet:
         return scores
 
 
-def _options(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
+def _shape(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
     heads = [n for n in state if n.startswith("classifier.") and n.endswith(".weight")]
     if not heads:
         return None

@@ -20,7 +20,7 @@ from gancompress.data.origin import FromFiles
 from gancompress.data.styled import Styled
 from gancompress.distill.supernet import Teacher
 from gancompress.filehashes import FileHashes
-from gancompress.metrics.classifiers import Classifier
+from gancompress.metrics.classifiers import Classifier, classifier_of
 from gancompress.metrics.features import FeatureNet, load_features
 from gancompress.metrics.segnets import SegmentationNet
 from gancompress.nets import FAMILIES, Family
@@ -28,7 +28,7 @@ from gancompress.nets.family import Choices, Part, check_size
 from gancompress.nets.features import Bands
 from gancompress.nets.own import OwnGenerator, check_runs
 from gancompress.parts import find_parts
-from gancompress.project import judges, results
+from gancompress.project import results
 from gancompress.project.devices import device_named
 from gancompress.project.plannedteacher import planned_arch
 from gancompress.proving import channels_of
@@ -188,7 +188,7 @@ class Project:
         if section is None:
             return None
         self.recipe.check_code("metrics", "segmentation", "file")
-        return judges.segmentation_net(section, self.device)
+        return SegmentationNet(section, self.device)
 
     @cached_property
     def classifier(self) -> Classifier:
@@ -197,7 +197,7 @@ class Project:
         Raises: MetricError without its weights; ForeignCodeError, see `recipetrust`.
         """
         self.recipe.check_code("metrics", "classifier", "file")
-        return judges.classifier_net(self.recipe.metrics, self.device)
+        return classifier_of(self.recipe.metrics, self.device)
 
     def channels(self, arch: Arch, *, is_proven: bool = True) -> Channels:
         """How the axes lie of a teacher of `arch` and of its subnets, see `proving.channels_of`."""

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from colournets import COLOURS, NAMES, colour_net, maps, painted, torchscript
 from images import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from gancompress.errors import MetricError, RecipeError
+from gancompress.metrics.classifiers import file_classifier
+from gancompress.metrics.filenets import FileNet
+from gancompress.metrics.options import (
+    CITYSCAPES_CLASSES,
+    ClassifierOptions,
+    FileNetOptions,
+    SegmentationOptions,
+)
+from gancompress.metrics.segnets import SegmentationNet
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
 from gancompress.recipe import STAGE_SECTIONS, stage_sections
 from gancompress.recipefile import load_recipe
-from gancompress.recipemetrics import CITYSCAPES_CLASSES
 
 
 @pytest.fixture
@@ -166,3 +176,25 @@ def test_class_table_takes_names_before_numbers(recipe_of) -> None:
     named = recipe_of("{file: x, kind: pt2, classes: {sea: 0, 1: 7}}")
     assert table_of(NAMES, named) == (-1, 7, -1, -1, 0)
     assert table_of(("sea", "3", "1"), named) == (0, -1, 7)
+
+
+def test_networks_from_files_take_none_of_their_options_fields() -> None:
+    for made, options in (
+        (SegmentationNet, SegmentationOptions),
+        (file_classifier, ClassifierOptions),
+        (FileNet, FileNetOptions),
+    ):
+        taken = inspect.signature(made).parameters.keys()
+        assert "options" in taken and not taken & options.model_fields.keys(), made
+        assert issubclass(options, FileNetOptions)
+
+
+def test_a_classifier_s_file_is_opened_as_its_section_says(tmp_path: Path) -> None:
+    file = torchscript(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), tmp_path / "grey.pt")
+    section = f"metrics.classifier={{file: {file}, kind: torchscript, range: minus-one-one}}"
+    recipe = load_recipe("quickstart", [section, "device=cpu"])
+    found = Project(recipe, tmp_path / "run").classifier
+    images = torch.zeros(2, 3, 8, 8).fill_(0.5)
+    levels = (images * 127.5 + 127.5).round() / 127.5 - 1
+    assert found.label == "IS-grey"
+    torch.testing.assert_close(found.scores(images), levels.mean((2, 3)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -52,48 +52,84 @@ ClassTable = Annotated[
     ),
 ]
 _Positive = Annotated[Real, Field(gt=0)]
+FileKind = Literal["torchscript", "pt2", "torchvision"]
 
 
-_Kind = Literal["torchscript", "pt2", "torchvision"]
-_Range = Literal["imagenet", "minus-one-one", "zero-one"]
-_Numbers = tuple[tuple[float, ...], tuple[float, ...]]
+class FileNetOptions(BaseModel):
+    """A network in a file, and how it wants its images."""
+
+    model_config = STRICT
+
+    where: ClassVar[str] = "metrics"  # the key that these options stand at, for messages
+
+    file: FilePath | None = Field(
+        default=None, description="the network's file; torchscript: one that you trust"
+    )
+    kind: str = Field(
+        description="TorchScript, a torch.export program, or weights of a torchvision model"
+    )
+    architecture: str | None = Field(
+        default=None, description="torchvision: the model whose weights they are"
+    )
+    size: Size | None = Field(
+        default=None,
+        description="[height, width] that images are resized to for it; default: as they are",
+    )
+    range: Literal["imagenet", "minus-one-one", "zero-one"] | None = Field(
+        default=None, description="how it wants pixels; default: imagenet"
+    )
+    mean: tuple[Real, Real, Real] | None = Field(
+        default=None, description="in place of range: subtracted from RGB in [0, 1]"
+    )
+    std: tuple[_Positive, _Positive, _Positive] | None = Field(
+        default=None, description="in place of range: RGB is divided by it after that"
+    )
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and std of RGB in [0, 1]."""
+        if self.mean is not None and self.std is not None:
+            return self.mean, self.std
+        return NORMALISATIONS[self.range or "imagenet"]
+
+    @property
+    def takes_channels(self) -> int:
+        """Channels of the images that the network takes."""
+        return 3
+
+    def problems(self) -> list[str]:
+        """What does not fit together, one `key: what was found; what is allowed` each."""
+        problems = []
+        if self.file is None:
+            problems.append(f"file: missing; kind {self.kind} needs it")
+        if self.kind == "torchvision" and self.architecture is None:
+            problems.append("architecture: missing; kind torchvision needs it")
+        if self.kind != "torchvision" and self.architecture is not None:
+            problems.append(f"architecture: given; kind {self.kind} takes none")
+        if (self.mean is None) != (self.std is None):
+            alone, other = ("mean", "std") if self.std is None else ("std", "mean")
+            problems.append(f"{other}: missing; {alone} needs it")
+        if self.range is not None and (self.mean, self.std) != (None, None):
+            problems.append("range: given beside mean or std; one of the two forms is allowed")
+        return problems
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        refuse(self.problems())
+        return self
 
 
-def _normalisation(
-    range_: _Range | None, mean: tuple[float, ...] | None, std: tuple[float, ...] | None
-) -> _Numbers:
-    """Mean and std of RGB in [0, 1] that a network's section asks for."""
-    if mean is not None and std is not None:
-        return mean, std
-    return NORMALISATIONS[range_ or "imagenet"]
-
-
-def _network_problems(section: SegmentationSection | ClassifierSection) -> list[str]:
-    """What does not fit together in the section of a network from a file."""
-    problems = []
-    if section.kind == "torchvision" and section.architecture is None:
-        problems.append("architecture: missing; kind torchvision needs it")
-    if section.kind != "torchvision" and section.architecture is not None:
-        problems.append(f"architecture: given; kind {section.kind} takes none")
-    if (section.mean is None) != (section.std is None):
-        alone, other = ("mean", "std") if section.std is None else ("std", "mean")
-        problems.append(f"{other}: missing; {alone} needs it")
-    if section.range is not None and (section.mean, section.std) != (None, None):
-        problems.append("range: given beside mean or std; one of the two forms is allowed")
-    return problems
-
-
-class SegmentationSection(BaseModel):
+class SegmentationOptions(FileNetOptions):
     """The segmentation network that mIoU asks what generated images show.
 
     Opening a torchscript file can run code that is in it: name one only if you trust who made it.
     A torchvision file is read as plain tensors, and a pt2 file that holds more is refused.
     """
 
-    model_config = STRICT
+    where: ClassVar[str] = "metrics.segmentation"
 
     file: FilePath = Field(description="the network's file; torchscript: one that you trust")
-    kind: _Kind = Field(
+    kind: FileKind = Field(
         description="TorchScript, a torch.export program, or weights of a torchvision model"
     )
     architecture: (
@@ -106,27 +142,12 @@ class SegmentationSection(BaseModel):
             "lraspp_mobilenet_v3_large",
         ]
         | None
-    ) = Field(None, description="torchvision: the model whose weights they are")
-    size: Size | None = Field(
-        None, description="[height, width] that images are resized to for it; default: as they are"
-    )
-    range: _Range | None = Field(None, description="how it wants pixels; default: imagenet")
-    mean: tuple[Real, Real, Real] | None = Field(
-        None, description="in place of range: subtracted from RGB in [0, 1]"
-    )
-    std: tuple[_Positive, _Positive, _Positive] | None = Field(
-        None, description="in place of range: RGB is divided by it after that"
-    )
+    ) = Field(default=None, description="torchvision: the model whose weights they are")
     classes: ClassTable = Field(
-        None,
+        default=None,
         description="the data set's class, by name or number: the network's; those not named are "
         "ignored; or cityscapes: its 19; default: equal numbers",
     )
-
-    @property
-    def normalisation(self) -> _Numbers:
-        """Mean and std of RGB in [0, 1]."""
-        return _normalisation(self.range, self.mean, self.std)
 
     def class_table(self, class_names: Sequence[str]) -> tuple[int, ...]:
         """The network's class of each of the data set's, -1 for those that are ignored.
@@ -147,63 +168,39 @@ class SegmentationSection(BaseModel):
         found = {numbers[name]: to for name, to in self.classes.items()}
         return tuple(found.get(number, -1) for number in range(len(class_names)))
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        problems = _network_problems(self)
+    def problems(self) -> list[str]:
+        problems = super().problems()
         if self.classes is not None and not self.classes:
             problems.append("classes: found {}; at least one class is needed")
-        refuse(problems)
-        return self
+        return problems
 
 
-class ClassifierSection(BaseModel):
+class ClassifierOptions(FileNetOptions):
     """The classifier that the inception score asks what images show.
 
     Two need no file: effnet-lite0, with ImageNet's classes, and inception, the paper's own network
-    with the weights of metrics.inception_weights. As to files: see SegmentationSection.
+    with the weights of metrics.inception_weights. As to files: see SegmentationOptions.
     """
 
-    model_config = STRICT
+    where: ClassVar[str] = "metrics.classifier"
 
-    kind: Literal["effnet-lite0", "inception"] | _Kind = Field(
+    kind: Literal["effnet-lite0", "inception"] | FileKind = Field(
         description="a built-in one; or TorchScript, torch.export, weights of a torchvision model"
     )
-    file: FilePath | None = Field(
-        None, description="the network's file; torchscript: one that you trust"
-    )
     architecture: str | None = Field(
-        None, description="torchvision: the model whose weights they are, as resnet50"
+        default=None, description="torchvision: the model whose weights they are, as resnet50"
     )
-    size: Size | None = Field(
-        None, description="[height, width] that images are resized to for it; default: as they are"
-    )
-    range: _Range | None = Field(None, description="how it wants pixels; default: imagenet")
-    mean: tuple[Real, Real, Real] | None = Field(
-        None, description="in place of range: subtracted from RGB in [0, 1]"
-    )
-    std: tuple[_Positive, _Positive, _Positive] | None = Field(
-        None, description="in place of range: RGB is divided by it after that"
-    )
-    channels: Literal[1, 3] = Field(3, description="1: a network of grey images")
+    channels: Literal[1, 3] = Field(default=3, description="1: a network of grey images")
 
     @property
-    def normalisation(self) -> _Numbers:
-        """Mean and std of RGB in [0, 1]."""
-        return _normalisation(self.range, self.mean, self.std)
+    def takes_channels(self) -> int:
+        return self.channels
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def problems(self) -> list[str]:
         if self.kind not in ("effnet-lite0", "inception"):
-            missing = [] if self.file else [f"file: missing; kind {self.kind} needs it"]
-            refuse([*missing, *_network_problems(self)])
-        refuse(
-            [
-                f"{key}: given; kind {self.kind} takes none"
-                for key in self.model_fields_set - {"kind"}
-                if self.kind in ("effnet-lite0", "inception")
-            ]
-        )
-        return self
+            return super().problems()
+        given = [key for key in type(self).model_fields if key in self.model_fields_set - {"kind"}]
+        return [f"{key}: given; kind {self.kind} takes none" for key in given]
 
 
 class MetricsSection(BaseModel):
@@ -224,10 +221,10 @@ class MetricsSection(BaseModel):
     resamples: Integer = Field(
         200, ge=0, description="resamples of the final figures' intervals; 0: none"
     )
-    segmentation: SegmentationSection | None = Field(
+    segmentation: SegmentationOptions | None = Field(
         None, description="label maps alone: the network that the final figures' mIoU asks"
     )
-    classifier: ClassifierSection | None = Field(
+    classifier: ClassifierOptions | None = Field(
         None, description="the network that the inception score asks; default: that of features"
     )
     also: tuple[MetricName, ...] = Field(
