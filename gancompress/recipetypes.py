@@ -55,8 +55,19 @@ def _of_64_bits(value: Any) -> Any:
     return value
 
 
+def _as_text(value: Any) -> Any:
+    """A path object, which code may give, as recipes have it."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 FILE = "file"  # marks the keys that name files and folders
-FilePath = Annotated[str, AfterValidator(from_home), AfterValidator(_fits_a_disk), FILE]
+FilePath = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    AfterValidator(from_home),
+    AfterValidator(_fits_a_disk),
+    FILE,
+]
 # strict: true and "3" are no numbers
 Integer = Annotated[int, BeforeValidator(_of_64_bits), Field(strict=True)]
 Real = Annotated[float, Field(strict=True)]

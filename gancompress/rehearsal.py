@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.arch import Arch
-from gancompress.data import SPLITS, Split
+from gancompress.data.dataset import SPLITS, Split
 from gancompress.distill.supernet import Teacher, student_of
 from gancompress.errors import ArchError, ExportError
 from gancompress.export.card import Source

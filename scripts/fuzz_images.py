@@ -30,8 +30,8 @@ from PIL import Image
 
 from gancompress.applying import apply
 from gancompress.data.decoding import sides_told
-from gancompress.data.imagefolder import ImageFolder
 from gancompress.data.labelcodes import LabelCodes
+from gancompress.data.options import ImagesOptions
 from gancompress.errors import GanCompressError
 from gancompress.export.card import Card, Model
 from gancompress.filecheck import FileCheck
@@ -81,7 +81,7 @@ def outcome(work: Callable[[], object], name: str) -> str:
 
 def train(folder: Path) -> None:
     """Opens all files in the background, as before a training, then takes a batch of them."""
-    images = ImageFolder(folder=folder, size=16, background=(0, 0, 0))
+    images = ImagesOptions(folder=str(folder), size=16, background=(0, 0, 0)).open()
     FileCheck(images).wait(SECONDS)
     for split in ("train", "search", "test"):
         images.batch(split, range(images.count(split)), None)

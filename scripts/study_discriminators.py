@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gancompress.cost import Cost, network_cost
-from gancompress.data.idximages import IdxImages
+from gancompress.data.options import IdxOptions
 from gancompress.errors import GanCompressError, MetricError
 from gancompress.metrics.features import load_features
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
@@ -134,7 +134,7 @@ def generator_loss(made: Tensor) -> Tensor:
 
 def train(run: str, folder: Path, steps: int, seed: int, count: int, rate: float = RATE) -> Outcome:
     """One run; `count` images at the end."""
-    data = IdxImages(images=folder)
+    data = IdxOptions(images=str(folder)).open()
     rng, vectors = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     net, generator = (
         part.to(memory_format=torch.channels_last) for part in (discriminator(run), Generator())
@@ -239,7 +239,7 @@ def row(outcome: Outcome, real_distance: float, score: Callable[[Tensor], float]
 
 def report(runs: Sequence[str], options: argparse.Namespace) -> None:
     """Runs all and prints the tables. Raises: DataError."""
-    data = IdxImages(images=options.folder)
+    data = IdxOptions(images=str(options.folder)).open()
     count = min(options.images, data.count("test"))
     real = data.batch("test", range(count), None)["target"]
     score, apart = judge(real), distance(real)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from images import save_pairs
+from opening import pair_folders
 
-from gancompress.data import DATASETS, Batch, Dataset, PairFolders, Split
+from gancompress.data import DATASETS
 from gancompress.data.batches import batch_at, in_order, step_loader
+from gancompress.data.dataset import Batch, Dataset, Split
 from gancompress.errors import DataError
 
 # Python 3.12 and later warn of any fork beside other threads, of which torch starts some.
@@ -91,7 +93,7 @@ def test_split_smaller_than_a_batch_is_gone_through_again() -> None:
 @may_fork
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
     save_pairs(tmp_path, 9, height=10, width=10)
-    data = PairFolders(folder=tmp_path, load_size=10, crop_size=8)
+    data = pair_folders(folder=tmp_path, load_size=10, crop_size=8)
     here = list(step_loader(data, "train", 3, seed=5, start=0, steps=6, workers=0))
     there = list(step_loader(data, "train", 3, seed=5, start=0, steps=6, workers=2))
     assert len(here) == len(there) == 6

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from images import noise, save
+from opening import image_folder
 from PIL import Image
 
 from gancompress.checkpoint import file_hash, read_json, write_bytes, write_json
@@ -19,7 +20,6 @@ from gancompress.data.attributes import attribute_labels
 from gancompress.data.decoding import sides_told
 from gancompress.data.folders import matched_pairs
 from gancompress.data.idx import read_idx
-from gancompress.data.imagefolder import ImageFolder
 from gancompress.data.images import file_digest, read_image
 from gancompress.data.labelcodes import LabelCodes, colour_table
 from gancompress.errors import CheckpointError, DataError
@@ -73,7 +73,7 @@ def test_a_pipe_in_a_folder_of_images_is_named(tmp_path: Path) -> None:
         save(tmp_path / f"{i}.png", noise(8, 8, seed=i))
     os.mkfifo(tmp_path / "4.png")
     with pytest.raises(DataError, match=r"4\.png: cannot be read \(a named pipe, not a file\)"):
-        ImageFolder(folder=tmp_path, size=8).check()
+        image_folder(folder=tmp_path, size=8).check()
 
 
 @pytest.mark.parametrize("version", [b"\1\0", b"\2\0"])
@@ -155,12 +155,12 @@ def test_names_may_differ_in_unicode_form_and_need_not_be_utf8(tmp_path: Path) -
         save(tmp_path / "to" / f"{unicodedata.normalize('NFD', letters)}{i}.png", pixels)
     pairs = matched_pairs(tmp_path / "in", tmp_path / "to")[""]
     assert len(pairs) == 4 and all(a.name[-5] == b.name[-5] for a, b in pairs)
-    one, other = (ImageFolder(folder=tmp_path / side, size=8) for side in ("in", "to"))
+    one, other = (image_folder(folder=tmp_path / side, size=8) for side in ("in", "to"))
     assert one.content_hash("train") == other.content_hash("train")  # another spelling, same data
     assert list(one.origin.named()) == list(other.origin.named())
     odd = tmp_path / "in" / os.fsdecode(b"\xff\xfe.png")
     odd.write_bytes((tmp_path / "in" / f"{letters}0.png").read_bytes())
-    with_odd = ImageFolder(folder=tmp_path / "in", size=8)
+    with_odd = image_folder(folder=tmp_path / "in", size=8)
     with_odd.check()
     assert len({with_odd.content_hash(split) for split in ("train", "search", "test")}) == 3
     names = sorted(with_odd.origin.named())

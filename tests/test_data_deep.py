@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from images import noise, save
+from opening import image_folder, pair_folders
 from PIL import Image
 
-from gancompress.data.imagefolder import ImageFolder
 from gancompress.data.images import read_image
-from gancompress.data.pairs import PairFolders
 from gancompress.errors import DataError
 
 
@@ -121,7 +120,7 @@ def test_files_of_one_set_share_the_scale_whatever_each_holds(tmp_path: Path) ->
     for number in range(4):
         values = np.full((8, 8), 100 * (number + 1), np.uint16)
         _wide(tmp_path / f"{number}.png", values)
-    data = ImageFolder(
+    data = image_folder(
         folder=tmp_path, size=8, flip=False, max_value=1000, search_fraction=0.25,
         test_fraction=0.25,
     )  # fmt: skip
@@ -131,7 +130,7 @@ def test_files_of_one_set_share_the_scale_whatever_each_holds(tmp_path: Path) ->
         for i in range(data.count(split))
     ]
     assert sorted(seen) == [26, 51, 77, 102]  # 25.5, 51, 76.5 and 102, half up
-    plain = ImageFolder(folder=tmp_path, size=8, search_fraction=0.25, test_fraction=0.25)
+    plain = image_folder(folder=tmp_path, size=8, search_fraction=0.25, test_fraction=0.25)
     assert plain.content_hash("test") != data.content_hash("test")
     with pytest.raises(DataError, match=r"\.png: 16-bit values of at most"):
         plain.check()
@@ -141,7 +140,7 @@ def test_deep_inputs_beside_photographs(tmp_path: Path) -> None:
     for number in range(4):
         _wide(tmp_path / "a" / f"{number}.png", np.full((8, 8), 4095, np.uint16))
         save(tmp_path / "b" / f"{number}.png", noise(8, 8, seed=number))
-    data = PairFolders(
+    data = pair_folders(
         layout="two-folders", input_folder=tmp_path / "a", target_folder=tmp_path / "b",
         input_channels=1, load_size=8, crop_size=8, max_value=4095,
     )  # fmt: skip

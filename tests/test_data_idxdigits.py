@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from images import Pixels, to_bytes
+from opening import idx_images
 from pydantic import TypeAdapter, ValidationError
 
-from gancompress.data import DATASETS, SPLITS, IdxImages
+from gancompress.data.dataset import SPLITS
+from gancompress.data.idximages import IdxImages
 from gancompress.data.latent import Latent
 from gancompress.errors import DataError
-from gancompress.recipedata import Data
+from gancompress.recipe import Data
 
 TRAIN, TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
 
@@ -51,27 +53,27 @@ def numbers(data: IdxImages, split: Any) -> list[int]:
 
 
 def test_test_split_is_t10k_and_search_is_of_the_training_images(folder: Path) -> None:
-    data = IdxImages(images=folder, size=6, search_fraction=0.25)
+    data = idx_images(images=folder, size=6, search_fraction=0.25)
     assert [data.count(split) for split in SPLITS] == [15, 5, 5]
     assert numbers(data, "test") == list(range(50, 55))
     train, search = numbers(data, "train"), numbers(data, "search")
     assert sorted(train + search) == list(range(20)) and search != list(range(5))
-    again = IdxImages(images=str(folder), size=6, search_fraction=0.25)
+    again = idx_images(images=str(folder), size=6, search_fraction=0.25)
     assert numbers(again, "search") == search
-    other = IdxImages(images=folder, size=6, search_fraction=0.25, split_seed=1)
+    other = idx_images(images=folder, size=6, search_fraction=0.25, split_seed=1)
     assert numbers(other, "search") != search
 
 
 @pytest.mark.parametrize("as_file", [True, False])
 def test_without_t10k_the_test_split_is_split_off_too(tmp_path: Path, as_file: bool) -> None:
     path = written(tmp_path, TRAIN, numbered(20))
-    data = IdxImages(images=path if as_file else tmp_path, size=6, test_fraction=0.2)
+    data = idx_images(images=path if as_file else tmp_path, size=6, test_fraction=0.2)
     assert [data.count(split) for split in SPLITS] == [14, 2, 4]
     assert sorted(n for split in SPLITS for n in numbers(data, split)) == list(range(20))
 
 
 def test_batches_hold_the_same_images_twice_in_range(folder: Path) -> None:
-    data = IdxImages(images=folder, size=6)
+    data = idx_images(images=folder, size=6)
     batch = data.batch("test", [3, 1], np.random.default_rng(0))
     assert batch["input"] is batch["target"] and (data.channels, data.paired) == ((1, 1), False)
     wanted = torch.from_numpy(numbered(5, first=50)[[3, 1], None].astype(np.float32)) / 127.5 - 1
@@ -82,7 +84,7 @@ def test_batches_hold_the_same_images_twice_in_range(folder: Path) -> None:
 
 @pytest.mark.parametrize(("pad", "before"), [(0, 0), (6, 0), (9, 1), (10, 2)])
 def test_padding_adds_black_on_all_sides(folder: Path, pad: int, before: int) -> None:
-    images = to_bytes(IdxImages(images=folder, size=6, pad=pad).batch("test", [2], None)["target"])
+    images = to_bytes(idx_images(images=folder, size=6, pad=pad).batch("test", [2], None)["target"])
     side = max(pad, 6)
     wanted = np.zeros((side, side), np.uint8)
     wanted[before : before + 6, before : before + 6] = numbered(1, first=52)[0]
@@ -90,18 +92,18 @@ def test_padding_adds_black_on_all_sides(folder: Path, pad: int, before: int) ->
 
 
 def test_content_hash_follows_pixels_and_sides(folder: Path) -> None:
-    before = {split: IdxImages(images=folder, size=6).content_hash(split) for split in SPLITS}
+    before = {split: idx_images(images=folder, size=6).content_hash(split) for split in SPLITS}
     assert len(set(before.values())) == 3
     images = numbered(5, first=50)
     images[4, 0, 0] += 1
     written(folder, TEST, images)
-    after = {split: IdxImages(images=folder, size=6).content_hash(split) for split in SPLITS}
+    after = {split: idx_images(images=folder, size=6).content_hash(split) for split in SPLITS}
     assert [before[s] == after[s] for s in SPLITS] == [True, True, False]
-    assert IdxImages(images=folder, size=6, pad=8).content_hash("test") != after["test"]
+    assert idx_images(images=folder, size=6, pad=8).content_hash("test") != after["test"]
 
 
 def test_random_vectors_stand_beside_the_images(folder: Path) -> None:
-    data = Latent(IdxImages(images=folder, size=6), 7)
+    data = Latent(idx_images(images=folder, size=6), 7)
     batch = data.batch("train", [0, 1], np.random.default_rng(0))
     assert batch["input"].shape == (2, 7, 1, 1) and batch["target"].shape == (2, 1, 6, 6)
     assert data.channels == (7, 1)
@@ -111,7 +113,7 @@ def test_recipe_and_data_set_agree_on_size_and_channels(folder: Path) -> None:
     for pad, side in ((0, 6), (8, 8)):
         raw = {"name": "idx", "images": str(folder), "size": 6, "pad": pad}
         made: Data = TypeAdapter(Data).validate_python(raw)
-        opened = DATASETS[made.name](**made.model_dump(exclude={"name"}))
+        opened = made.open()
         shape = tuple(opened.batch("train", [0], None)["target"].shape)
         assert shape == (1, opened.channels[1], *made.image_size) == (1, 1, side, side)
         assert (made.kind, made.channels) == ("images", opened.channels)
@@ -132,16 +134,14 @@ def test_keys_that_do_not_fit_are_refused(keys: dict[str, Any], told: str) -> No
 
 def test_files_that_are_missing_or_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"holds no {TRAIN}\[.gz\]; give a folder with that"):
-        IdxImages(images=tmp_path)
+        idx_images(images=tmp_path)
     with pytest.raises(DataError, match=r"none: no such file"):
-        IdxImages(images=tmp_path / "none")
+        idx_images(images=tmp_path / "none")
     written(tmp_path, TRAIN, numbered(9))
     with pytest.raises(DataError, match=r"holds 9 x 6 x 6 values; images of 28 x 28 are asked for"):
-        IdxImages(images=tmp_path)
-    with pytest.raises(DataError, match=r"pad 5, size 6; 0 or at least the size is allowed"):
-        IdxImages(images=tmp_path, size=6, pad=5)
+        idx_images(images=tmp_path)
     with pytest.raises(DataError, match=r"the search split is empty, 9 images are left to share"):
-        IdxImages(images=tmp_path, size=6, search_fraction=0.01)
+        idx_images(images=tmp_path, size=6, search_fraction=0.01)
     written(tmp_path, TEST, numbered(3)[:, 0])
     with pytest.raises(DataError, match=rf"{TEST}: holds 3 x 6 values"):
-        IdxImages(images=tmp_path, size=6)
+        idx_images(images=tmp_path, size=6)

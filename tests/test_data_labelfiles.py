@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from images import Pixels, noise, save
+from opening import label_maps
 from PIL import Image
 
 from gancompress.data.dataset import SPLITS
@@ -23,7 +24,7 @@ def _labels(seed: int, width: int, count: int) -> Pixels:
 
 def _opened(layout: str, folder: Path, width: int, **settings: object) -> LabelMaps:
     size = {"load_size": [8, width], "crop_size": [8, width]}
-    return LabelMaps(layout=layout, folder=folder, unknown=255, **{**size, **settings})  # type: ignore[arg-type]
+    return label_maps(layout=layout, folder=folder, unknown=255, **{**size, **settings})
 
 
 def _cityscapes(folder: Path) -> None:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from images import Pixels, noise, save, to_bytes
+from opening import label_maps
 from PIL import Image
 
 from gancompress.data.dataset import SPLITS
@@ -42,7 +43,7 @@ def _maps(folder: Path, **settings: object) -> LabelMaps:
         "classes": CLASSES, "label_folder": folder / "labels", "image_folder": folder / "photos",
         "load_size": 8, "crop_size": 8, "flip": False,
     }  # fmt: skip
-    return LabelMaps(**{**defaults, **settings})  # type: ignore[arg-type]
+    return label_maps(**{**defaults, **settings})
 
 
 def _classes(planes: torch.Tensor) -> npt.NDArray[np.int64]:
@@ -259,11 +260,6 @@ def test_tables_that_do_not_fit_are_refused(tmp_path: Path, lines: list[str], me
         _maps(tmp_path, colour_file=tmp_path / "table.txt")
     with pytest.raises(DataError, match=r"none\.txt: cannot be read \(No such file.*; give the"):
         _maps(tmp_path, colour_file=tmp_path / "none.txt")
-
-
-def test_layouts_without_their_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="labelmaps: layout 'cityscapes' with the folders given; a"):
-        _maps(tmp_path, layout="cityscapes")
 
 
 def test_content_hash_follows_all_files_and_settings(tmp_path: Path) -> None:

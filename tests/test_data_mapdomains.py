@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from images import map_places, save_coded_worlds
+from opening import map_domains, map_tiles
 
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.mapdomains import MapDomains
-from gancompress.data.maps import MapTiles
 from gancompress.errors import DataError
 
 WIDTH = 1200  # blocks of 100 pixels
@@ -25,7 +25,7 @@ def coded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(coded: Path) -> MapDomains:
-    return MapDomains(32, min_land=0, folder=coded)
+    return map_domains(size=32, min_land=0, folder=coded)
 
 
 def _pairs(batch: Batch) -> list[tuple[int, int]]:
@@ -66,7 +66,7 @@ def test_evaluation_has_all_six_ordered_pairs_equally_often(data: MapDomains, sp
 
 def test_evaluation_is_the_same_whatever_else_is_asked_for(data: MapDomains, coded: Path) -> None:
     whole = data.batch("test", range(data.count("test")), None)
-    part = MapDomains(32, min_land=0, folder=coded).batch("test", [300, 7], None)
+    part = map_domains(size=32, min_land=0, folder=coded).batch("test", [300, 7], None)
     assert all(torch.equal(part[key], whole[key][[300, 7]]) for key in whole)
 
 
@@ -77,7 +77,7 @@ def test_training_asks_for_both_other_maps(data: MapDomains) -> None:
 
 
 def test_tiles_and_splits_are_those_of_the_pairs_of_maps(data: MapDomains, coded: Path) -> None:
-    pairs = MapTiles(32, min_land=0, folder=coded)
+    pairs = map_tiles(size=32, min_land=0, folder=coded)
     for split in SPLITS:
         assert data.count(split) == 3 * pairs.count(split)
         for number in range(3):
@@ -100,14 +100,14 @@ def test_tiles_move_and_turn_only_with_a_generator(data: MapDomains) -> None:
 
 def test_content_hash_is_its_own_and_follows_the_settings(data: MapDomains, coded: Path) -> None:
     hashes = [data.content_hash(split) for split in SPLITS]
-    hashes.append(MapDomains(36, min_land=0, folder=coded).content_hash("test"))
-    hashes.append(MapTiles(32, min_land=0, folder=coded).content_hash("test"))
+    hashes.append(map_domains(size=36, min_land=0, folder=coded).content_hash("test"))
+    hashes.append(map_tiles(size=32, min_land=0, folder=coded).content_hash("test"))
     assert len(set(hashes)) == 5
-    assert MapDomains(32, min_land=0, folder=coded).content_hash("test") == hashes[2]
+    assert map_domains(size=32, min_land=0, folder=coded).content_hash("test") == hashes[2]
 
 
 def test_all_three_maps_are_needed(tmp_path: Path) -> None:
     save_coded_worlds(tmp_path, 768)
     (tmp_path / "shadedrelief.jpg").unlink()
     with pytest.raises(DataError, match=r"shadedrelief\.jpg is not there; put the map there"):
-        MapDomains(32, folder=tmp_path)
+        map_domains(size=32, folder=tmp_path)

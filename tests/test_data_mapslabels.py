@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from images import Pixels, places, save_coded_maps, to_bytes
+from opening import map_labels, map_tiles
 from PIL import Image
 
 from gancompress.data.dataset import SPLITS
 from gancompress.data.labelplanes import edges
-from gancompress.data.maps import MapTiles
-from gancompress.data.mapslabels import CLASS_NAMES, MapLabels, classes_of
+from gancompress.data.mapslabels import CLASS_NAMES, classes_of
 from gancompress.data.tiles import LAKE, LAND, SEA
 from gancompress.errors import DataError
 
@@ -102,7 +102,7 @@ def test_specks_and_single_pixels_take_the_class_around_them() -> None:
 
 
 def test_planes_are_one_class_a_pixel_and_the_borders_of_the_mask(world: Path) -> None:
-    data = MapLabels(40, min_land=0, folder=world)
+    data = map_labels(size=40, min_land=0, folder=world)
     assert (data.channels, data.paired) == ((13, 3), True)
     planes = data.batch("test", [0, 1, 2], np.random.default_rng(0))["input"].numpy()
     assert planes.shape == (3, 13, 40, 40) and set(np.unique(planes)) == {0, 1}
@@ -115,8 +115,8 @@ def test_planes_are_one_class_a_pixel_and_the_borders_of_the_mask(world: Path) -
 
 
 def test_tiles_are_those_of_the_pairs_of_maps(coded: Path) -> None:
-    data = MapLabels(32, min_land=0, folder=coded)
-    pairs = MapTiles(32, min_land=0, folder=coded)
+    data = map_labels(size=32, min_land=0, folder=coded)
+    pairs = map_tiles(size=32, min_land=0, folder=coded)
     for split in SPLITS:
         assert data.count(split) == pairs.count(split)
         for seed in (None, 3):
@@ -128,8 +128,8 @@ def test_tiles_are_those_of_the_pairs_of_maps(coded: Path) -> None:
 
 
 def test_planes_are_moved_and_mirrored_with_the_photograph(coded: Path) -> None:
-    data = MapLabels(32, min_land=0, folder=coded)
-    pairs = MapTiles(32, min_land=0, folder=coded)
+    data = map_labels(size=32, min_land=0, folder=coded)
+    pairs = map_tiles(size=32, min_land=0, folder=coded)
     relief = np.asarray(Image.open(coded / "etopo1.jpg"))
     whole = classes_of(relief, np.full(relief.shape[:2], LAND, np.uint8))  # as guessed: no blue
     batch, other = (
@@ -140,7 +140,7 @@ def test_planes_are_moved_and_mirrored_with_the_photograph(coded: Path) -> None:
 
 
 def test_label_maps_are_shown_in_colours_with_dark_coasts(world: Path) -> None:
-    data = MapLabels(40, min_land=0, folder=world)
+    data = map_labels(size=40, min_land=0, folder=world)
     planes = data.batch("test", [0], None)["input"]
     picture = data.shown(planes)
     assert picture.shape == (1, 3, 40, 40) and picture.min() >= -1 and picture.max() <= 1
@@ -151,24 +151,24 @@ def test_label_maps_are_shown_in_colours_with_dark_coasts(world: Path) -> None:
 
 
 def test_content_hash_is_its_own_and_follows_the_settings(coded: Path) -> None:
-    data = MapLabels(32, min_land=0, folder=coded)
+    data = map_labels(size=32, min_land=0, folder=coded)
     hashes = [data.content_hash(split) for split in SPLITS]
-    hashes.append(MapLabels(36, min_land=0, folder=coded).content_hash("test"))
-    hashes.append(MapTiles(32, min_land=0, folder=coded).content_hash("test"))
+    hashes.append(map_labels(size=36, min_land=0, folder=coded).content_hash("test"))
+    hashes.append(map_tiles(size=32, min_land=0, folder=coded).content_hash("test"))
     assert len(set(hashes)) == 5
-    assert MapLabels(32, min_land=0, folder=coded).content_hash("test") == hashes[2]
+    assert map_labels(size=32, min_land=0, folder=coded).content_hash("test") == hashes[2]
 
 
 def test_the_relief_map_is_needed(tmp_path: Path) -> None:
     save_coded_maps(tmp_path, 768)
     (tmp_path / "etopo1.jpg").unlink()
     with pytest.raises(DataError, match=r"etopo1\.jpg is not there; put the map there"):
-        MapLabels(32, folder=tmp_path)
+        map_labels(size=32, folder=tmp_path)
 
 
 @needs_maps
 def test_every_class_of_the_package_occurs_and_tells_of_the_photograph() -> None:
-    data = MapLabels(64)
+    data = map_labels(size=64)
     assert [data.count(split) for split in SPLITS] == [2065, 567, 525]  # those of `MapTiles`
     batch = data.batch("train", range(0, data.count("train"), 4), None)
     shares = batch["input"].mean((0, 2, 3))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from images import noise, save, save_coded_worlds, save_pairs
+from opening import opened
 
-from gancompress.data import DATASETS
 from gancompress.data.dataset import SPLITS
 from gancompress.data.origin import FromFiles, left_out, summary
 from gancompress.errors import DataError
@@ -34,7 +34,7 @@ def test_images_and_what_was_left_out_are_counted_by_kind(tmp_path: Path) -> Non
         (tmp_path / name).touch()
     _fill(tmp_path / "validation", 2)
     _fill(tmp_path / "more" / "deep", 1)
-    data = DATASETS["images"](folder=tmp_path, size=8, search_fraction=0.2, test_fraction=0.3)
+    data = opened("images", folder=tmp_path, size=8, search_fraction=0.2, test_fraction=0.3)
     assert told("images", data) == (
         f"images: 6 train, 2 search, 3 test images from {tmp_path}; left out: "
         '1 file without ending, 1 .json file, 2 .txt files, 2 folders ("more", "validation")'
@@ -45,7 +45,7 @@ def test_many_folders_are_counted_and_nothing_is_told_of_nothing(tmp_path: Path)
     for name in "abcde":
         (tmp_path / name).mkdir()
     assert left_out([tmp_path], []) == '5 folders ("a", "b", "c", …)'
-    data = DATASETS["images"](folder=_fill(tmp_path / "a", 5), size=8)
+    data = opened("images", folder=_fill(tmp_path / "a", 5), size=8)
     assert told("images", data) == f"images: 3 train, 1 search, 1 test images from {tmp_path}/a"
 
 
@@ -54,7 +54,7 @@ def test_validation_beside_train_is_the_search_split(tmp_path: Path, name: str) 
     for folder, count in (("train", 4), (name, 3), ("test", 2), ("old", 1)):
         _fill(tmp_path / folder, count)
     save(tmp_path / "loose.png", noise(8, 8))
-    data = DATASETS["superres"](folder=tmp_path, crop_size=8, scale=2)
+    data = opened("superres", folder=tmp_path, crop_size=16, load_size=16)
     assert told("superres", data) == (
         f"superres: 4 train, 3 search, 2 test images from {tmp_path}; "
         'left out: 1 .png file, 1 folder ("old")'
@@ -65,13 +65,13 @@ def test_two_names_of_one_split_are_refused(tmp_path: Path) -> None:
     for folder in ("train", "val", "validation"):
         _fill(tmp_path / folder, 2)
     with pytest.raises(DataError, match="validation: val/ is there too, and both name one split"):
-        DATASETS["images"](folder=tmp_path, size=8)
+        opened("images", folder=tmp_path, size=8)
 
 
 def test_a_split_folder_that_is_not_needed_is_named(tmp_path: Path) -> None:
     for folder in ("train", "search", "val", "test"):
         _fill(tmp_path / folder, 2)
-    data = DATASETS["images"](folder=tmp_path, size=8)
+    data = opened("images", folder=tmp_path, size=8)
     assert told("images", data).endswith('left out: 1 folder ("val")')
 
 
@@ -104,35 +104,35 @@ def test_every_data_set_of_files_tells_its_own(tmp_path: Path) -> None:
     size = {"load_size": 8, "crop_size": 8}
     lines = {
         "pairs": (
-            DATASETS["pairs"](folder=pairs, **size),
+            opened("pairs", folder=pairs, **size),
             f"3 train, 1 search, 1 test images from {pairs}; left out: 1 .md file",
         ),
         "two folders": (
-            DATASETS["pairs"](
-                layout="two-folders", input_folder=both / "a", target_folder=both / "b", **size
+            opened(
+                "pairs", layout="two-folders",
+                input_folder=both / "a", target_folder=both / "b", **size,
             ),
             f"3 train, 1 search, 1 test images from {both}/a and {both}/b; left out: 1 .csv file",
         ),
         "unpaired": (
-            DATASETS["unpaired"](layout="cyclegan", folder=cycle, **size),
+            opened("unpaired", layout="cyclegan", folder=cycle, **size),
             f"2 train, 2 search, 2 test images from {cycle}: side A; "
             f"3 train, 2 search, 3 test images from {cycle}: side B; "
             'left out: 1 folder ("junk")',
         ),
         "domains": (
-            DATASETS["domains"](folder=moods, domains=("glad", "sad"), size=8),
+            opened("domains", folder=moods, domains=("glad", "sad"), size=8),
             f"4 train, 2 search, 2 test images from {moods}; "
             'left out: 1 .webp file, 1 folder ("other")',
         ),
         "labelmaps": (
-            DATASETS["labelmaps"](
-                classes=3, label_folder=labels, image_folder=photos,
+            opened("labelmaps", classes=3, label_folder=labels, image_folder=photos,
                 colour_file=photos / "colours.txt", **size,
             ),
             f"3 train, 1 search, 1 test images from {labels} and {photos}; left out: 1 .txt file",
         ),
         "idx": (
-            DATASETS["idx"](images=digits, size=4),
+            opened("idx", images=digits, size=4),
             f"8 train, 1 search, 1 test images from {digits}; left out: 1 .gz file",
         ),
     }  # fmt: skip
@@ -144,16 +144,17 @@ def test_a_file_of_attributes_in_the_folder_is_used(tmp_path: Path) -> None:
     _fill(tmp_path, 8)
     rows = [f"{n}.png {1 if n % 2 else -1}" for n in range(8)]
     (tmp_path / "list.txt").write_text("\n".join(["8", "Smiling", *rows]))
-    data = DATASETS["domains"](
-        layout="attributes", folder=tmp_path, attribute_file=tmp_path / "list.txt",
+    data = opened(
+        "domains", layout="attributes", folder=tmp_path, attribute_file=tmp_path / "list.txt",
         attributes=("Smiling",), size=8, search_fraction=0.25, test_fraction=0.25, split_seed=1,
     )  # fmt: skip
     assert told("domains", data).endswith(f"2 test images from {tmp_path}")
     assert "0/list.txt" in data.origin.named()
     up = f"{tmp_path}/../{tmp_path.name}/list.txt"
     for spelled in (up, os.path.relpath(tmp_path / "list.txt")):
-        again = DATASETS["domains"](
-            layout="attributes", folder=tmp_path, attribute_file=spelled, attributes=("Smiling",),
+        again = opened(
+            "domains", layout="attributes", folder=tmp_path, attribute_file=spelled,
+            attributes=("Smiling",),
             size=8, search_fraction=0.25, test_fraction=0.25, split_seed=1,
         )  # fmt: skip
         assert told("domains", again) == told("domains", data)
@@ -166,7 +167,8 @@ def test_files_keep_their_names_when_folders_move(tmp_path: Path) -> None:
         for side in ("a", "b"):
             for split in ("train", "test"):
                 _fill(tmp_path / place / side / split, 4)
-        data = DATASETS["unpaired"](
+        data = opened(
+            "unpaired",
             input_folder=tmp_path / place / "a", target_folder=f"{tmp_path}/{place}//b/",
             load_size=8, crop_size=8, search_fraction=0.1,
         )  # fmt: skip
@@ -179,7 +181,7 @@ def test_world_maps_tell_their_files_and_nothing_that_is_left_out(tmp_path: Path
     save_coded_worlds(tmp_path, 768)
     (tmp_path / "other.jpg").touch()
     for name in ("maps", "map-domains", "maps-unpaired", "maps-labels", "maps-superres"):
-        data = DATASETS[name](size=32, min_land=0, folder=tmp_path)
+        data = opened(name, size=32, min_land=0, folder=tmp_path)
         counts = ", ".join(f"{data.count(split)} {split}" for split in SPLITS)
         assert told(name, data) == f"{name}: {counts} images from {tmp_path}"
         assert "bmng.jpg" in data.origin.named()

@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from images import Pixels, noise, save, to_bytes
+from opening import label_maps, pair_folders, unpaired_folders
 from PIL import Image
 
-from gancompress.data.labelmaps import LabelMaps
-from gancompress.data.pairs import PairFolders
-from gancompress.data.unpaired import UnpairedFolders
 from gancompress.errors import DataError, RecipeError
 from gancompress.recipefile import load_recipe
 
@@ -45,7 +43,7 @@ def corner(window: Pixels) -> tuple[int, int]:
 
 def test_images_keep_their_pixels_and_their_middle_is_judged(tmp_path: Path) -> None:
     save_all(tmp_path)
-    data = PairFolders(layout="two-folders", **folders(tmp_path), load_size="none", crop_size=8,
+    data = pair_folders(layout="two-folders", **folders(tmp_path), load_size="none", crop_size=8,
                        flip=False)  # fmt: skip
     seen = []
     for split in ("train", "search", "test"):
@@ -63,7 +61,7 @@ def test_images_keep_their_pixels_and_their_middle_is_judged(tmp_path: Path) -> 
 
 def test_the_shorter_side_is_resized_and_the_shape_kept(tmp_path: Path) -> None:
     save_all(tmp_path)
-    data = UnpairedFolders(layout="two-folders", **folders(tmp_path), load_size="short:16",
+    data = unpaired_folders(layout="two-folders", **folders(tmp_path), load_size="short:16",
                            crop_size=16)  # fmt: skip
     images = set()
     for split in ("train", "search", "test"):
@@ -81,7 +79,7 @@ def test_the_shorter_side_is_resized_and_the_shape_kept(tmp_path: Path) -> None:
 
 def test_label_maps_and_photographs_are_cut_alike(tmp_path: Path) -> None:
     save_all(tmp_path)
-    data = LabelMaps(label_folder=tmp_path / "ids", image_folder=tmp_path / "to", classes=3,
+    data = label_maps(label_folder=tmp_path / "ids", image_folder=tmp_path / "to", classes=3,
                      load_size="none", crop_size=8)  # fmt: skip
     for step in range(5):
         batch = data.batch("train", range(4), np.random.default_rng(step))
@@ -92,16 +90,16 @@ def test_label_maps_and_photographs_are_cut_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize("megabytes", [0, 1e-3, 2000])
 def test_what_is_kept_in_memory_makes_no_difference(tmp_path: Path, megabytes: float) -> None:
     save_all(tmp_path)
-    data = PairFolders(layout="two-folders", **folders(tmp_path), load_size="none", crop_size=8,
+    data = pair_folders(layout="two-folders", **folders(tmp_path), load_size="none", crop_size=8,
                        cache_mb=megabytes)  # fmt: skip
     for _ in range(2):
         found = data.batch("train", range(4), np.random.default_rng(0))["input"]
     kept = sum(image.nbytes for pair in data._cache.values() for image in pair)
     assert kept <= megabytes * 1e6 and (len(data._cache) == 4) == (megabytes > 1)
-    other = PairFolders(layout="two-folders", **folders(tmp_path), load_size="none", crop_size=8)
+    other = pair_folders(layout="two-folders", **folders(tmp_path), load_size="none", crop_size=8)
     assert found.equal(other.batch("train", range(4), np.random.default_rng(0))["input"])
     assert other.content_hash("train") == data.content_hash("train")
-    resized = PairFolders(layout="two-folders", **folders(tmp_path), load_size=8, crop_size=8)
+    resized = pair_folders(layout="two-folders", **folders(tmp_path), load_size=8, crop_size=8)
     assert resized.content_hash("train") != data.content_hash("train")
 
 
@@ -109,10 +107,10 @@ def test_an_image_smaller_than_the_crop_is_named(tmp_path: Path) -> None:
     save_all(tmp_path)
     save(tmp_path / "in" / "0.png", noise(8, 7))
     save(tmp_path / "to" / "0.png", noise(8, 7))
-    for load, made in (("none", ""), ("short:8", ", made 8x9")):
-        data = PairFolders(layout="two-folders", **folders(tmp_path), load_size=load,
-                           crop_size=9)  # fmt: skip
-        with pytest.raises(DataError, match=rf"0\.png: is 7x8{made}; at least crop_size, 9x9, is"):
+    for load, made in (("none", ""), ("short:9", ", made 9x10")):
+        data = pair_folders(layout="two-folders", **folders(tmp_path), load_size=load,
+                           crop_size=[9, 11])  # fmt: skip
+        with pytest.raises(DataError, match=rf"0\.png: is 7x8{made}; at least crop_size, 11x9, is"):
             for split in ("train", "search", "test"):
                 data.batch(split, range(data.count(split)), None)
 

@@ -15,13 +15,13 @@ import pytest
 import several
 import torch
 from images import save_pairs
+from opening import pair_folders
 from several import ALONE
 from torch import Tensor
 
 from gancompress import pipeline
 from gancompress.checkpoint import load_state, load_tensors
 from gancompress.data.batches import batch_at
-from gancompress.data.pairs import PairFolders
 from gancompress.distributed import Processes, own_device, processes
 from gancompress.errors import RecipeError, RunError
 from gancompress.metricslog import MetricsLog
@@ -185,7 +185,7 @@ def test_buffers_come_from_the_first_process(results: Results) -> None:
 
 def test_shares_are_together_the_batch_and_equal_parts_of_them_its_parts(tmp_path: Path) -> None:
     save_pairs(tmp_path, 9)
-    data = PairFolders(folder=tmp_path, load_size=8, crop_size=8, flip=False)
+    data = pair_folders(folder=tmp_path, load_size=8, crop_size=8, flip=False)
     whole = batch_at(data, "train", 3, 4, seed=1)["input"]
     halves = [batch_at(data, "train", 3, 4, seed=1, rank=r, world=2)["input"] for r in (0, 1)]
     assert torch.equal(torch.stack(halves, 1).flatten(0, 1), whole)
@@ -200,7 +200,7 @@ def test_processes_augment_differently(tmp_path: Path) -> None:
     (tmp_path / "000.png").rename(tmp_path / "train" / "0.png")
     for split in ("search", "test"):
         save_pairs(tmp_path / split, 1, 64, 64)
-    data = PairFolders(folder=tmp_path, load_size=64, crop_size=8)
+    data = pair_folders(folder=tmp_path, load_size=64, crop_size=8)
     one, two = (batch_at(data, "train", 0, 2, 0, rank=r, world=2)["input"] for r in (0, 1))
     assert not torch.equal(one, two)
 

@@ -34,11 +34,6 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "codefiles",
         "recipe",
         "recipebounds",
-        "recipedata",
-        "recipedataimages",
-        "recipedatalabels",
-        "recipedatasuperres",
-        "recipedataunpaired",
         "recipefamilies",
         "recipefits",
         "recipeown",
@@ -148,7 +143,8 @@ TIERS: tuple[tuple[str, ...], ...] = (
 # What a recipe says of a task stands beside its class. The packages, which hold the registries,
 # and their modules named `options` or `…options` are read with every recipe, without torch: they
 # are of the recipe's tier. What their methods import, the classes that they make, does not count.
-OPTIONS, WITH_OPTIONS = "gancompress.options", ("gancompress.metrics", "gancompress.tasks")
+OPTIONS = "gancompress.options"
+WITH_OPTIONS = ("gancompress.data", "gancompress.metrics", "gancompress.tasks")
 TIER = {f"gancompress.{part}": i for i, tier in enumerate(TIERS) for part in tier}
 SIBLINGS = ("distill", "search", "export")
 RECIPE = tuple(f"gancompress.{part}" for part in TIERS[1] if part.startswith("recipe"))

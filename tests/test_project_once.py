@@ -13,7 +13,7 @@ from toyrecipes import SMALL, TOY, of_pairs, save_toy_pairs
 from typer.testing import CliRunner
 
 from gancompress import checkpoint, cli, pipeline
-from gancompress.data import DATASETS
+from gancompress.data.options import PairsOptions
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.nets import FAMILIES
 from gancompress.project import Project, results
@@ -76,7 +76,7 @@ def counted(patch: pytest.MonkeyPatch, root: Path) -> Counter[str]:
         is_project = "project" in Path(sys._getframe(2).f_code.co_filename).parts[-2]
         return "family" if is_project else "family of a file"
 
-    patch.setitem(DATASETS, "pairs", noting(DATASETS["pairs"], lambda: "data"))
+    patch.setattr(PairsOptions, "open", noting(PairsOptions.open, lambda *_: "data"))
     patch.setitem(FAMILIES, "resnet", noting(FAMILIES["resnet"], family))
     load_features = "gancompress.project.project.load_features"
     patch.setattr(load_features, noting(_attribute(load_features), lambda *_: "features"))

@@ -9,9 +9,14 @@ import pytest
 from images import noise, save, save_attributes, save_domains
 from pydantic import TypeAdapter, ValidationError
 
-from gancompress.data import DATASETS, DomainImages, LabelMaps, MapDomains, MapLabels, UnpairedMaps
-from gancompress.recipedata import Data, MapDomainsData
-from gancompress.recipedatalabels import MapsLabelsData
+from gancompress.data import DATASETS
+from gancompress.data.domains import DomainImages
+from gancompress.data.labelmaps import LabelMaps
+from gancompress.data.mapdomains import MapDomains
+from gancompress.data.mapslabels import MapLabels
+from gancompress.data.mapsoptions import MapDomainsOptions, MapsLabelsOptions
+from gancompress.data.mapsunpaired import UnpairedMaps
+from gancompress.recipe import Data
 
 MOODS: dict[str, Any] = {"name": "domains", "folder": "here", "domains": ["angry", "happy", "sad"]}
 PEOPLE: dict[str, Any] = {
@@ -51,14 +56,14 @@ def test_labelled_data_tells_size_channels_and_names_of_the_planes() -> None:
 
 
 def test_recipe_and_data_set_agree_on_the_domains(tmp_path: Path) -> None:
-    assert MapDomainsData.domain_names == MapDomains.domains
+    assert MapDomainsOptions.domain_names == MapDomains.domains
     save_domains(tmp_path / "moods", {"angry": 4, "happy": 4, "sad": 4})
     labels = [[i & 1, i >> 1 & 1] for i in range(60)]
     save_attributes(tmp_path / "people", tmp_path / "list.txt", ["Male", "Young"], labels)
     here = {"attribute_file": str(tmp_path / "list.txt"), "folder": str(tmp_path / "people")}
     for raw in (MOODS | {"folder": str(tmp_path / "moods")}, PEOPLE | here):
         made = data(raw)
-        opened = DATASETS[made.name](**made.model_dump(exclude={"name"}))
+        opened = made.open()
         assert isinstance(opened, DomainImages)
         assert (opened.domains, opened.channels) == (made.domain_names, made.channels)
 
@@ -147,7 +152,7 @@ def test_classes_have_the_names_given_or_known_or_numbers() -> None:
     cities = data(CITIES).class_list
     assert (len(cities), cities[7], cities[23], cities[26]) == (35, "road", "sky", "car")
     assert data(CITIES | {"classes": 34}).class_list[:2] == ("0", "1")
-    assert MapsLabelsData.class_list == MapLabels.class_names
+    assert MapsLabelsOptions.class_list == MapLabels.class_names
     for raw in ({"name": "maps"}, UNPAIRED, MOODS):
         assert (data(raw).class_list, data(raw).label_planes) == ((), 0)
 
@@ -160,7 +165,7 @@ def test_recipe_and_data_set_agree_on_planes_and_names(tmp_path: Path) -> None:
     raw = LABELS | {key: str(place) for key, place in places.items()}
     raw |= {"instance_folder": str(tmp_path / "instances"), "load_size": 8, "crop_size": 8}
     for made in (data(raw), data(raw | {"unknown": 9, "unknown_class": True, "edges": False})):
-        opened = DATASETS[made.name](**made.model_dump(exclude={"name"}))
+        opened = made.open()
         assert isinstance(opened, LabelMaps)
         assert (opened.channels, opened.class_names) == (made.channels, made.class_list)
     assert data({"name": "maps-labels"}).channels == MapLabels.channels

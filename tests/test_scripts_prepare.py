@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from images import noise
+from opening import label_maps, pair_folders, unpaired_folders
 from PIL import Image
 from preparing import (
     Server,
@@ -28,9 +29,6 @@ from preparing import (
     zipped,
 )
 
-from gancompress.data.labelmaps import LabelMaps
-from gancompress.data.pairs import PairFolders
-from gancompress.data.unpaired import UnpairedFolders
 from gancompress.errors import DataError
 from gancompress.recipefile import load_recipe
 
@@ -57,7 +55,7 @@ def test_pix2pix_set_is_fetched_unpacked_and_read(server, tmp_path, capsys) -> N
     out = capsys.readouterr().out.splitlines()
     assert out[-2:] == [f"{folder}/train: 4 images", f"{folder}/val: 2 images"]
     assert "toy.tar.gz: SHA-256 " in out[0]
-    data = PairFolders(folder=folder, load_size=8, crop_size=8)
+    data = pair_folders(folder=folder, load_size=8, crop_size=8)
     assert [data.count(split) for split in ("train", "search", "test")] == [3, 1, 2]
     prepare_pix2pix.main([*argv, "--remove-archive"])
     prepare_pix2pix.main(argv)
@@ -79,7 +77,7 @@ def test_cyclegan_set_is_fetched_unpacked_and_read(server, tmp_path) -> None:
     folder = tmp_path / "toy"
     prepare_cyclegan.main(["toy", "--url", server.url("toy.zip"), "--folder", str(folder)])
     assert {p.name: len(list(p.iterdir())) for p in folder.iterdir()} == counts
-    data = UnpairedFolders(layout="cyclegan", folder=folder, load_size=8, crop_size=8)
+    data = unpaired_folders(layout="cyclegan", folder=folder, load_size=8, crop_size=8)
     assert data.count("test") == 3
 
 
@@ -138,7 +136,7 @@ def test_cityscapes_archives_become_its_layout(tmp_path, capsys) -> None:
     assert "3 photographs with their maps in train; all of Cityscapes has 2,975" in out
     assert sum(1 for _ in folder.rglob("*.png")) == 4 * 3
     sizes = {"load_size": (8, 16), "crop_size": (8, 16)}
-    data = LabelMaps(layout="cityscapes", folder=folder, classes=35, unknown=255, **sizes)
+    data = label_maps(layout="cityscapes", folder=folder, classes=35, unknown=255, **sizes)
     data.check()
     assert data.batch("test", [0], None)["input"].shape == (1, 36, 8, 16)
     for path in archives:
@@ -184,7 +182,7 @@ def test_coco_stuff_becomes_its_layout(server, tmp_path, monkeypatch) -> None:
     prepare_coco_stuff.main(["--folder", str(folder)])
     asked = [name for name, _ in server.asked]
     assert sorted(asked) == sorted(sources)
-    data = LabelMaps(
+    data = label_maps(
         layout="coco-stuff", folder=folder, classes=182, unknown=255, unknown_class=True,
         load_size=(8, 10), crop_size=(8, 10),
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,7 +10,6 @@ import numpy.typing as npt
 
 from gancompress.errors import DataError
 
-Size = int | Sequence[int]  # a side, or (height, width)
 Sides = tuple[int, int]  # height, width
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -117,26 +115,9 @@ def middle_square(pixels: npt.NDArray[Scalar], side: int, where: object) -> npt.
     return pixels[y : y + side, x : x + side]
 
 
-def crops_of(load_size: Size | str, crop_size: Size, flip: bool, where: str) -> Crops:
-    """load_size: a size, `none` or `short:SIDE`, which keep each image's shape.
-
-    Raises: DataError naming `where` unless sizes are positive and the crop fits.
-    """
-    crop = _sides(crop_size, where)
+def crops_of(load_size: Sides | str, crop_size: Sides, flip: bool) -> Crops:
+    """load_size: a size, `none` or `short:SIDE`, which keep each image's shape."""
     if isinstance(load_size, str):
         short = load_size.removeprefix("none").removeprefix("short:")
-        return Crops(None, crop, flip, int(short or 0))
-    load = _sides(load_size, where)
-    if any(c > w for c, w in zip(crop, load, strict=True)):
-        raise DataError(
-            f"{where}: crop_size {crop} exceeds load_size {load}; "
-            "load_size must be at least as large"
-        )
-    return Crops(load, crop, flip)
-
-
-def _sides(size: Size, where: str) -> Sides:
-    both = (size, size) if isinstance(size, int) else tuple(size)
-    if len(both) != 2 or min(both) < 1:
-        raise DataError(f"{where}: size {size}; a side or [height, width] in pixels is needed")
-    return both[0], both[1]
+        return Crops(None, crop_size, flip, int(short or 0))
+    return Crops(load_size, crop_size, flip)

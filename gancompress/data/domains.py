@@ -13,11 +13,10 @@ from torch import Tensor
 
 from gancompress.data.attributes import attribute_labels
 from gancompress.data.crops import middle_square
+from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, domain_files, split_pairs
 from gancompress.data.images import (
-    Colour,
-    Digests,
     Pixels,
     Reading,
     file_digests,
@@ -27,6 +26,7 @@ from gancompress.data.images import (
     shown_part,
 )
 from gancompress.data.labels import Labels, Partners, Rows, fixed_partners, labelled_batch
+from gancompress.data.options import DomainsOptions
 from gancompress.data.origin import from_folders
 from gancompress.errors import DataError
 from gancompress.regularfiles import name_bytes
@@ -57,50 +57,31 @@ class DomainImages:
 
     paired = False
 
-    def __init__(
-        self,
-        *,
-        layout: str = "folders",
-        folder: str | Path | None = None,
-        domains: Sequence[str] = (),
-        attribute_file: str | Path | None = None,
-        attributes: Sequence[str] = (),
-        crop: int = 0,
-        size: int = 128,
-        flip: bool = True,
-        search_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        split_seed: int = 0,
-        cache_mb: float = 2000,
-        max_value: float | None = None,
-        background: Colour | None = None,
-        digests: Digests = file_digests,
-    ) -> None:
-        shares = (search_fraction, test_fraction, split_seed)
-        if layout == "folders" and folder is not None and not (attribute_file or attributes):
-            self.domains, items = _in_folders(Path(folder), domains, shares)
-        elif layout == "attributes" and folder and attribute_file and attributes and not domains:
-            self.domains = tuple(attributes)
-            items = _with_attributes(Path(folder), Path(attribute_file), attributes, shares)
+    def __init__(self, options: DomainsOptions, digests: Digests | None = None) -> None:
+        self.options = options
+        folder = Path(options.folder)
+        if options.attribute_file is None:
+            self.domains, items = _in_folders(folder, options.domains, options.shares)
         else:
-            raise DataError(
-                f"domains: layout {layout!r} with the settings given; allowed are folders with "
-                "folder, and attributes with folder, attribute_file and attributes"
-            )
+            table, self.domains = Path(options.attribute_file), options.attributes
+            items = _with_attributes(folder, table, self.domains, options.shares)
         self.channels = (3 + len(self.domains), 3)
-        self.crop, self.size, self.flip = crop, size, flip
+        self.crop, self.size, self.flip = options.crop, options.size, options.flip
         self._files = {split: files for split, (files, _) in items.items()}
         self._labels = {split: labels for split, (_, labels) in items.items()}
         self._partners = {split: Partners(labels) for split, labels in self._labels.items()}
         self._fixed = {split: fixed_partners(labels) for split, labels in self._labels.items()}
         self.origin = from_folders(
-            self._files, {s: self.count(s) for s in SPLITS}, folder, also=[attribute_file]
+            self._files,
+            {s: self.count(s) for s in SPLITS},
+            options.folder,
+            also=[options.attribute_file],
         )
-        self._reading = Reading(max_value, background)
-        self._cache_bytes = cache_mb * 1e6
+        self._reading = Reading(options.max_value, options.background)
+        self._cache_bytes = options.cache_mb * 1e6
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
-        self._digests_of = digests
+        self._digests_of = file_digests if digests is None else digests
 
     def count(self, split: Split) -> int:
         """Number of images of the split, each being a source once."""

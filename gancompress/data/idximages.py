@@ -14,6 +14,7 @@ from torch import Tensor
 from gancompress.data.dataset import Batch, Split
 from gancompress.data.idx import read_idx
 from gancompress.data.images import Pixels, shown_part, to_tensor
+from gancompress.data.options import IdxOptions
 from gancompress.data.origin import Group, Origin
 from gancompress.errors import DataError
 
@@ -36,27 +37,19 @@ class IdxImages:
     channels = (1, 1)
     paired = False
 
-    def __init__(
-        self,
-        *,
-        images: str | Path,
-        size: int = 28,
-        pad: int = 0,
-        search_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        split_seed: int = 0,
-    ) -> None:
-        if pad and pad < size:
-            raise DataError(f"{images}: pad {pad}, size {size}; 0 or at least the size is allowed")
-        before = (max(pad, size) - size) // 2
-        self._pads = before, max(pad, size) - size - before
+    def __init__(self, options: IdxOptions) -> None:
+        self.options = options
+        images, size = options.images, options.size
+        side = options.image_size[0]
+        before = (side - size) // 2
+        self._pads = before, side - size - before
         path = Path(images)
         roots = (path,) if path.is_dir() else ()
         train = _file(path, _TRAIN) if path.is_dir() else path
         test = _file(path, _TEST) if path.is_dir() and _is_there(path, _TEST) else None
         taken = _read(train, size)
-        order = np.random.default_rng([split_seed, _STREAM]).permutation(len(taken))
-        shares = (search_fraction, test_fraction if test is None else 0.0)
+        order = np.random.default_rng([options.split_seed, _STREAM]).permutation(len(taken))
+        shares = (options.search_fraction, options.test_fraction if test is None else 0.0)
         ends = np.cumsum([round(share * len(taken)) for share in shares])
         search, held_back, rest = np.split(order, ends)
         self._splits: dict[Split, Pixels] = {

@@ -9,11 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from gancompress.data.crops import middle_square
+from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import single_files, split_pairs
 from gancompress.data.images import (
-    Colour,
-    Digests,
     Pixels,
     Reading,
     file_digests,
@@ -24,6 +23,7 @@ from gancompress.data.images import (
     shown_part,
     to_tensor,
 )
+from gancompress.data.options import ImagesOptions
 from gancompress.data.origin import from_folders
 
 
@@ -42,33 +42,21 @@ class ImageFolder:
 
     paired = False
 
-    def __init__(
-        self,
-        *,
-        folder: str | Path,
-        crop: int = 0,
-        size: int = 64,
-        image_channels: int = 3,
-        flip: bool = True,
-        search_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        split_seed: int = 0,
-        cache_mb: float = 2000,
-        max_value: float | None = None,
-        background: Colour | None = None,
-        digests: Digests = file_digests,
-    ) -> None:
-        shares = (search_fraction, test_fraction, split_seed)
-        splits = split_pairs(single_files(Path(folder)), *shares, where=f"{folder}", unit="images")
+    def __init__(self, options: ImagesOptions, digests: Digests | None = None) -> None:
+        self.options = options
+        shares = (options.search_fraction, options.test_fraction, options.split_seed)
+        splits = split_pairs(
+            single_files(Path(options.folder)), *shares, where=f"{options.folder}", unit="images"
+        )
         self._files = {split: [path for (path,) in found] for split, found in splits.items()}
-        self.channels = (image_channels, image_channels)
-        self.crop, self.size, self.flip = crop, size, flip
-        self.origin = from_folders(self._files, {s: self.count(s) for s in SPLITS}, folder)
-        self._reading = Reading(max_value, background)
-        self._cache_bytes = cache_mb * 1e6
+        self.channels = (options.image_channels, options.image_channels)
+        self.crop, self.size, self.flip = options.crop, options.size, options.flip
+        self.origin = from_folders(self._files, {s: self.count(s) for s in SPLITS}, options.folder)
+        self._reading = Reading(options.max_value, options.background)
+        self._cache_bytes = options.cache_mb * 1e6
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
-        self._digests_of = digests
+        self._digests_of = file_digests if digests is None else digests
 
     def count(self, split: Split) -> int:
         return len(self._files[split])

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from gancompress.data.dataoptions import Digests
 from gancompress.data.decoding import open_stored, read_array, refused_by_name
 from gancompress.data.deep import DEEP_MODES, StoredForm, check_high_bytes, eight_bits
 from gancompress.errors import DataError
@@ -23,7 +24,6 @@ from gancompress.regularfiles import name_bytes, open_regular
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]  # red, green, blue
-Digests = Callable[[Sequence[Path]], Sequence[str]]  # SHA-256 of files, perhaps known already
 K = TypeVar("K")
 V = TypeVar("V")
 

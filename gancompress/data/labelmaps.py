@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from gancompress.data.crops import Resizing, Size, crops_of
+from gancompress.data.crops import Resizing, crops_of
+from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, Pair, split_pairs
 from gancompress.data.images import (
-    Colour,
-    Digests,
     Pixels,
     Reading,
     Room,
@@ -27,6 +26,7 @@ from gancompress.data.images import (
 )
 from gancompress.data.labelcodes import Ids, LabelCodes, colour_table, read_instances
 from gancompress.data.labelfiles import in_cityscapes, in_coco_stuff, in_folders
+from gancompress.data.labelmapsoptions import LabelMapsOptions
 from gancompress.data.labelplanes import label_picture, label_planes, palette
 from gancompress.data.origin import from_folders
 from gancompress.errors import DataError
@@ -58,56 +58,38 @@ class LabelMaps:
 
     paired = True
 
-    def __init__(
-        self,
-        *,
-        classes: int,
-        layout: str = "folders",
-        folder: str | Path | None = None,
-        label_folder: str | Path | None = None,
-        image_folder: str | Path | None = None,
-        instance_folder: str | Path | None = None,
-        colours: Sequence[Sequence[int]] = (),
-        colour_file: str | Path | None = None,
-        unknown: int | None = None,
-        unknown_class: bool = False,
-        edges: bool = True,
-        class_names: Sequence[str] = (),
-        load_size: Size | str = 286,
-        crop_size: Size = 256,
-        flip: bool = True,
-        search_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        split_seed: int = 0,
-        cache_mb: float = 2000,
-        max_value: float | None = None,
-        background: Colour | None = None,
-        digests: Digests = file_digests,
-    ) -> None:
-        self.crops = crops_of(load_size, crop_size, flip, "labelmaps")
-        table = colour_table(colours, colour_file, classes)
-        self._codes = LabelCodes(classes, unknown, table)
-        self._has_edges = edges and (layout != "folders" or instance_folder is not None)
-        self._one_hot = classes + unknown_class  # planes
+    def __init__(self, options: LabelMapsOptions, digests: Digests | None = None) -> None:
+        self.options = options
+        self.crops = crops_of(options.load_size, options.crop_size, options.flip)
+        table = colour_table(options.colours, options.colour_file, options.classes)
+        self._codes = LabelCodes(options.classes, options.unknown, table)
+        self._has_edges = options.edges and (
+            options.layout != "folders" or options.instance_folder is not None
+        )
+        self._one_hot = options.classes + options.unknown_class  # planes
         self.channels = (self._one_hot + self._has_edges, 3)
-        self.class_names = tuple(class_names) or tuple(str(i) for i in range(classes))
-        shown = palette(classes) if table is None else table
+        self.class_names = tuple(options.class_names) or tuple(
+            str(i) for i in range(options.classes)
+        )
+        shown = palette(options.classes) if table is None else table
         self._colours = np.concatenate([shown, np.array([_UNKNOWN_COLOUR], np.uint8)])
-        folders = (label_folder, image_folder, instance_folder)
-        listing = _listing(layout, folder, folders, self._has_edges)
-        self._items = split_pairs(listing, search_fraction, test_fraction, split_seed)
+        folders = (options.label_folder, options.image_folder, options.instance_folder)
+        listing = _listing(options.layout, options.folder, folders, self._has_edges)
+        self._items = split_pairs(
+            listing, options.search_fraction, options.test_fraction, options.split_seed
+        )
         self.origin = from_folders(
             {split: [p for item in items for p in item] for split, items in self._items.items()},
             {split: self.count(split) for split in SPLITS},
-            folder, *folders[: 3 if self._has_edges else 2],
-            also=[colour_file],
+            options.folder, *folders[: 3 if self._has_edges else 2],
+            also=[options.colour_file],
         )  # fmt: skip
-        self._reading = Reading(max_value, background)
-        self._cache_bytes = cache_mb * 1e6
+        self._reading = Reading(options.max_value, options.background)
+        self._cache_bytes = options.cache_mb * 1e6
         self._room = Room(self._cache_bytes)
         self._cache: dict[tuple[Pair, Resizing], Loaded] = {}
         self._digests: dict[Split, str] = {}
-        self._digests_of = digests
+        self._digests_of = file_digests if digests is None else digests
 
     def count(self, split: Split) -> int:
         """Number of photographs of the split."""

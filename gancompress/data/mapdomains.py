@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.images import shown_part
 from gancompress.data.labels import Rows, labelled_batch
+from gancompress.data.mapsoptions import MapDomainsOptions
 from gancompress.data.origin import Origin
 from gancompress.data.tiles import PHOTOGRAPH, RELIEFS, WorldTiles
 
@@ -33,14 +33,11 @@ class MapDomains:
     channels = (3 + len(domains), 3)
     paired = True
 
-    def __init__(
-        self,
-        size: int = 64,
-        min_land: float = 0.2,
-        flip: bool = True,
-        folder: str | Path | None = None,
-    ) -> None:
-        self._tiles = WorldTiles(RELIEFS, size, min_land, flip, folder)
+    def __init__(self, options: MapDomainsOptions) -> None:
+        self.options = options
+        self._tiles = WorldTiles(
+            RELIEFS, options.size, options.min_land, options.flip, options.folder
+        )
         # Seeded, not every second one: an even spread over part of a split must meet both.
         self._turns: dict[Split, Rows] = {
             split: np.random.default_rng(_SEED).permutation(self._tiles.count(split)) % 2

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.images import shown_part, to_tensor
+from gancompress.data.mapsoptions import MapsOptions
 from gancompress.data.origin import Origin
-from gancompress.data.tiles import RELIEFS, WorldTiles
-from gancompress.errors import DataError
+from gancompress.data.tiles import WorldTiles
 
 
 class MapTiles:
@@ -25,17 +24,11 @@ class MapTiles:
     channels = (3, 3)
     paired = True
 
-    def __init__(
-        self,
-        size: int = 64,
-        source: str = "etopo1",
-        min_land: float = 0.2,
-        flip: bool = True,
-        folder: str | Path | None = None,
-    ) -> None:
-        if source not in RELIEFS:
-            raise DataError(f"maps: no map {source!r}; one of {', '.join(RELIEFS)}")
-        self._tiles = WorldTiles((source,), size, min_land, flip, folder)
+    def __init__(self, options: MapsOptions) -> None:
+        self.options = options
+        self._tiles = WorldTiles(
+            (options.source,), options.size, options.min_land, options.flip, options.folder
+        )
 
     def count(self, split: Split) -> int:
         """Number of grid tiles of the split; neighbours overlap by half."""

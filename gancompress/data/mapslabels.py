@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from torch import Tensor
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.images import Pixels, to_tensor
 from gancompress.data.labelplanes import label_picture, label_planes
+from gancompress.data.mapsoptions import MapsLabelsOptions
 from gancompress.data.origin import Origin
 from gancompress.data.tiles import LAKE, LAND, WorldTiles, cut
 
@@ -79,14 +79,11 @@ class MapLabels:
     paired = True
     class_names = CLASS_NAMES
 
-    def __init__(
-        self,
-        size: int = 64,
-        min_land: float = 0.2,
-        flip: bool = True,
-        folder: str | Path | None = None,
-    ) -> None:
-        self._tiles = WorldTiles(("etopo1",), size, min_land, flip, folder)
+    def __init__(self, options: MapsLabelsOptions) -> None:
+        self.options = options
+        self._tiles = WorldTiles(
+            ("etopo1",), options.size, options.min_land, options.flip, options.folder
+        )
         self._classes = classes_of(self._tiles.map_at(_RELIEF), self._tiles.kinds)
 
     def count(self, split: Split) -> int:

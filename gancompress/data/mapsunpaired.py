@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.images import shown_part, to_tensor
+from gancompress.data.mapsoptions import MapsUnpairedOptions
 from gancompress.data.origin import Origin
 from gancompress.data.regions import HALVES, Area
-from gancompress.data.tiles import RELIEFS, WorldTiles
+from gancompress.data.tiles import WorldTiles
 from gancompress.data.unpaired import partners
-from gancompress.errors import DataError
 
 _RELIEF, _PHOTOGRAPH = 0, 1  # places among the maps
 
@@ -38,18 +37,12 @@ class UnpairedMaps:
     channels = (3, 3)
     paired = True
 
-    def __init__(
-        self,
-        size: int = 64,
-        source: str = "shadedrelief",
-        min_land: float = 0.2,
-        flip: bool = True,
-        folder: str | Path | None = None,
-    ) -> None:
-        if source not in RELIEFS:
-            raise DataError(f"maps: no map {source!r}; one of {', '.join(RELIEFS)}")
+    def __init__(self, options: MapsUnpairedOptions) -> None:
+        self.options = options
         areas: tuple[Area, ...] = (*SPLITS, "train-relief", "train-photograph")
-        self._tiles = WorldTiles((source,), size, min_land, flip, folder, areas)
+        self._tiles = WorldTiles(
+            (options.source,), options.size, options.min_land, options.flip, options.folder, areas
+        )
 
     def count(self, split: Split) -> int:
         """Number of grid tiles of the relief; neighbours overlap by half."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from gancompress.data.crops import Resizing, Size, crops_of
+from gancompress.data.crops import Resizing, crops_of
+from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import (
     Listing,
@@ -20,8 +21,6 @@ from gancompress.data.folders import (
     split_pairs,
 )
 from gancompress.data.images import (
-    Colour,
-    Digests,
     Pixels,
     Reading,
     Room,
@@ -33,6 +32,7 @@ from gancompress.data.images import (
     shown_part,
     to_tensor,
 )
+from gancompress.data.options import PairsOptions
 from gancompress.data.origin import from_folders
 from gancompress.errors import DataError
 
@@ -58,45 +58,31 @@ class PairFolders:
 
     paired = True
 
-    def __init__(
-        self,
-        *,
-        layout: str = "side-by-side",
-        folder: str | Path | None = None,
-        input_folder: str | Path | None = None,
-        target_folder: str | Path | None = None,
-        input_name: str = "*",
-        target_name: str = "*",
-        swap: bool = False,
-        load_size: Size | str = 286,
-        crop_size: Size = 256,
-        flip: bool = True,
-        input_channels: int = 3,
-        target_channels: int = 3,
-        search_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        cache_mb: float = 2000,
-        split_seed: int = 0,
-        max_value: float | None = None,
-        background: Colour | None = None,
-        digests: Digests = file_digests,
-    ) -> None:
-        self.channels = (input_channels, target_channels)
-        self.crops, self.swap = crops_of(load_size, crop_size, flip, "pairs"), swap
-        names = (input_name, target_name)
-        listing = _listing(layout, folder, input_folder, target_folder, names)
-        self._pairs = split_pairs(listing, search_fraction, test_fraction, split_seed)
+    def __init__(self, options: PairsOptions, digests: Digests | None = None) -> None:
+        self.options = options
+        self.channels = (options.input_channels, options.target_channels)
+        self.crops, self.swap = (
+            crops_of(options.load_size, options.crop_size, options.flip),
+            options.swap,
+        )
+        names = (options.input_name, options.target_name)
+        listing = _listing(
+            options.layout, options.folder, options.input_folder, options.target_folder, names
+        )
+        self._pairs = split_pairs(
+            listing, options.search_fraction, options.test_fraction, options.split_seed
+        )
         self.origin = from_folders(
             {split: [p for pair in pairs for p in pair] for split, pairs in self._pairs.items()},
             {split: self.count(split) for split in SPLITS},
-            folder, input_folder, target_folder,
+            options.folder, options.input_folder, options.target_folder,
         )  # fmt: skip
-        self._reading = Reading(max_value, background)
-        self._cache_bytes = cache_mb * 1e6
+        self._reading = Reading(options.max_value, options.background)
+        self._cache_bytes = options.cache_mb * 1e6
         self._room = Room(self._cache_bytes)
         self._cache: dict[tuple[Pair, Resizing], tuple[Pixels, Pixels]] = {}
         self._digests: dict[Split, str] = {}
-        self._digests_of = digests
+        self._digests_of = file_digests if digests is None else digests
 
     def count(self, split: Split) -> int:
         """Number of pairs of the split."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,12 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 from gancompress.data.crops import Window
+from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.decoding import sides_told
 from gancompress.data.folders import Pair, matched_pairs, single_files, split_pairs
 from gancompress.data.images import (
-    Colour,
-    Digests,
     Pixels,
     Reading,
     Room,
@@ -26,8 +24,8 @@ from gancompress.data.images import (
     shown_part,
     to_tensor,
 )
-from gancompress.data.origin import Origin, from_folders
-from gancompress.data.tiles import WorldTiles
+from gancompress.data.origin import from_folders
+from gancompress.data.superresoptions import SuperresOptions
 from gancompress.errors import DataError
 
 # Pillow's filters, fastest first (scripts/bench_filters.py); all but nearest are antialiased.
@@ -53,58 +51,48 @@ class SuperresFolder:
     With `small_folder` the inputs are the user's own: images of equal stems there, each 1/`scale`
     as large as its partner, of which the same part is cut. `filter` then makes nothing.
 
-    Raises: DataError for a folder that is missing or empty, a filter or sizes that cannot be, an
-    image smaller than a crop; for damaged images later, when they are read (`check` reads all).
+    Raises: DataError for a folder that is missing or empty, or an image smaller than a crop; for
+    damaged images later, when they are read (`check` reads all).
     """
 
     channels = (3, 3)
     paired = True
 
-    def __init__(
-        self,
-        *,
-        folder: str | Path,
-        small_folder: str | Path | None = None,
-        crop_size: int = 96,
-        test_size: int = 0,
-        load_size: int = 0,
-        scale: int = 4,
-        filter: str = "bicubic",
-        flip: bool = True,
-        search_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        split_seed: int = 0,
-        cache_mb: float = 2000,
-        max_value: float | None = None,
-        background: Colour | None = None,
-        digests: Digests = file_digests,
-    ) -> None:
-        self._crop, self._test = crop_size, test_size or crop_size
-        for side in (self._crop, self._test):
-            check_shrinking(side, scale, filter)
-        self._load, self._scale, self._filter, self._flip = load_size, scale, filter, flip
+    def __init__(self, options: SuperresOptions, digests: Digests | None = None) -> None:
+        self.options = options
+        self._crop, self._test = options.crop_size, options.test_size or options.crop_size
+        self._load, self._scale, self._filter, self._flip = (
+            options.load_size,
+            options.scale,
+            options.filter,
+            options.flip,
+        )
         least = max(self._crop, self._test)
-        _check_load(load_size, least, small_folder is not None)
-        large, small = Path(folder), None if small_folder is None else Path(small_folder)
+        large, small = (
+            Path(options.folder),
+            None if options.small_folder is None else Path(options.small_folder),
+        )
         self._pairs = split_pairs(
             single_files(large) if small is None else matched_pairs(large, small),
-            search_fraction, test_fraction, split_seed, where=str(folder), unit="images",
+            options.search_fraction, options.test_fraction, options.split_seed, where=str(options.folder), unit="images",
         )  # fmt: skip
         self._files = {split: [pair[0] for pair in found] for split, found in self._pairs.items()}
-        if not load_size:
+        if not options.load_size:
             for path in (path for split in SPLITS for path in self._files[split]):
                 _check_sides(path, sides_told(path), least)  # upright or not: a square
         self.origin = from_folders(
             {split: [p for pair in found for p in pair] for split, found in self._pairs.items()},
             {s: self.count(s) for s in SPLITS},
-            folder, small_folder,
+            options.folder, options.small_folder,
         )  # fmt: skip
-        self._reading = Reading(max_value, background)
-        self._unit = 1 if small_folder is None else scale  # Places of crops are multiples of it.
-        self._room = Room(cache_mb * 1e6)
+        self._reading = Reading(options.max_value, options.background)
+        self._unit = (
+            1 if options.small_folder is None else options.scale
+        )  # Places of crops are multiples of it.
+        self._room = Room(options.cache_mb * 1e6)
         self._cache: dict[Path, Pixels] = {}
         self._digests: dict[Split, str] = {}
-        self._digests_of = digests
+        self._digests_of = file_digests if digests is None else digests
 
     def count(self, split: Split) -> int:
         """Number of images of the split."""
@@ -202,69 +190,6 @@ class SuperresFolder:
         return pixels
 
 
-class SuperresMaps:
-    """Tiles of the satellite photograph, and the same 1/`scale` as large by `filter`.
-
-    For tiles, splits and the other arguments see `tiles.WorldTiles`.
-    Raises: DataError where the map is missing or damaged, no tile of that size fits, or for a
-    filter or size that cannot be.
-    """
-
-    channels = (3, 3)
-    paired = True
-
-    def __init__(
-        self,
-        size: int = 96,
-        scale: int = 4,
-        filter: str = "bicubic",
-        min_land: float = 0.2,
-        flip: bool = True,
-        folder: str | Path | None = None,
-    ) -> None:
-        check_shrinking(size, scale, filter)
-        self._scale, self._filter = scale, filter
-        self._tiles = WorldTiles((), size, min_land, flip, folder)
-
-    def count(self, split: Split) -> int:
-        """Number of grid tiles of the split; neighbours overlap by half."""
-        return self._tiles.count(split)
-
-    def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
-        """`{"input", "target"}`, (N, 3, size / scale, size / scale) and (N, 3, size, size)."""
-        windows = self._tiles.windows(split, indices, rng)
-        return shrunk_batch(
-            self._tiles.cut([0] * len(indices), *windows), self._scale, self._filter
-        )
-
-    @property
-    def origin(self) -> Origin:
-        """The map files; see `Origin`."""
-        return self._tiles.origin({split: self.count(split) for split in SPLITS})
-
-    def content_hash(self, split: Split) -> str:
-        """Digest of the map files and of the settings that decide the split's images."""
-        text = f"superres {self._scale} {self._filter} {self._tiles.content_hash(split)}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def shown(self, inputs: Tensor) -> Tensor:
-        """The small images themselves; see `Dataset.shown`."""
-        return shown_part(inputs)
-
-
-def _check_load(load_size: int, least: int, has_small: bool) -> None:
-    """Raises: DataError for a size smaller than the crop, or beside a user's own small images."""
-    if load_size and load_size < least:
-        raise DataError(
-            f"superres: load_size {load_size}; at least the crop, {least}, or 0 is allowed"
-        )
-    if load_size and has_small:
-        raise DataError(
-            f"superres: load_size {load_size}; 0 is allowed beside small_folder, whose images fit "
-            "those of folder as they are"
-        )
-
-
 def shrunk(pixels: Pixels, scale: int, filter: str) -> Pixels:
     """(H / scale, W / scale, 3) from (H, W, 3), by the filter of that name in FILTERS."""
     size = pixels.shape[1] // scale, pixels.shape[0] // scale
@@ -276,16 +201,6 @@ def shrunk_batch(pixels: Pixels, scale: int, filter: str) -> Batch:
     """`{"input", "target"}`: images (N, H, W, 3) made small, and themselves, in [-1, 1]."""
     small = np.stack([shrunk(image, scale, filter) for image in pixels])
     return {"input": to_tensor(small), "target": to_tensor(pixels)}
-
-
-def check_shrinking(side: int, scale: int, filter: str) -> None:
-    """Raises: DataError for a filter that is not known, or a side that is no multiple of scale."""
-    if filter not in FILTERS:
-        raise DataError(f"superres: no filter {filter!r}; one of {', '.join(FILTERS)}")
-    if scale < 1 or side % scale:
-        raise DataError(
-            f"superres: images of {side} pixels; multiples of the scale, {scale}, are allowed"
-        )
 
 
 def _check_sides(path: Path, sides: tuple[int, int] | None, least: int) -> None:

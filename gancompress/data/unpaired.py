@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from gancompress.data.crops import Resizing, Size, crops_of
+from gancompress.data.crops import Resizing, crops_of
+from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folders import Listing, side_files, single_files, split_pairs
 from gancompress.data.images import (
-    Colour,
-    Digests,
     Pixels,
     Reading,
     Room,
@@ -25,6 +24,7 @@ from gancompress.data.images import (
     shown_part,
     to_tensor,
 )
+from gancompress.data.options import UnpairedOptions
 from gancompress.data.origin import Group, Origin
 from gancompress.errors import DataError
 
@@ -51,39 +51,26 @@ class UnpairedFolders:
 
     paired = False
 
-    def __init__(
-        self,
-        *,
-        layout: str = "two-folders",
-        folder: str | Path | None = None,
-        input_folder: str | Path | None = None,
-        target_folder: str | Path | None = None,
-        load_size: Size | str = 286,
-        crop_size: Size = 256,
-        flip: bool = True,
-        image_channels: int = 3,
-        search_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        split_seed: int = 0,
-        cache_mb: float = 2000,
-        max_value: float | None = None,
-        background: Colour | None = None,
-        digests: Digests = file_digests,
-    ) -> None:
-        self.channels = (image_channels, image_channels)
-        self.crops = crops_of(load_size, crop_size, flip, "unpaired")
-        shares = (search_fraction, test_fraction, split_seed)
-        listings = _listings(layout, folder, input_folder, target_folder)
+    def __init__(self, options: UnpairedOptions, digests: Digests | None = None) -> None:
+        self.options = options
+        self.channels = (options.image_channels, options.image_channels)
+        self.crops = crops_of(options.load_size, options.crop_size, options.flip)
+        shares = (options.search_fraction, options.test_fraction, options.split_seed)
+        listings = _listings(
+            options.layout, options.folder, options.input_folder, options.target_folder
+        )
         self._sides = [_files(listing, where, shares) for where, listing in listings]
         self.origin = _origin(
-            [where for where, _ in listings], self._sides, (folder, input_folder, target_folder)
+            [where for where, _ in listings],
+            self._sides,
+            (options.folder, options.input_folder, options.target_folder),
         )
-        self._reading = Reading(max_value, background)
-        self._cache_bytes = cache_mb * 1e6
+        self._reading = Reading(options.max_value, options.background)
+        self._cache_bytes = options.cache_mb * 1e6
         self._room = Room(self._cache_bytes)
         self._cache: dict[tuple[Path, Resizing], Pixels] = {}
         self._digests: dict[Split, str] = {}
-        self._digests_of = digests
+        self._digests_of = file_digests if digests is None else digests
 
     def count(self, split: Split) -> int:
         """Number of images of A in the split."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from gancompress.arch import Arch, SearchSpace
 from gancompress.channels import Channels
 from gancompress.cost import Cost, CostModel, network_cost
-from gancompress.data import DATASETS, Dataset
+from gancompress.data.dataoptions import DataOptions
+from gancompress.data.dataset import Dataset
 from gancompress.data.hashedonce import HashedOnce
 from gancompress.data.latent import Latent
 from gancompress.data.origin import FromFiles
@@ -33,7 +34,6 @@ from gancompress.project.devices import device_named
 from gancompress.project.plannedteacher import planned_arch
 from gancompress.proving import channels_of
 from gancompress.recipe import Recipe
-from gancompress.recipesections import FilesSection, WorldSection
 from gancompress.runs import Run, StageDir
 from gancompress.skeletons import without_values
 from gancompress.supernet import Supernet
@@ -115,12 +115,7 @@ class Project:
     def files(self) -> FromFiles:
         """The images as their files have them. Raises: DataError."""
         data = self.recipe.data
-        settings = data.model_dump(exclude={"name"})
-        if isinstance(data, WorldSection):
-            return _world_opened(data.name, **settings)
-        if isinstance(data, FilesSection):
-            settings["digests"] = self.hashes.of
-        return DATASETS[data.name](**settings)
+        return _opened_once(data) if data.is_built_in else data.open(self.hashes.of)
 
     @cached_property
     def hashes(self) -> FileHashes:
@@ -286,8 +281,8 @@ class Project:
 
 
 @lru_cache(maxsize=2)  # tiles take seconds to find, and one process may run several commands
-def _world_opened(name: str, **settings: Any) -> FromFiles:
-    return DATASETS[name](**settings)
+def _opened_once(data: DataOptions) -> FromFiles:
+    return data.open()
 
 
 def _bands(shares: Iterable[tuple[float, float]]) -> list[Bands]:

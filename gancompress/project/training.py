@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from gancompress.board import open_log
-from gancompress.data import Dataset
 from gancompress.data.batches import step_loader
+from gancompress.data.dataset import Dataset
 from gancompress.data.fixeddraws import FixedDraws
 from gancompress.distill.answers import Draws
 from gancompress.distill.supernet import Distilling

