@@ -151,7 +151,7 @@ def test_transparent_pixels_show_the_background(tmp_path: Path, channels: int) -
     colour = np.array([250, 0, 9])
     data = image_folder(folder=tmp_path, size=8, image_channels=channels, background=(250, 0, 9))
     shown = to_bytes(data.batch("test", [0], None)["target"])[0].astype(int)
-    path = data._files["test"][0]
+    path = data._paths["test"][0]
     alpha = np.asarray(Image.open(path))[..., 3:] / 255
     wanted = np.floor(np.asarray(Image.open(path))[..., :3] * alpha + colour * (1 - alpha) + 0.5)
     if channels == 1:

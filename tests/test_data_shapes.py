@@ -94,8 +94,8 @@ def test_what_is_kept_in_memory_makes_no_difference(tmp_path: Path, megabytes: f
                        cache_mb=megabytes)  # fmt: skip
     for _ in range(2):
         found = data.batch("train", range(4), np.random.default_rng(0))["input"]
-    kept = sum(image.nbytes for pair in data._cache.values() for image in pair)
-    assert kept <= megabytes * 1e6 and (len(data._cache) == 4) == (megabytes > 1)
+    kept = sum(image.nbytes for pair in data._files._kept.values() for image in pair)
+    assert kept <= megabytes * 1e6 and (len(data._files._kept) == 4) == (megabytes > 1)
     other = pair_folders(layout="two-folders", **folders(tmp_path), load_size="none", crop_size=8)
     assert found.equal(other.batch("train", range(4), np.random.default_rng(0))["input"])
     assert other.content_hash("train") == data.content_hash("train")

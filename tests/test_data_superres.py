@@ -75,7 +75,7 @@ def test_inputs_are_the_targets_made_small(photos: Path, scale: int, filter: str
 
 def test_judged_images_are_middles_of_another_size(photos: Path) -> None:
     data = superres_folder(folder=photos, crop_size=16, test_size=36)
-    path = data._files["test"][0]
+    path = data._pairs["test"][0][0]
     whole = np.asarray(Image.open(path))
     top, left = (whole.shape[0] - 36) // 2, (whole.shape[1] - 36) // 2
     found = to_bytes(data.batch("test", [0], None)["target"])[0]
@@ -85,7 +85,7 @@ def test_judged_images_are_middles_of_another_size(photos: Path) -> None:
 
 def test_training_crops_are_pieces_of_the_image_mirrored_half_of_the_time(photos: Path) -> None:
     data, rng = superres_folder(folder=photos, crop_size=16), np.random.default_rng(1)
-    whole = np.asarray(Image.open(data._files["train"][0]))
+    whole = np.asarray(Image.open(data._pairs["train"][0][0]))
     pieces = {
         whole[y : y + 16, x : x + 16][:, ::step].tobytes(): step
         for y in range(whole.shape[0] - 15)
@@ -104,7 +104,7 @@ def test_load_size_is_the_shorter_side_and_keeps_proportions(tmp_path: Path) -> 
     for i in range(3):
         save(tmp_path / f"{i}.png", noise(20, 30, seed=i))
     data = superres_folder(folder=tmp_path, crop_size=40, load_size=40)
-    image = data._image(data._files["train"][0])
+    image = data._image(data._pairs["train"][0][0])
     assert image.shape == (40, 60, 3)
     assert data.batch("train", [0], None)["target"].shape[-2:] == (40, 40)
 
@@ -115,14 +115,14 @@ def test_images_are_kept_up_to_the_limit_and_the_same_without(photos: Path) -> N
     for data in (kept, few):
         data.check()
         data.batch("train", range(data.count("train")), None)
-    assert len(kept._cache) == kept.count("train") and 0 < len(few._cache) < 4
+    assert len(kept._files._kept) == kept.count("train") and 0 < len(few._files._kept) < 4
     a, b = (d.batch("train", [0, 5], np.random.default_rng(3)) for d in (kept, few))
     assert all(torch.equal(a[key], b[key]) for key in a)
 
 
 def test_splits_are_apart_and_hashes_know_every_setting(photos: Path) -> None:
     data = superres_folder(folder=photos, crop_size=16)
-    files = [path for split in SPLITS for path in data._files[split]]
+    files = [path for split in SPLITS for (path,) in data._pairs[split]]
     assert sorted(files) == sorted(photos.iterdir()) and len(files) == 10
     assert [data.count(split) for split in SPLITS] == [8, 1, 1]
     settings = ({"scale": 2}, {"filter": "box"}, {"crop_size": 20}, {"test_size": 32},

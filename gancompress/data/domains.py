@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,21 +13,16 @@ from gancompress.data.attributes import attribute_labels
 from gancompress.data.crops import middle_square
 from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import SPLITS, Batch, Split
+from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import Listing, domain_files, split_pairs
 from gancompress.data.images import (
     Pixels,
-    Reading,
-    file_digests,
-    fits_in_memory,
-    remembered,
     resized,
     shown_part,
 )
 from gancompress.data.labels import Labels, Partners, Rows, fixed_partners, labelled_batch
 from gancompress.data.options import DomainsOptions
-from gancompress.data.origin import from_folders
 from gancompress.errors import DataError
-from gancompress.regularfiles import name_bytes
 
 
 class DomainImages:
@@ -66,26 +59,23 @@ class DomainImages:
             table, self.domains = Path(options.attribute_file), options.attributes
             items = _with_attributes(folder, table, self.domains, options.shares)
         self.channels = (3 + len(self.domains), 3)
-        self.crop, self.size, self.flip = options.crop, options.size, options.flip
-        self._files = {split: files for split, (files, _) in items.items()}
+        self._paths = {split: files for split, (files, _) in items.items()}
         self._labels = {split: labels for split, (_, labels) in items.items()}
         self._partners = {split: Partners(labels) for split, labels in self._labels.items()}
         self._fixed = {split: fixed_partners(labels) for split, labels in self._labels.items()}
-        self.origin = from_folders(
-            self._files,
-            {s: self.count(s) for s in SPLITS},
-            options.folder,
-            also=[options.attribute_file],
+        listed = {split: [(path,) for path in paths] for split, paths in self._paths.items()}
+        self._files = FolderFiles(
+            options,
+            group_of(listed, options.folder),
+            roots=(options.folder,),
+            also=(options.attribute_file,),
+            digests=digests,
         )
-        self._reading = Reading(options.max_value, options.background)
-        self._cache_bytes = options.cache_mb * 1e6
-        self._cache: dict[Path, Pixels] = {}
-        self._digests: dict[Split, str] = {}
-        self._digests_of = file_digests if digests is None else digests
+        self.origin = self._files.origin
 
     def count(self, split: Split) -> int:
         """Number of images of the split, each being a source once."""
-        return len(self._files[split])
+        return len(self._paths[split])
 
     def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
         """`{"input", "labels", "target"}` of `labels.labelled_batch`; see `Dataset.batch`.
@@ -97,23 +87,17 @@ class DomainImages:
         mirrored = np.zeros((2, len(rows)), bool)
         if rng is not None:
             partners = self._partners[split].drawn(rows, rng)
-            mirrored = (rng.random((2, len(rows))) < 0.5) & self.flip
+            mirrored = (rng.random((2, len(rows))) < 0.5) & self.options.flip
         sources = self._images(split, rows, mirrored[0])
         targets = self._images(split, partners, mirrored[1])
         return labelled_batch(sources, targets, labels[rows], labels[partners])
 
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes, labels and settings; reads the files once."""
-        if split not in self._digests:
-            settings = [self.domains, self.crop, self.size, self.flip, *self._reading.settings()]
-            digest = hashlib.sha256(json.dumps(settings).encode())
-            files = self._files[split]
-            rows = zip(files, self._labels[split], self._digests_of(files), strict=True)
-            for path, label, told in rows:
-                truths = "".join(str(int(truth)) for truth in label)
-                digest.update(name_bytes(f"\n{path.name}\n{truths}\n{told}"))
-            self._digests[split] = digest.hexdigest()
-        return self._digests[split]
+        options = self.options
+        settings = [self.domains, options.crop, options.size, options.flip]
+        truths = ["".join(str(int(truth)) for truth in label) for label in self._labels[split]]
+        return self._files.digest(split, settings, truths)
 
     def shown(self, inputs: Tensor) -> Tensor:
         """The images without the planes behind them; see `Dataset.shown`."""
@@ -121,26 +105,25 @@ class DomainImages:
 
     def check(self) -> None:
         """Decode every image once. Raises: DataError naming the first file that is unusable."""
-        for path in (path for split in SPLITS for path in self._files[split]):
+        for (path,) in self._files.all():
             self._decoded(path)
 
     def _images(self, split: Split, rows: Rows, mirrored: npt.NDArray[np.bool_]) -> Pixels:
         """(N, size, size, 3)."""
-        images = [self._image(self._files[split][row]) for row in rows.tolist()]
+        images = [self._image(self._paths[split][row]) for row in rows.tolist()]
         return np.stack([i[:, ::-1] if m else i for i, m in zip(images, mirrored, strict=True)])
 
     def _image(self, path: Path) -> Pixels:
         """(size, size, 3)."""
-        count = sum(len(files) for files in self._files.values())
-        fits = fits_in_memory(count * self.size * self.size * 3, self._cache_bytes)
-        return remembered(
-            self._cache, path, fits, lambda: resized(self._decoded(path), self.size, self.size)
+        size = self.options.size
+        return self._files.kept(
+            path, lambda: resized(self._decoded(path), size, size), item_bytes=size**2 * 3
         )
 
     def _decoded(self, path: Path) -> Pixels:
         """The square in the middle of the file's image, (side, side, 3)."""
-        pixels = self._reading.image(path, 3)
-        return middle_square(pixels, self.crop, path)
+        pixels = self._files.reading.image(path, 3)
+        return middle_square(pixels, self.options.crop, path)
 
 
 Shares = tuple[float, float, int]  # search_fraction, test_fraction, split_seed

@@ -10,21 +10,16 @@ from torch import Tensor
 
 from gancompress.data.crops import middle_square
 from gancompress.data.dataoptions import Digests
-from gancompress.data.dataset import SPLITS, Batch, Split
+from gancompress.data.dataset import Batch, Split
+from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import single_files, split_pairs
 from gancompress.data.images import (
     Pixels,
-    Reading,
-    file_digests,
-    files_digest,
-    fits_in_memory,
-    remembered,
     resized,
     shown_part,
     to_tensor,
 )
 from gancompress.data.options import ImagesOptions
-from gancompress.data.origin import from_folders
 
 
 class ImageFolder:
@@ -43,49 +38,37 @@ class ImageFolder:
     paired = False
 
     def __init__(self, options: ImagesOptions, digests: Digests | None = None) -> None:
-        self.options = options
-        shares = (options.search_fraction, options.test_fraction, options.split_seed)
+        self.options, self.channels = options, options.channels
+        folder = options.folder
         splits = split_pairs(
-            single_files(Path(options.folder)), *shares, where=f"{options.folder}", unit="images"
+            single_files(Path(folder)), *options.shares, where=folder, unit="images"
         )
-        self._files = {split: [path for (path,) in found] for split, found in splits.items()}
-        self.channels = (options.image_channels, options.image_channels)
-        self.crop, self.size, self.flip = options.crop, options.size, options.flip
-        self.origin = from_folders(self._files, {s: self.count(s) for s in SPLITS}, options.folder)
-        self._reading = Reading(options.max_value, options.background)
-        self._cache_bytes = options.cache_mb * 1e6
-        self._cache: dict[Path, Pixels] = {}
-        self._digests: dict[Split, str] = {}
-        self._digests_of = file_digests if digests is None else digests
+        self._paths = {split: [path for (path,) in found] for split, found in splits.items()}
+        group = group_of(splits, folder)
+        self._files = FolderFiles(options, group, roots=(folder,), digests=digests)
+        self.origin = self._files.origin
 
     def count(self, split: Split) -> int:
-        return len(self._files[split])
+        return len(self._paths[split])
 
     def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
         """`{"input", "target"}`, the same images (N, image_channels, size, size) in [-1, 1].
 
         Raises: DataError naming the first file that cannot be used.
         """
-        pixels = [self._image(self._files[split][int(i)]) for i in indices]
+        pixels = [self._image(self._paths[split][int(i)]) for i in indices]
         mirrored = np.zeros(len(pixels), bool)
         if rng is not None:
-            mirrored = (rng.random(len(pixels)) < 0.5) & self.flip
+            mirrored = (rng.random(len(pixels)) < 0.5) & self.options.flip
         shown = [image[:, ::-1] if m else image for image, m in zip(pixels, mirrored, strict=True)]
         images = to_tensor(np.stack(shown))
         return {"input": images, "target": images}
 
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes and settings; reads the files once."""
-        if split not in self._digests:
-            settings = [
-                self.channels[0],
-                self.crop,
-                self.size,
-                self.flip,
-                *self._reading.settings(),
-            ]
-            self._digests[split] = files_digest(settings, self._files[split], self._digests_of)
-        return self._digests[split]
+        options = self.options
+        settings = [self.channels[0], options.crop, options.size, options.flip]
+        return self._files.digest(split, settings)
 
     def shown(self, inputs: Tensor) -> Tensor:
         """The images themselves; see `Dataset.shown`."""
@@ -93,17 +76,18 @@ class ImageFolder:
 
     def check(self) -> None:
         """Decode every image once. Raises: DataError naming the first file that is unusable."""
-        for path in (path for split in SPLITS for path in self._files[split]):
+        for (path,) in self._files.all():
             self._decoded(path)
 
     def _image(self, path: Path) -> Pixels:
         """(size, size, channels)."""
-        count = sum(len(files) for files in self._files.values())
-        fits = fits_in_memory(count * self.size**2 * self.channels[0], self._cache_bytes)
-        return remembered(
-            self._cache, path, fits, lambda: resized(self._decoded(path), self.size, self.size)
+        size = self.options.size
+        return self._files.kept(
+            path,
+            lambda: resized(self._decoded(path), size, size),
+            item_bytes=size**2 * self.channels[0],
         )
 
     def _decoded(self, path: Path) -> Pixels:
-        pixels = self._reading.image(path, self.channels[0])
-        return middle_square(pixels, self.crop, path)
+        pixels = self._files.reading.image(path, self.channels[0])
+        return middle_square(pixels, self.options.crop, path)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -187,11 +187,20 @@ def file_digests(files: Sequence[Path]) -> list[str]:
     return [file_digest(path) for path in files]
 
 
-def files_digest(settings: object, files: Iterable[Path], digests: Digests = file_digests) -> str:
-    """Hexadecimal SHA-256 of settings (plain JSON values) and of names and bytes of the files."""
+def files_digest(
+    settings: object,
+    files: Iterable[Path],
+    digests: Digests = file_digests,
+    beside: Sequence[str] = (),
+) -> str:
+    """Hexadecimal SHA-256 of settings (plain JSON values) and of names and bytes of the files.
+
+    beside: a text for each file that counts too, if any.
+    """
     digest, listed = hashlib.sha256(json.dumps(settings).encode()), list(files)
-    for path, told in zip(listed, digests(listed), strict=True):
-        digest.update(name_bytes(f"\n{path.name}\n{told}"))
+    texts = [f"{text}\n" for text in beside] or [""] * len(listed)
+    for path, text, told in zip(listed, texts, digests(listed), strict=True):
+        digest.update(name_bytes(f"\n{path.name}\n{text}{told}"))
     return digest.hexdigest()
 
 
@@ -200,30 +209,3 @@ def fits_in_memory(decoded_bytes: int, limit_bytes: float) -> bool:
     worker = get_worker_info()
     copies = worker.num_workers if worker is not None else 1
     return decoded_bytes * copies <= limit_bytes
-
-
-class Room:
-    """Counts the decoded images of different sizes that are kept, up to `limit_bytes`."""
-
-    def __init__(self, limit_bytes: float) -> None:
-        self._limit, self._taken = limit_bytes, 0
-
-    def takes(self, *images: npt.NDArray[Any]) -> bool:
-        """Whether they may be kept beside those before them; from then on they count."""
-        size = self._taken + sum(image.nbytes for image in images)
-        if not fits_in_memory(size, self._limit):
-            return False
-        self._taken = size
-        return True
-
-
-def remembered(
-    cache: dict[K, V], key: K, fits: bool | Callable[[V], bool], decode: Callable[[], V]
-) -> V:
-    """What `decode` gives, from `cache` if it is there; kept in it if it, or all of them, fits."""
-    if key in cache:
-        return cache[key]
-    value = decode()
-    if fits if isinstance(fits, bool) else fits(value):
-        cache[key] = value
-    return value

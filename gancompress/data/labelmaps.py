@@ -11,16 +11,11 @@ from torch import Tensor
 
 from gancompress.data.crops import Resizing, crops_of
 from gancompress.data.dataoptions import Digests
-from gancompress.data.dataset import SPLITS, Batch, Split
+from gancompress.data.dataset import Batch, Split
+from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import Listing, Pair, split_pairs
 from gancompress.data.images import (
     Pixels,
-    Reading,
-    Room,
-    file_digests,
-    files_digest,
-    fits_in_memory,
-    remembered,
     resized,
     to_tensor,
 )
@@ -28,7 +23,6 @@ from gancompress.data.labelcodes import Ids, LabelCodes, colour_table, read_inst
 from gancompress.data.labelfiles import in_cityscapes, in_coco_stuff, in_folders
 from gancompress.data.labelmapsoptions import LabelMapsOptions
 from gancompress.data.labelplanes import label_picture, label_planes, palette
-from gancompress.data.origin import from_folders
 from gancompress.errors import DataError
 
 _UNKNOWN_COLOUR = (96, 96, 96)
@@ -74,22 +68,17 @@ class LabelMaps:
         shown = palette(options.classes) if table is None else table
         self._colours = np.concatenate([shown, np.array([_UNKNOWN_COLOUR], np.uint8)])
         folders = (options.label_folder, options.image_folder, options.instance_folder)
-        listing = _listing(options.layout, options.folder, folders, self._has_edges)
-        self._items = split_pairs(
-            listing, options.search_fraction, options.test_fraction, options.split_seed
+        listing = _listing(options, self._has_edges)
+        self._items = split_pairs(listing, *options.shares)
+        roots = (options.folder, *folders[: 3 if self._has_edges else 2])
+        self._files = FolderFiles(
+            options,
+            group_of(self._items, *roots),
+            roots=roots,
+            also=(options.colour_file,),
+            digests=digests,
         )
-        self.origin = from_folders(
-            {split: [p for item in items for p in item] for split, items in self._items.items()},
-            {split: self.count(split) for split in SPLITS},
-            options.folder, *folders[: 3 if self._has_edges else 2],
-            also=[options.colour_file],
-        )  # fmt: skip
-        self._reading = Reading(options.max_value, options.background)
-        self._cache_bytes = options.cache_mb * 1e6
-        self._room = Room(self._cache_bytes)
-        self._cache: dict[tuple[Pair, Resizing], Loaded] = {}
-        self._digests: dict[Split, str] = {}
-        self._digests_of = file_digests if digests is None else digests
+        self.origin = self._files.origin
 
     def count(self, split: Split) -> int:
         """Number of photographs of the split."""
@@ -112,15 +101,12 @@ class LabelMaps:
 
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes and settings; reads the files once."""
-        if split not in self._digests:
-            codes, table = self._codes, self._codes.table
-            settings = [
-                *self.crops.settings(), self.channels, codes.classes, codes.unknown,
-                None if table is None else table.tolist(), *self._reading.settings(),
-            ]  # fmt: skip
-            files = (path for item in self._items[split] for path in item)
-            self._digests[split] = files_digest(settings, files, self._digests_of)
-        return self._digests[split]
+        codes, table = self._codes, self._codes.table
+        settings = [
+            *self.crops.settings(), self.channels, codes.classes, codes.unknown,
+            None if table is None else table.tolist(),
+        ]  # fmt: skip
+        return self._files.digest(split, settings)
 
     def shown(self, inputs: Tensor) -> Tensor:
         """The label map in its classes' colours, edges dark; see `Dataset.shown`."""
@@ -128,30 +114,26 @@ class LabelMaps:
 
     def check(self) -> None:
         """Decode every file once. Raises: DataError naming the first one that is unusable."""
-        for item in (item for split in SPLITS for item in self._items[split]):
+        for item in self._files.all():
             self._decoded(item)
 
     def _images(self, item: Pair, resizing: Resizing) -> Loaded:
         """Classes, photograph and instances, resized alike."""
-        key, fits = (item, resizing), self._fits_in_memory
-        return remembered(self._cache, key, fits, lambda: self._resized(item, resizing))
+        area = self.crops.area
+        item_bytes = None if area is None else area * _BYTES
+        return self._files.kept(
+            (item, resizing), lambda: self._resized(item, resizing), item_bytes=item_bytes
+        )
 
     def _resized(self, item: Pair, resizing: Resizing) -> Loaded:
         classes, photograph, instances = self._decoded(item)
         size = self.crops.sized(classes.shape, resizing, item[0])
         return nearest(classes, *size), resized(photograph, *size), nearest(instances, *size)
 
-    def _fits_in_memory(self, loaded: Loaded) -> bool:
-        """Whether the whole decoded set may be kept, or this item of another size than others."""
-        if self.crops.area is None:
-            return self._room.takes(*loaded)
-        count = sum(len(items) for items in self._items.values())
-        return fits_in_memory(count * self.crops.area * _BYTES, self._cache_bytes)
-
     def _decoded(self, item: Pair) -> Loaded:
         """All three as they are in the files; without instances they are the classes."""
         classes = self._codes.read(item[0])
-        photograph = self._reading.image(item[1], 3)
+        photograph = self._files.reading.image(item[1], 3)
         instances = read_instances(item[2]) if self._has_edges else classes
         height, width = classes.shape
         for path, (h, w, *_) in zip(item[1:], (photograph.shape, instances.shape), strict=False):
@@ -163,23 +145,18 @@ class LabelMaps:
         return classes, photograph, instances
 
 
-def _listing(
-    layout: str,
-    folder: str | Path | None,
-    folders: tuple[str | Path | None, str | Path | None, str | Path | None],
-    has_edges: bool,
-) -> Listing:
-    labels, photographs, instances = (None if one is None else Path(one) for one in folders)
-    if layout == "cityscapes" and folder is not None:
-        return in_cityscapes(Path(folder), has_edges)
-    if layout == "coco-stuff" and folder is not None:
-        return in_coco_stuff(Path(folder), has_edges)
-    if layout == "folders" and labels is not None and photographs is not None:
-        return in_folders(labels, photographs, instances if has_edges else None)
-    raise DataError(
-        f"labelmaps: layout {layout!r} with the folders given; allowed are folders with "
-        "label_folder and image_folder, and cityscapes or coco-stuff with folder"
-    )
+def _listing(options: LabelMapsOptions, has_edges: bool) -> Listing:
+    if options.layout == "folders":
+        assert options.label_folder and options.image_folder, "the options have them"
+        instances = options.instance_folder
+        return in_folders(
+            Path(options.label_folder),
+            Path(options.image_folder),
+            Path(instances) if has_edges and instances is not None else None,
+        )
+    assert options.folder, "the options have it"
+    read = in_cityscapes if options.layout == "cityscapes" else in_coco_stuff
+    return read(Path(options.folder), has_edges)
 
 
 def nearest(ids: Ids, height: int, width: int) -> Ids:

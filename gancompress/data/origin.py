@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -57,19 +57,6 @@ class FromFiles(Dataset, Protocol):
     @property
     def origin(self) -> Origin:
         """The files that decide it, and how many images they make."""
-
-
-def from_folders(
-    files: Mapping[Split, Iterable[Path]],
-    counts: Mapping[Split, int],
-    *roots: str | Path | None,
-    also: Sequence[str | Path | None] = (),
-) -> Origin:
-    """Of one group of images in the folders given; `also`: further files that decide the data."""
-    places = tuple(dict.fromkeys(Path(root) for root in roots if root is not None))
-    listed = [path for split in SPLITS for path in files[split]]
-    listed += [Path(path) for path in also if path is not None]
-    return Origin((Group(" and ".join(map(str, places)), counts),), tuple(listed), places)
 
 
 def summary(name: str, origin: Origin) -> str:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gancompress.data.crops import Resizing, crops_of
 from gancompress.data.dataoptions import Digests
-from gancompress.data.dataset import SPLITS, Batch, Split
+from gancompress.data.dataset import Batch, Split
+from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import (
     Listing,
     Pair,
@@ -22,18 +23,11 @@ from gancompress.data.folders import (
 )
 from gancompress.data.images import (
     Pixels,
-    Reading,
-    Room,
-    file_digests,
-    files_digest,
-    fits_in_memory,
-    remembered,
     resized,
     shown_part,
     to_tensor,
 )
 from gancompress.data.options import PairsOptions
-from gancompress.data.origin import from_folders
 from gancompress.errors import DataError
 
 
@@ -59,30 +53,13 @@ class PairFolders:
     paired = True
 
     def __init__(self, options: PairsOptions, digests: Digests | None = None) -> None:
-        self.options = options
-        self.channels = (options.input_channels, options.target_channels)
-        self.crops, self.swap = (
-            crops_of(options.load_size, options.crop_size, options.flip),
-            options.swap,
-        )
-        names = (options.input_name, options.target_name)
-        listing = _listing(
-            options.layout, options.folder, options.input_folder, options.target_folder, names
-        )
-        self._pairs = split_pairs(
-            listing, options.search_fraction, options.test_fraction, options.split_seed
-        )
-        self.origin = from_folders(
-            {split: [p for pair in pairs for p in pair] for split, pairs in self._pairs.items()},
-            {split: self.count(split) for split in SPLITS},
-            options.folder, options.input_folder, options.target_folder,
-        )  # fmt: skip
-        self._reading = Reading(options.max_value, options.background)
-        self._cache_bytes = options.cache_mb * 1e6
-        self._room = Room(self._cache_bytes)
-        self._cache: dict[tuple[Pair, Resizing], tuple[Pixels, Pixels]] = {}
-        self._digests: dict[Split, str] = {}
-        self._digests_of = file_digests if digests is None else digests
+        self.options, self.channels = options, options.channels
+        self.crops = crops_of(options.load_size, options.crop_size, options.flip)
+        self._pairs = split_pairs(_listing(options), *options.shares)
+        roots = (options.folder, options.input_folder, options.target_folder)
+        group = group_of(self._pairs, *roots)
+        self._files = FolderFiles(options, group, roots=roots, digests=digests)
+        self.origin = self._files.origin
 
     def count(self, split: Split) -> int:
         """Number of pairs of the split."""
@@ -103,13 +80,8 @@ class PairFolders:
 
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes and settings; reads the files once."""
-        if split not in self._digests:
-            settings = [
-                self.channels, *self.crops.settings(), self.swap, *self._reading.settings()
-            ]  # fmt: skip
-            files = (path for pair in self._pairs[split] for path in pair)
-            self._digests[split] = files_digest(settings, files, self._digests_of)
-        return self._digests[split]
+        settings = [self.channels, *self.crops.settings(), self.options.swap]
+        return self._files.digest(split, settings)
 
     def shown(self, inputs: Tensor) -> Tensor:
         """Three channels of the input, or a gray one; see `Dataset.shown`."""
@@ -117,60 +89,48 @@ class PairFolders:
 
     def check(self) -> None:
         """Decode every pair once. Raises: DataError naming the first file that is unusable."""
-        for pair in (pair for split in SPLITS for pair in self._pairs[split]):
+        for pair in self._files.all():
             self._decoded(pair)
 
     def _images(self, pair: Pair, resizing: Resizing) -> tuple[Pixels, Pixels]:
         """Input and target, resized alike, (H, W, C) uint8 each."""
-        key, fits = (pair, resizing), self._fits_in_memory
-        return remembered(self._cache, key, fits, lambda: self._resized(pair, resizing))
+        area = self.crops.area
+        item_bytes = None if area is None else area * sum(self.channels)
+        return self._files.kept(
+            (pair, resizing), lambda: self._resized(pair, resizing), item_bytes=item_bytes
+        )
 
     def _resized(self, pair: Pair, resizing: Resizing) -> tuple[Pixels, Pixels]:
         first, second = self._decoded(pair)
         size = self.crops.sized(first.shape, resizing, pair[0])
         return resized(first, *size), resized(second, *size)
 
-    def _fits_in_memory(self, images: tuple[Pixels, Pixels]) -> bool:
-        """Whether the whole decoded set may be kept, or these of different sizes."""
-        if self.crops.area is None:
-            return self._room.takes(*images)
-        count = sum(len(pairs) for pairs in self._pairs.values())
-        return fits_in_memory(count * self.crops.area * sum(self.channels), self._cache_bytes)
-
     def _decoded(self, pair: Pair) -> tuple[Pixels, Pixels]:
         """Input and target as they are in the files, (H, W, C) uint8 each."""
         if len(pair) == 1:
-            first, second = _halves(self._reading.file(pair[0]), pair[0])
+            first, second = _halves(self._files.reading.file(pair[0]), pair[0])
         else:
-            first, second = (self._reading.file(path) for path in pair)
+            first, second = (self._files.reading.file(path) for path in pair)
         _check_aspects(first, second, pair)
-        if self.swap:
+        if self.options.swap:
             first, second, pair = second, first, pair[::-1]
         return (
-            self._reading.with_channels(first, self.channels[0], pair[0]),
-            self._reading.with_channels(second, self.channels[1], pair[-1]),
+            self._files.reading.with_channels(first, self.channels[0], pair[0]),
+            self._files.reading.with_channels(second, self.channels[1], pair[-1]),
         )
 
 
-def _listing(
-    layout: str,
-    folder: str | Path | None,
-    input_folder: str | Path | None,
-    target_folder: str | Path | None,
-    names: tuple[str, str],
-) -> Listing:
-    if layout == "side-by-side" and folder is not None:
-        return single_files(Path(folder))
-    if layout == "cyclegan" and folder is not None:
-        return matched_sides(Path(folder), names)
-    if layout == "one-folder" and folder is not None:
-        return matched_names(Path(folder), names)
-    if layout == "two-folders" and input_folder is not None and target_folder is not None:
-        return matched_pairs(Path(input_folder), Path(target_folder), names=names)
-    raise DataError(
-        f"pairs: layout {layout!r} with the folders given; allowed are side-by-side, cyclegan and "
-        "one-folder with folder, and two-folders with input_folder and target_folder"
-    )
+def _listing(options: PairsOptions) -> Listing:
+    names = (options.input_name, options.target_name)
+    if options.layout == "two-folders":
+        assert options.input_folder and options.target_folder, "the options have them"
+        return matched_pairs(Path(options.input_folder), Path(options.target_folder), names=names)
+    assert options.folder, "the options have it"
+    folder = Path(options.folder)
+    if options.layout == "side-by-side":
+        return single_files(folder)
+    matched = matched_sides if options.layout == "cyclegan" else matched_names
+    return matched(folder, names)
 
 
 def _halves(pixels: Pixels, path: Path) -> tuple[Pixels, Pixels]:

@@ -11,20 +11,16 @@ from torch import Tensor
 
 from gancompress.data.crops import Window
 from gancompress.data.dataoptions import Digests
-from gancompress.data.dataset import SPLITS, Batch, Split
+from gancompress.data.dataset import Batch, Split
 from gancompress.data.decoding import sides_told
+from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import Pair, matched_pairs, single_files, split_pairs
 from gancompress.data.images import (
     Pixels,
-    Reading,
-    Room,
-    file_digests,
-    files_digest,
     resized,
     shown_part,
     to_tensor,
 )
-from gancompress.data.origin import from_folders
 from gancompress.data.superresoptions import SuperresOptions
 from gancompress.errors import DataError
 
@@ -60,43 +56,29 @@ class SuperresFolder:
 
     def __init__(self, options: SuperresOptions, digests: Digests | None = None) -> None:
         self.options = options
-        self._crop, self._test = options.crop_size, options.test_size or options.crop_size
-        self._load, self._scale, self._filter, self._flip = (
-            options.load_size,
-            options.scale,
-            options.filter,
-            options.flip,
-        )
-        least = max(self._crop, self._test)
-        large, small = (
-            Path(options.folder),
-            None if options.small_folder is None else Path(options.small_folder),
-        )
+        self._crop, self._test = options.crop_size, options.judged_size[0]
+        large, small, least = Path(options.folder), options.small_folder, self._least
         self._pairs = split_pairs(
-            single_files(large) if small is None else matched_pairs(large, small),
-            options.search_fraction, options.test_fraction, options.split_seed, where=str(options.folder), unit="images",
+            single_files(large) if small is None else matched_pairs(large, Path(small)),
+            *options.shares, where=options.folder, unit="images",
         )  # fmt: skip
-        self._files = {split: [pair[0] for pair in found] for split, found in self._pairs.items()}
+        roots = (options.folder, small)
+        group = group_of(self._pairs, *roots)
+        self._files = FolderFiles(options, group, roots=roots, digests=digests)
+        self.origin = self._files.origin
         if not options.load_size:
-            for path in (path for split in SPLITS for path in self._files[split]):
+            for path, *_ in self._files.all():
                 _check_sides(path, sides_told(path), least)  # upright or not: a square
-        self.origin = from_folders(
-            {split: [p for pair in found for p in pair] for split, found in self._pairs.items()},
-            {s: self.count(s) for s in SPLITS},
-            options.folder, options.small_folder,
-        )  # fmt: skip
-        self._reading = Reading(options.max_value, options.background)
-        self._unit = (
-            1 if options.small_folder is None else options.scale
-        )  # Places of crops are multiples of it.
-        self._room = Room(options.cache_mb * 1e6)
-        self._cache: dict[Path, Pixels] = {}
-        self._digests: dict[Split, str] = {}
-        self._digests_of = file_digests if digests is None else digests
+        self._unit = 1 if small is None else options.scale  # Places of crops are multiples of it.
+
+    @property
+    def _least(self) -> int:
+        """The side that an image needs to have."""
+        return max(self._crop, self._test)
 
     def count(self, split: Split) -> int:
         """Number of images of the split."""
-        return len(self._files[split])
+        return len(self._pairs[split])
 
     def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
         """`{"input", "target"}`, (N, 3, side / scale, side / scale) and (N, 3, side, side).
@@ -108,7 +90,7 @@ class SuperresFolder:
         windows = [self._window(image.shape[:2], rng) for image in images]
         crops = np.stack([window.of(image) for window, image in zip(windows, images, strict=True)])
         if len(pairs[0]) == 1:
-            return shrunk_batch(crops, self._scale, self._filter)
+            return shrunk_batch(crops, self.options.scale, self.options.filter)
         small = [
             self._smaller(window).of(self._small(pair))
             for window, pair in zip(windows, pairs, strict=True)
@@ -117,14 +99,11 @@ class SuperresFolder:
 
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes and settings; reads the files once."""
-        if split not in self._digests:
-            settings = [
-                self._crop, self._test, self._load, self._scale, self._filter, self._flip,
-                *self._reading.settings(),
-            ]  # fmt: skip
-            files = (path for pair in self._pairs[split] for path in pair)
-            self._digests[split] = files_digest(settings, files, self._digests_of)
-        return self._digests[split]
+        options = self.options
+        settings = [
+            self._crop, self._test, options.load_size, options.scale, options.filter, options.flip
+        ]  # fmt: skip
+        return self._files.digest(split, settings)
 
     def shown(self, inputs: Tensor) -> Tensor:
         """The small images themselves; see `Dataset.shown`."""
@@ -132,10 +111,10 @@ class SuperresFolder:
 
     def check(self) -> None:
         """Decode every image once. Raises: DataError naming the first file that is unusable."""
-        for pair in (pair for split in SPLITS for pair in self._pairs[split]):
+        for pair in self._files.all():
             large = self._decoded(pair[0])
             for path in pair[1:]:
-                self._check_scale(self._reading.image(path, 3), path, large, pair[0])
+                self._check_scale(self._files.reading.image(path, 3), path, large, pair[0])
 
     def _window(self, sides: tuple[int, ...], rng: np.random.Generator | None) -> Window:
         """The part of an image of these sides that is used."""
@@ -144,49 +123,46 @@ class SuperresFolder:
         if rng is None:
             return Window(down // 2 * unit, right // 2 * unit, (side, side), 1)
         top, left = unit * int(rng.integers(down + 1)), unit * int(rng.integers(right + 1))
-        return Window(top, left, (side, side), -1 if rng.random() < 0.5 and self._flip else 1)
+        return Window(
+            top, left, (side, side), -1 if rng.random() < 0.5 and self.options.flip else 1
+        )
 
     def _smaller(self, window: Window) -> Window:
         """The same part of the small image."""
-        side, scale = window.sides[0] // self._scale, self._scale
+        side, scale = window.sides[0] // self.options.scale, self.options.scale
         return Window(window.top // scale, window.left // scale, (side, side), window.step)
 
     def _small(self, pair: Pair) -> Pixels:
         """(H, W, 3) the user's own small image of a pair."""
         large, path = self._image(pair[0]), pair[1]
-        if path in self._cache:
-            return self._cache[path]
-        small = self._reading.image(path, 3)
-        self._check_scale(small, path, large, pair[0])
-        return self._remember(path, small)
+
+        def read() -> Pixels:
+            small = self._files.reading.image(path, 3)
+            self._check_scale(small, path, large, pair[0])
+            return small
+
+        return self._files.kept(path, read)
 
     def _check_scale(self, small: Pixels, path: Path, large: Pixels, partner: Path) -> None:
         (height, width), (h, w) = large.shape[:2], small.shape[:2]
-        if (h * self._scale, w * self._scale) != (height, width):
+        if (h * self.options.scale, w * self.options.scale) != (height, width):
             raise DataError(
                 f"{path}: is {w}x{h} and its partner {partner} is {width}x{height}; each side must "
-                f"be 1/{self._scale} of it, as scale says"
+                f"be 1/{self.options.scale} of it, as scale says"
             )
 
     def _image(self, path: Path) -> Pixels:
-        if path in self._cache:
-            return self._cache[path]
-        return self._remember(path, self._decoded(path))
-
-    def _remember(self, path: Path, pixels: Pixels) -> Pixels:
-        if self._room.takes(pixels):
-            self._cache[path] = pixels
-        return pixels
+        return self._files.kept(path, lambda: self._decoded(path))
 
     def _decoded(self, path: Path) -> Pixels:
         """(H, W, 3) at the size that crops are taken from."""
-        pixels = self._reading.image(path, 3)
+        pixels = self._files.reading.image(path, 3)
         height, width = pixels.shape[:2]
-        if self._load:
-            larger = self._load / min(height, width)
+        if self.options.load_size:
+            larger = self.options.load_size / min(height, width)
             height, width = round(height * larger), round(width * larger)
             pixels = resized(pixels, height, width)
-        _check_sides(path, (height, width), max(self._crop, self._test))
+        _check_sides(path, (height, width), self._least)
         return pixels
 
 

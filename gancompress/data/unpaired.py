@@ -10,25 +10,17 @@ from torch import Tensor
 
 from gancompress.data.crops import Resizing, crops_of
 from gancompress.data.dataoptions import Digests
-from gancompress.data.dataset import SPLITS, Batch, Split
-from gancompress.data.folders import Listing, side_files, single_files, split_pairs
+from gancompress.data.dataset import Batch, Split
+from gancompress.data.folderfiles import FileGroup, FolderFiles
+from gancompress.data.folders import Listing, Pair, side_files, single_files, split_pairs
 from gancompress.data.images import (
     Pixels,
-    Reading,
-    Room,
-    file_digests,
-    files_digest,
-    fits_in_memory,
-    remembered,
     resized,
     shown_part,
     to_tensor,
 )
 from gancompress.data.options import UnpairedOptions
-from gancompress.data.origin import Group, Origin
 from gancompress.errors import DataError
-
-Files = dict[Split, list[Path]]
 
 
 class UnpairedFolders:
@@ -52,52 +44,36 @@ class UnpairedFolders:
     paired = False
 
     def __init__(self, options: UnpairedOptions, digests: Digests | None = None) -> None:
-        self.options = options
-        self.channels = (options.image_channels, options.image_channels)
+        self.options, self.channels = options, options.channels
         self.crops = crops_of(options.load_size, options.crop_size, options.flip)
-        shares = (options.search_fraction, options.test_fraction, options.split_seed)
-        listings = _listings(
-            options.layout, options.folder, options.input_folder, options.target_folder
-        )
-        self._sides = [_files(listing, where, shares) for where, listing in listings]
-        self.origin = _origin(
-            [where for where, _ in listings],
-            self._sides,
-            (options.folder, options.input_folder, options.target_folder),
-        )
-        self._reading = Reading(options.max_value, options.background)
-        self._cache_bytes = options.cache_mb * 1e6
-        self._room = Room(self._cache_bytes)
-        self._cache: dict[tuple[Path, Resizing], Pixels] = {}
-        self._digests: dict[Split, str] = {}
-        self._digests_of = file_digests if digests is None else digests
+        self._sides = [
+            FileGroup(where, _files(listing, where, options.shares))
+            for where, listing in _listings(options)
+        ]
+        roots = (options.folder, options.input_folder, options.target_folder)
+        self._files = FolderFiles(options, *self._sides, roots=roots, digests=digests)
+        self.origin = self._files.origin
 
     def count(self, split: Split) -> int:
         """Number of images of A in the split."""
-        return len(self._sides[0][split])
+        return len(self._sides[0].items[split])
 
     def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
         """`{"input", "target"}`, each (N, image_channels, *crop) in [-1, 1]; `indices` are of A.
 
         Raises: DataError naming the first file that cannot be used.
         """
-        own, others = (len(side[split]) for side in self._sides)
+        own, others = (len(side.items[split]) for side in self._sides)
         both = [[int(i) for i in indices], partners(indices, own, others, rng)]
         return {
-            key: self._images([side[split][row] for row in rows], rng)
+            key: self._images([side.items[split][row][0] for row in rows], rng)
             for key, side, rows in zip(("input", "target"), self._sides, both, strict=True)
         }
 
     def content_hash(self, split: Split) -> str:
         """Digest of names and bytes of both sides' files, and of settings; reads the files once."""
-        if split not in self._digests:
-            files = [path for side in self._sides for path in side[split]]
-            gray = ["gray"] if self.channels[0] == 1 else []
-            settings = [
-                *self.crops.settings(), self.count(split), *gray, *self._reading.settings()
-            ]  # fmt: skip
-            self._digests[split] = files_digest(settings, files, self._digests_of)
-        return self._digests[split]
+        gray = ["gray"] if self.channels[0] == 1 else []
+        return self._files.digest(split, [*self.crops.settings(), self.count(split), *gray])
 
     def shown(self, inputs: Tensor) -> Tensor:
         """The images themselves; see `Dataset.shown`."""
@@ -105,7 +81,7 @@ class UnpairedFolders:
 
     def check(self) -> None:
         """Decode every image once. Raises: DataError naming the first file that is unusable."""
-        for path in (path for side in self._sides for split in SPLITS for path in side[split]):
+        for (path,) in self._files.all():
             self._decoded(path)
 
     def _images(self, paths: list[Path], rng: np.random.Generator | None) -> Tensor:
@@ -115,22 +91,18 @@ class UnpairedFolders:
 
     def _image(self, path: Path, resizing: Resizing) -> Pixels:
         """(H, W, image_channels)."""
-        key, fits = (path, resizing), self._fits_in_memory
-        return remembered(self._cache, key, fits, lambda: self._resized(path, resizing))
+        area = self.crops.area
+        item_bytes = None if area is None else area * self.channels[0]
+        return self._files.kept(
+            (path, resizing), lambda: self._resized(path, resizing), item_bytes=item_bytes
+        )
 
     def _resized(self, path: Path, resizing: Resizing) -> Pixels:
         pixels = self._decoded(path)
         return resized(pixels, *self.crops.sized(pixels.shape, resizing, path))
 
-    def _fits_in_memory(self, image: Pixels) -> bool:
-        """Whether the whole decoded set may be kept, or this image of another size than others."""
-        if self.crops.area is None:
-            return self._room.takes(image)
-        count = sum(len(files) for side in self._sides for files in side.values())
-        return fits_in_memory(count * self.crops.area * self.channels[0], self._cache_bytes)
-
     def _decoded(self, path: Path) -> Pixels:
-        return self._reading.image(path, self.channels[0])
+        return self._files.reading.image(path, self.channels[0])
 
 
 def partners(
@@ -145,41 +117,22 @@ def partners(
     return [int(place) for place in rng.integers(others, size=len(indices))]
 
 
-def _listings(
-    layout: str,
-    folder: str | Path | None,
-    input_folder: str | Path | None,
-    target_folder: str | Path | None,
-) -> list[tuple[str, Listing]]:
+def _listings(options: UnpairedOptions) -> list[tuple[str, Listing]]:
     """What A and B are called in messages, and their files."""
-    if layout == "cyclegan" and folder is not None:
-        return [(f"{folder}: side {side}", side_files(Path(folder), side)) for side in "AB"]
-    if layout == "two-folders" and input_folder is not None and target_folder is not None:
-        places = Path(input_folder), Path(target_folder)
-        return [(f"{place}", single_files(place)) for place in places]
-    raise DataError(
-        f"unpaired: layout {layout!r} with the folders given; allowed are two-folders with "
-        "input_folder and target_folder, and cyclegan with folder"
-    )
+    if options.layout == "cyclegan":
+        assert options.folder, "the options have it"
+        folder = Path(options.folder)
+        return [(f"{options.folder}: side {side}", side_files(folder, side)) for side in "AB"]
+    assert options.input_folder and options.target_folder, "the options have them"
+    places = Path(options.input_folder), Path(options.target_folder)
+    return [(f"{place}", single_files(place)) for place in places]
 
 
-def _files(listing: Listing, where: str, shares: tuple[float, float, int]) -> Files:
+def _files(
+    listing: Listing, where: str, shares: tuple[float, float, int]
+) -> dict[Split, list[Pair]]:
     """The files of each split of one side. Raises: DataError for a folder of one image."""
     for found in listing.values():
         if len(found) < 2:  # a single one has no other to be told from, nor statistics
             raise DataError(f"{found[0][0].parent}: has one image; at least two images are needed")
-    splits = split_pairs(listing, *shares, where=where, unit="images", least=2)
-    return {split: [path for (path,) in pairs] for split, pairs in splits.items()}
-
-
-def _origin(
-    places: Sequence[str], sides: Sequence[Files], folders: Sequence[str | Path | None]
-) -> Origin:
-    """Of both sides, each counted by itself."""
-    groups = [
-        Group(place, {split: len(side[split]) for split in SPLITS})
-        for place, side in zip(places, sides, strict=True)
-    ]
-    files = (path for side in sides for split in SPLITS for path in side[split])
-    roots = dict.fromkeys(Path(folder) for folder in folders if folder is not None)
-    return Origin(tuple(groups), tuple(files), tuple(roots))
+    return split_pairs(listing, *shares, where=where, unit="images", least=2)
