@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from torch import Tensor
 
 from gancompress.data.dataset import SPLITS, Batch, Split
-from gancompress.data.images import shown_part
 from gancompress.data.labels import Rows, labelled_batch
 from gancompress.data.mapsoptions import MapDomainsOptions
-from gancompress.data.origin import Origin
-from gancompress.data.tiles import PHOTOGRAPH, RELIEFS, WorldTiles
+from gancompress.data.tiles import PHOTOGRAPH, RELIEFS
+from gancompress.data.worldset import WorldSet
 
 _SEED = 0  # of the targets that evaluation has: always the same
 
 
-class MapDomains:
+class MapDomains(WorldSet):
     """Every tile of every map as a source, another map's label asked for.
 
     "target" is the same tile of the map that is asked for, the true answer: evaluation compares
@@ -31,13 +28,10 @@ class MapDomains:
 
     domains: tuple[str, ...] = (*RELIEFS, PHOTOGRAPH)
     channels = (3 + len(domains), 3)
-    paired = True
 
     def __init__(self, options: MapDomainsOptions) -> None:
         self.options = options
-        self._tiles = WorldTiles(
-            RELIEFS, options.size, options.min_land, options.flip, options.folder
-        )
+        super().__init__(options, RELIEFS)
         # Seeded, not every second one: an even spread over part of a split must meet both.
         self._turns: dict[Split, Rows] = {
             split: np.random.default_rng(_SEED).permutation(self._tiles.count(split)) % 2
@@ -48,6 +42,11 @@ class MapDomains:
         """Three times the number of grid tiles: all tiles of the first map, then of the second."""
         return len(self.domains) * self._tiles.count(split)
 
+    @property
+    def mark(self) -> str:
+        """See `WorldSet.mark`."""
+        return "domains"
+
     def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
         """`{"input", "labels", "target"}` of `labels.labelled_batch`; see `Dataset.batch`."""
         sources, tiles = np.divmod(np.asarray(indices, np.intp), self._tiles.count(split))
@@ -57,16 +56,3 @@ class MapDomains:
         images, others = (self._tiles.cut(m.tolist(), *windows) for m in (sources, targets))
         one_hot = np.eye(len(self.domains), dtype=bool)
         return labelled_batch(images, others, one_hot[sources], one_hot[targets])
-
-    @property
-    def origin(self) -> Origin:
-        """The map files; see `Origin`."""
-        return self._tiles.origin({split: self.count(split) for split in SPLITS})
-
-    def content_hash(self, split: Split) -> str:
-        """Digest of the map files and of the settings that decide the split's tiles."""
-        return hashlib.sha256(f"domains {self._tiles.content_hash(split)}".encode()).hexdigest()
-
-    def shown(self, inputs: Tensor) -> Tensor:
-        """The images without the planes behind them; see `Dataset.shown`."""
-        return shown_part(inputs)

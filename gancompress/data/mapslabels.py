@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 
@@ -11,12 +10,12 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from gancompress.data.dataset import SPLITS, Batch, Split
+from gancompress.data.dataset import Batch, Split
 from gancompress.data.images import Pixels, to_tensor
 from gancompress.data.labelplanes import label_picture, label_planes
 from gancompress.data.mapsoptions import MapsLabelsOptions
-from gancompress.data.origin import Origin
-from gancompress.data.tiles import LAKE, LAND, WorldTiles, cut
+from gancompress.data.tiles import LAKE, LAND, cut
+from gancompress.data.worldset import WorldSet
 
 _RELIEF, _PHOTOGRAPH = 0, 1  # places among the maps
 
@@ -64,7 +63,7 @@ _RADIUS = 2  # pixels, of the mean over relief shading and of the median over sp
 _BITS = 5  # of each channel that tints are looked up by: JPEG is no more exact
 
 
-class MapLabels:
+class MapLabels(WorldSet):
     """Label maps made of etopo1 and the land-sea mask, with tiles of the photograph.
 
     The tints of the relief map are averaged over 5 by 5 pixels of the same kind, land or sea, which
@@ -76,19 +75,19 @@ class MapLabels:
     """
 
     channels = (len(CLASS_NAMES) + 1, 3)
-    paired = True
     class_names = CLASS_NAMES
 
     def __init__(self, options: MapsLabelsOptions) -> None:
         self.options = options
-        self._tiles = WorldTiles(
-            ("etopo1",), options.size, options.min_land, options.flip, options.folder
-        )
+        super().__init__(options, ("etopo1",))
         self._classes = classes_of(self._tiles.map_at(_RELIEF), self._tiles.kinds)
 
-    def count(self, split: Split) -> int:
-        """Number of grid tiles of the split; neighbours overlap by half."""
-        return self._tiles.count(split)
+    @property
+    def mark(self) -> str:
+        """See `WorldSet.mark`."""
+        tints = [list(table.items()) for table in (_SEA_TINTS, _LAND_TINTS)]
+        settings = json.dumps([CLASS_NAMES, tints, _BRIGHTNESS, _RADIUS, _BITS])
+        return f"labels {settings}"
 
     def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
         """`{"input", "target"}`: planes of 0 or 1 (N, 13, size, size), photographs in [-1, 1]."""
@@ -99,18 +98,6 @@ class MapLabels:
             "input": label_planes(classes, len(CLASS_NAMES), kinds),
             "target": to_tensor(self._tiles.cut([_PHOTOGRAPH] * n, *windows)),
         }
-
-    @property
-    def origin(self) -> Origin:
-        """The map files; see `Origin`."""
-        return self._tiles.origin({split: self.count(split) for split in SPLITS})
-
-    def content_hash(self, split: Split) -> str:
-        """Digest of the map files and of the settings that decide the split's tiles."""
-        tints = [list(table.items()) for table in (_SEA_TINTS, _LAND_TINTS)]
-        settings = json.dumps([CLASS_NAMES, tints, _BRIGHTNESS, _RADIUS, _BITS])
-        text = f"labels {settings} {self._tiles.content_hash(split)}"
-        return hashlib.sha256(text.encode()).hexdigest()
 
     def shown(self, inputs: Tensor) -> Tensor:
         """The label map in its classes' colours, coasts dark; see `Dataset.shown`."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from torch import Tensor
 
-from gancompress.data.dataset import SPLITS, Batch, Split
-from gancompress.data.images import shown_part
+from gancompress.data.dataset import Batch, Split
 from gancompress.data.mapsoptions import MapsSuperresOptions
-from gancompress.data.origin import Origin
 from gancompress.data.superres import shrunk_batch
-from gancompress.data.tiles import WorldTiles
+from gancompress.data.worldset import WorldSet
 
 
-class SuperresMaps:
+class SuperresMaps(WorldSet):
     """Tiles of the satellite photograph, and the same 1/`scale` as large by `filter`.
 
     For tiles, splits and the other arguments see `tiles.WorldTiles`.
@@ -24,34 +20,19 @@ class SuperresMaps:
     """
 
     channels = (3, 3)
-    paired = True
 
     def __init__(self, options: MapsSuperresOptions) -> None:
         self.options = options
-        self._scale, self._filter = options.scale, options.filter
-        self._tiles = WorldTiles((), options.size, options.min_land, options.flip, options.folder)
+        super().__init__(options, ())
 
-    def count(self, split: Split) -> int:
-        """Number of grid tiles of the split; neighbours overlap by half."""
-        return self._tiles.count(split)
+    @property
+    def mark(self) -> str:
+        """See `WorldSet.mark`."""
+        return f"superres {self.options.scale} {self.options.filter}"
 
     def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
         """`{"input", "target"}`, (N, 3, size / scale, size / scale) and (N, 3, size, size)."""
         windows = self._tiles.windows(split, indices, rng)
         return shrunk_batch(
-            self._tiles.cut([0] * len(indices), *windows), self._scale, self._filter
+            self._tiles.cut([0] * len(indices), *windows), self.options.scale, self.options.filter
         )
-
-    @property
-    def origin(self) -> Origin:
-        """The map files; see `Origin`."""
-        return self._tiles.origin({split: self.count(split) for split in SPLITS})
-
-    def content_hash(self, split: Split) -> str:
-        """Digest of the map files and of the settings that decide the split's images."""
-        text = f"superres {self._scale} {self._filter} {self._tiles.content_hash(split)}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def shown(self, inputs: Tensor) -> Tensor:
-        """The small images themselves; see `Dataset.shown`."""
-        return shown_part(inputs)
