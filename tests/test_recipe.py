@@ -300,7 +300,7 @@ def test_the_schema_for_editors_knows_kinds_and_bounds() -> None:
     schema = json_schema()
     assert "name" not in schema["required"]
     assert schema["properties"]["data"]["discriminator"]["propertyName"] == "name"
-    maps = schema["$defs"]["MapsData"]["properties"]["size"]
+    maps = schema["$defs"]["MapsOptions"]["properties"]["size"]
     assert (maps["minimum"], maps["maximum"], maps["multipleOf"]) == (32, 256, 4)
     assert schema["$defs"]["TeacherSection"]["additionalProperties"] is False
     text = json.dumps(schema)
