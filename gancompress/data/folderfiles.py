@@ -90,7 +90,7 @@ class FolderFiles:
             if fits_in_memory(sum(1 for _ in self.all()) * item_bytes, self._limit):
                 self._kept[key] = value
             return value
-        arrays = value if isinstance(value, tuple) else (value,)
+        arrays: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
         taken = self._taken + sum(array.nbytes for array in arrays)
         if fits_in_memory(taken, self._limit):
             self._kept[key], self._taken = value, taken

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -22,7 +21,7 @@ class WorldSet:
     Raises: DataError where a map is missing or damaged, or no tile of that size fits.
     """
 
-    paired: ClassVar[bool] = True
+    paired = True
 
     def __init__(
         self, options: WorldOptions, reliefs: Sequence[str], areas: Sequence[Area] = SPLITS
