@@ -33,7 +33,7 @@ from gancompress.data.options import (
 from gancompress.data.origin import FromFiles
 from gancompress.data.pairs import PairFolders
 from gancompress.data.superres import SuperresFolder
-from gancompress.data.superresoptions import SuperresOptions
+from gancompress.data.superresoptions import SuperresFolderOptions
 from gancompress.data.unpaired import UnpairedFolders
 
 Made = TypeVar("Made", bound=DataOptions)
@@ -71,7 +71,7 @@ def domain_images(**settings: Any) -> DomainImages:
 
 
 def superres_folder(**settings: Any) -> SuperresFolder:
-    return _options(SuperresOptions, settings).open()
+    return _options(SuperresFolderOptions, settings).open()
 
 
 def idx_images(**settings: Any) -> IdxImages:

@@ -18,7 +18,7 @@ from gancompress.data.options import (
     PairsOptions,
     UnpairedOptions,
 )
-from gancompress.data.superresoptions import SuperresOptions
+from gancompress.data.superresoptions import SuperresFolderOptions
 
 # Adding a data set is its class, its options and a line here; recipes choose by these names. No
 # torch: recipes are read without it.
@@ -33,7 +33,7 @@ DATASETS: dict[str, type[DataOptions]] = {
     "maps-labels": MapsLabelsOptions,
     "images": ImagesOptions,
     "idx": IdxOptions,
-    "superres": SuperresOptions,
+    "superres": SuperresFolderOptions,
     "maps-superres": MapsSuperresOptions,
 }
 

@@ -21,7 +21,7 @@ from gancompress.data.images import (
     shown_part,
     to_tensor,
 )
-from gancompress.data.superresoptions import SuperresOptions
+from gancompress.data.superresoptions import SuperresFolderOptions
 from gancompress.errors import DataError
 
 # Pillow's filters, fastest first (scripts/bench_filters.py); all but nearest are antialiased.
@@ -54,7 +54,7 @@ class SuperresFolder:
     channels = (3, 3)
     paired = True
 
-    def __init__(self, options: SuperresOptions, digests: Digests | None = None) -> None:
+    def __init__(self, options: SuperresFolderOptions, digests: Digests | None = None) -> None:
         self.options = options
         self._crop, self._test = options.crop_size, options.judged_size[0]
         large, small, least = Path(options.folder), options.small_folder, self._least

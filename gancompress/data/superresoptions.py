@@ -20,7 +20,7 @@ Filter = Annotated[
 ]
 
 
-class SuperresOptions(FilesOptions):
+class SuperresFolderOptions(FilesOptions):
     """The user's own images, made small."""
 
     kind: ClassVar[Kind] = "superres"
