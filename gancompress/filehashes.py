@@ -10,7 +10,7 @@ from typing import Any
 
 from gancompress.bars import progress
 from gancompress.checkpoint import read_record, write_record
-from gancompress.data.images import file_digest
+from gancompress.digests import file_digest
 from gancompress.errors import CheckpointError, DataError
 
 _NAME = "file-hashes.json"

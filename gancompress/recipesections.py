@@ -1,20 +1,10 @@
-"""What several sections of a recipe have alike: its data sets and families."""
+"""What the options of all families have alike."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel
 
-from gancompress.recipetypes import (
-    STRICT,
-)
-
-# What tasks choose data by: an image and its true translation; a label map and its photograph;
-# images of two kinds; images of several labelled domains; images alone; small images and the large
-# ones of them.
-Kind = Literal["pairs", "label maps", "unpaired", "domains", "images", "superres"]
-LabelKind = Literal["exclusive", "independent"]  # one label an image, or any number of them
+from gancompress.recipetypes import STRICT
 
 
 class FamilySection(BaseModel):

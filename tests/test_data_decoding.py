@@ -20,8 +20,9 @@ from gancompress.data.attributes import attribute_labels
 from gancompress.data.decoding import sides_told
 from gancompress.data.folders import matched_pairs
 from gancompress.data.idx import read_idx
-from gancompress.data.images import file_digest, read_image
+from gancompress.data.images import read_image
 from gancompress.data.labelcodes import LabelCodes, colour_table
+from gancompress.digests import file_digest
 from gancompress.errors import CheckpointError, DataError
 from gancompress.regularfiles import open_regular
 

@@ -88,6 +88,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "runs",
         "stagetimes",
         "contents",
+        "digests",
         "filehashes",
         "stagerecords",
         "weights",

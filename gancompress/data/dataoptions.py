@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from gancompress.recipesections import Kind, LabelKind
+from gancompress.digests import Digests
 from gancompress.recipetypes import (
     STRICT,
     Background,
     FilePath,
     Integer,
+    Kind,
+    LabelKind,
     Load,
     Real,
     Share,
@@ -25,8 +25,6 @@ from gancompress.recipetypes import (
 
 if TYPE_CHECKING:
     from gancompress.data.origin import FromFiles
-
-Digests = Callable[[Sequence[Path]], Sequence[str]]  # SHA-256 of files, perhaps known already
 
 
 class DataOptions(BaseModel):

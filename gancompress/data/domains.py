@@ -11,7 +11,6 @@ from torch import Tensor
 
 from gancompress.data.attributes import attribute_labels
 from gancompress.data.crops import middle_square
-from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import Listing, domain_files, split_pairs
@@ -22,6 +21,7 @@ from gancompress.data.images import (
 )
 from gancompress.data.labels import Labels, Partners, Rows, fixed_partners, labelled_batch
 from gancompress.data.options import DomainsOptions
+from gancompress.digests import Digests
 from gancompress.errors import DataError
 
 

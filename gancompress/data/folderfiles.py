@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gancompress.data.dataoptions import Digests, FilesOptions
+from gancompress.data.dataoptions import FilesOptions
 from gancompress.data.dataset import SPLITS, Split
 from gancompress.data.folders import Pair
-from gancompress.data.images import Reading, file_digests, files_digest, fits_in_memory
+from gancompress.data.images import Reading, fits_in_memory
 from gancompress.data.origin import Group, Origin
+from gancompress.digests import Digests, file_digests, files_digest
 
 V = TypeVar("V")
 

@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor
 
 from gancompress.data.crops import middle_square
-from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import Batch, Split
 from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import single_files, split_pairs
@@ -20,6 +19,7 @@ from gancompress.data.images import (
     to_tensor,
 )
 from gancompress.data.options import ImagesOptions
+from gancompress.digests import Digests
 
 
 class ImageFolder:

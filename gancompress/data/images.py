@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,11 +13,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from gancompress.data.dataoptions import Digests
 from gancompress.data.decoding import open_stored, read_array, refused_by_name
 from gancompress.data.deep import DEEP_MODES, StoredForm, check_high_bytes, eight_bits
 from gancompress.errors import DataError
-from gancompress.regularfiles import name_bytes, open_regular
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]  # red, green, blue
@@ -171,37 +166,6 @@ def to_tensor(pixels: Pixels) -> Tensor:
 def shown_part(inputs: Tensor) -> Tensor:
     """What can be looked at of images with any planes behind them: (N, 3, H, W), or 1 if gray."""
     return inputs[:, : 3 if inputs.shape[1] >= 3 else 1]
-
-
-def file_digest(path: Path) -> str:
-    """Hexadecimal SHA-256 of the file's bytes. Raises: DataError naming a file that is gone."""
-    try:
-        with open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); put it back") from None
-
-
-def file_digests(files: Sequence[Path]) -> list[str]:
-    """`file_digest` of each."""
-    return [file_digest(path) for path in files]
-
-
-def files_digest(
-    settings: object,
-    files: Iterable[Path],
-    digests: Digests = file_digests,
-    beside: Sequence[str] = (),
-) -> str:
-    """Hexadecimal SHA-256 of settings (plain JSON values) and of names and bytes of the files.
-
-    beside: a text for each file that counts too, if any.
-    """
-    digest, listed = hashlib.sha256(json.dumps(settings).encode()), list(files)
-    texts = [f"{text}\n" for text in beside] or [""] * len(listed)
-    for path, text, told in zip(listed, texts, digests(listed), strict=True):
-        digest.update(name_bytes(f"\n{path.name}\n{text}{told}"))
-    return digest.hexdigest()
 
 
 def fits_in_memory(decoded_bytes: int, limit_bytes: float) -> bool:

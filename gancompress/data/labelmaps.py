@@ -10,7 +10,6 @@ import numpy.typing as npt
 from torch import Tensor
 
 from gancompress.data.crops import Resizing, crops_of
-from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import Batch, Split
 from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import Listing, Pair, split_pairs
@@ -23,6 +22,7 @@ from gancompress.data.labelcodes import Ids, LabelCodes, colour_table, read_inst
 from gancompress.data.labelfiles import in_cityscapes, in_coco_stuff, in_folders
 from gancompress.data.labelmapsoptions import LabelMapsOptions
 from gancompress.data.labelplanes import label_picture, label_planes, palette
+from gancompress.digests import Digests
 from gancompress.errors import DataError
 
 _UNKNOWN_COLOUR = (96, 96, 96)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from gancompress.data.dataoptions import CroppedOptions, Digests, layout_problems
-from gancompress.recipesections import Kind
-from gancompress.recipetypes import Byte, FilePath, Integer, Load, Size
+from gancompress.data.dataoptions import CroppedOptions, layout_problems
+from gancompress.digests import Digests
+from gancompress.recipetypes import Byte, FilePath, Integer, Kind, Load, Size
 
 if TYPE_CHECKING:
     from gancompress.data.labelmaps import LabelMaps

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from gancompress.data.dataoptions import Digests, WorldOptions
+from gancompress.data.dataoptions import WorldOptions
 from gancompress.data.superresoptions import Filter, Scale
-from gancompress.recipesections import Kind, LabelKind
+from gancompress.digests import Digests
+from gancompress.recipetypes import Kind, LabelKind
 
 if TYPE_CHECKING:
     from gancompress.data.mapdomains import MapDomains

@@ -17,8 +17,7 @@ from gancompress.data.dataoptions import (
     FilesOptions,
     layout_problems,
 )
-from gancompress.recipesections import Kind, LabelKind
-from gancompress.recipetypes import FilePath, Integer, Share
+from gancompress.recipetypes import FilePath, Integer, Kind, LabelKind, Share
 
 if TYPE_CHECKING:
     from gancompress.data.domains import DomainImages

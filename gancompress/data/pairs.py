@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor
 
 from gancompress.data.crops import Resizing, crops_of
-from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import Batch, Split
 from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import (
@@ -28,6 +27,7 @@ from gancompress.data.images import (
     to_tensor,
 )
 from gancompress.data.options import PairsOptions
+from gancompress.digests import Digests
 from gancompress.errors import DataError
 
 

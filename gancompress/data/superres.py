@@ -10,7 +10,6 @@ from PIL import Image
 from torch import Tensor
 
 from gancompress.data.crops import Window
-from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import Batch, Split
 from gancompress.data.decoding import sides_told
 from gancompress.data.folderfiles import FolderFiles, group_of
@@ -22,6 +21,7 @@ from gancompress.data.images import (
     to_tensor,
 )
 from gancompress.data.superresoptions import SuperresFolderOptions
+from gancompress.digests import Digests
 from gancompress.errors import DataError
 
 # Pillow's filters, fastest first (scripts/bench_filters.py); all but nearest are antialiased.

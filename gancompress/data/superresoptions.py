@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from gancompress.data.dataoptions import Digests, FilesOptions
-from gancompress.recipesections import Kind
-from gancompress.recipetypes import FilePath, Integer
+from gancompress.data.dataoptions import FilesOptions
+from gancompress.digests import Digests
+from gancompress.recipetypes import FilePath, Integer, Kind
 
 if TYPE_CHECKING:
     from gancompress.data.superres import SuperresFolder

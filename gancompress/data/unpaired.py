@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor
 
 from gancompress.data.crops import Resizing, crops_of
-from gancompress.data.dataoptions import Digests
 from gancompress.data.dataset import Batch, Split
 from gancompress.data.folderfiles import FileGroup, FolderFiles
 from gancompress.data.folders import Listing, Pair, side_files, single_files, split_pairs
@@ -20,6 +19,7 @@ from gancompress.data.images import (
     to_tensor,
 )
 from gancompress.data.options import UnpairedOptions
+from gancompress.digests import Digests
 from gancompress.errors import DataError
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from gancompress.discriminatornames import DEFAULT
-from gancompress.recipesections import Kind
-from gancompress.recipetypes import FilePath, Integer, Real, Weight, refuse
+from gancompress.recipetypes import FilePath, Integer, Kind, Real, Weight, refuse
 from gancompress.tasks.taskoptions import TaskContext, TaskOptions
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from gancompress.discriminatornames import DEFAULT, NAMES, DiscriminatorName, Norm
 from gancompress.errors import ArchError
-from gancompress.recipesections import Kind, LabelKind
-from gancompress.recipetypes import STRICT, refuse
+from gancompress.recipetypes import STRICT, Kind, LabelKind, refuse
 
 if TYPE_CHECKING:
     from gancompress.tasks.base import ConditionalTask
