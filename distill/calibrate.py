@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress import distributed
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.bars import progress
 from gancompress.distill.taps import tapped
-from gancompress.supernet import Supernet
+from gancompress.supernet.supernet import Supernet
+from gancompress.training import distributed
 
 RIDGE = 1e-3  # of the mean of the system's diagonal: what the images do not show stays as it is
 POSITIONS = 6000  # pixels that a convolution is fitted on; ten for every unknown of most
@@ -37,7 +37,7 @@ def calibrate(
     Depthwise convolutions stay as they are; the pointwise one behind is fitted to the teacher's
     dense one. Convolutions without a counterpart in the teacher stay too, among them a pointwise
     one *before* a transposed depthwise one, those of split features, those with an axis of several
-    blocks (see `gancompress.channels`), and those of more unknowns than MOST_UNKNOWNS.
+    blocks (see `gancompress.supernet.channels`), and those of more unknowns than MOST_UNKNOWNS.
     """
     skeleton = supernet.skeleton(archs[0])
     blocked = {name for (name, _), row in supernet.channels.layouts.items() if len(row) > 1}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gancompress.arch import Arch, SearchSpace
+from gancompress.archs.arch import Arch, SearchSpace
 
 ENDS_SHARE = 0.25  # of the weighted draws: the largest and the smallest arch together
 

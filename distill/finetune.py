@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch, SearchSpace
+from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.distill.answers import Answers
 from gancompress.distill.supernet import Teacher, sorted_teacher
 from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
-from gancompress.loop import Training, fit
-from gancompress.supernet import Build, Supernet, skeleton_of
+from gancompress.supernet.supernet import Build, Supernet, skeleton_of
+from gancompress.supernet.weights import unpack
 from gancompress.tasks.base import Batch, ConditionalTask
-from gancompress.weights import unpack
+from gancompress.training.loop import Training, fit
 
 
 def supernet_of_one(supernet: Supernet, build: Build, arch: Arch) -> Supernet:
@@ -56,7 +56,7 @@ def train_alone(
     them; this one goes on from them, with new optimisers. losses, reference and
     discriminator_every: as the supernet's.
     answers: the teacher's, see `Distillation`.
-    See `gancompress.loop.fit` for resuming and for what is raised.
+    See `gancompress.training.loop.fit` for resuming and for what is raised.
     """
     alone = supernet_of_one(supernet, build, arch)
     critics = task.critics()

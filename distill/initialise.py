@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch
-from gancompress.channels import Channels, Moves, permute, sets_of
-from gancompress.supernet import Supernet, named_tensors
+from gancompress.archs.arch import Arch
+from gancompress.supernet.channels import Channels, Moves, permute, sets_of
+from gancompress.supernet.supernet import Supernet, named_tensors
 
 
 def importance(tensors: Mapping[str, Tensor], moves: Moves) -> Tensor:
     """How much each channel of one set matters (C,): the L1 norm of all weights that touch it.
 
-    moves: the set's channels, see `gancompress.channels.sets_of`.
+    moves: the set's channels, see `gancompress.supernet.channels.sets_of`.
 
     Every tensor counts as its share of the whole, so that large kernels do not drown the others
     (channel sorting by L1 norm: Cai et al. 2020).
@@ -39,7 +39,7 @@ def sort_channels(
     """The weights of `arch` with each slot's channels in order of falling importance.
 
     Slots in `channels.unsorted` keep theirs. Where the channels are proven, see
-    `gancompress.proof`, the network computes the same function as before.
+    `gancompress.supernet.proof`, the network computes the same function as before.
     """
     ordered = dict(tensors)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}

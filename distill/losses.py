@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancompress.ssim import ssim as similarity
+from gancompress.metrics.ssim import ssim as similarity
 
 
 @dataclass(frozen=True)

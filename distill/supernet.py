@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch
-from gancompress.channels import Channels
+from gancompress.archs.arch import Arch
 from gancompress.distill.answers import Draws, ask
 from gancompress.distill.calibrate import calibrate
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
-from gancompress.loop import Training, fit
-from gancompress.nets.blocks import INITS
+from gancompress.nets.layers.blocks import INITS
 from gancompress.process import release_memory
-from gancompress.statistics import batch_norms
-from gancompress.supernet import Build, Supernet, skeleton_of
+from gancompress.supernet.channels import Channels
+from gancompress.supernet.reestimation import batch_norms
+from gancompress.supernet.supernet import Build, Supernet, skeleton_of
 from gancompress.tasks.base import Batch, ConditionalTask
+from gancompress.training.loop import Training, fit
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def train_supernet(
 
     The teacher's channels are sorted by importance first, as far as `supernet.channels` knows them,
     which changes nothing in what it computes; the critics go on from the teacher's, or begin anew
-    where it has none. See `gancompress.loop.fit` for resuming and for what is raised.
+    where it has none. See `gancompress.training.loop.fit` for resuming and for what is raised.
     """
     student, nets = student_of(
         task,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.features import merged
+from gancompress.nets.layers.features import merged
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from gancompress.distill.answers import Answers, Taught, pooled
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES, Comparison
 from gancompress.distill.taps import tapped
-from gancompress.statistics import batch_norms
-from gancompress.supernet import Subnet, Supernet
+from gancompress.supernet.reestimation import batch_norms
+from gancompress.supernet.supernet import Subnet, Supernet
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step, Task
 from gancompress.tasks.verdicts import Verdict
 

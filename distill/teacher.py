@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
-from gancompress.loop import Training, fit
-from gancompress.nets.blocks import INITS
+from gancompress.nets.layers.blocks import INITS
 from gancompress.tasks.base import Batch, ConditionalTask
+from gancompress.training.loop import Training, fit
 
 
 def train_teacher(
@@ -23,7 +23,7 @@ def train_teacher(
     """The task's networks with weights, by name, trained from random ones; `make`s generators.
 
     What only training had on them, such as spectral norm, is folded into the generator's weights.
-    See `gancompress.loop.fit` for resuming and for what is raised.
+    See `gancompress.training.loop.fit` for resuming and for what is raised.
     """
     nets = task.teacher_nets(make)
     random = torch.Generator().manual_seed(how.seed)

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch
-from gancompress.nets.blocks import OPERATORS, Conv, ResidualBlock, Stage
-from gancompress.nets.family import Family, Part, check_arch
+from gancompress.archs.arch import Arch
+from gancompress.nets.families.family import Family, Part, check_arch
+from gancompress.nets.layers.blocks import OPERATORS, Conv, ResidualBlock, Stage
 
 
 class HourglassGenerator(nn.Module):

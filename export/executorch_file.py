@@ -20,11 +20,11 @@ from torch import Tensor
 from torch._export.verifier import SpecViolationError
 from torch.export import ExportedProgram, default_decompositions
 
-from gancompress.checkpoint import write_bytes, write_json
 from gancompress.errors import ExportError
 from gancompress.export.card import Model, Source, Written, manifest, read_manifest
 from gancompress.export.onnx_file import read
 from gancompress.export.program import first_line, static_note, traced, uncollected
+from gancompress.storage.checkpoint import write_bytes, write_json
 
 MODEL, ABOUT = "model.pte", "model.pte.json"  # a .pte file has no place for a manifest
 HASH = "sha256"  # the manifest's key for the hash of the program that it is of

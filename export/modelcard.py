@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.export.card import Card
 from gancompress.export.filetable import FileRow
 from gancompress.export.markdown import code, table_words, words

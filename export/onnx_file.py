@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancompress.checkpoint import write_bytes
 from gancompress.errors import ExportError
 from gancompress.export.card import Card, Model, Run, Source, Written, manifest_text, read_manifest
 from gancompress.export.program import Traced, first_line, traced, uncollected
 from gancompress.export.smallterms import keep_small_terms
+from gancompress.storage.checkpoint import write_bytes
 
 MODEL, STATIC = "model.onnx", "model-static.onnx"
 MANIFEST = "gancompress"  # the key of the model's metadata that holds `card.manifest`

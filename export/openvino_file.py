@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancompress.checkpoint import write_bytes
 from gancompress.errors import ExportError
 from gancompress.export.card import Model, Run, Source, Written, manifest_text, read_manifest
 from gancompress.export.half_range import beyond_half_of
 from gancompress.export.onnx_file import Graph, graph_of, read
 from gancompress.export.program import first_line
 from gancompress.export.sensitivity import Rounding, rounded_graph
+from gancompress.storage.checkpoint import write_bytes
 
 MODEL = ("model.xml", "model.bin")
 MODEL_16 = ("model-16bit.xml", "model-16bit.bin")

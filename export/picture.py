@@ -10,8 +10,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from gancompress.checkpoint import atomic_path
 from gancompress.errors import ExportError
+from gancompress.storage.checkpoint import atomic_path
 
 TILE = 192  # pixels; smaller tiles are enlarged by a whole factor to at least this
 GAP, MARGIN, FONT = 8, 16, 16  # pixels

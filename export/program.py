@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from gancompress.checkpoint import write_bytes
 from gancompress.errors import ExportError
 from gancompress.export.card import (
     Card,
@@ -27,7 +26,8 @@ from gancompress.export.card import (
     manifest_text,
     read_manifest,
 )
-from gancompress.programs import MODEL, checked, pack, unpack
+from gancompress.storage.checkpoint import write_bytes
+from gancompress.storage.programs import MODEL, checked, pack, unpack
 
 PROGRAM = "model.pt2"
 _NOTES = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack", "from_node", "custom")

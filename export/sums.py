@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from gancompress.checkpoint import file_hash, write_text
 from gancompress.errors import ExportError
+from gancompress.storage.checkpoint import file_hash, write_text
 
 SUMS = "SHA256SUMS"
 MODEL = "model"  # the folder of the model files, in that of the export

@@ -19,9 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gancompress.arch import Arch
-from gancompress.checkpoint import atomic_path, write_bytes, write_json
-from gancompress.cost import network_cost
+from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, ExportError
 from gancompress.export import onnx_file
 from gancompress.export.card import Card, Model, Source, Written, manifest
@@ -32,7 +30,9 @@ from gancompress.export.planes import (
     pixels_of,
     planes_of,
 )
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.storage.checkpoint import atomic_path, write_bytes, write_json
+from gancompress.supernet.cost import network_cost
 
 FOLDER = "web"
 MANIFEST, PLAN, EXAMPLE = "manifest.json", "page.json", "example.png"

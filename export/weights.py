@@ -7,12 +7,12 @@ from pathlib import Path
 
 from torch import nn
 
-from gancompress.arch import Arch
-from gancompress.checkpoint import load_tensors, read_json, save_tensors, write_json
+from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, ExportError
 from gancompress.export.card import Card, Model, Source, Written, manifest, read_manifest
 from gancompress.export.sums import check_sums
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.storage.checkpoint import load_tensors, read_json, save_tensors, write_json
 
 WEIGHTS, ARCH = "model.safetensors", "arch.json"
 

@@ -19,7 +19,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     settle()  # before torch is imported, as every command does in its own first lines
-    from gancompress.cli import app
+    from gancompress.cli.commands import app
 
     app()
 

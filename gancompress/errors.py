@@ -45,7 +45,7 @@ class ExportError(GanCompressError):
 
 
 class UnhealthyError(GanCompressError):
-    """Training that goes on but leads nowhere; see `gancompress.health`."""
+    """Training that goes on but leads nowhere; see `gancompress.training.health`."""
 
 
 class DivergedError(UnhealthyError):

@@ -23,15 +23,15 @@ from torch import Tensor
 
 from gancompress.distill.supernet import Distilling, Teacher, train_supernet
 from gancompress.distill.teacher import train_teacher
-from gancompress.distributed import Processes, processes
-from gancompress.loop import Training
-from gancompress.metricslog import MetricsLog
 from gancompress.process import settle
 from gancompress.project import Project
 from gancompress.project.training import optimisation_of
-from gancompress.proving import supernet_of
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.supernet.proving import supernet_of
+from gancompress.training.distributed import Processes, processes
+from gancompress.training.loop import Training
 
 TARGET = 1.5
 BATCH = 16

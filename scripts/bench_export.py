@@ -26,11 +26,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gancompress.arch import Arch
-from gancompress.benchmarking import measure
-from gancompress.benchtable import table
-from gancompress.benchturns import Settings, Subject
-from gancompress.cost import network_cost
+from gancompress.archs.arch import Arch
+from gancompress.benchmark.benchmark import measure
+from gancompress.benchmark.table import table
+from gancompress.benchmark.turns import Settings, Subject
 from gancompress.export import load
 from gancompress.export.card import Card, Source
 from gancompress.export.extract import load_exported
@@ -39,7 +38,8 @@ from gancompress.export.latency import paired_latency
 from gancompress.export.report import aligned
 from gancompress.export.rewrite import FOLDING, rewritten
 from gancompress.export.verify import difference
-from gancompress.nets.resnet import ResNet
+from gancompress.nets.families.resnet import ResNet
+from gancompress.supernet.cost import network_cost
 
 SIDE = 256
 FAMILY = ResNet()

@@ -30,9 +30,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gancompress.cost import network_cost
-from gancompress.nets.blocks import Conv, ResidualBlock
-from gancompress.nets.features import Bands, Features, bands_of, converted
+from gancompress.nets.layers.blocks import Conv, ResidualBlock
+from gancompress.nets.layers.features import Bands, Features, bands_of, converted
+from gancompress.supernet.cost import network_cost
 
 CHANNELS, BLOCKS = 256, 9
 OPERATORS: dict[str, tuple[str, Bands]] = {

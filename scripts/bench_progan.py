@@ -17,13 +17,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from gancompress.loop import step_rng
-from gancompress.nets.blocks import INITS
+from gancompress.nets.layers.blocks import INITS
 from gancompress.project import Project
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
 from gancompress.tasks.base import Step
 from gancompress.tasks.unconditional import Unconditional
+from gancompress.training.loop import step_rng
 
 OPERATORS = ("dense", "separable")
 

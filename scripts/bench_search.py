@@ -36,19 +36,19 @@ from scipy.stats import kendalltau
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gancompress.arch import Arch
-from gancompress.budgets import costs_of, rows_of
+from gancompress.archs.arch import Arch
 from gancompress.errors import GanCompressError
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.features import EffNetLite0, Inception
 from gancompress.metrics.firstlook import FirstLook, Forecast
-from gancompress.nets.blocks import init_normal
+from gancompress.nets.layers.blocks import init_normal
 from gancompress.project import Project
 from gancompress.project.subnets import Subnets
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
 from gancompress.search.feasible import FeasibleSampler
-from gancompress.supernet import Supernet
+from gancompress.stages.budgets import costs_of, rows_of
+from gancompress.supernet.supernet import Supernet
 
 PROBES = 8  # archs measured in full, spread over those that the first look drops
 TOLD = "targets on a CPU: in full 2.5, two rungs 10 at tau 0.9, to the winner 20"

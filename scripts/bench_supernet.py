@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch
-from gancompress.cost import CostModel
-from gancompress.nets.resnet import ResNet
-from gancompress.supernet import Supernet
+from gancompress.archs.arch import Arch
+from gancompress.nets.families.resnet import ResNet
+from gancompress.supernet.cost import CostModel
+from gancompress.supernet.supernet import Supernet
 
 SIDE = 64  # pixels
 TARGET = 1.15

@@ -28,7 +28,7 @@ sys.path.insert(0, str(TESTS))
 
 from toyrecipes import SMALL, TOY, of_pairs, save_toy_pairs, toy_data  # noqa: E402
 
-from gancompress.recipefile import load_recipe  # noqa: E402
+from gancompress.recipe.reading import load_recipe  # noqa: E402
 
 NARROW_CRITIC = "task.critic_width=4"
 # A recipe of every task; of pix2pix also one with a packaged teacher, fine-tuning and kept answers.

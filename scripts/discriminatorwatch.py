@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gancompress.health import Guard, is_look_due, variety
-from gancompress.metricslog import MetricsLog
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.training.health import Guard, is_look_due, variety
 
 
 class Findings(MetricsLog):

@@ -20,8 +20,8 @@ from typing import IO
 
 from tqdm import tqdm
 
-from gancompress.checkpoint import write_text
 from gancompress.errors import DataError, GanCompressError
+from gancompress.storage.checkpoint import write_text
 
 SUMS = "SHA256SUMS"
 CHUNK = 2**20

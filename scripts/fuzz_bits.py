@@ -28,18 +28,20 @@ import numpy as np
 import torch
 from PIL import Image
 
-from gancompress import pipeline, reporting, timing
-from gancompress.checkpoint import read_json, write_record
 from gancompress.errors import GanCompressError
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.opening import locate, open_model
-from gancompress.latencytable import LatencyTable
+from gancompress.latency import timing
+from gancompress.latency.table import LatencyTable
 from gancompress.project import Project
 from gancompress.project.results import exported_of, finetuned_of
 from gancompress.project.subnets import Subnets
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
+from gancompress.report import reporting
+from gancompress.stages import pipeline
+from gancompress.storage.checkpoint import read_json, write_record
+from gancompress.storage.runs import Run
 
 FORMATS_TRIED = ("safetensors", "pt2", "onnx", "openvino", "web")
 REPORTED = ("card.json", "grid.png", "front.json", "trials.json", "stage.json")  # on its page

@@ -28,14 +28,14 @@ import torch
 from brokenimages import Broken, broken, whole_files
 from PIL import Image
 
-from gancompress.applying import apply
+from gancompress.apps.apply import apply
 from gancompress.data.decoding import sides_told
 from gancompress.data.labelcodes import LabelCodes
 from gancompress.data.options import ImagesOptions
 from gancompress.errors import GanCompressError
 from gancompress.export.card import Card, Model
-from gancompress.filecheck import FileCheck
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.stages.filecheck import FileCheck
 
 SECONDS = 30.0  # for one way of opening one folder of small files, on a busy machine
 WHOLE = 4  # files beside the broken one

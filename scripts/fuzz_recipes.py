@@ -25,7 +25,7 @@ from types import FrameType
 from recipemutations import Mutation, mutation, packaged_text
 from typer.testing import CliRunner
 
-from gancompress.recipefile import FAULT
+from gancompress.recipe.reading import FAULT
 
 SLOW_S, LARGE_MB = 2.0, 300.0  # what a recipe may take
 HANGS_S = 120  # of the clock on the wall; on a busy machine much is others' time
@@ -52,7 +52,7 @@ def ended(command: str, given: Mutation, *options: str) -> str:
 
     A recipe that ends in the reader's last resort counts as raised, and so does a written file.
     """
-    from gancompress.cli import app
+    from gancompress.cli.commands import app
 
     Path(FILE).parent.mkdir(exist_ok=True)
     Path(FILE).write_bytes(given.text.encode(errors="surrogatepass"))

@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gancompress.checkpoint import write_text
-from gancompress.recipe import json_schema
-from gancompress.recipefile import packaged_recipes, recipe_comment
+from gancompress.recipe.reading import packaged_recipes, recipe_comment
+from gancompress.recipe.recipe import json_schema
+from gancompress.storage.checkpoint import write_text
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"
 SECTIONS = ("data", "family", "task", "teacher", "space", "supernet", "metrics", "search",

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from gancompress.checkpoint import load_tensors, save_tensors
-from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
+from gancompress.recipe.reading import load_recipe
+from gancompress.storage.checkpoint import load_tensors, save_tensors
+from gancompress.storage.runs import Run
 
 
 def main() -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe, packaged_recipes
+from gancompress.recipe.reading import load_recipe, packaged_recipes
+from gancompress.recipe.recipe import Recipe
 
 # Values of a wrong kind, size or form, as YAML; what they did to earlier versions of the reader is
-# in the tests of `recipefile`.
+# in the tests of `recipe.reading`.
 VALUES = (
     "", "~", "null", "true", "no", "-1", "0", "1", "3.5", "1e6", "1e300", "1e400", ".inf", ".nan",
     "9" * 19, "9" * 400, "-" + "9" * 5000, "0x10", "1_000", "12:30", "2024-01-01", "x", "ü\u0301😀",

@@ -34,13 +34,13 @@ from discriminatorwatch import Watch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gancompress.cost import Cost, network_cost
 from gancompress.data.options import IdxOptions
 from gancompress.errors import GanCompressError, MetricError
 from gancompress.metrics.features import load_features
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
-from gancompress.nets.blocks import init_kaiming, init_normal
-from gancompress.nets.discriminators import Discriminator
+from gancompress.nets.discriminators.named import Discriminator
+from gancompress.nets.layers.blocks import init_kaiming, init_normal
+from gancompress.supernet.cost import Cost, network_cost
 
 SIDE, LATENT, BATCH = 28, 64, 32
 RATE, BETAS = 2e-4, (0.5, 0.999)  # Adam's, of both sides; --rate is another

@@ -29,8 +29,8 @@ from tqdm import tqdm
 
 from gancompress.data.idx import read_idx
 from gancompress.errors import DataError, GanCompressError
-from gancompress.nets.bands import band_conv
-from gancompress.nets.features import ONE, Bands, Features, bands_of, converted, per_band
+from gancompress.nets.layers.bands import band_conv
+from gancompress.nets.layers.features import ONE, Bands, Features, bands_of, converted, per_band
 
 SIDE, CLASSES, BATCH = 28, 10, 128
 TEMPERATURE = 4.0  # of v2's distillation

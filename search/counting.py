@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gancompress.arch import Arch, SearchSpace
+from gancompress.archs.arch import Arch, SearchSpace
+from gancompress.archs.slots import Value
 from gancompress.errors import ArchError
 from gancompress.search.extremes import ceiling, has_few_combinations
 from gancompress.search.feasible import LISTED_ARCHS, FeasibleSampler, Slot
 from gancompress.search.limits import Costs, Limit, strain
-from gancompress.slots import Value
 
 SHARE_STREAM = 6  # of random numbers
 DRAWS = 200  # a share of one half comes out to 0.035, one of a thousandth to a twentieth of itself

@@ -9,10 +9,10 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from gancompress.arch import Arch, SearchSpace
+from gancompress.archs.arch import Arch, SearchSpace
+from gancompress.archs.slots import Value
 from gancompress.errors import ArchError, BudgetError
 from gancompress.search.limits import Costs, Limit, admitted, figure, strain
-from gancompress.slots import Value
 
 Figure = TypeVar("Figure", int, float)
 Complete = Callable[[Mapping[str, Value]], Arch]  # the widths for some operators and bands

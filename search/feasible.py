@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from gancompress.arch import Arch, SearchSpace
+from gancompress.archs.arch import Arch, SearchSpace
+from gancompress.archs.slots import Value
 from gancompress.errors import ArchError
 from gancompress.search.extremes import floor, narrow_archs, narrow_starts, roomiest
 from gancompress.search.limits import Costs, Limit, admitted
-from gancompress.slots import Value
 
 __all__ = ["FeasibleSampler", "floor"]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 
 # All costs of an arch by name ("macs", "params", "activation_bytes", "latency_ms"); none of them
 # ever falls when a width grows.

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.limits import Limit
 from gancompress.search.proposals import History, new_child, seen_in

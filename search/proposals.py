@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 
 CHILD_TRIES = 50  # children that were measured before, until a fresh arch is drawn instead
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from gancompress.arch import Arch, SearchSpace
-from gancompress.checkpoint import record_digest
+from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.errors import ArchError
+from gancompress.storage.checkpoint import record_digest
 
 COST_PREFIX = "cost "  # of the user attributes that hold what an arch costs
 SCORE_PREFIX = "score "  # and its figures

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gancompress import bars
-from gancompress.arch import Arch, SearchSpace
+from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.errors import CheckpointError
 from gancompress.search.front import best_of, signed
 from gancompress.search.limits import Costs

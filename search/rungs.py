@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gancompress.arch import Arch, SearchSpace
+from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.ranks import kendall_tau
 from gancompress.search.limits import Costs, Limit, admitted
 from gancompress.search.proposals import History, seen_in

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.pareto import Pareto, by_dominance
 from gancompress.search.proposals import History, Sampler, by_score, new_child, seen_in

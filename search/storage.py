@@ -15,7 +15,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from gancompress.errors import CheckpointError, RecipeError
-from gancompress.filelock import FileLock, alone
+from gancompress.storage.filelock import FileLock, alone
 
 JOURNAL = "journal:"  # of an address: the rest is a file
 PATIENCE_SECONDS = 60  # that a process waits for others to be done with a SQLite file

@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from gancompress.arch import Arch, SearchSpace
+from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.errors import MetricError, RunError
 from gancompress.search.record import (
     CLAIM_DIGEST,

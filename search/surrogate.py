@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gancompress.arch import Arch, SearchSpace
+from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.errors import RecipeError
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.proposals import History, Sampler

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gancompress.filelock import FileLock, is_held_elsewhere
+from gancompress.storage.filelock import FileLock, is_held_elsewhere
 
 BEATS_PER_SILENCE = 4  # so that one that is late does not make a worker dead
 BEAT = "beat"  # user attributes of a trial

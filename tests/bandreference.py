@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.bands import BandConv
-from gancompress.nets.features import Bands, Features
-from gancompress.nets.windows import Window
+from gancompress.nets.layers.bands import BandConv
+from gancompress.nets.layers.features import Bands, Features
+from gancompress.nets.layers.windows import Window
 
 Bandwise = tuple[Tensor, ...]
 SPLITS = (Bands(0.5), Bands(0.25), Bands(0.5, 0.25))

@@ -22,25 +22,19 @@ from _pytest.mark import ParameterSet
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from gancompress.arch import Arch, SearchSpace
-from gancompress.channels import permute, sets_of
-from gancompress.cost import CostModel, network_cost
+from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.distill.taps import tapped
 from gancompress.export import weights
 from gancompress.export.card import Card, Source
-from gancompress.layouts import declared, widths_of
-from gancompress.nets import FAMILIES, Family
-from gancompress.nets.blocks import OPERATORS
-from gancompress.nets.family import Widths
-from gancompress.nets.features import ONE, Bands
-from gancompress.nets.windows import Window, windows_of
-from gancompress.supernet import (
-    Build,
-    Supernet,
-    named_tensors,
-    skeleton_of,
-    window,
-)
+from gancompress.nets.families.family import Widths
+from gancompress.nets.families.registry import FAMILIES, Family
+from gancompress.nets.layers.blocks import OPERATORS
+from gancompress.nets.layers.features import ONE, Bands
+from gancompress.nets.layers.windows import Window, windows_of
+from gancompress.supernet.channels import permute, sets_of
+from gancompress.supernet.cost import CostModel, network_cost
+from gancompress.supernet.layouts import declared, widths_of
+from gancompress.supernet.supernet import Build, Supernet, named_tensors, skeleton_of, window
 
 WIDTHS = (7, 4, 3)  # odd ones too, so that no window happens to be aligned
 SPLITS = (ONE, Bands(0.5), Bands(0.25, 0.25))

@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy
 import torch
 
-from gancompress import recipetrust
 from gancompress.export import web
+from gancompress.recipe import trust as recipetrust
 
 
 @pytest.fixture(autouse=True, scope="session")

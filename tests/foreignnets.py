@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gancompress.foreign.reading import as_meant, networks_in
+from gancompress.importers.reading import as_meant, networks_in
 
 Norm = Callable[[int], nn.Module]
 Pad = Callable[[int], nn.Module]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 
 SKIP = """
 import torch

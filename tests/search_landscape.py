@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gancompress.arch import Arch, SearchSpace, Value
+from gancompress.archs.arch import Arch, SearchSpace, Value
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.limits import Limit
 

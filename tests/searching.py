@@ -12,7 +12,7 @@ from pathlib import Path
 import sqlalchemy
 from search_landscape import Landscape, budget_of_share, small_cost, small_space
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.limits import Limit
 from gancompress.search.run import Judging, Quest, SearchResult, search

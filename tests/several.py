@@ -14,9 +14,6 @@ import toylsgan as blobs
 import toytraining as toy
 from torch import Tensor, nn
 
-from gancompress import distributed
-from gancompress.checkpoint import load_state
-from gancompress.distributed import Processes, agree, alike, from_writer, processes, together
 from gancompress.errors import (
     DataError,
     DivergedError,
@@ -24,8 +21,18 @@ from gancompress.errors import (
     RunError,
     UnhealthyError,
 )
-from gancompress.nets.batchnorm import BatchNorm
+from gancompress.nets.layers.batchnorm import BatchNorm
+from gancompress.storage.checkpoint import load_state
 from gancompress.tasks.base import Batch, Phase, Step, Task
+from gancompress.training import distributed
+from gancompress.training.distributed import (
+    Processes,
+    agree,
+    alike,
+    from_writer,
+    processes,
+    together,
+)
 
 BATCH = 4  # images of one step, of all processes together
 ALONE = Processes()

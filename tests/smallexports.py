@@ -13,7 +13,7 @@ import torch
 
 from gancompress.export.card import Card, Source
 from gancompress.export.formats import FORMATS, missing
-from gancompress.nets import Family
+from gancompress.nets.families.registry import Family
 
 every_format = pytest.mark.parametrize(
     "name",

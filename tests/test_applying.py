@@ -9,16 +9,16 @@ from images import noise, save
 from PIL import Image
 from typer.testing import CliRunner
 
-from gancompress.applying import BATCH_PIXELS, Applied, apply
-from gancompress.applyinputs import Wishes
-from gancompress.cli import app
+from gancompress.apps.apply import BATCH_PIXELS, Applied, apply
+from gancompress.apps.applyinputs import Wishes
+from gancompress.cli.commands import app
 from gancompress.data.images import to_tensor
 from gancompress.data.labelplanes import label_planes
 from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Card, Model, Source
 from gancompress.export.weights import write
-from gancompress.nets import FAMILIES
-from gancompress.nets.features import Bands
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.layers.features import Bands
 
 FAMILY = FAMILIES["resnet"](in_channels=3, out_channels=3, blocks=1)
 ARCH = FAMILY.arch([8, 4, 8, 4, 4, 8])

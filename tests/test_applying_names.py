@@ -10,13 +10,13 @@ import torch
 from images import noise, save
 from PIL import Image
 
-from gancompress import applytasks
-from gancompress.applying import Applied, apply
-from gancompress.applytasks import answer_names, tasks_of
-from gancompress.clifiles import at_home, place_of
+from gancompress.apps import applytasks
+from gancompress.apps.apply import Applied, apply
+from gancompress.apps.applytasks import answer_names, tasks_of
+from gancompress.cli.filecommands import at_home, place_of
 from gancompress.errors import DataError
 from gancompress.export.card import Card, Model
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
 
 FAMILY = FAMILIES["resnet"](in_channels=3, out_channels=3, blocks=1)
 

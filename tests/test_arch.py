@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gancompress.arch import Arch, SearchSpace, Value
+from gancompress.archs.arch import Arch, SearchSpace, Value
 from gancompress.errors import ArchError
-from gancompress.nets import FAMILIES
-from gancompress.nets.resnet import PRESETS
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families.resnet import PRESETS
 
 ARCH = Arch.of("toy", {"a": 3, "op": "dense", "b": 7})
 SPACE = SearchSpace.of("toy", {"a": (3, 5, 1), "op": ("dense", "separable"), "b": (2, 7)})

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gancompress.arch import Arch, SearchSpace
+from gancompress.archs.arch import Arch, SearchSpace
+from gancompress.archs.slots import Rule
 from gancompress.errors import ArchError
-from gancompress.slots import Rule
 
 OPS = ("dense", "separable")
 # The trunk's width is shared by two stages, whose third splits need different widths.

@@ -22,10 +22,10 @@ from bandreference import (
 from torch import nn
 
 from gancompress.errors import ArchError
-from gancompress.nets.bands import BandConv, BandNorm, band_conv, band_norm
-from gancompress.nets.features import ONE, Bands, bands_of, merged
-from gancompress.nets.norms import InstanceNorm
-from gancompress.nets.plain import PlainConv
+from gancompress.nets.layers.bands import BandConv, BandNorm, band_conv, band_norm
+from gancompress.nets.layers.features import ONE, Bands, bands_of, merged
+from gancompress.nets.layers.norms import InstanceNorm
+from gancompress.nets.layers.plain import PlainConv
 
 THREE = Bands(0.5, 0.25)
 ORDINARY = Form()

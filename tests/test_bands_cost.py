@@ -13,8 +13,8 @@ from bandreference import FORMS, Form, ceil_laws, counted_macs, params
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.bands import BandConv, band_conv, band_norm
-from gancompress.nets.features import ONE, Bands, Features, bands_of, per_band
+from gancompress.nets.layers.bands import BandConv, band_conv, band_norm
+from gancompress.nets.layers.features import ONE, Bands, Features, bands_of, per_band
 
 CHANNELS, SIDE = 64, 32
 EIGHTHS = [Fraction(n, 8) for n in range(9)]

@@ -11,22 +11,22 @@ from images import save_pairs
 from tqdm import tqdm
 from typer.testing import CliRunner
 
-from gancompress import pipeline
-from gancompress.arch import Arch
-from gancompress.benchmarking import _groups, _rows, file_bytes
-from gancompress.benchruns import subjects_of_run
-from gancompress.benchtable import Benchmark, Row, as_json, table
-from gancompress.benchturns import Measured, Settings, Subject, time_group
-from gancompress.checkpoint import write_text
-from gancompress.cli import app
+from gancompress.archs.arch import Arch
+from gancompress.benchmark.benchmark import _groups, _rows, file_bytes
+from gancompress.benchmark.roofline import Rates, Work, card_work
+from gancompress.benchmark.runs import subjects_of_run
+from gancompress.benchmark.table import Benchmark, Row, as_json, table
+from gancompress.benchmark.turns import Measured, Settings, Subject, time_group
+from gancompress.cli.commands import app
 from gancompress.export.card import Card, Source, read_manifest
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS
 from gancompress.export.opening import open_model
-from gancompress.export.roofline import Rates, Work, card_work
-from gancompress.exportfiles import card_of
 from gancompress.project import Project
-from gancompress.recipefile import load_recipe, resolved_yaml
+from gancompress.recipe.reading import load_recipe, resolved_yaml
+from gancompress.stages import pipeline
+from gancompress.stages.exportfiles import card_of
+from gancompress.storage.checkpoint import write_text
 
 SIZE = (32, 32)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gancompress.board import open_log
 from gancompress.errors import RunError
-from gancompress.runs import Run
+from gancompress.storage.runs import Run
+from gancompress.training.board import open_log
 
 
 def test_events_are_written_beside_the_rows(tmp_path: Path) -> None:

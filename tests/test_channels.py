@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch
-from gancompress.channels import (
+from gancompress.archs.arch import Arch
+from gancompress.errors import ArchError
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.supernet.channels import (
     Block,
     Channels,
     block_sizes,
@@ -16,10 +18,8 @@ from gancompress.channels import (
     sets_of,
     shared_blocks,
 )
-from gancompress.errors import ArchError
-from gancompress.layouts import declared
-from gancompress.nets import FAMILIES
-from gancompress.supernet import named_tensors
+from gancompress.supernet.layouts import declared
+from gancompress.supernet.supernet import named_tensors
 
 FAMILY = FAMILIES["resnet"](blocks=1)
 ARCH = Arch.of("toy", {"a": 4, "b": 6})

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gancompress.checkpoint import (
+from gancompress.errors import CheckpointError
+from gancompress.storage.checkpoint import (
     atomic_path,
     file_hash,
     load_state,
@@ -28,7 +29,6 @@ from gancompress.checkpoint import (
     write_record,
     write_text,
 )
-from gancompress.errors import CheckpointError
 
 
 def tensors() -> dict[str, torch.Tensor]:
@@ -61,7 +61,7 @@ def test_a_view_is_written_without_the_tensor_that_it_looks_at(tmp_path: Path) -
 
 def test_equal_tensors_give_equal_bytes_in_every_process(tmp_path: Path) -> None:
     code = (
-        "import sys, torch; from gancompress.checkpoint import save_tensors;"
+        "import sys, torch; from gancompress.storage.checkpoint import save_tensors;"
         "save_tensors(sys.argv[1], {'w': torch.ones(2)}, {c: c for c in 'qwertyuiop'})"
     )
     save_tensors(tmp_path / "here", {"w": torch.ones(2)}, {c: c for c in "poiuytrewq"})
@@ -218,7 +218,7 @@ def test_other_errors_of_the_block_stay_what_they_are(tmp_path: Path) -> None:
 
 def test_leftovers_of_killed_commands_can_be_removed(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from gancompress.checkpoint import atomic_path\n"
+        "import os, sys; from gancompress.storage.checkpoint import atomic_path\n"
         "with atomic_path(sys.argv[1]) as t: t.write_text('x'); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.txt")], check=False)
@@ -255,7 +255,7 @@ def test_a_record_without_a_hash_is_read_as_it_is(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_the_dead_go_while_others_write(tmp_path: Path) -> None:
-    write = "import sys, time; from gancompress.checkpoint import atomic_path\n" + (
+    write = "import sys, time; from gancompress.storage.checkpoint import atomic_path\n" + (
         "with atomic_path(sys.argv[1]) as t: t.write_text('x'); print(t.name, flush=True); "
     )
     names = []

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gancompress.cli import app
+from gancompress.cli.commands import app
 from gancompress.metrics import METRICS
-from gancompress.recipe import json_schema
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import json_schema
 
 
 def call(*arguments: str) -> tuple[int, str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gancompress.codefiles import code_files, code_sum
-from gancompress.recipeown import OwnFamily
+from gancompress.nets.families.ownoptions import OwnFamily
+from gancompress.storage.codefiles import code_files, code_sum
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import conformance
-from gancompress.nets import FAMILIES
-from gancompress.nets.blocks import OPERATORS
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.layers.blocks import OPERATORS
 
 CASES = conformance.cases()
 MIXED = [case for case in CASES if case.name.endswith("-mixed")]

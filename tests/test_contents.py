@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from images import save_pairs
 
-from gancompress import pipeline
-from gancompress.checkpoint import file_hash, read_json, read_record, write_record
-from gancompress.contents import Contents, Files, changes, read_contents
 from gancompress.errors import DataError, RunError
 from gancompress.project import Project
 from gancompress.project.files import changed_since, files_of
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
+from gancompress.stages import pipeline
+from gancompress.storage.checkpoint import file_hash, read_json, read_record, write_record
+from gancompress.storage.contents import Contents, Files, changes, read_contents
+from gancompress.storage.runs import Run
 
 
 def _files(folder: Path, **content: str) -> dict[str, Path]:
@@ -71,7 +71,7 @@ def test_unchanged_files_are_not_read_again(
         read.append(path.name)
         return file_hash(path)
 
-    monkeypatch.setattr("gancompress.filehashes.file_digest", counted)
+    monkeypatch.setattr("gancompress.storage.filehashes.file_digest", counted)
     files = _files(tmp_path / "data", a="1", b="2")
     first = read_contents(tmp_path, {}, files)
     assert read_contents(tmp_path, {}, files) == first and sorted(read) == ["a", "b"]

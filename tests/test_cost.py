@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from gancompress.arch import Arch, SearchSpace
-from gancompress.cost import Cost, CostModel, layer_costs, network_cost
-from gancompress.nets.critics import PatchCritic
-from gancompress.nets.resnet import ResNet
-from gancompress.supernet import skeleton_of
+from gancompress.archs.arch import Arch, SearchSpace
+from gancompress.nets.discriminators.patch import PatchCritic
+from gancompress.nets.families.resnet import ResNet
+from gancompress.supernet.cost import Cost, CostModel, layer_costs, network_cost
+from gancompress.supernet.supernet import skeleton_of
 
 RESNET = ResNet()
 SIDE = 256

@@ -11,12 +11,12 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 import conformance
-from gancompress.arch import Arch, SearchSpace
-from gancompress.cost import Cost, CostModel, layer_costs, network_cost
-from gancompress.nets import FAMILIES, Family, ResNet
-from gancompress.nets.blocks import OPERATORS
-from gancompress.nets.features import ONE, Bands
-from gancompress.supernet import skeleton_of
+from gancompress.archs.arch import Arch, SearchSpace
+from gancompress.nets.families.registry import FAMILIES, Family, ResNet
+from gancompress.nets.layers.blocks import OPERATORS
+from gancompress.nets.layers.features import ONE, Bands
+from gancompress.supernet.cost import Cost, CostModel, layer_costs, network_cost
+from gancompress.supernet.supernet import skeleton_of
 
 SHAPE = (3, 64, 64)
 SPLITS = (ONE, Bands(0.5), Bands(0.25), Bands(0.25, 0.25))

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from gancompress.errors import ArchError
-from gancompress.nets.critics import StarGANCritic
-from gancompress.nets.features import ONE, Bands
+from gancompress.nets.discriminators.patch import StarGANCritic
+from gancompress.nets.layers.features import ONE, Bands
 
 BANDS = {"0": ONE, ".25": Bands(0.25), ".25 .25": Bands(0.25, 0.25), ".5 .25": Bands(0.5, 0.25)}
 

@@ -15,16 +15,16 @@ from images import noise, save
 from opening import image_folder
 from PIL import Image
 
-from gancompress.checkpoint import file_hash, read_json, write_bytes, write_json
 from gancompress.data.attributes import attribute_labels
 from gancompress.data.decoding import sides_told
 from gancompress.data.folders import matched_pairs
 from gancompress.data.idx import read_idx
 from gancompress.data.images import read_image
 from gancompress.data.labelcodes import LabelCodes, colour_table
-from gancompress.digests import file_digest
 from gancompress.errors import CheckpointError, DataError
-from gancompress.regularfiles import open_regular
+from gancompress.storage.checkpoint import file_hash, read_json, write_bytes, write_json
+from gancompress.storage.digests import file_digest
+from gancompress.storage.regularfiles import open_regular
 
 
 def npy(header: str, values: bytes = b"", version: bytes = b"\1\0") -> bytes:

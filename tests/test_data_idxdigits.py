@@ -18,7 +18,7 @@ from gancompress.data.dataset import SPLITS
 from gancompress.data.idximages import IdxImages
 from gancompress.data.latent import Latent
 from gancompress.errors import DataError
-from gancompress.recipe import Data
+from gancompress.recipe.recipe import Data
 
 TRAIN, TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
 

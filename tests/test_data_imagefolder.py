@@ -19,8 +19,8 @@ from gancompress.data.dataset import SPLITS, Split
 from gancompress.data.imagefolder import ImageFolder
 from gancompress.data.images import with_channels
 from gancompress.errors import DataError, RecipeError
-from gancompress.recipe import Data, stage_sections
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Data, stage_sections
 
 
 def _fill(folder: Path, count: int, first: int = 0, **size: int) -> None:

@@ -14,7 +14,7 @@ from gancompress.data import DATASETS
 from gancompress.data.dataoptions import DataOptions
 from gancompress.data.mapsoptions import MapsSuperresOptions
 from gancompress.data.options import ImagesOptions, PairsOptions
-from gancompress.recipe import Data, Recipe
+from gancompress.recipe.recipe import Data, Recipe
 
 MAPS = {"maps", "map-domains", "maps-unpaired", "maps-labels", "maps-superres"}
 

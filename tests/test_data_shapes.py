@@ -11,7 +11,7 @@ from opening import label_maps, pair_folders, unpaired_folders
 from PIL import Image
 
 from gancompress.errors import DataError, RecipeError
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
 
 SIDES = [(8, 12), (16, 8), (9, 9), (24, 40), (8, 8), (11, 30)]
 

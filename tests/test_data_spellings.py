@@ -10,7 +10,7 @@ from opening import pair_folders, unpaired_folders
 
 from gancompress.data.folders import single_files
 from gancompress.errors import DataError, RecipeError
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
 
 SIZES = {"load_size": 8, "crop_size": 8}
 

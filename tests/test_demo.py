@@ -12,17 +12,18 @@ import torch
 from images import noise, png_head, save
 from test_cli import call
 
-from gancompress import demo, demopage, pipeline
-from gancompress.arch import Arch
-from gancompress.demo import Demo, Side, demo_of, fitted
+from gancompress.apps import demo, demopage
+from gancompress.apps.demo import Demo, Side, demo_of, fitted
+from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError, RunError
 from gancompress.export.card import Card, Model, Source
 from gancompress.export.formats import FORMATS
 from gancompress.export.opening import open_model
 from gancompress.export.planes import classes_of, input_of, pixels_of, planes_of
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
 from gancompress.project import Project
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.stages import pipeline
 
 
 def write_model(folder: Path, channels: int = 3, **about: object) -> Path:
@@ -204,7 +205,7 @@ import numpy as np
 from PIL import Image
 from gradio_client import Client, handle_file
 from gancompress import demopage
-from gancompress.demo import demo_of
+from gancompress.apps.demo import demo_of
 target, picture, large, name = sys.argv[1:]
 said = []
 demo = demo_of(target)

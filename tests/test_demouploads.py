@@ -10,10 +10,10 @@ import pytest
 from images import noise, png_head, save
 from PIL import Image
 
-from gancompress import demouploads
-from gancompress.applyinputs import reading_of
+from gancompress.apps import demouploads
+from gancompress.apps.applyinputs import reading_of
+from gancompress.apps.demouploads import check_upload, read_upload
 from gancompress.data.images import Reading
-from gancompress.demouploads import check_upload, read_upload
 from gancompress.errors import DataError, ExportError
 
 

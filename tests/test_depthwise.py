@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
-from gancompress.nets.depthwise import DepthwiseConv, depthwise
+from gancompress.nets.layers.depthwise import DepthwiseConv, depthwise
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.cost import Cost, network_cost
-from gancompress.discriminatornames import NAMES, DiscriminatorName
 from gancompress.errors import ArchError
-from gancompress.nets.blocks import init_kaiming, init_normal
-from gancompress.nets.discriminatorblocks import FORMS, Inception, Norms, SeparableInception
-from gancompress.nets.discriminators import (
+from gancompress.nets.discriminators.blocks import FORMS, Inception, Norms, SeparableInception
+from gancompress.nets.discriminators.named import (
     Discriminator,
     LabelDiscriminator,
     ScaleDiscriminators,
     ScaleVerdicts,
 )
+from gancompress.nets.discriminators.names import NAMES, DiscriminatorName
+from gancompress.nets.layers.blocks import init_kaiming, init_normal
+from gancompress.supernet.cost import Cost, network_cost
 from gancompress.tasks.losses import gradient_penalty
 
 # FACTS.md, section 15: trained parameters at 28x28x1, of the published program. The last is ours.

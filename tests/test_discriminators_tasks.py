@@ -11,10 +11,14 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from gancompress.nets.blocks import init_kaiming
-from gancompress.nets.discriminatorblocks import FORMS
-from gancompress.nets.discriminators import Discriminator, LabelDiscriminator, ScaleDiscriminators
-from gancompress.recipe import Task
+from gancompress.nets.discriminators.blocks import FORMS
+from gancompress.nets.discriminators.named import (
+    Discriminator,
+    LabelDiscriminator,
+    ScaleDiscriminators,
+)
+from gancompress.nets.layers.blocks import init_kaiming
+from gancompress.recipe.recipe import Task
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Step
 from gancompress.tasks.halves import halves

@@ -14,7 +14,7 @@ from gancompress.data.fixeddraws import DRAW
 from gancompress.distill.answers import Answers, Draws, ask
 from gancompress.distill.taps import tapped
 from gancompress.distill.task import Distillation
-from gancompress.nets.resnet import ResNet
+from gancompress.nets.families.resnet import ResNet
 from gancompress.tasks.base import Batch, Step
 
 LAYERS = ResNet(blocks=1).taps()

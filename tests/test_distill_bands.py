@@ -11,10 +11,10 @@ from gancompress.distill.calibrate import calibrate
 from gancompress.distill.initialise import fill_from_teacher, separable_from_dense
 from gancompress.distill.supernet import _adapters, _fill_random, _fit_levels
 from gancompress.distill.taps import tap_channels, tapped
-from gancompress.nets import FAMILIES, ResNet
-from gancompress.nets.blocks import SeparableUp, Stage, init_normal
-from gancompress.nets.features import ONE, Bands, merged
-from gancompress.supernet import Supernet, named_tensors, skeleton_of
+from gancompress.nets.families.registry import FAMILIES, ResNet
+from gancompress.nets.layers.blocks import SeparableUp, Stage, init_normal
+from gancompress.nets.layers.features import ONE, Bands, merged
+from gancompress.supernet.supernet import Supernet, named_tensors, skeleton_of
 
 FAMILY = ResNet(blocks=1)
 OPS = ("dense", "separable")

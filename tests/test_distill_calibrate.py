@@ -7,10 +7,10 @@ from torch import nn
 from gancompress.distill import calibrate as calibrating
 from gancompress.distill.calibrate import calibrate, design_matrix
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
-from gancompress.layouts import declared
-from gancompress.nets import ResNet
-from gancompress.nets.blocks import Conv, dense, init_normal
-from gancompress.supernet import Supernet
+from gancompress.nets.families.registry import ResNet
+from gancompress.nets.layers.blocks import Conv, dense, init_normal
+from gancompress.supernet.layouts import declared
+from gancompress.supernet.supernet import Supernet
 
 CONVS = [
     dense(Conv(3, 4, 7, padding=3, padding_mode="reflect")),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gancompress.arch import SearchSpace
+from gancompress.archs.arch import SearchSpace
 from gancompress.distill.draws import ARCH_DRAWS, ENDS_SHARE
-from gancompress.recipe import SupernetSection
+from gancompress.recipe.recipe import SupernetSection
 
 SPACE = SearchSpace.of("toy", {"a": (1, 2, 3, 4), "b": (1, 2, 3, 4), "op": ("dense", "separable")})
 DRAWS = 4000

@@ -13,15 +13,15 @@ import toytraining as toy
 from torch import Tensor, nn
 
 import conformance
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.distill.finetune import narrowed_adapters, supernet_of_one, train_alone
 from gancompress.distill.supernet import Teacher
 from gancompress.distill.taps import adapters
 from gancompress.errors import ArchError, CheckpointError
-from gancompress.loop import Optimisation, Training
-from gancompress.metricslog import MetricsLog
-from gancompress.nets.resnet import ResNet
-from gancompress.supernet import Supernet, named_tensors
+from gancompress.nets.families.resnet import ResNet
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.supernet.supernet import Supernet, named_tensors
+from gancompress.training.loop import Optimisation, Training
 
 FAMILY = ResNet(blocks=1)
 

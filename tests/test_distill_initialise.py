@@ -5,18 +5,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch, SearchSpace
-from gancompress.channels import Channels, Moves, permute, sets_of
+from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.distill.initialise import (
     fill_from_teacher,
     importance,
     separable_from_dense,
     sort_channels,
 )
-from gancompress.layouts import declared
-from gancompress.nets.blocks import init_normal
-from gancompress.nets.resnet import ResNet, ResNetGenerator
-from gancompress.supernet import Supernet, named_tensors
+from gancompress.nets.families.resnet import ResNet, ResNetGenerator
+from gancompress.nets.layers.blocks import init_normal
+from gancompress.supernet.channels import Channels, Moves, permute, sets_of
+from gancompress.supernet.layouts import declared
+from gancompress.supernet.supernet import Supernet, named_tensors
 
 FAMILY = ResNet(blocks=4)
 X = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))

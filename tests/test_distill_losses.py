@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gancompress.distill.losses import DISTILL_LOSSES, Comparison
-from gancompress.recipe import LOSSES, LossName
-from gancompress.ssim import ssim
+from gancompress.metrics.ssim import ssim
+from gancompress.recipe.recipe import LOSSES, LossName
 
 
 def image(seed: int) -> Tensor:

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from gancompress.distill.taps import Adapter, adapters, tap_channels, tapped
-from gancompress.nets.resnet import ResNet
-from gancompress.supernet import Supernet, skeleton_of
+from gancompress.nets.families.resnet import ResNet
+from gancompress.supernet.supernet import Supernet, skeleton_of
 
 FAMILY = ResNet(blocks=3)
 SPACE = FAMILY.space((4, 2), ("dense", "separable"))

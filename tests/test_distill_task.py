@@ -10,19 +10,19 @@ import toytraining as toy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.task import Distillation
-from gancompress.layouts import declared
-from gancompress.loop import Optimisation, step_rng
-from gancompress.metricslog import MetricsLog
-from gancompress.nets.resnet import ResNet
-from gancompress.supernet import Supernet, named_tensors
+from gancompress.nets.families.resnet import ResNet
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.supernet.layouts import declared
+from gancompress.supernet.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Step
 from gancompress.tasks.options import StarGANOptions
 from gancompress.tasks.stargan import StarGAN
 from gancompress.tasks.taskoptions import TaskContext
+from gancompress.training.loop import Optimisation, step_rng
 
 FAMILY = ResNet(blocks=1)
 BATCH = toy.batch_at(0)

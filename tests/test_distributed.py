@@ -19,14 +19,14 @@ from opening import pair_folders
 from several import ALONE
 from torch import Tensor
 
-from gancompress import pipeline
-from gancompress.checkpoint import load_state, load_tensors
 from gancompress.data.batches import batch_at
-from gancompress.distributed import Processes, own_device, processes
 from gancompress.errors import RecipeError, RunError
-from gancompress.metricslog import MetricsLog
 from gancompress.project import Project
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.stages import pipeline
+from gancompress.storage.checkpoint import load_state, load_tensors
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.training.distributed import Processes, own_device, processes
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 OVERRIDES = (

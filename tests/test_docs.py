@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 import conformance
-from gancompress.cli import app
-from gancompress.nets import FAMILIES
-from gancompress.recipefile import load_recipe, packaged_recipes
+from gancompress.cli.commands import app
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.recipe.reading import load_recipe, packaged_recipes
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

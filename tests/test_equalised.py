@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from gancompress.distill.teacher import fold
-from gancompress.nets.blocks import INITS
-from gancompress.nets.equalised import GAIN, Layer, equalise, fan_in
+from gancompress.nets.layers.blocks import INITS
+from gancompress.nets.layers.equalised import GAIN, Layer, equalise, fan_in
 
 
 @pytest.mark.parametrize(

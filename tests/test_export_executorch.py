@@ -10,7 +10,7 @@ import torch
 from gancompress.errors import ExportError
 from gancompress.export import executorch_file
 from gancompress.export.card import Card, Source
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
 
 pytest.importorskip("executorch")
 

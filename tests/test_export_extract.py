@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import extract
 from gancompress.export.card import Card, Model, Source, Written
 from gancompress.export.extract import staging, write_all
 from gancompress.export.formats import FORMATS, Format
 from gancompress.export.verify import difference, verify
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
 
 FAMILY = FAMILIES["resnet"](blocks=1)
 ARCH = FAMILY.uniform(2)

@@ -12,15 +12,15 @@ import torch
 from torch import nn
 
 from gancompress import export
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import CheckpointError, ExportError
 from gancompress.export import card, formats
 from gancompress.export.card import Card, Source, manifest_text, read_manifest
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing, require
-from gancompress.nets import FAMILIES
-from gancompress.recipe import Format
-from gancompress.supernet import Supernet
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.recipe.recipe import Format
+from gancompress.supernet.supernet import Supernet
 
 USABLE = [name for name in FORMATS if not missing(name)]
 FAMILY = FAMILIES["resnet"](in_channels=4, out_channels=3, blocks=1)

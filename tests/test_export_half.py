@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import onnx_file, onnx_half, verify
 from gancompress.export.card import Card, Source
 from gancompress.export.formats import FORMATS
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

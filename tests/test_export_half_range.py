@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import half_range, onnx_file, onnx_half
 from gancompress.export.card import Card, Source
 from gancompress.export.extract import Exported, write_all
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

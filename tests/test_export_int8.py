@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import onnx_file, onnx_int8, quantised, sensitivity
 from gancompress.export.card import Card, Source
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.export.card import Card
 from gancompress.export.filetable import FileRow, file_table
 from gancompress.export.markdown import code, table_words, words

@@ -12,7 +12,7 @@ from gancompress.errors import ExportError
 from gancompress.export import openvino_file
 from gancompress.export.card import Card, Source
 from gancompress.export.formats import FORMATS
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
 
 openvino = pytest.importorskip("openvino")
 pytest.importorskip("onnx")

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 import conformance
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.export.card import Card, Source
 from gancompress.export.graph import aten
 from gancompress.export.phases import phase_kernel, phased, row_kernel, rowwise
 from gancompress.export.rewrite import FOLDING, STEPS, rewritten
-from gancompress.nets.resnet import ResNet
+from gancompress.nets.families.resnet import ResNet
 
 CASES = [case for case in conformance.cases(blocks=1) if case.family is not None]
 FORMS = {"phases": (*FOLDING, "phase heads", "phase ups"), "rows": (*FOLDING, "row heads")}

@@ -4,12 +4,19 @@ import pytest
 import torch
 from torch import nn
 
-from gancompress.arch import Arch
-from gancompress.export import roofline as module
+from gancompress.archs.arch import Arch
+from gancompress.benchmark import roofline as module
+from gancompress.benchmark.roofline import (
+    Rates,
+    Work,
+    card_work,
+    measure_rates,
+    roofline,
+    work_of,
+)
 from gancompress.export.card import Card
-from gancompress.export.roofline import Rates, Work, card_work, measure_rates, roofline, work_of
-from gancompress.nets import FAMILIES
-from gancompress.nets.spectral import spectral
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.layers.spectral import spectral
 
 FAMILY = FAMILIES["resnet"](in_channels=3, out_channels=3, blocks=1)
 ARCH = FAMILY.arch([8, 4, 8, 4, 4, 8], "separable")

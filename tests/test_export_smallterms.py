@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.export import onnx_file
 from gancompress.export.card import Card, Source
 from gancompress.export.program import traced

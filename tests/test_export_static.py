@@ -5,8 +5,8 @@ import torch
 
 from gancompress.export import onnx_file
 from gancompress.export.card import Card, Source
-from gancompress.nets import FAMILIES
-from gancompress.nets.features import Bands
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.layers.features import Bands
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -17,7 +17,7 @@ from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.opening import models_in, open_model
 from gancompress.export.sums import MODEL, SUMS, check_sums, write_sums
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
 
 FAMILY = FAMILIES["resnet"](in_channels=3, out_channels=3, blocks=1)
 ARCH = FAMILY.arch([4, 4, 4, 4, 4, 4])

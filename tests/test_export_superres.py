@@ -13,9 +13,9 @@ from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.modelcard import _takes
 from gancompress.export.opening import open_model
-from gancompress.nets import FAMILIES
-from gancompress.nets.features import Bands
-from gancompress.supernet import Supernet
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.layers.features import Bands
+from gancompress.supernet.supernet import Supernet
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from gancompress.export.latency import Latency
 from gancompress.export.modelcard import Licences, Page, model_card
 from gancompress.export.report import Figure, Row, table
 from gancompress.export.usage import USAGE, usage_of
-from gancompress.nets.resnet import ResNet
+from gancompress.nets.families.resnet import ResNet
 
 FAMILY = ResNet(blocks=1)
 ARCH = FAMILY.uniform(8, "separable")

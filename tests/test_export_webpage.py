@@ -14,11 +14,11 @@ from webmodels import KINDS, of_vectors, source
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-from gancompress.cost import network_cost
 from gancompress.errors import ExportError
 from gancompress.export import web
 from gancompress.export.formats import FORMATS
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.supernet.cost import network_cost
 
 NAMED = os.environ.get(web.VARIABLE)  # before `conftest` has put a stand-in there
 
@@ -64,7 +64,7 @@ def settled(page, more: int = 1, before: int = 0) -> None:
 
 
 def runs(page) -> int:
-    return page.evaluate("gancompress.runs")
+    return page.evaluate("gancompress.storage.runs")
 
 
 def pixels(page) -> torch.Tensor:

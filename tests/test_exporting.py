@@ -9,10 +9,11 @@ import torch
 from images import noise, save
 from PIL import Image
 
-from gancompress import exporting, pipeline
 from gancompress.project import Project
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
+from gancompress.stages import export as exporting
+from gancompress.stages import pipeline
 
 pytest.importorskip("efficientnet_lite_pytorch")
 

@@ -10,7 +10,7 @@ from bandreference import SPLITS, Bandwise, ceil_laws, doubled, halved, random_b
 from torch import Tensor
 
 from gancompress.errors import ArchError
-from gancompress.nets.features import (
+from gancompress.nets.layers.features import (
     ONE,
     Bands,
     added,

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from gancompress.errors import CheckpointError
-from gancompress.filelock import FileLock, is_held_elsewhere
+from gancompress.storage.filelock import FileLock, is_held_elsewhere
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from gancompress.filelock import FileLock, is_held_elsewhere
+from gancompress.storage.filelock import FileLock, is_held_elsewhere
 assert FileLock.acquire(lock := FileLock(Path(sys.argv[1]))) is None
 print("held", flush=True)
 time.sleep(60)

@@ -19,18 +19,20 @@ import torch
 from images import save_pairs
 
 import gancompress.export
-from gancompress import describe, finetuning, pipeline
-from gancompress.arch import Arch
-from gancompress.checkpoint import load_tensors, write_json, write_record
+from gancompress.archs.arch import Arch
+from gancompress.cli import describe
 from gancompress.errors import CheckpointError, RecipeError, RunError
-from gancompress.metricslog import MetricsLog
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
 from gancompress.project.results import finetuned_of
 from gancompress.project.subnets import Subnets
-from gancompress.recipe import Recipe, stage_sections
-from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe, stage_sections
+from gancompress.stages import finetune as finetuning
+from gancompress.stages import pipeline
+from gancompress.storage.checkpoint import load_tensors, write_json, write_record
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.storage.runs import Run
 
 pytest.importorskip("efficientnet_lite_pytorch")
 

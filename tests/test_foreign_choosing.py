@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError
-from gancompress.foreign import filekinds, netkinds, read_generator
+from gancompress.importers import filekinds, netkinds, read_generator
 
 State = dict[str, Tensor]
 BLOCKS = 2

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import CheckpointError
-from gancompress.foreign import LAYOUTS, Imported, read_generator
-from gancompress.nets import FAMILIES
-from gancompress.weights import unpack
+from gancompress.importers import LAYOUTS, Imported, read_generator
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.supernet.weights import unpack
 
 STYLE = 3
 WIDTHS = (4, 4, 4, 4, 4, 4, 4, 4, 4)

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError
-from gancompress.foreign.folding import folded
-from gancompress.foreign.reading import networks_in
+from gancompress.importers.folding import folded
+from gancompress.importers.reading import networks_in
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.steps": torch.tensor(7)}
 

@@ -10,9 +10,9 @@ from foreignnets import cyclegan_resnet, randomised, read_tensors, stargan_gener
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError
-from gancompress.foreign import LAYOUTS, Imported
-from gancompress.nets import FAMILIES
-from gancompress.weights import unpack
+from gancompress.importers import LAYOUTS, Imported
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.supernet.weights import unpack
 
 UNEQUAL = (8, 12, 6, 10, 4, 8, 6, 16)
 

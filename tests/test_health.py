@@ -13,14 +13,19 @@ import toylsgan as blobs
 import toytraining as toy
 from torch import Tensor
 
-from gancompress import health
-from gancompress.checkpoint import load_state, save_state
-from gancompress.health import Guard, is_look_due, values_of, variety
-from gancompress.loop import step_rng
-from gancompress.metricslog import MetricsLog
-from gancompress.recipe import changeable
-from gancompress.runs import STAGES
-from gancompress.symptoms import (
+from gancompress.recipe.recipe import changeable
+from gancompress.storage.checkpoint import load_state, save_state
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.storage.runs import STAGES
+from gancompress.tasks import TASKS
+from gancompress.tasks.base import Step
+from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.taskoptions import TaskContext
+from gancompress.tasks.verdicts import VERDICTS, Verdict
+from gancompress.training import health
+from gancompress.training.health import Guard, is_look_due, values_of, variety
+from gancompress.training.loop import step_rng
+from gancompress.training.symptoms import (
     OF_CRITICS,
     OF_IMAGES,
     OF_PICTURES,
@@ -28,11 +33,6 @@ from gancompress.symptoms import (
     READINGS,
     SYMPTOMS,
 )
-from gancompress.tasks import TASKS
-from gancompress.tasks.base import Step
-from gancompress.tasks.losses import GAN_LOSSES
-from gancompress.tasks.taskoptions import TaskContext
-from gancompress.tasks.verdicts import VERDICTS, Verdict
 
 
 class Watched:

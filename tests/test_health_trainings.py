@@ -13,13 +13,13 @@ import toylsgan as blobs
 import toytraining as toy
 from torch import Tensor
 
-from gancompress import loop
-from gancompress.checkpoint import load_state, save_state
 from gancompress.errors import DivergedError, UnhealthyError
-from gancompress.health import Guard, variety
-from gancompress.loop import Optimisation, step_rng
-from gancompress.metricslog import MetricsLog
+from gancompress.storage.checkpoint import load_state, save_state
+from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Step
+from gancompress.training import loop
+from gancompress.training.health import Guard, variety
+from gancompress.training.loop import Optimisation, step_rng
 
 FAST = Optimisation(lr=0.1, decay_from=1.0)
 CALM = Optimisation(lr=1e-3, decay_from=1.0)

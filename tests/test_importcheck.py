@@ -19,10 +19,10 @@ from test_importing import call, overrides, saved
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, DataError
-from gancompress.foreign import LAYOUTS, Imported
-from gancompress.importcheck import LEVELS, Agreement, Pair, _array, agreement, check
-from gancompress.nets import FAMILIES
-from gancompress.weights import unpack
+from gancompress.importers import LAYOUTS, Imported
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.stages.importcheck import LEVELS, Agreement, Pair, _array, agreement, check
+from gancompress.supernet.weights import unpack
 
 SIDE = 32
 TRACKED = partial(nn.InstanceNorm2d, track_running_stats=True)

@@ -10,11 +10,8 @@ from images import save_attributes, save_pairs
 from torch import nn
 from typer.testing import CliRunner
 
-from gancompress import importing, pipeline
-from gancompress.arch import Arch
-from gancompress.budgets import check_budgets
-from gancompress.checkpoint import file_hash, load_tensors
-from gancompress.cli import app
+from gancompress.archs.arch import Arch
+from gancompress.cli.commands import app
 from gancompress.errors import (
     BudgetError,
     CheckpointError,
@@ -22,13 +19,16 @@ from gancompress.errors import (
     RecipeError,
     RunError,
 )
-from gancompress.foreign import LAYOUTS
-from gancompress.names import PROGRAMS
+from gancompress.fields.names import PROGRAMS
+from gancompress.importers import LAYOUTS
 from gancompress.project import Project
-from gancompress.recipe import Recipe, stage_sections
-from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
-from gancompress.weights import part, unpack
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe, stage_sections
+from gancompress.stages import importing, pipeline
+from gancompress.stages.budgets import check_budgets
+from gancompress.storage.checkpoint import file_hash, load_tensors
+from gancompress.storage.runs import Run
+from gancompress.supernet.weights import part, unpack
 
 UNEQUAL = (8, 12, 6, 10, 4, 8, 6, 16)
 

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from gancompress.arch import Arch
-from gancompress.checkpoint import write_record
+from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, CheckpointError, RunError
-from gancompress.latencytable import (
+from gancompress.latency.table import (
     Calibration,
     LatencyTable,
     accuracy,
@@ -23,7 +22,8 @@ from gancompress.latencytable import (
     part_times,
     spread,
 )
-from gancompress.nets.family import Part
+from gancompress.nets.families.family import Part
+from gancompress.storage.checkpoint import write_record
 
 STEM, BODY, FIXED = Part("stem", ("a",)), Part("body", ("a", "op")), Part("mlp", ())
 TIMES = {

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from gancompress.arch import Arch, Rule, SearchSpace
-from gancompress.layerconfigs import arch_with, layout_of, signatures, tensors_of
-from gancompress.nets.features import ONE, Bands
-from gancompress.nets.resnet import ResNet
-from gancompress.nets.spade import Spade
-from gancompress.nets.unet import UNet
+from gancompress.archs.arch import Arch, Rule, SearchSpace
+from gancompress.latency.layers import arch_with, layout_of, signatures, tensors_of
+from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families.spade import Spade
+from gancompress.nets.families.unet import UNet
+from gancompress.nets.layers.features import ONE, Bands
 
 SHAPE = (3, 32, 32)
 

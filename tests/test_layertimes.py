@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gancompress import layertimes
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.export.card import Card
 from gancompress.export.latency import Call
-from gancompress.layerconfigs import layout_of, tensors_of
-from gancompress.layerruntimes import Bound, Layer, OnnxRuntime, Torch
-from gancompress.layertimes import Timing, time_layers, time_networks
-from gancompress.nets.features import ONE, Bands
-from gancompress.nets.resnet import ResNet
+from gancompress.latency import times as layertimes
+from gancompress.latency.layers import layout_of, tensors_of
+from gancompress.latency.runtimes import Bound, Layer, OnnxRuntime, Torch
+from gancompress.latency.times import Timing, time_layers, time_networks
+from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.layers.features import ONE, Bands
 
 FAMILY = ResNet(blocks=1)
 SPACE = FAMILY.space([16], ["separable"], {"body": [ONE, Bands(0.5)]})

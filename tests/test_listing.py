@@ -1,16 +1,16 @@
 """The names that `list` and the helps show are those of the registries."""
 
+from gancompress.cli.listing import kinds
 from gancompress.data import DATASETS
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.export.formats import FORMATS, missing
-from gancompress.foreign import LAYOUTS
-from gancompress.listing import kinds
+from gancompress.fields.names import FORMAT_PACKAGES
+from gancompress.importers import LAYOUTS
 from gancompress.metrics import METRICS
 from gancompress.metrics.features import FEATURES
-from gancompress.names import FORMAT_PACKAGES
-from gancompress.nets import FAMILIES
-from gancompress.nets.blocks import OPERATORS
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.layers.blocks import OPERATORS
 from gancompress.search.samplers import SAMPLERS
 from gancompress.tasks import TASKS
 

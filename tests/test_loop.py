@@ -14,14 +14,14 @@ import toytraining as toy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.checkpoint import load_state
 from gancompress.errors import CheckpointError, DivergedError, GanCompressError
 from gancompress.interrupts import Terminated
-from gancompress.loop import Optimisation, step_rng
-from gancompress.metricslog import MetricsLog
+from gancompress.storage.checkpoint import load_state
+from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
 from gancompress.tasks.options import Pix2PixOptions
 from gancompress.tasks.pix2pix import Pix2Pix
+from gancompress.training.loop import Optimisation, step_rng
 
 STEPS = 7
 

@@ -10,11 +10,11 @@ from several import ALONE, accumulated, pix2pix, whole_batch
 from torch import Tensor, nn
 
 from gancompress.errors import DivergedError, RecipeError
-from gancompress.loop import step_rng
-from gancompress.metricslog import MetricsLog
-from gancompress.recipe import stage_sections
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import stage_sections
+from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
+from gancompress.training.loop import step_rng
 
 
 def batches(start: int) -> Iterator[dict[str, Tensor]]:

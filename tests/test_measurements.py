@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gancompress import measurements
 from gancompress.errors import CheckpointError, RunError
-from gancompress.measurements import Measurements, medians
+from gancompress.latency import measurements
+from gancompress.latency.measurements import Measurements, medians
 
 IDENTITY = {"size": [64, 64]}
 

@@ -11,14 +11,14 @@ from toymetrics import Toy, darken, evaluator
 import gancompress.metrics.kid as kid_module
 import gancompress.metrics.realstats as realstats
 from gancompress.errors import MetricError
-from gancompress.exporting import judged_rows
 from gancompress.metrics.evaluate import Figure
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
 from gancompress.metrics.intervals import FEWEST, Halvings, Spread, spreads
 from gancompress.metrics.kid import kernel_distance
 from gancompress.metrics.subsets import DISTANCES_OF_SUBSETS
 from gancompress.project import Project
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.stages.export import judged_rows
 
 
 def random(seed: int) -> torch.Generator:

@@ -26,8 +26,8 @@ from gancompress.metrics.options import (
 from gancompress.metrics.segnets import SegmentationNet
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
-from gancompress.recipe import STAGE_SECTIONS, stage_sections
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import STAGE_SECTIONS, stage_sections
 
 
 @pytest.fixture

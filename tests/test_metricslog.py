@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gancompress.errors import CheckpointError
-from gancompress.metricslog import MetricsLog
+from gancompress.storage.metricslog import MetricsLog
 
 
 def test_rows_are_appended_in_order(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.nets import FAMILIES
-from gancompress.nets.blocks import OPERATORS, Conv, dense, init_normal
-from gancompress.nets.critics import PatchCritic
-from gancompress.nets.resnet import ResNet, ResNetGenerator, group_of
+from gancompress.nets.discriminators.patch import PatchCritic
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families.resnet import ResNet, ResNetGenerator, group_of
+from gancompress.nets.layers.blocks import OPERATORS, Conv, dense, init_normal
 
 RESNET = ResNet()
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 import conformance
-from gancompress.arch import Arch
-from gancompress.cost import network_cost
+from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.nets import FAMILIES, ResNet
-from gancompress.nets.bands import BandConv
-from gancompress.nets.family import BAND_CHANNELS, check_size
-from gancompress.nets.features import ONE, Bands
-from gancompress.nets.resnet import ResNetGenerator
+from gancompress.nets.families.family import BAND_CHANNELS, check_size
+from gancompress.nets.families.registry import FAMILIES, ResNet
+from gancompress.nets.families.resnet import ResNetGenerator
+from gancompress.nets.layers.bands import BandConv
+from gancompress.nets.layers.features import ONE, Bands
+from gancompress.supernet.cost import network_cost
 
 RESNET = ResNet()
 SMALL = ResNet(blocks=3)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from gancompress.cost import network_cost
 from gancompress.errors import ArchError
-from gancompress.nets.lsgan import LSGAN
+from gancompress.nets.families.lsgan import LSGAN
+from gancompress.supernet.cost import network_cost
 
 
 @pytest.mark.parametrize("side", [28, 32])

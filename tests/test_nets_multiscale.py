@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import is_parametrized
 
-from gancompress.cost import network_cost
-from gancompress.nets.multiscale import MultiscaleCritic, ScaleCritic
+from gancompress.nets.discriminators.multiscale import MultiscaleCritic, ScaleCritic
+from gancompress.supernet.cost import network_cost
 
 
 def test_multiscale_critic_has_the_published_parameters_and_shapes() -> None:

@@ -11,15 +11,15 @@ from smallexports import check_alike_at_any_size, every_format, source_of
 from torch import nn
 from torch.nn import functional as F
 
-from gancompress.cost import CostModel, network_cost
 from gancompress.errors import ArchError
 from gancompress.export.card import Source
-from gancompress.nets import FAMILIES
-from gancompress.nets.adain import AdaIN, AdaptiveBlock, Enlarging, LayerNorm
-from gancompress.nets.blocks import Conv, dense
-from gancompress.nets.munit import Munit, MunitGenerator, group_of
-from gancompress.nets.munitteacher import MunitCritic, StyleEncoder
-from gancompress.recipefamilies import MunitFamily
+from gancompress.nets.discriminators.munit import MunitCritic, StyleEncoder
+from gancompress.nets.families.munit import Munit, MunitGenerator, group_of
+from gancompress.nets.families.options import MunitFamily
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.layers.adain import AdaIN, AdaptiveBlock, Enlarging, LayerNorm
+from gancompress.nets.layers.blocks import Conv, dense
+from gancompress.supernet.cost import CostModel, network_cost
 
 MUNIT = Munit()
 SMALL = Munit(4, 2, style=2, blocks=2, mlp=5)  # two image channels, two of style

@@ -9,15 +9,15 @@ import ownnets
 import pytest
 import torch
 
-from gancompress.arch import Arch
-from gancompress.cost import CostModel, network_cost
+from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, ExportError
 from gancompress.export import weights
 from gancompress.export.card import Card, Source
-from gancompress.nets import FAMILIES
-from gancompress.nets.own import OwnGenerator, check_runs
-from gancompress.parts import find_parts
-from gancompress.proof import prove
+from gancompress.nets.families.own import OwnGenerator, check_runs
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.supernet.cost import CostModel, network_cost
+from gancompress.supernet.parts import find_parts
+from gancompress.supernet.proof import prove
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "my_generator.py"
 PLAIN = "from torch import nn\ndef build(arch):\n    return nn.Conv2d(3, 3, 1)\n"

@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancompress.cost import network_cost
 from gancompress.errors import ArchError
-from gancompress.nets.blocks import INITS
-from gancompress.nets.features import Bands
-from gancompress.nets.progan import ProGAN, ProGANGenerator, unit_of
-from gancompress.nets.progressive import ProgressiveCritic, with_spread
+from gancompress.nets.discriminators.progressive import ProgressiveCritic, with_spread
+from gancompress.nets.families.progan import ProGAN, ProGANGenerator, unit_of
+from gancompress.nets.layers.blocks import INITS
+from gancompress.nets.layers.features import Bands
+from gancompress.supernet.cost import network_cost
 
 # FACTS, section 14, counted by running the published networks: side, operator, parameters of the
 # generator and of the critic, all heads included.

@@ -9,15 +9,23 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gancompress.arch import Arch
-from gancompress.cost import Cost, layer_costs, network_cost
+from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
 from gancompress.export.card import Card, Source
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
-from gancompress.nets.batchnorm import BatchNorm
-from gancompress.nets.spade import PRESETS, TRUNK, UPS, Spade, SpadeBlock, SpadeNorm, Widths
-from gancompress.supernet import skeleton_of
+from gancompress.nets.families.spade import (
+    PRESETS,
+    TRUNK,
+    UPS,
+    Spade,
+    SpadeBlock,
+    SpadeNorm,
+    Widths,
+)
+from gancompress.nets.layers.batchnorm import BatchNorm
+from gancompress.supernet.cost import Cost, layer_costs, network_cost
+from gancompress.supernet.supernet import skeleton_of
 
 CITYSCAPES = Spade(in_channels=36, upsamplings=6)
 COCO = Spade(in_channels=184, upsamplings=5)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gancompress.distill.teacher import fold
-from gancompress.nets.spectral import SpectralNorm, spectral
+from gancompress.nets.layers.spectral import SpectralNorm, spectral
 
 
 def conv(seed: int = 0) -> nn.Conv2d:

@@ -5,15 +5,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gancompress.cost import network_cost
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.errors import ArchError
-from gancompress.layouts import declared
-from gancompress.nets.blocks import OPERATORS, Conv
-from gancompress.nets.features import Bands
-from gancompress.nets.srresnet import PixelUp, SRResNet, SRResNetGenerator
-from gancompress.nets.windows import bundles_of
-from gancompress.supernet import Supernet, named_tensors
+from gancompress.nets.families.srresnet import PixelUp, SRResNet, SRResNetGenerator
+from gancompress.nets.layers.blocks import OPERATORS, Conv
+from gancompress.nets.layers.features import Bands
+from gancompress.nets.layers.windows import bundles_of
+from gancompress.supernet.cost import network_cost
+from gancompress.supernet.layouts import declared
+from gancompress.supernet.supernet import Supernet, named_tensors
 
 
 def stirred(net: SRResNetGenerator) -> SRResNetGenerator:

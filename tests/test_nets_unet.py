@@ -11,14 +11,14 @@ from smallexports import check_alike_at_any_size, every_format, source_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.arch import Arch
-from gancompress.cost import CostModel, network_cost
+from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
 from gancompress.export.card import Source
-from gancompress.nets import FAMILIES
-from gancompress.nets.unet import UNet, Up
-from gancompress.recipefamilies import UNetFamily
-from gancompress.supernet import skeleton_of
+from gancompress.nets.families.options import UNetFamily
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families.unet import UNet, Up
+from gancompress.supernet.cost import CostModel, network_cost
+from gancompress.supernet.supernet import skeleton_of
 
 UNET = UNet()
 SMALL = UNet(levels=3)

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError
-from gancompress.nets.blocks import init_normal
+from gancompress.nets.layers.blocks import init_normal
 from gancompress.nets.vgg import Vgg19
 
 # Convolutions by their channels, "M" a pooling: configuration E (Simonyan and Zisserman 2015).

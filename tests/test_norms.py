@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gancompress.nets.norms import InstanceNorm
+from gancompress.nets.layers.norms import InstanceNorm
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1, 8, 1, 4), (3, 1, 4, 4)])

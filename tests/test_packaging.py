@@ -6,7 +6,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 import gancompress
-from gancompress.cli import app
+from gancompress.cli.commands import app
 
 ROOT = Path(__file__).parents[1]
 

@@ -22,14 +22,14 @@ from foreignnets import cyclegan_resnet
 from toyrecipes import GROWN, SMALL, TOY, of_pairs, save_toy_pairs, toy_data
 
 import gancompress.export
-from gancompress import budgets, importing, pipeline
 from gancompress.errors import BudgetError, CheckpointError, RunError
 from gancompress.project import Project
 from gancompress.project.results import winners_of
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe, packaged_recipes
-from gancompress.runs import Run
+from gancompress.recipe.reading import load_recipe, packaged_recipes
+from gancompress.recipe.recipe import Recipe
 from gancompress.search.feasible import floor
+from gancompress.stages import budgets, importing, pipeline
+from gancompress.storage.runs import Run
 
 pytest.importorskip("efficientnet_lite_pytorch")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gancompress.nets.plain import PlainConv
+from gancompress.nets.layers.plain import PlainConv
 
 CASES = [
     {"kernel_size": 1},

@@ -12,10 +12,11 @@ import torch
 import toytraining as toy
 from torch import Tensor, nn
 
-from gancompress import loop, precisions
-from gancompress.checkpoint import read_record
-from gancompress.loop import batch_times, precision_times, step_rng
-from gancompress.precisions import (
+from gancompress.storage.checkpoint import read_record
+from gancompress.tasks.base import Batch, Phase, Step, Task
+from gancompress.training import loop, precisions
+from gancompress.training.loop import batch_times, precision_times, step_rng
+from gancompress.training.precisions import (
     candidates,
     fastest,
     processor_of,
@@ -24,7 +25,6 @@ from gancompress.precisions import (
     step_times,
     without_effect,
 )
-from gancompress.tasks.base import Batch, Phase, Step, Task
 
 CPU = torch.device("cpu")
 

@@ -16,7 +16,6 @@ import pytest
 import torch
 from PIL import Image
 
-from gancompress import filecheck, loop, pipeline, rehearsal
 from gancompress.data.pairs import PairFolders
 from gancompress.errors import (
     ArchError,
@@ -25,14 +24,16 @@ from gancompress.errors import (
     ExportError,
     GanCompressError,
 )
-from gancompress.filecheck import FileCheck
-from gancompress.preflight import TRAINED
 from gancompress.project import Project
 from gancompress.project.results import winners_of
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
+from gancompress.stages import filecheck, pipeline, rehearsal
+from gancompress.stages.filecheck import FileCheck
+from gancompress.stages.preflight import TRAINED
+from gancompress.storage.runs import Run
 from gancompress.tasks.base import Phase, Step
+from gancompress.training import loop
 
 pytest.importorskip("efficientnet_lite_pytorch")
 

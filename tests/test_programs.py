@@ -11,12 +11,21 @@ import pytest
 import torch
 from torch import nn
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import program
 from gancompress.export.card import Card, Source
-from gancompress.nets.norms import InstanceNorm
-from gancompress.programs import CONSTANTS, MODEL, SAMPLES, WEIGHTS, checked, pack, stripped, unpack
+from gancompress.nets.layers.norms import InstanceNorm
+from gancompress.storage.programs import (
+    CONSTANTS,
+    MODEL,
+    SAMPLES,
+    WEIGHTS,
+    checked,
+    pack,
+    stripped,
+    unpack,
+)
 
 
 @pytest.fixture(scope="module")

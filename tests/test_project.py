@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from gancompress.cost import network_cost
 from gancompress.errors import ArchError
-from gancompress.nets import ResNet
-from gancompress.nets.features import ONE, Bands
+from gancompress.nets.families.registry import ResNet
+from gancompress.nets.layers.features import ONE, Bands
 from gancompress.project import Project
 from gancompress.project.archnames import parse_arch
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe, resolved_yaml
-from gancompress.supernet import skeleton_of
+from gancompress.recipe.reading import load_recipe, resolved_yaml
+from gancompress.recipe.recipe import Recipe
+from gancompress.supernet.cost import network_cost
+from gancompress.supernet.supernet import skeleton_of
 
 
 def recipe(*overrides: str) -> Recipe:

@@ -12,12 +12,14 @@ import pytest
 from toyrecipes import SMALL, TOY, of_pairs, save_toy_pairs
 from typer.testing import CliRunner
 
-from gancompress import checkpoint, cli, pipeline
+from gancompress.cli import commands as cli
 from gancompress.data.options import PairsOptions
 from gancompress.metrics.evaluate import Evaluator
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
 from gancompress.project import Project, results
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.stages import pipeline
+from gancompress.storage import checkpoint
 
 pytest.importorskip("efficientnet_lite_pytorch")
 
@@ -81,7 +83,7 @@ def counted(patch: pytest.MonkeyPatch, root: Path) -> Counter[str]:
     load_features = "gancompress.project.project.load_features"
     patch.setattr(load_features, noting(_attribute(load_features), lambda *_: "features"))
     patch.setattr(results, "load_tensors", noting(results.load_tensors, teacher))
-    digest = "gancompress.filehashes.file_digest"
+    digest = "gancompress.storage.filehashes.file_digest"
     patch.setattr(digest, noting(_attribute(digest), place))
     patch.setattr(checkpoint, "_read", noting(checkpoint._read, place))
     return found

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 import conformance
-from gancompress.arch import Arch, SearchSpace
-from gancompress.channels import Channels, leading
+from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.errors import ArchError
-from gancompress.layouts import declared, widths_of
-from gancompress.nets.own import OwnGenerator
-from gancompress.proof import prove
-from gancompress.supernet import Supernet, named_tensors
+from gancompress.nets.families.own import OwnGenerator
+from gancompress.supernet.channels import Channels, leading
+from gancompress.supernet.layouts import declared, widths_of
+from gancompress.supernet.proof import prove
+from gancompress.supernet.supernet import Supernet, named_tensors
 
 X = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(3))
 # Of each the blocks on the axes that have several, at widths a=6, b=5.

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gancompress import readings
-from gancompress.checkpoint import write_record
 from gancompress.errors import CheckpointError
-from gancompress.readings import SETTLED_NS, Readings
-from gancompress.runs import Run
+from gancompress.storage import readings
+from gancompress.storage.checkpoint import write_record
+from gancompress.storage.readings import SETTLED_NS, Readings
+from gancompress.storage.runs import Run
 
 Reads = list[str]
 

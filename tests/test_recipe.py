@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from gancompress.recipe import (
+from gancompress.recipe.recipe import (
     LOSSES,
     STAGE_SECTIONS,
     LossName,

@@ -9,11 +9,12 @@ from types import ModuleType
 import pytest
 import yaml
 
-from gancompress import recipebounds, recipeyaml
 from gancompress.errors import RecipeError
-from gancompress.recipebounds import MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES, check_events, shown
-from gancompress.recipefile import load_recipe
-from gancompress.recipeyaml import parse
+from gancompress.fields import bounds as recipebounds
+from gancompress.fields.bounds import MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES, check_events, shown
+from gancompress.recipe import yamlreading as recipeyaml
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.yamlreading import parse
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 SEEDS = range(300)

@@ -16,7 +16,7 @@ from gancompress.data.mapdomains import MapDomains
 from gancompress.data.mapslabels import MapLabels
 from gancompress.data.mapsoptions import MapDomainsOptions, MapsLabelsOptions
 from gancompress.data.mapsunpaired import UnpairedMaps
-from gancompress.recipe import Data
+from gancompress.recipe.recipe import Data
 
 MOODS: dict[str, Any] = {"name": "domains", "folder": "here", "domains": ["angry", "happy", "sad"]}
 PEOPLE: dict[str, Any] = {

@@ -11,15 +11,15 @@ import pytest
 import yaml
 
 from gancompress.errors import RecipeError
-from gancompress.recipebounds import shown
-from gancompress.recipefile import (
+from gancompress.fields.bounds import shown
+from gancompress.recipe.reading import (
     FAULT,
     load_recipe,
     packaged_recipes,
     recipe_comment,
     resolved_yaml,
 )
-from gancompress.recipeyaml import RecipeDumper, parse
+from gancompress.recipe.yamlreading import RecipeDumper, parse
 
 GOOD = """\
 data: {name: maps}
@@ -254,7 +254,7 @@ def test_a_fault_of_the_reader_is_one_sentence_too(
     def fail(*args: object) -> None:
         raise KeyError("x")
 
-    monkeypatch.setattr("gancompress.recipefile.typed", fail)
+    monkeypatch.setattr("gancompress.recipe.reading.typed", fail)
     assert lines_of(good) == [f"mine.yaml: {FAULT} (KeyError: 'x'); please report this recipe"]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gancompress.errors import RecipeError
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
 
 
 @pytest.mark.parametrize(

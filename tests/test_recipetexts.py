@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gancompress.errors import RecipeError
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe, resolved_yaml
-from gancompress.recipetexts import file_keys
+from gancompress.recipe.reading import load_recipe, resolved_yaml
+from gancompress.recipe.recipe import Recipe
+from gancompress.recipe.texts import file_keys
 
 GOOD = """\
 data: {name: maps}

@@ -14,14 +14,16 @@ import torch
 from images import save
 from typer.testing import CliRunner
 
-from gancompress import demopage, pipeline, recipetrust
-from gancompress.cli import app
+from gancompress.apps import demopage
+from gancompress.benchmark.roofline import card_work
+from gancompress.cli.commands import app
 from gancompress.errors import ForeignCodeError
 from gancompress.export.opening import open_model
-from gancompress.export.roofline import card_work
 from gancompress.export.web import macs_of
 from gancompress.project import Project
-from gancompress.recipefile import load_recipe
+from gancompress.recipe import trust as recipetrust
+from gancompress.recipe.reading import load_recipe
+from gancompress.stages import pipeline
 
 # Says that it was run, each time.
 GENERATOR = """

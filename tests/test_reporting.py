@@ -14,26 +14,22 @@ import pytest
 from images import noise, save
 from typer.testing import CliRunner
 
-from gancompress import pipeline, reporting
-from gancompress.arch import Arch
-from gancompress.checkpoint import file_hash, write_record
-from gancompress.cli import app
+from gancompress.archs.arch import Arch
+from gancompress.cli.commands import app
 from gancompress.errors import GanCompressError
 from gancompress.export.filetable import file_table
 from gancompress.export.report import table
-from gancompress.metricslog import MetricsLog
 from gancompress.project import Project
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
-from gancompress.reports.frontplot import front_plot
-from gancompress.reports.runfiles import (
-    read_files,
-    read_front,
-    read_hunts,
-    read_rows,
-)
-from gancompress.reports.words import arch_text
-from gancompress.stagetimes import times_of
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
+from gancompress.report import reporting
+from gancompress.report.frontplot import front_plot
+from gancompress.report.runfiles import read_files, read_front, read_hunts, read_rows
+from gancompress.report.words import arch_text
+from gancompress.stages import pipeline
+from gancompress.storage.checkpoint import file_hash, write_record
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.storage.stagetimes import times_of
 
 pytest.importorskip("efficientnet_lite_pytorch")
 

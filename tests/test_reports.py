@@ -12,20 +12,19 @@ import pytest
 from images import noise
 from PIL import Image
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.durations import duration
 from gancompress.export.report import Row
-from gancompress.latencytable import Accuracy, Calibration, LatencyTable
-from gancompress.metricslog import MetricsLog
-from gancompress.nets import FAMILIES
-from gancompress.nets.features import Bands
-from gancompress.nets.spade import UNITS
-from gancompress.reports import sections
-from gancompress.reports.archplot import LABEL, NOTE, WIDTH, arch_plot, channels_per_unit
-from gancompress.reports.axes import Axis, stairs
-from gancompress.reports.frontplot import front_plot
-from gancompress.reports.plots import best_so_far, smoothed, training_curves
-from gancompress.reports.runfiles import (
+from gancompress.latency.table import Accuracy, Calibration, LatencyTable
+from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families.spade import UNITS
+from gancompress.nets.layers.features import Bands
+from gancompress.report import sections
+from gancompress.report.archplot import LABEL, NOTE, WIDTH, arch_plot, channels_per_unit
+from gancompress.report.axes import Axis, stairs
+from gancompress.report.frontplot import front_plot
+from gancompress.report.plots import best_so_far, smoothed, training_curves
+from gancompress.report.runfiles import (
     MOST_PICTURE_BYTES,
     Front,
     Hunt,
@@ -33,9 +32,10 @@ from gancompress.reports.runfiles import (
     Winner,
     picture_uri,
 )
-from gancompress.reports.sections import Curve, findings_table
-from gancompress.reports.words import cost_text, tick_text
-from gancompress.symptoms import SYMPTOMS
+from gancompress.report.sections import Curve, findings_table
+from gancompress.report.words import cost_text, tick_text
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.training.symptoms import SYMPTOMS
 
 
 def test_large_pictures_are_packed_and_small_ones_kept(tmp_path: Path) -> None:

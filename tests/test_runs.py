@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from gancompress.checkpoint import file_hash, save_state, write_text
 from gancompress.errors import CheckpointError, RunError
-from gancompress.recipe import STAGE_SECTIONS
-from gancompress.runs import STAGES, Run, StageDir
+from gancompress.recipe.recipe import STAGE_SECTIONS
+from gancompress.storage.checkpoint import file_hash, save_state, write_text
+from gancompress.storage.runs import STAGES, Run, StageDir
 
 SECTIONS: dict[str, Any] = {"seed": 0, "teacher": {"lr": 1e-4, "steps": 5, "op": "dense"}}
 
@@ -256,7 +256,7 @@ def test_leftovers_of_a_killed_command_go_when_it_is_given_again(run: Run) -> No
 
 def test_two_commands_cannot_work_on_the_same_stage(run: Run) -> None:
     code = (
-        "import sys, time; from gancompress.runs import Run\n"
+        "import sys, time; from gancompress.storage.runs import Run\n"
         "stage = Run(sys.argv[1]).stage('teacher'); stage.begin({'seed': 0})\n"
         "print('held', flush=True); time.sleep(60)"
     )

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gancompress.arch import Arch
+from gancompress.apps.sample import sample
+from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export.card import Card, Model
-from gancompress.sampling import sample
 
 ARCH = Arch.of("lsgan", {})
 

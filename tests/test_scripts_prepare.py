@@ -30,7 +30,7 @@ from preparing import (
 )
 
 from gancompress.errors import DataError
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
 
 
 @pytest.fixture

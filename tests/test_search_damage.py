@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from search_landscape import Landscape, small_cost, small_space
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import CheckpointError, GanCompressError
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.limits import Limit

@@ -17,7 +17,7 @@ from search_landscape import (
     small_space,
 )
 
-from gancompress.arch import Arch, SearchSpace
+from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.errors import BudgetError
 from gancompress.search.extremes import floor
 

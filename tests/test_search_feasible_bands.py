@@ -12,12 +12,12 @@ import pytest
 from search_landscape import limited
 
 import conformance
-from gancompress.arch import Arch, SearchSpace, Value
-from gancompress.cost import CostModel
-from gancompress.nets import FAMILIES, ResNet
-from gancompress.nets.features import ONE, Bands
+from gancompress.archs.arch import Arch, SearchSpace, Value
+from gancompress.archs.slots import Rule
+from gancompress.nets.families.registry import FAMILIES, ResNet
+from gancompress.nets.layers.features import ONE, Bands
 from gancompress.search.extremes import floor
-from gancompress.slots import Rule
+from gancompress.supernet.cost import CostModel
 
 OPS = ("dense", "separable")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from search_landscape import small_cost, small_space
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import BudgetError
 from gancompress.search.extremes import ceiling, floor, roomiest
 from gancompress.search.feasible import FeasibleSampler

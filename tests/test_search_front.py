@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from search_landscape import RESNET
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.search.front import best_of, front, plain
 from gancompress.search.record import Measured
 

@@ -15,7 +15,7 @@ from search_landscape import (
     resnet_macs,
 )
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.limits import Limit
 from gancompress.search.pareto import Pareto, by_dominance, crowding, fronts

@@ -13,7 +13,7 @@ import sqlalchemy
 from search_landscape import budget_of_share, small_cost
 from searching import BUDGET, LANDSCAPE, SPACE, costs, score, within
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import RunError
 from gancompress.search.front import best_of, front, plain
 from gancompress.search.record import Measured

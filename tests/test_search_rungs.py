@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import kendalltau
 from searching import BUDGET, LANDSCAPE, SPACE, costs, within
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.search.limits import Limit
 from gancompress.search.run import Judging, Quest
 from gancompress.search.rungs import PROBES, Rungs, agreement, chosen, climb

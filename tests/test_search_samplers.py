@@ -12,7 +12,7 @@ from search_landscape import (
     small_space,
 )
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.search.samplers import (
     SAMPLERS,
     Evolution,

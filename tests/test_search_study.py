@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy
 from search_landscape import small_space
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import CheckpointError, MetricError, RunError
 from gancompress.search.record import Claim, Kept, Measured, Progress
 from gancompress.search.storage import Storage

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from search_landscape import RESNET, Landscape, limited, resnet_macs, small_space
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import RecipeError
 from gancompress.search.samplers import make_sampler
 from gancompress.search.surrogate import (

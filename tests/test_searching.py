@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from images import save_pairs
 
-from gancompress import pipeline
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import BudgetError, RunError
 from gancompress.project import Project
 from gancompress.project.results import exported_of
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
-from gancompress.runs import Run
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
+from gancompress.stages import pipeline
+from gancompress.storage.runs import Run
 
 pytest.importorskip("efficientnet_lite_pytorch")
 
@@ -208,7 +208,7 @@ def test_a_front_of_latency_keeps_its_budget(
         return 2.0 * arch.width("stem.width") + arch.width("up.1.width")
 
     table = SimpleNamespace(ms=ms)
-    monkeypatch.setattr("gancompress.budgets.table_of", lambda project, runtime: table)
+    monkeypatch.setattr("gancompress.stages.budgets.table_of", lambda project, runtime: table)
     front = searched(trained, tmp_path / "run", *timed)
     measured = [one for hunt in told(tmp_path / "run") for one in hunt["full"]]
     assert measured and all(one["costs"]["latency_ms"] <= 12 for one in measured)

@@ -10,12 +10,12 @@ import torch
 from images import save_pairs
 from torch import nn
 
-from gancompress import pipeline
 from gancompress.errors import GanCompressError, RecipeError
 from gancompress.project import Project
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
-from gancompress.sizes import check_sizes
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
+from gancompress.stages import pipeline
+from gancompress.stages.sizes import check_sizes
 
 SMALL = (
     "family.blocks=1", "teacher.width=4", "space={widths: [4, 2]}", "task.critic_width=2",

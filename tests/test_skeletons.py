@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.skeletons import _RESULTS, ShapesAlone, without_values
+from gancompress.supernet.skeletons import _RESULTS, ShapesAlone, without_values
 
 
 def conv(*sizes: int, **settings: int) -> Callable[[Tensor], Tensor]:

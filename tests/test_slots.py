@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from gancompress.slots import Counts, Rule, Value, covering
+from gancompress.archs.slots import Counts, Rule, Value, covering
 
 Choices = dict[str, tuple[Value, ...]]
 

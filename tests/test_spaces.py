@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gancompress.budgets import budgets_of
-from gancompress.cli import app
-from gancompress.latencytable import LatencyTable
+from gancompress.cli.commands import app
+from gancompress.cli.spaces import space_figures, space_text
+from gancompress.latency.table import LatencyTable
 from gancompress.project import Project
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
-from gancompress.spaces import space_figures, space_text
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
+from gancompress.stages.budgets import budgets_of
 
 SMALL = [
     "space.widths=[24, 8]", "space.ops=[separable]", "space.bands=[0]",
@@ -96,7 +96,7 @@ def test_latency_is_told_once_its_table_is_there(
 
     table = LatencyTable.__new__(LatencyTable)
     monkeypatch.setattr(table, "ms", lambda arch: float(arch.width("stem.width")), raising=False)
-    monkeypatch.setattr("gancompress.budgets.table_of", lambda project, runtime: table)
+    monkeypatch.setattr("gancompress.stages.budgets.table_of", lambda project, runtime: table)
     found = space_figures(Project(recipe))
     assert (found["costs"]["latency_ms"]["least"], found["costs"]["latency_ms"]["most"]) == (8, 24)
     assert found["rows"][0]["limits"][1]["share"] == 0.5

@@ -15,7 +15,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from gancompress.distill.losses import DISTILL_LOSSES, Comparison
 from gancompress.metrics.msssim import WEIGHTS, similarities
 from gancompress.metrics.pixel import SSIM
-from gancompress.ssim import ssim, window_of
+from gancompress.metrics.ssim import ssim, window_of
 
 Bytes = NDArray[np.uint8]
 

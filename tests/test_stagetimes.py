@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gancompress.stagetimes import note_redo, note_time, times_of
+from gancompress.storage.stagetimes import note_redo, note_time, times_of
 
 
 def test_times_add_up_over_commands_and_begin_anew_with_redo(tmp_path: Path) -> None:

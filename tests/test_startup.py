@@ -13,7 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from gancompress.cli import app
+from gancompress.cli.commands import app
 from gancompress.interrupts import end_at_once
 
 # Each takes a tenth of a second or more, or is taken along by one that does.
@@ -46,7 +46,7 @@ EVERY_HELP = (
     BEGIN
     + """
 from typer.testing import CliRunner
-from gancompress.cli import app
+from gancompress.cli.commands import app
 names = [str(command.name) for command in app.registered_commands]
 done = [CliRunner().invoke(app, [name, "--help"]).exit_code for name in names]
 print(len(done), any(done))
@@ -62,7 +62,7 @@ def child(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def heavy_imports(output: str) -> set[str]:
     line = output.splitlines()[-1].split()
-    assert line[0] == "MODULES" and "gancompress.cli" in line
+    assert line[0] == "MODULES" and "gancompress.cli.commands" in line
     return HEAVY & {module.partition(".")[0] for module in line}
 
 
@@ -137,7 +137,7 @@ def at():
         ("pydantic", ["list"]),
         ("torch", ["profile", "quickstart"]),
         ("torch.nn", ["train-teacher", "quickstart"]),  # in the midst of torch
-        ("gancompress.sampling", ["sample", "nowhere", "nowhere"]),
+        ("gancompress.apps.sample", ["sample", "nowhere", "nowhere"]),
     ],
 )
 def test_ctrl_c_while_importing_ends_in_one_line(moment: str, arguments: list[str]) -> None:
@@ -170,8 +170,8 @@ def test_ctrl_c_in_a_commands_work_is_one_line_too() -> None:
         + """
 def fail(*_, **__):
     at()
-import gancompress.recipefile
-gancompress.recipefile.load_recipe = fail
+import gancompress.recipe.reading
+gancompress.recipe.reading.load_recipe = fail
 """
     )
     done = child(HOOK + at + MAIN, "no module", "space", "quickstart")
@@ -182,12 +182,12 @@ gancompress.recipefile.load_recipe = fail
 WRITING = """
 def fail(*_, **__):
     from pathlib import Path
-    from gancompress.checkpoint import atomic_path
+    from gancompress.storage.checkpoint import atomic_path
     with atomic_path(Path(sys.argv[-1].removeprefix("run=")) / "x.json") as temporary:
         temporary.write_text("half")
         at()
-import gancompress.recipefile
-gancompress.recipefile.load_recipe = fail
+import gancompress.recipe.reading
+gancompress.recipe.reading.load_recipe = fail
 """
 
 
@@ -228,8 +228,8 @@ def fail(*_, **__):
     print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
     raise RecipeError("x")
 from gancompress.errors import RecipeError
-import gancompress.recipefile
-gancompress.recipefile.load_recipe = fail
+import gancompress.recipe.reading
+gancompress.recipe.reading.load_recipe = fail
 """
     done = child(HOOK + at + MAIN, "no module", "space", "quickstart")
     assert (done.returncode, done.stdout, done.stderr) == (2, "143\n", "gancompress: x\n")
@@ -255,7 +255,7 @@ def test_too_little_memory_is_one_sentence(
     def profile(*_: object) -> None:
         eval(asked, modules)
 
-    monkeypatch.setattr("gancompress.describe.profile", profile)
+    monkeypatch.setattr("gancompress.cli.describe.profile", profile)
     done = CliRunner().invoke(app, ["profile", "quickstart"])
     assert (done.exit_code, done.output) == (
         2,
@@ -267,7 +267,7 @@ def test_other_errors_keep_their_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     def profile(*_: object) -> None:
         torch.ones(2) @ torch.ones(3)
 
-    monkeypatch.setattr("gancompress.describe.profile", profile)
+    monkeypatch.setattr("gancompress.cli.describe.profile", profile)
     assert isinstance(CliRunner().invoke(app, ["profile", "quickstart"]).exception, RuntimeError)
 
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.export import weights
 from gancompress.export.card import Card, Source
-from gancompress.nets.resnet import ResNet
-from gancompress.nets.spade import Spade
-from gancompress.statistics import batch_norms, estimate
-from gancompress.supernet import Supernet
+from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families.spade import Spade
+from gancompress.supernet.reestimation import batch_norms, estimate
+from gancompress.supernet.supernet import Supernet
 
 FAMILY = Spade(in_channels=2)
 SPACE = FAMILY.space((3, 2), ("dense", "separable"))

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gancompress.cost import Cost
+from gancompress.supernet.cost import Cost
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "study_discriminators.py"
 TOY = ["--steps", "3", "--images", "8", "--jobs", "1"]

@@ -5,14 +5,9 @@ import torch
 from torch import Tensor, nn
 
 import conformance
-from gancompress.arch import Arch, SearchSpace
+from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.errors import ArchError
-from gancompress.supernet import (
-    SKELETONS_KEPT,
-    Supernet,
-    named_tensors,
-    window,
-)
+from gancompress.supernet.supernet import SKELETONS_KEPT, Supernet, named_tensors, window
 
 
 class Toy(nn.Module):

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 import conformance
-from gancompress.arch import Arch, SearchSpace
-from gancompress.nets import FAMILIES, ResNet
-from gancompress.nets.bands import band_conv
-from gancompress.nets.features import ONE, Bands, converted, merged
-from gancompress.nets.windows import Window, windows_of
-from gancompress.supernet import Supernet, window
+from gancompress.archs.arch import Arch, SearchSpace
+from gancompress.nets.families.registry import FAMILIES, ResNet
+from gancompress.nets.layers.bands import band_conv
+from gancompress.nets.layers.features import ONE, Bands, converted, merged
+from gancompress.nets.layers.windows import Window, windows_of
+from gancompress.supernet.supernet import Supernet, window
 
 OPS = ("dense", "separable")
 MIXED = {case.name: case for case in conformance.cases() if case.name.endswith("mixed")}

@@ -9,15 +9,15 @@ import pytest
 import torch
 from images import noise, save
 
-from gancompress import describe
+from gancompress.cli import describe
 from gancompress.errors import RecipeError
-from gancompress.exportfiles import card_of, facts_of, licences_of
-from gancompress.exporting import reference_rows, references_of
 from gancompress.nets.bicubic import Bicubic
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
+from gancompress.stages.export import reference_rows, references_of
+from gancompress.stages.exportfiles import card_of, facts_of, licences_of
 
 
 def faces(*changes: str) -> Recipe:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gancompress.nets.critics import PatchCritic
+from gancompress.nets.discriminators.patch import PatchCritic
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Phase, Step
 from gancompress.tasks.losses import GAN_LOSSES

@@ -11,8 +11,8 @@ import toytraining as toy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.blocks import init_normal
-from gancompress.nets.resnet import ResNet
+from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.layers.blocks import init_normal
 from gancompress.tasks.base import Step
 from gancompress.tasks.cyclegan import CycleGAN
 from gancompress.tasks.options import CycleGANOptions

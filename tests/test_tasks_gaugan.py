@@ -13,17 +13,17 @@ from torch.nn.utils.parametrize import is_parametrized
 from gancompress.distill.supernet import Distilling, Teacher, train_supernet
 from gancompress.distill.teacher import fold, train_teacher
 from gancompress.errors import CheckpointError, RecipeError
-from gancompress.loop import Optimisation, Training
-from gancompress.metricslog import MetricsLog
-from gancompress.nets.multiscale import MultiscaleCritic
-from gancompress.nets.resnet import ResNet
-from gancompress.nets.spade import Spade
-from gancompress.recipefamilies import SpadeFamily
-from gancompress.supernet import Supernet, named_tensors
+from gancompress.nets.discriminators.multiscale import MultiscaleCritic
+from gancompress.nets.families.options import SpadeFamily
+from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families.spade import Spade
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.supernet.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Step
 from gancompress.tasks.gaugan import GauGAN
 from gancompress.tasks.options import GauGANOptions
 from gancompress.tasks.taskoptions import TaskContext
+from gancompress.training.loop import Optimisation, Training
 
 FAMILY = Spade(in_channels=2)
 PLANES = TaskContext(2, size=(64, 64))

@@ -12,7 +12,7 @@ from torch.distributions import Normal, kl_divergence
 
 from gancompress.errors import ArchError
 from gancompress.nets.encoder import ImageEncoder, divergence, drawn_style
-from gancompress.nets.spade import Spade
+from gancompress.nets.families.spade import Spade
 from gancompress.tasks.base import Step
 from gancompress.tasks.gaugan import GauGAN
 from gancompress.tasks.options import GauGANOptions

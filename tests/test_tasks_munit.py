@@ -12,14 +12,14 @@ import toytraining as toy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.loop import Optimisation
-from gancompress.metricslog import MetricsLog
-from gancompress.nets.blocks import init_kaiming
-from gancompress.nets.munit import Munit, MunitGenerator
+from gancompress.nets.families.munit import Munit, MunitGenerator
+from gancompress.nets.layers.blocks import init_kaiming
+from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Phase, Step
 from gancompress.tasks.munit import MUNIT
 from gancompress.tasks.options import MunitOptions
 from gancompress.tasks.taskoptions import TaskContext
+from gancompress.training.loop import Optimisation
 
 STYLE = 2
 FAMILY = Munit(3 + STYLE, 3, style=STYLE, blocks=1, mlp=6)

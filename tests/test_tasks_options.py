@@ -15,8 +15,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gancompress.metrics import METRICS
-from gancompress.nets.discriminators import Discriminator
-from gancompress.recipe import Recipe, Task
+from gancompress.nets.discriminators.named import Discriminator
+from gancompress.recipe.recipe import Recipe, Task
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Batch, ConditionalTask, Step
 from gancompress.tasks.taskoptions import TaskContext, TaskOptions

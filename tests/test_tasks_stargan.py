@@ -11,15 +11,15 @@ import torch
 import toytraining as toy
 from torch import Tensor, nn
 
-from gancompress.loop import Optimisation
-from gancompress.metricslog import MetricsLog
-from gancompress.nets.blocks import init_normal
-from gancompress.nets.resnet import ResNet
+from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.layers.blocks import init_normal
+from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Batch, Step
 from gancompress.tasks.losses import LABEL_LOSSES, gradient_penalty
 from gancompress.tasks.options import StarGANOptions
 from gancompress.tasks.stargan import StarGAN
 from gancompress.tasks.taskoptions import TaskContext
+from gancompress.training.loop import Optimisation
 
 LABELS = 2
 TOY = StarGAN(

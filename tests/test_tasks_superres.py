@@ -10,20 +10,20 @@ from test_nets_vgg import layers, state
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.cost import network_cost
 from gancompress.data.superres import shrunk_batch
 from gancompress.distill.teacher import train_teacher
 from gancompress.errors import CheckpointError, RecipeError
-from gancompress.loop import Optimisation, Training
-from gancompress.metricslog import MetricsLog
-from gancompress.nets.srgancritic import SRGANCritic
-from gancompress.nets.srresnet import SRResNet
+from gancompress.nets.discriminators.srgan import SRGANCritic
+from gancompress.nets.families.srresnet import SRResNet
 from gancompress.nets.vgg import VggContent
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.supernet.cost import network_cost
 from gancompress.tasks.base import Step
 from gancompress.tasks.losses import bce_critic, bce_generator
 from gancompress.tasks.options import SuperresOptions
 from gancompress.tasks.superres import Superres
 from gancompress.tasks.taskoptions import TaskContext
+from gancompress.training.loop import Optimisation, Training
 
 SMALL = TaskContext(size=(32, 32))
 

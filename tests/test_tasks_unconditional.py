@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.distill.teacher import fold
-from gancompress.loop import Optimisation
-from gancompress.nets.blocks import INITS
-from gancompress.nets.progan import ProGAN, ProGANGenerator
-from gancompress.nets.progressive import ProgressiveCritic
+from gancompress.nets.discriminators.progressive import ProgressiveCritic
+from gancompress.nets.families.progan import ProGAN, ProGANGenerator
+from gancompress.nets.layers.blocks import INITS
 from gancompress.tasks.base import Phase, Step
 from gancompress.tasks.growth import Growth, grown_evenly
 from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.taskoptions import TaskContext
 from gancompress.tasks.unconditional import Unconditional, shrunk
 from gancompress.tasks.unconditionaloptions import UnconditionalOptions
+from gancompress.training.loop import Optimisation
 
 FAMILY = ProGAN(in_channels=5, size=16)  # levels of 4, 8 and 16 pixels
 OPTIONS = UnconditionalOptions(critic_width=1, growth=(1, 2, 1))

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gancompress import timing
 from gancompress.errors import RecipeError, RunError
-from gancompress.layertimes import Timing, time_layers
-from gancompress.measurements import Measurements
+from gancompress.latency import timing
+from gancompress.latency.measurements import Measurements
+from gancompress.latency.times import Timing, time_layers
 from gancompress.project import Project
-from gancompress.recipe import Recipe
-from gancompress.recipefile import load_recipe
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +112,7 @@ def test_the_search_is_given_the_table_or_told_to_measure(tmp_path: Path) -> Non
 def test_two_commands_do_not_measure_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gancompress.timing.FileLock.acquire", lambda self: "4711")
+    monkeypatch.setattr("gancompress.latency.timing.FileLock.acquire", lambda self: "4711")
     with pytest.raises(RunError, match=r"another command \(process 4711\) measures; wait"):
         measured(toy(tmp_path))
 
@@ -125,7 +125,7 @@ def test_an_unknown_runtime_is_refused(tmp_path: Path) -> None:
 def test_a_runtime_that_is_not_installed_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gancompress.latencyplaces.missing", lambda name: f"{name} needs onnx")
+    monkeypatch.setattr("gancompress.latency.places.missing", lambda name: f"{name} needs onnx")
     said: list[str] = []
     tables = timing.measure_tables(Project(toy(tmp_path)), said.append)
     assert said[0] == "left out: onnx needs onnx" and len(tables) == 1

@@ -7,7 +7,7 @@ import pytest
 from images import noise, save, save_domains, save_idx
 from PIL import Image
 
-from gancompress.recipe import Recipe
+from gancompress.recipe.recipe import Recipe
 
 TOY = (
     "teacher.steps=2", "teacher.batch_size=2", "supernet.steps=2", "supernet.batch_size=2",

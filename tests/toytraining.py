@@ -16,14 +16,14 @@ from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
-from gancompress.loop import Optimisation, Training, fit
-from gancompress.metricslog import MetricsLog
-from gancompress.nets.blocks import init_normal
-from gancompress.nets.resnet import ResNet
-from gancompress.supernet import Supernet, named_tensors, skeleton_of
+from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.layers.blocks import init_normal
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.supernet.supernet import Supernet, named_tensors, skeleton_of
 from gancompress.tasks.base import Batch, Step, Task
 from gancompress.tasks.options import Pix2PixOptions
 from gancompress.tasks.pix2pix import Pix2Pix
+from gancompress.training.loop import Optimisation, Training, fit
 
 OPTIONS = Pix2PixOptions(critic_width=2, critic_layers=1)
 TASK = Pix2Pix(OPTIONS)

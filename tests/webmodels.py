@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gancompress.export.card import Card, Source
-from gancompress.nets import FAMILIES
+from gancompress.nets.families.registry import FAMILIES
 
 CLASSES = ["sky", "grass", "water", "road"]
 KINDS = {  # facts, channels in and out, family options, whether the size is fixed

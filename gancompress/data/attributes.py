@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gancompress.data.folders import image_files, nearest
 from gancompress.errors import DataError
-from gancompress.regularfiles import read_regular, spelled
+from gancompress.storage.regularfiles import read_regular, spelled
 
 _SEPARATORS = (",", ";", "\t")  # The first line of the .txt form has none of them.
 # How a table tells what an image has; one way for all of it.

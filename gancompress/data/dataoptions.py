@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from gancompress.digests import Digests
-from gancompress.recipetypes import (
+from gancompress.fields.types import (
     STRICT,
     Background,
     FilePath,
@@ -22,6 +21,7 @@ from gancompress.recipetypes import (
     refuse,
     short_side,
 )
+from gancompress.storage.digests import Digests
 
 if TYPE_CHECKING:
     from gancompress.data.origin import FromFiles

@@ -21,7 +21,7 @@ from PIL import ExifTags, Image
 from gancompress.data.deep import StoredForm
 from gancompress.data.formats import FORMATS
 from gancompress.errors import DataError, GanCompressError
-from gancompress.regularfiles import open_regular
+from gancompress.storage.regularfiles import open_regular
 
 # Pillow warns without the file's name of what it then passes over: metadata that are cut off, and
 # images of half the size that it refuses.

@@ -21,8 +21,8 @@ from gancompress.data.images import (
 )
 from gancompress.data.labels import Labels, Partners, Rows, fixed_partners, labelled_batch
 from gancompress.data.options import DomainsOptions
-from gancompress.digests import Digests
 from gancompress.errors import DataError
+from gancompress.storage.digests import Digests
 
 
 class DomainImages:

@@ -12,7 +12,7 @@ from gancompress.data.dataset import SPLITS, Split
 from gancompress.data.folders import Pair
 from gancompress.data.images import Reading, fits_in_memory
 from gancompress.data.origin import Group, Origin
-from gancompress.digests import Digests, file_digests, files_digest
+from gancompress.storage.digests import Digests, file_digests, files_digest
 
 V = TypeVar("V")
 

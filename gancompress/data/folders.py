@@ -10,7 +10,7 @@ from pathlib import Path
 from gancompress.data.dataset import Split
 from gancompress.data.formats import COUNTED, SUFFIXES
 from gancompress.errors import DataError
-from gancompress.regularfiles import name_bytes, spelled
+from gancompress.storage.regularfiles import name_bytes, spelled
 
 Pair = tuple[Path, ...]  # one file with both halves, or (input file, target file); or more
 Listing = dict[str, list[Pair]]  # by the name of the split folder; "" for files without one

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gancompress.errors import DataError
-from gancompress.regularfiles import open_regular
+from gancompress.storage.regularfiles import open_regular
 
 _MOST = 2**31  # values of a packed file: some times the largest set of this form
 _UINT8 = 0x08  # the type code of unsigned bytes, the only one that images and labels have

@@ -19,7 +19,7 @@ from gancompress.data.images import (
     to_tensor,
 )
 from gancompress.data.options import ImagesOptions
-from gancompress.digests import Digests
+from gancompress.storage.digests import Digests
 
 
 class ImageFolder:

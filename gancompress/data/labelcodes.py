@@ -18,7 +18,7 @@ from gancompress.data.images import (
     with_channels,
 )
 from gancompress.errors import DataError
-from gancompress.regularfiles import read_regular
+from gancompress.storage.regularfiles import read_regular
 
 Ids = npt.NDArray[np.int32]
 

@@ -22,8 +22,8 @@ from gancompress.data.labelcodes import Ids, LabelCodes, colour_table, read_inst
 from gancompress.data.labelfiles import in_cityscapes, in_coco_stuff, in_folders
 from gancompress.data.labelmapsoptions import LabelMapsOptions
 from gancompress.data.labelplanes import label_picture, label_planes, palette
-from gancompress.digests import Digests
 from gancompress.errors import DataError
+from gancompress.storage.digests import Digests
 
 _UNKNOWN_COLOUR = (96, 96, 96)
 _BYTES = 4 + 3 + 4  # of a pixel kept in memory: class, photograph, instance

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from gancompress.data.dataoptions import CroppedOptions, layout_problems
-from gancompress.digests import Digests
-from gancompress.recipetypes import Byte, FilePath, Integer, Kind, Load, Size
+from gancompress.fields.types import Byte, FilePath, Integer, Kind, Load, Size
+from gancompress.storage.digests import Digests
 
 if TYPE_CHECKING:
     from gancompress.data.labelmaps import LabelMaps

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from gancompress.data.dataoptions import WorldOptions
 from gancompress.data.superresoptions import Filter, Scale
-from gancompress.digests import Digests
-from gancompress.recipetypes import Kind, LabelKind
+from gancompress.fields.types import Kind, LabelKind
+from gancompress.storage.digests import Digests
 
 if TYPE_CHECKING:
     from gancompress.data.mapdomains import MapDomains

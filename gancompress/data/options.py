@@ -17,7 +17,7 @@ from gancompress.data.dataoptions import (
     FilesOptions,
     layout_problems,
 )
-from gancompress.recipetypes import FilePath, Integer, Kind, LabelKind, Share
+from gancompress.fields.types import FilePath, Integer, Kind, LabelKind, Share
 
 if TYPE_CHECKING:
     from gancompress.data.domains import DomainImages

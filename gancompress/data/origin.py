@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gancompress.data.dataset import SPLITS, Dataset, Split
-from gancompress.regularfiles import spelled
+from gancompress.storage.regularfiles import spelled
 
 _NAMED = 3  # folders named of those left out; more are counted
 

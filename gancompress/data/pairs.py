@@ -27,8 +27,8 @@ from gancompress.data.images import (
     to_tensor,
 )
 from gancompress.data.options import PairsOptions
-from gancompress.digests import Digests
 from gancompress.errors import DataError
+from gancompress.storage.digests import Digests
 
 
 class PairFolders:

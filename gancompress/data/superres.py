@@ -21,8 +21,8 @@ from gancompress.data.images import (
     to_tensor,
 )
 from gancompress.data.superresoptions import SuperresFolderOptions
-from gancompress.digests import Digests
 from gancompress.errors import DataError
+from gancompress.storage.digests import Digests
 
 # Pillow's filters, fastest first (scripts/bench_filters.py); all but nearest are antialiased.
 FILTERS = {

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from gancompress.data.dataoptions import FilesOptions
-from gancompress.digests import Digests
-from gancompress.recipetypes import FilePath, Integer, Kind
+from gancompress.fields.types import FilePath, Integer, Kind
+from gancompress.storage.digests import Digests
 
 if TYPE_CHECKING:
     from gancompress.data.superres import SuperresFolder

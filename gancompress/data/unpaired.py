@@ -19,8 +19,8 @@ from gancompress.data.images import (
     to_tensor,
 )
 from gancompress.data.options import UnpairedOptions
-from gancompress.digests import Digests
 from gancompress.errors import DataError
+from gancompress.storage.digests import Digests
 
 
 class UnpairedFolders:

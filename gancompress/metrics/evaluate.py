@@ -30,7 +30,7 @@ from gancompress.metrics.kid import SparseRows
 from gancompress.metrics.metric import Metric
 from gancompress.metrics.realcache import cached_real_stats
 from gancompress.metrics.realstats import RealStats
-from gancompress.precisions import AUTOCAST
+from gancompress.training.precisions import AUTOCAST
 
 HELD_BYTES = 2**30
 DEFAULT_METRICS = ("l1", "fd", "kid")

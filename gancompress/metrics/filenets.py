@@ -19,7 +19,7 @@ from gancompress.errors import ExportError, MetricError
 from gancompress.metrics.features import bytes_rgb
 from gancompress.metrics.options import FileNetOptions
 from gancompress.metrics.weights import read_state
-from gancompress.programs import checked, stripped
+from gancompress.storage.programs import checked, stripped
 
 # From the weights of one of torchvision's models, what its constructor is told: arguments of
 # `get_model`. None for tensors that are no weights of such a network.

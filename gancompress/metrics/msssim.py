@@ -24,7 +24,7 @@ from gancompress.metrics.realside import (
     RealImages,
     real_bytes,
 )
-from gancompress.ssim import ssim_terms
+from gancompress.metrics.ssim import ssim_terms
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of five scales (Wang et al. 2003, sect. 3.2)
 SCALES = len(WEIGHTS)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from gancompress.fields.types import STRICT, FilePath, Integer, Real, Size, refuse
 from gancompress.metrics import METRICS
-from gancompress.recipetypes import STRICT, FilePath, Integer, Real, Size, refuse
 
 # What a recipe may name is what the registry has.
 if TYPE_CHECKING:

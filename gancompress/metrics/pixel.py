@@ -13,7 +13,7 @@ from gancompress.errors import MetricError
 from gancompress.metrics.features import levels_of
 from gancompress.metrics.msssim import similarities
 from gancompress.metrics.realside import NO_DETAILS, Details, Needs, RealImages
-from gancompress.ssim import WINDOW, ssim
+from gancompress.metrics.ssim import WINDOW, ssim
 
 _RANGE = 2.0  # from -1 to 1
 _PSNR_CEILING = 100.0  # dB, of equal images: their ratio is infinite
@@ -74,7 +74,7 @@ class PSNR(OfTargets):
 
 
 class SSIM(OfTargets):
-    """Structural similarity, -1 to 1 (equal), the mean over images; see `gancompress.ssim`."""
+    """Structural similarity, -1 to 1 (equal), the mean over images; see `metrics.ssim`."""
 
     name: ClassVar[str] = "ssim"
     label = "SSIM"

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gancompress.checkpoint import load_tensors, save_tensors
 from gancompress.errors import CheckpointError
 from gancompress.metrics.features import FeatureNet
 from gancompress.metrics.frechet import Gaussian
 from gancompress.metrics.realstats import RealStats
+from gancompress.storage.checkpoint import load_tensors, save_tensors
 
 # Raise when the same images and weights give other statistics: an older file is then not read.
 STATS_VERSION = 1

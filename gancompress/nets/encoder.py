@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import ArchError
-from gancompress.nets.norms import InstanceNorm
+from gancompress.nets.layers.norms import InstanceNorm
 
 
 class ImageEncoder(nn.Module):

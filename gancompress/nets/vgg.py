@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.checkpoint import load_tensors
 from gancompress.errors import CheckpointError
+from gancompress.storage.checkpoint import load_tensors
 
 # The convolutions between two poolings, by their numbers in torchvision's `features`.
 _STAGES = ((0, 2), (5, 7), (10, 12, 14, 16), (19, 21, 23, 25), (28, 30, 32, 34))

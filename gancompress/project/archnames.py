@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.nets.family import check_size
-from gancompress.nets.features import ONE, Bands
+from gancompress.nets.families.family import check_size
+from gancompress.nets.layers.features import ONE, Bands
 from gancompress.project.project import Project
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from gancompress.distributed import own_device
 from gancompress.errors import RecipeError
+from gancompress.training.distributed import own_device
 
 
 def device_named(name: str, recipe_name: str) -> torch.device:

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gancompress.contents import Contents, Files, changes, read_contents
 from gancompress.project.project import Project
-from gancompress.recipetexts import file_keys
+from gancompress.recipe.texts import file_keys
+from gancompress.storage.contents import Contents, Files, changes, read_contents
 
 
 def files_of(project: Project, sections: Mapping[str, Any]) -> Files:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gancompress.arch import Arch
+from gancompress.archs.arch import Arch
 from gancompress.errors import RecipeError
-from gancompress.nets import Family
-from gancompress.recipe import TeacherSection
-from gancompress.teacherfiles import teacher_texts
+from gancompress.nets.families.registry import Family
+from gancompress.recipe.recipe import TeacherSection
+from gancompress.teachers.files import teacher_texts
 
 
 def planned_arch(section: TeacherSection, family: Family, recipe_name: str) -> Arch:

@@ -10,9 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch, SearchSpace
-from gancompress.channels import Channels
-from gancompress.cost import Cost, CostModel, network_cost
+from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.data.dataoptions import DataOptions
 from gancompress.data.dataset import Dataset
 from gancompress.data.hashedonce import HashedOnce
@@ -20,23 +18,25 @@ from gancompress.data.latent import Latent
 from gancompress.data.origin import FromFiles
 from gancompress.data.styled import Styled
 from gancompress.distill.supernet import Teacher
-from gancompress.filehashes import FileHashes
 from gancompress.metrics.classifiers import Classifier, classifier_of
 from gancompress.metrics.features import FeatureNet, load_features
 from gancompress.metrics.segnets import SegmentationNet
-from gancompress.nets import FAMILIES, Family
-from gancompress.nets.family import Choices, Part, check_size
-from gancompress.nets.features import Bands
-from gancompress.nets.own import OwnGenerator, check_runs
-from gancompress.parts import find_parts
+from gancompress.nets.families.family import Choices, Part, check_size
+from gancompress.nets.families.own import OwnGenerator, check_runs
+from gancompress.nets.families.registry import FAMILIES, Family
+from gancompress.nets.layers.features import Bands
 from gancompress.project import results
 from gancompress.project.devices import device_named
 from gancompress.project.plannedteacher import planned_arch
-from gancompress.proving import channels_of
-from gancompress.recipe import Recipe
-from gancompress.runs import Run, StageDir
-from gancompress.skeletons import without_values
-from gancompress.supernet import Supernet
+from gancompress.recipe.recipe import Recipe
+from gancompress.storage.filehashes import FileHashes
+from gancompress.storage.runs import Run, StageDir
+from gancompress.supernet.channels import Channels
+from gancompress.supernet.cost import Cost, CostModel, network_cost
+from gancompress.supernet.parts import find_parts
+from gancompress.supernet.proving import channels_of
+from gancompress.supernet.skeletons import without_values
+from gancompress.supernet.supernet import Supernet
 from gancompress.tasks.base import ConditionalTask
 from gancompress.tasks.taskoptions import TaskContext
 
@@ -78,7 +78,7 @@ class Project:
 
     @cached_property
     def family(self) -> Family:
-        """The generators to compress. Raises: ForeignCodeError, see `recipetrust`."""
+        """The generators to compress. Raises: ForeignCodeError, see `recipe.trust`."""
         recipe = self.recipe
         recipe.check_code("family", "file")
         inputs, outputs = recipe.channels
@@ -177,7 +177,7 @@ class Project:
     def segmentation(self) -> SegmentationNet | None:
         """The network that mIoU asks, if the recipe names one.
 
-        Raises: MetricError; ForeignCodeError, see `recipetrust`.
+        Raises: MetricError; ForeignCodeError, see `recipe.trust`.
         """
         section = self.recipe.metrics.segmentation
         if section is None:
@@ -189,7 +189,7 @@ class Project:
     def classifier(self) -> Classifier:
         """The network that the inception score asks; by default the one that makes features.
 
-        Raises: MetricError without its weights; ForeignCodeError, see `recipetrust`.
+        Raises: MetricError without its weights; ForeignCodeError, see `recipe.trust`.
         """
         self.recipe.check_code("metrics", "classifier", "file")
         return classifier_of(self.recipe.metrics, self.device)

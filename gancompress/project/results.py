@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gancompress.arch import Arch
-from gancompress.checkpoint import load_tensors, load_texts
+from gancompress.archs.arch import Arch
 from gancompress.distill.supernet import Teacher
 from gancompress.errors import BudgetError, RunError
-from gancompress.runs import Run, StageDir
-from gancompress.supernet import Build, Supernet
+from gancompress.storage.checkpoint import load_tensors, load_texts
+from gancompress.storage.runs import Run, StageDir
+from gancompress.supernet.supernet import Build, Supernet
+from gancompress.supernet.weights import check_fits, part, unpack
 from gancompress.tasks.base import ConditionalTask
-from gancompress.weights import check_fits, part, unpack
 
 
 def stored_arch(run: Run) -> Arch:

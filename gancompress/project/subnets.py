@@ -7,13 +7,13 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor, nn
 
-from gancompress.arch import Arch
-from gancompress.checkpoint import file_hash, load_tensors
+from gancompress.archs.arch import Arch
 from gancompress.errors import CheckpointError
 from gancompress.project.project import Project
 from gancompress.project.results import Finetuned, filled
-from gancompress.statistics import batch_norms, estimate
-from gancompress.weights import part
+from gancompress.storage.checkpoint import file_hash, load_tensors
+from gancompress.supernet.reestimation import batch_norms, estimate
+from gancompress.supernet.weights import part
 
 STATISTICS_BATCHES = 16  # that a subnet's batch norms are estimated on
 

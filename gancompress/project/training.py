@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from gancompress.board import open_log
 from gancompress.data.batches import step_loader
 from gancompress.data.dataset import Dataset
 from gancompress.data.fixeddraws import FixedDraws
 from gancompress.distill.answers import Draws
 from gancompress.distill.supernet import Distilling
-from gancompress.distributed import current
 from gancompress.errors import RecipeError
-from gancompress.loop import Optimisation, Training
 from gancompress.project.project import Project
-from gancompress.recipe import SupernetSection
-from gancompress.recipetraining import TrainingSection
-from gancompress.runs import StageDir
+from gancompress.recipe.recipe import SupernetSection
+from gancompress.storage.runs import StageDir
 from gancompress.tasks.base import Batch
+from gancompress.training.board import open_log
+from gancompress.training.distributed import current
+from gancompress.training.loop import Optimisation, Training
+from gancompress.training.options import TrainingSection
 
 
 def batches_of(

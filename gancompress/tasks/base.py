@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from gancompress.discriminatornames import DEFAULT
-from gancompress.nets.discriminators import Discriminator
+from gancompress.nets.discriminators.named import Discriminator
+from gancompress.nets.discriminators.names import DEFAULT
 from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.taskoptions import TaskContext, TaskOptions
 from gancompress.tasks.verdicts import VERDICTS, Verdict
@@ -162,7 +162,7 @@ class ConditionalTask(Task, ABC):
 
     @property
     def critic_name(self) -> str | None:
-        """The critics' name, as `discriminatornames` reads it; None: the task's own."""
+        """The critics' name, as `discriminators.names` reads it; None: the task's own."""
         name = self.options.discriminator
         return None if name == DEFAULT else name
 

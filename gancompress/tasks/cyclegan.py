@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.critics import PatchCritic
+from gancompress.nets.discriminators.patch import PatchCritic
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.options import CycleGANOptions
 from gancompress.tasks.pool import ImagePool

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import RecipeError
-from gancompress.nets.discriminators import ScaleDiscriminators
+from gancompress.nets.discriminators.multiscale import MultiscaleCritic
+from gancompress.nets.discriminators.named import ScaleDiscriminators
 from gancompress.nets.encoder import ImageEncoder, divergence, drawn_style
-from gancompress.nets.multiscale import MultiscaleCritic
-from gancompress.nets.spade import SpadeBlock
-from gancompress.nets.spectral import spectral
+from gancompress.nets.families.spade import SpadeBlock
+from gancompress.nets.layers.spectral import spectral
 from gancompress.nets.vgg import Vgg19
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.halves import halves

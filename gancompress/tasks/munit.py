@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.discriminators import ScaleVerdicts
-from gancompress.nets.munit import MunitGenerator
-from gancompress.nets.munitteacher import MunitCritic, StyleEncoder
+from gancompress.nets.discriminators.munit import MunitCritic, StyleEncoder
+from gancompress.nets.discriminators.named import ScaleVerdicts
+from gancompress.nets.families.munit import MunitGenerator
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.halves import halves
 from gancompress.tasks.options import MunitOptions

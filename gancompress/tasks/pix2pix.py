@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.critics import PatchCritic
+from gancompress.nets.discriminators.patch import PatchCritic
 from gancompress.tasks.base import Batch, ConditionalTask, Step
 from gancompress.tasks.halves import halves
 from gancompress.tasks.options import Pix2PixOptions

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.critics import StarGANCritic
-from gancompress.nets.discriminators import LabelDiscriminator
-from gancompress.nets.features import Bands
+from gancompress.nets.discriminators.named import LabelDiscriminator
+from gancompress.nets.discriminators.patch import StarGANCritic
+from gancompress.nets.layers.features import Bands
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.halves import halves
 from gancompress.tasks.losses import LABEL_LOSSES, gradient_penalty

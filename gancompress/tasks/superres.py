@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import RecipeError
-from gancompress.nets.features import pooled
-from gancompress.nets.srgancritic import SRGANCritic
+from gancompress.nets.discriminators.srgan import SRGANCritic
+from gancompress.nets.layers.features import pooled
 from gancompress.nets.vgg import VggContent
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step, step_at
 from gancompress.tasks.options import SuperresOptions

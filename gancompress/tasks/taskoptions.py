@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from gancompress.discriminatornames import DEFAULT, NAMES, DiscriminatorName, Norm
 from gancompress.errors import ArchError
-from gancompress.recipetypes import STRICT, Kind, LabelKind, refuse
+from gancompress.fields.types import STRICT, Kind, LabelKind, refuse
+from gancompress.nets.discriminators.names import DEFAULT, NAMES, DiscriminatorName, Norm
 
 if TYPE_CHECKING:
     from gancompress.tasks.base import ConditionalTask

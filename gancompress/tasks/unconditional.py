@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.progan import ProGANGenerator, levels_of
-from gancompress.nets.progressive import ProgressiveCritic
+from gancompress.nets.discriminators.progressive import ProgressiveCritic
+from gancompress.nets.families.progan import ProGANGenerator, levels_of
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.growth import Growth, grown_evenly
 from gancompress.tasks.losses import gradient_penalty

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gancompress.discriminatornames import DEFAULT
-from gancompress.recipetypes import Integer, Kind, Real, Weight, refuse
+from gancompress.fields.types import Integer, Kind, Real, Weight, refuse
+from gancompress.nets.discriminators.names import DEFAULT
 from gancompress.tasks.taskoptions import TaskContext, TaskOptions
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What is done with a compressed generator: apply, sample, demo."""

@@ -1,0 +1,1 @@
+"""Archs, and the search spaces that hold them."""

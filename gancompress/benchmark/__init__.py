@@ -1,0 +1,1 @@
+"""Timing teacher and compressed generators in every format."""

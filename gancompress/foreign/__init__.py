@@ -1,8 +1,0 @@
-"""Generators that other programs have trained, as ours."""
-
-from __future__ import annotations
-
-from gancompress.foreign.choosing import LAYOUTS, read_generator
-from gancompress.foreign.layout import Imported, Layout
-
-__all__ = ["LAYOUTS", "Imported", "Layout", "read_generator"]

@@ -1,0 +1,1 @@
+"""Latency: the table of layers, and how it is measured."""

@@ -1,0 +1,1 @@
+"""Recipes: reading them, checking them, and saying what is wrong."""

@@ -1,0 +1,260 @@
+"""The page's sections, from what the stages left: tables as plain cells, drawings as SVG."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gancompress.archs.arch import Arch
+from gancompress.export.filetable import FileRow, file_table
+from gancompress.export.latency import Latency
+from gancompress.export.report import Row, class_table, quantity, ratio, table
+from gancompress.latency.table import LatencyTable
+from gancompress.report.archplot import ArchPlot, arch_plot
+from gancompress.report.plots import Curve, best_so_far, progress_curves, scatter, training_curves
+from gancompress.report.runfiles import Finetuning, Front, Hunt, Point, Winner
+from gancompress.report.words import arch_text, cost_text, cost_title, score_title
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.training.symptoms import symptom_of
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as texts; the first column names the line, the last is long where `is_wordy`."""
+
+    titles: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    is_wordy: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A winner of the search for the page: its drawing, and its figures as (what, value)."""
+
+    row: str
+    plot: ArchPlot
+    facts: tuple[tuple[str, str], ...]
+
+
+def final_tables(
+    rows: Sequence[Row], files: Sequence[FileRow] = (), teacher: Latency | None = None
+) -> list[Table]:
+    """What export prints, cell by cell: the same numbers in the same words."""
+    texts = [table(rows), class_table(rows), file_table(files, teacher) if files else ""]
+    return [_cells(text) for text in texts if text]
+
+
+def _cells(markdown: str) -> Table:
+    lines = [line for line in markdown.splitlines() if line]
+    cells = [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))
+        for line in lines
+        if line.startswith("|")
+    ]
+    notes = tuple(line for line in lines if not line.startswith("|"))
+    return Table(cells[0], tuple(cells[2:]), notes)  # after the titles comes the rule
+
+
+def tiles(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """The few figures to remember: (figure, what it is) of what was exported beside its teacher."""
+    if len(rows) < 2:
+        return []
+    teacher, chosen = rows[:2]
+    found = [
+        (ratio(teacher.macs_true, chosen.macs_true), "fewer MACs"),
+        (ratio(teacher.params, chosen.params), "fewer parameters"),
+    ]
+    for runtime, latency in chosen.latencies.items():
+        if runtime in teacher.latencies:
+            faster = ratio(teacher.latencies[runtime].median_ms, latency.median_ms)
+            found.append((faster, f"faster in {runtime}"))
+    of_teacher = {figure.label: figure for figure in teacher.figures}
+    for figure in chosen.figures[:2]:
+        before = of_teacher.get(figure.label)
+        beside = f", teacher {before.value:.4g}" if before else ""
+        found.append((f"{figure.value:.4g}", f"{figure.label}{beside} (n={figure.images})"))
+    return found
+
+
+def curves_of(logs: Mapping[str, Path], name: str) -> list[str]:
+    """Drawings of the losses in these logs, a curve for each log; none where nothing was logged."""
+    panels: dict[str, list[Curve]] = {}
+    for label, path in logs.items():
+        found: dict[str, list[tuple[float, float]]] = {}
+        for row in MetricsLog(path).rows():
+            for key, value in row.items():
+                is_number = isinstance(value, int | float) and math.isfinite(value)
+                if key != "step" and is_number:
+                    found.setdefault(key, []).append((row["step"], value))
+        for key, pairs in found.items():
+            steps, values = zip(*pairs, strict=True)
+            panels.setdefault(key, []).append(Curve(label, steps, values))
+    return training_curves(panels, name)
+
+
+def findings_table(logs: Mapping[str, Path]) -> Table | None:
+    """What the trainings' guards found, by the training's name; None if nothing."""
+    lines: list[tuple[str, ...]] = []
+    for label, path in logs.items():
+        rows = MetricsLog(path).rows()
+        for number, row in enumerate(rows):
+            key = (row.get("where"), row.get("what"))
+            later = (r for r in rows[number + 1 :] if (r.get("where"), r.get("what")) == key)
+            until = next((str(r.get("since")) for r in later if r.get("is_over")), "-")
+            if not row.get("is_over"):
+                known = symptom_of(str(key[0]), str(key[1]))
+                cells = (" ".join(map(str, key)), row.get("since"), until, row.get("found"))
+                lines.append(
+                    (label, *map(str, cells), known.advice(label.split(" ")[0]) if known else "-")
+                )
+    titles = ("", "found", "since step", "over at", "what was seen", "what to try")
+    return Table(titles, tuple(lines), is_wordy=True) if lines else None
+
+
+def front_table(front: Front) -> Table:
+    """Every point of the front with all its figures, cheap first."""
+    if not front.points:
+        return Table((), ())
+    costs, scores = list(front.points[0].costs), list(front.points[0].scores)
+    titles = ("", *map(cost_title, costs), *map(score_title, scores), "arch")
+    lines = tuple(
+        (str(number), *_figures(point, costs, scores), arch_text(point.arch))
+        for number, point in enumerate(front.points, 1)
+    )
+    notes = (f"scores of split search, {front.images} images, features {front.features}",)
+    return Table(titles, lines, notes, is_wordy=True)
+
+
+def _figures(point: Point, costs: Sequence[str], scores: Sequence[str]) -> list[str]:
+    texts = [cost_text(cost, point.costs.get(cost, math.nan)) for cost in costs]
+    found = (point.scores.get(score) for score in scores)
+    return texts + ["-" if score is None else f"{score:.4g}" for score in found]
+
+
+def chosen(front: Front, teacher: Arch | None, units: Mapping[str, int]) -> list[Chosen]:
+    """The rows' winners, the one to export first."""
+    return [
+        Chosen(w.row, arch_plot(w.point.arch, teacher, units), tuple(_facts(front, w)))
+        for w in front.winners
+    ]
+
+
+def _facts(front: Front, winner: Winner) -> list[tuple[str, str]]:
+    title = score_title(front.objective)
+
+    def score(point: Point | None) -> str:
+        found = None if point is None else point.scores.get(front.objective)
+        return "-" if found is None else f"{found:.4g}"
+
+    costs = [
+        (cost_title(c), cost_text(c, v) + _limit(winner.limits, c))
+        for c, v in winner.point.costs.items()
+    ]
+    found = [*costs, (title, f"{score(winner.point)} (split search, n={front.images})")]
+    if winner.by_search is not None:
+        found.append(("best of the search", f"{title} {score(winner.by_search)}"))
+    if winner.by_chance is not None:
+        found.append(("best at random", f"{title} {score(winner.by_chance)}"))
+    return [*found, ("arch", arch_text(winner.point.arch))]
+
+
+def _limit(limits: Mapping[str, float], cost: str) -> str:
+    return f", at most {cost_text(cost, limits[cost])}" if cost in limits else ""
+
+
+def progress(front: Front, hunts: Sequence[Hunt]) -> list[str]:
+    """Per row of the table, the best score so far inside its limits: the search's, chance's."""
+    panels: dict[str, list[Curve]] = {}
+    for winner in front.winners:
+        own = [h for h in hunts if h.name == winner.row and not h.is_baseline]
+        searches = own or [h for h in hunts if not h.is_baseline]
+        chance = [h for h in hunts if h.is_baseline and h.name.startswith(f"{winner.row},")]
+        curves = [
+            _best(front, winner, of, name)
+            for of, name in ((searches, front.algorithm), (chance, "random"))
+        ]
+        if found := [curve for curve in curves if curve is not None]:
+            panels[winner.row] = found
+    return progress_curves(panels, "progress", score_title(front.objective))
+
+
+def _best(front: Front, winner: Winner, hunts: Sequence[Hunt], name: str) -> Curve | None:
+    """Candidates in the order in which they were proposed; those outside the row's limits, or that
+    fell out after a first look, count as evaluations, but not as the best."""
+    worst = math.inf if front.is_lower_better else -math.inf
+    scores = [
+        full.get(front.objective, worst)
+        if all(point.costs.get(c, 0) <= most for c, most in winner.limits.items())
+        else worst
+        for hunt in hunts
+        for point, full in _proposed(hunt)
+    ]
+    best = best_so_far(scores, front.is_lower_better)
+    known = [(n, score) for n, score in enumerate(best, 1) if math.isfinite(score)]
+    return Curve(name, *zip(*known, strict=True)) if known else None
+
+
+def _proposed(hunt: Hunt) -> list[tuple[Point, Mapping[str, float]]]:
+    """Every candidate in order, and its scores in full, none if it was only looked at."""
+    if not hunt.first_look:
+        return [(point, point.scores) for point in hunt.full]
+    full = {point.arch: point.scores for point in hunt.full}
+    return [(point, full.get(point.arch, {})) for point in hunt.first_look]
+
+
+def first_look_scatter(front: Front, hunts: Sequence[Hunt]) -> str | None:
+    """Each arch's score on few images against that on all; None where one of them is unknown."""
+    looks = {p.arch: p.scores for hunt in hunts for p in hunt.first_look}
+    full = {p.arch: p.scores for hunt in hunts for p in hunt.full}
+    both = [arch for arch in looks if arch in full and front.objective in full[arch]]
+    if len(both) < 3:
+        return None
+    name = next(iter(looks[both[0]]), "")
+    pairs = [(looks[a][name], full[a][front.objective]) for a in both if name in looks[a]]
+    if len(pairs) < 3:
+        return None
+    titles = (f"{name}, {front.first_images} images", f"{score_title(front.objective)}, in full")
+    few, all_ = zip(*pairs, strict=True)
+    return scatter(few, all_, titles, "first-look")
+
+
+def finetuning_table(found: Finetuning) -> Table:
+    names = list(dict.fromkeys(name for one in found.generators for name in one.before))
+    titles = ["generator"]
+    for name in names:
+        titles += [f"{score_title(name)} before", "after"]
+    lines = []
+    for one in found.generators:
+        cells = [one.name]
+        for name in names:
+            cells += [f"{s[name]:.4g}" if name in s else "-" for s in (one.before, one.after)]
+        lines.append(tuple(cells))
+    rank = "" if found.tau is None else f"; the orders agree with Kendall's tau {found.tau:.2f}"
+    note = f"{found.steps} steps each, judged on split search (n={found.images})" + (
+        f"{rank} (n={len(found.generators)})" if rank else ""
+    )
+    return Table(tuple(titles), tuple(lines), (note,))
+
+
+def latency_tables(folder: Path) -> list[tuple[str, str, str]]:
+    """(runtime, device, accuracy) of the finished tables. Raises: CheckpointError."""
+    finished = re.compile(r"[a-z]+-[a-z]+\.json")  # not one that is being made, or was set aside
+    paths = sorted(p for p in folder.glob("*.json") if finished.fullmatch(p.name))
+    found = [LatencyTable.load(path) for path in paths]
+    return [(t.runtime, t.device, str(t.error or "accuracy not measured")) for t in found]
+
+
+def size_text(raw: Mapping[str, Any]) -> str:
+    """A recipe's image size, `64 x 64`, as far as it tells."""
+    size = raw.get("size")
+    sides = size if isinstance(size, list) else [size, size]
+    return " x ".join(map(str, sides)) + " px" if size else ""
+
+
+def count_text(count: float) -> str:
+    return quantity(count).strip()

@@ -1,0 +1,97 @@
+"""What generators cost and may cost, as a recipe counts it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gancompress.archs.arch import Arch
+from gancompress.errors import RunError
+from gancompress.latency.timing import table_of
+from gancompress.project import Project
+from gancompress.search.extremes import roomiest
+from gancompress.search.limits import Costs, Limit
+from gancompress.supernet.cost import Cost
+
+
+def budgets_of(project: Project, arch: Arch | None = None) -> dict[str, int]:
+    """The row of the final table -> most MACs, in the recipe's convention; the winner's first.
+
+    arch: the teacher's; None for that of the run.
+    """
+    section = project.recipe.search
+    arch = project.teacher_arch if arch is None else arch
+    teacher = project.cost(arch).macs(section.convention)
+    if section.budget_macs is not None:
+        budgets = {"compressed": section.budget_macs}
+    else:
+        assert section.reduction is not None, "the recipe has exactly one of the two"
+        budgets = {"compressed": int(teacher / section.reduction)}
+    return budgets | {f"{r:g}x smaller": int(teacher / r) for r in section.more_reductions}
+
+
+def rows_of(project: Project, arch: Arch | None = None) -> dict[str, tuple[Limit, ...]]:
+    """The row of the final table -> all that its winner must keep, MACs first.
+
+    arch: the teacher's; None for that of the run.
+    """
+    section = project.recipe.search
+    further = {
+        "params": (section.budget_params, "parameters"),
+        "activation_bytes": (section.budget_activation_bytes, "bytes of activations"),
+        "latency_ms": (section.budget_latency_ms, f"ms in {section.latency}"),
+    }
+    limits = [
+        Limit(cost, most, unit, f"search.budget_{cost}")
+        for cost, (most, unit) in further.items()
+        if most is not None
+    ]
+    key = "budget_macs" if section.budget_macs is not None else "reduction"
+    keys = [key, *(f"more_reductions, {r:g}" for r in section.more_reductions)]
+    unit = f"{section.convention} MACs"
+    return {
+        row: (Limit("macs", most, unit, f"search.{key}"), *limits)
+        for (row, most), key in zip(budgets_of(project, arch).items(), keys, strict=True)
+    }
+
+
+def check_budgets(project: Project, arch: Arch | None = None) -> None:
+    """Raises: BudgetError if no generator of the space keeps a row's limits; RunError as below.
+
+    arch: the teacher's; None for that of the run.
+    """
+    space, costs = project.space, costs_of(project)
+    for limits in rows_of(project, arch).values():
+        roomiest(space, costs, limits)
+
+
+def costs_of(project: Project, *, must_time: bool = True) -> Costs:
+    """All costs of an arch by name; latency where `gancompress latency-table` has measured it.
+
+    Raises: RunError if the recipe asks for latency, which was not measured yet (with must_time).
+    """
+    section = project.recipe.search
+    model = project.cost_model
+    is_wanted = section.budget_latency_ms is not None or section.cost == "latency_ms"
+    try:
+        table = table_of(project, section.latency)
+    except RunError:
+        if is_wanted and must_time:
+            raise
+        table = None
+
+    def costs(arch: Arch) -> Mapping[str, float]:
+        found = named(model(arch), section.convention)
+        return found if table is None else {**found, "latency_ms": table.ms(arch)}
+
+    return costs
+
+
+def named(cost: Cost, convention: str) -> dict[str, float]:
+    """What limits and fronts know of a cost, by name; "macs" in the recipe's convention."""
+    return {
+        "macs": cost.macs(convention),
+        "macs_true": cost.macs_true,
+        "macs_published": cost.macs_published,
+        "params": cost.params,
+        "activation_bytes": cost.activation_bytes,
+    }

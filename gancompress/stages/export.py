@@ -1,0 +1,265 @@
+"""The last stage, and the table and picture that close it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from gancompress import __version__
+from gancompress.archs.arch import Arch
+from gancompress.export.card import Source
+from gancompress.export.extract import write_format
+from gancompress.export.filetable import FileRow, file_table
+from gancompress.export.formats import FORMATS, missing, require
+from gancompress.export.latency import Latency, paired_latency
+from gancompress.export.modelcard import Page, licence_facts, model_card
+from gancompress.export.picture import grid
+from gancompress.export.report import Figure, Row, table
+from gancompress.export.sums import MODEL, SUMS, sums_of, write_sums
+from gancompress.metrics.evaluate import Evaluator
+from gancompress.metrics.evaluate import Figure as Scored
+from gancompress.nets.bicubic import Bicubic
+from gancompress.project import Project
+from gancompress.project.evaluators import evaluator_of
+from gancompress.project.results import Winner, exported_of, finetuned_of
+from gancompress.project.subnets import Subnets
+from gancompress.stages.exportfiles import (
+    Subject,
+    card_of,
+    evenly,
+    facts_of,
+    file_rows,
+    licences_of,
+    write_files,
+)
+from gancompress.storage.checkpoint import write_json, write_text
+from gancompress.storage.runs import Run, StageDir
+
+PAGES = ("README.md", "card.json", "table.md", "grid.png")  # They lie beside an export's models.
+NO_FILES: Mapping[str, Path] = MappingProxyType({})
+
+
+def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) -> None:
+    """Cuts the winner out, proves its files, and reports on them and the other rows."""
+    subnets, teacher = Subnets(project), project.teacher_net
+    dataset = project.dataset
+    run, section = project.run, project.recipe.export
+    shown = evenly(dataset.count("test"), section.images)
+    batch = dataset.batch("test", shown, None)
+    judge = evaluator_of(project, "test", project.recipe.metrics.images, final=True)
+    formats = _installed(section.formats, say)
+    chosen = exported_of(run, section.budget_macs)
+    plain, finetuned = chosen_nets(chosen, run, subnets), finetuned_of(run)
+    if not finetuned and run.stage("finetune").record_path.exists():
+        say(f"left out: {run.root / 'finetune'} is not finished, or was made from another search")
+    net, arch = next(iter(plain.values()))
+    (stage.path / SUMS).unlink(missing_ok=True)  # of a command that was stopped
+    supernet = None if arch in {one.arch for one in finetuned} else subnets.supernet
+    exported = write_files(project, Subject(net, arch, supernet), stage.path / MODEL, formats)
+    for one in exported:
+        note = f" ({one.note})" if one.note else ""
+        say(
+            f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g} "
+            f"computed in {one.precision}, {one.seconds:.1f} s{note}"
+        )
+    nets = {"teacher": (teacher, project.teacher_arch), **plain}
+    written = {next(iter(plain)): one.path for one in exported if one.name == "onnx"}
+    latencies = measure(project, nets, batch["input"][:1], written)
+    rows = [*judged_rows(project, nets, judge, latencies), *reference_rows(project, judge)]
+    files, teacher_ms = file_rows(project, exported, teacher, judge, rows[1].figures)
+    inputs = dataset.shown(batch["input"])
+    columns = {
+        **({} if inputs is None else {"input": inputs}),
+        **{n: _images(project, net, batch["input"]) for n, net in references_of(project).items()},
+        **{name: _images(project, net, batch["input"]) for name, (net, _) in nets.items()},
+        "ground truth" if dataset.paired else "real example": batch["target"],
+    }
+    picture = grid(columns, stage.path / "grid.png")
+    texts = table(rows), file_table(files, teacher_ms)
+    write_text(stage.path / "table.md", "\n\n".join(texts) + "\n")
+    facts = {
+        **run.stage("teacher").extra(),
+        "archs": {n: {"family": a.family, "slots": a.values} for n, (_, a) in plain.items()},
+        **({"finetune": run.stage("finetune").extra()} if finetuned else {}),
+        "teacher_latency": asdict(teacher_ms),
+    }
+    write_card(project, arch, stage.path, rows=rows, files=files, texts=texts, facts=facts)
+    stage.finish("card.json", files=write_sums(stage.path, PAGES))
+    say("\n" + "\n\n".join([*texts, f"picture: {picture}"]))
+
+
+def write_card(
+    project: Project,
+    arch: Arch,
+    folder: Path,
+    *,
+    rows: Sequence[Row],
+    files: Sequence[FileRow],
+    texts: tuple[str, str],
+    facts: Mapping[str, Any],
+) -> None:
+    """`README.md` for people and `card.json` for programs, of the same facts.
+
+    texts: the table of the generators and that of the files. Raises: CheckpointError.
+    """
+    licences = licences_of(project)
+    sums = sums_of(folder / MODEL)
+    page = Page(
+        title=f"{project.name}: {rows[1].name}",
+        arch=arch,
+        card=card_of(project, arch),
+        rows=rows,
+        table=texts[0],
+        file_rows=files,
+        files=texts[1],
+        sums=sums,
+        licences=licences,
+        version=__version__,
+        data=project.recipe.data.name,
+    )
+    write_text(folder / "README.md", model_card(page))
+    card = {
+        **facts_of(project),
+        **facts,
+        "rows": [asdict(row) for row in rows],
+        "files": [asdict(row) for row in files],
+        "sha256": sums,
+        "licences": licence_facts(licences),
+    }
+    write_json(folder / "card.json", card)
+
+
+def _installed(formats: Sequence[str], say: Callable[[str], None]) -> list[str]:
+    """The formats whose packages are here; says which are left out. Raises: ExportError if none."""
+    for name in formats:
+        if sentence := missing(name):
+            say(f"left out: {sentence}")
+    here = [name for name in formats if not missing(name)]
+    if not here:
+        require(formats[0])  # refuses, with the line that installs it
+    return here
+
+
+def chosen_nets(
+    winners: Sequence[Winner], run: Run, subnets: Subnets
+) -> dict[str, tuple[nn.Module, Arch]]:
+    """The rows of the final table behind the teacher's, the one to export first.
+
+    What was trained further comes as it is now, and then as it was in the supernet.
+    """
+    nets: dict[str, tuple[nn.Module, Arch]] = {}
+    finetuned = {one.arch: one for one in finetuned_of(run)}
+    for row, arch in ((winner.row, winner.arch) for winner in winners):
+        one = finetuned.get(arch)
+        if one is not None:
+            nets[f"{row}, fine-tuned"] = (subnets.finetuned(one), arch)
+        nets[row if one is None else f"{row} before fine-tuning"] = (subnets.plain(arch), arch)
+    return nets
+
+
+Nets = Mapping[str, tuple[nn.Module, Arch]]
+Latencies = Mapping[str, Mapping[str, Latency]]  # by generator and runtime
+
+
+def judged_rows(project: Project, nets: Nets, judge: Evaluator, latencies: Latencies) -> list[Row]:
+    """A row of the table for every generator: its costs, its times, its figures.
+
+    The figures' differences are to those of the first one, the teacher.
+    """
+    rows: list[Row] = []
+    first: Mapping[str, Scored] = {}
+    for name, (net, arch) in nets.items():
+        cost = project.cost(arch)
+        scored = judge.score(net, project.recipe.metrics.resamples, project.recipe.seed)
+        first = first or scored
+        rows.append(
+            Row(
+                name=name,
+                params=cost.params,
+                macs_true=cost.macs_true,
+                macs_published=cost.macs_published,
+                file_bytes=len(safetensors.torch.save(net.state_dict())),
+                latencies=latencies.get(name, {}),
+                figures=tuple(
+                    Figure(
+                        f.label,
+                        f.value,
+                        f.n,
+                        f.details,
+                        f.interval,
+                        f.above(first[metric]) if rows else None,
+                    )  # fmt: skip
+                    for metric, f in scored.items()
+                ),
+            )
+        )
+    return rows
+
+
+def references_of(project: Project) -> dict[str, nn.Module]:
+    """What generators are compared with beside the teacher: for small images, plain enlarging."""
+    times = project.recipe.data.enlargement
+    return {"bicubic": Bicubic(times)} if times > 1 else {}
+
+
+def reference_rows(project: Project, judge: Evaluator) -> list[Row]:
+    """A row of the table for each of `references_of`: no network, so figures alone."""
+    rows = []
+    for name, net in references_of(project).items():
+        scored = judge.score(net, project.recipe.metrics.resamples, project.recipe.seed).values()
+        figures = (Figure(f.label, f.value, f.n, f.details, f.interval) for f in scored)
+        rows.append(Row(name, 0, 0, 0, figures=tuple(figures)))
+    return rows
+
+
+def measure(
+    project: Project, nets: Nets, example: Tensor, written: Mapping[str, Path] = NO_FILES
+) -> Latencies:
+    """Times of one image, `example` (1, C, H, W), in torch and perhaps in ONNX Runtime.
+
+    All are timed in turn, on `export.latency_threads` threads, and those of one arch once: they
+    differ in their weights alone. `written` holds the ONNX files that there are already, by the
+    name of the network; if any, the others' are made for the while.
+    """
+    once: dict[Arch, str] = {}
+    for name in sorted(nets, key=lambda name: name not in written):
+        once.setdefault(nets[name][1], name)
+    timed_nets = {name: nets[name] for name in once.values()}
+    device, before = project.device, torch.get_num_threads()
+    image = example.to(device)
+    torch.set_num_threads(project.recipe.export.latency_threads)
+    try:
+        runs: dict[tuple[str, str], Callable[[], object]] = {
+            (name, "torch"): partial(net, image) for name, (net, _) in timed_nets.items()
+        }
+        with TemporaryDirectory() as folder:
+            for name, (net, arch) in timed_nets.items() if written else ():
+                path = written.get(name)
+                if path is None:
+                    source = Source(copy.deepcopy(net).cpu(), arch, card_of(project, arch), example)
+                    path = write_format(source, "onnx", Path(folder)).path
+                runs[name, "onnxruntime"] = partial(FORMATS["onnx"].load(path), example)
+            numbered = {str(i): run for i, run in enumerate(runs.values())}
+            timed = paired_latency(numbered, project.recipe.export.latency_repeats)
+    finally:
+        torch.set_num_threads(before)
+    found: dict[str, dict[str, Latency]] = {name: {} for name in timed_nets}
+    for (name, runtime), latency in zip(runs, timed.values(), strict=True):
+        found[name][runtime] = latency
+    return {name: found[once[arch]] for name, (_, arch) in nets.items()}
+
+
+def _images(project: Project, net: nn.Module, inputs: Tensor) -> Tensor:
+    with torch.no_grad():
+        out: Tensor = net(inputs.to(project.device))
+    return out.cpu()

@@ -1,0 +1,234 @@
+"""The winner as files: written, proven, timed, and judged where they compute in less."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.archs.arch import Arch
+from gancompress.data.dataset import Dataset, Split
+from gancompress.export.card import Card, Model, Source
+from gancompress.export.card import Run as Answer
+from gancompress.export.extract import Exported, load_exported, write_all
+from gancompress.export.filetable import FileRow
+from gancompress.export.formats import FORMATS
+from gancompress.export.latency import Latency, paired_latency
+from gancompress.export.modelcard import UNSTATED, Licences
+from gancompress.export.report import Figure
+from gancompress.metrics.evaluate import Evaluator
+from gancompress.project import Project
+from gancompress.project.evaluators import evaluator_of
+from gancompress.supernet.supernet import Supernet
+
+VERIFIED_IMAGES = 4  # real test images that every file is compared on
+CALIBRATION_IMAGES = 32  # training inputs that int8 ranges are measured on
+LOSS_IMAGES = 128  # of the split search, on which layers are chosen to stay in float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The generator to export; supernet: what it was cut from, None if it was trained further."""
+
+    net: nn.Module
+    arch: Arch
+    supernet: Supernet | None
+
+
+def write_files(
+    project: Project, subject: Subject, folder: Path, formats: Sequence[str]
+) -> list[Exported]:
+    """The generator in every format, each file compared with the supernet's own output.
+
+    One that was trained further is compared with itself. Raises: ExportError, CheckpointError.
+    """
+    dataset, arch = project.dataset, subject.arch
+    inputs = _inputs(dataset, "test", VERIFIED_IMAGES)
+    net = copy.deepcopy(subject.net).cpu()
+    source = Source(net, arch, card_of(project, arch), inputs[0])
+    if any(not FORMATS[name].is_float32 for name in formats):
+        source = replace(
+            source,
+            calibration=_inputs(dataset, "train", CALIBRATION_IMAGES),
+            loss=loss_of(evaluator_of(project, "search", LOSS_IMAGES), net),
+        )
+    with _on_the_cpu(project, subject.supernet) as supernet:
+        own = None if supernet is None else supernet.subnet(arch, dict(net.named_buffers()))
+        return write_all(
+            source,
+            formats=formats,
+            folder=folder,
+            reference=net if own is None else own,
+            inputs=inputs,
+        )
+
+
+def _inputs(dataset: Dataset, split: Split, count: int) -> list[Tensor]:
+    """Inputs of a split, evenly spread over it, each (1, C, H, W)."""
+    indices = evenly(dataset.count(split), count)
+    batch = dataset.batch(split, indices, None)["input"]
+    return [batch[i : i + 1] for i in range(len(indices))]
+
+
+@contextmanager
+def _on_the_cpu(project: Project, supernet: Supernet | None) -> Iterator[Supernet | None]:
+    """Where files are compared: two devices do not agree to the last bit."""
+    if supernet is None:
+        yield None
+        return
+    supernet.to("cpu")
+    try:
+        yield supernet
+    finally:
+        supernet.to(project.device)
+
+
+def loss_of(judge: Evaluator, net: nn.Module) -> Callable[[Answer], float]:
+    """How much worse another way to compute `net` is: of its FD, or of L1 without features.
+
+    judge: on images that the final table does not use, as layers are chosen by it.
+    """
+    base: list[float] = []
+
+    def value(answer: Answer) -> float:
+        figures = judge.score(partial(_answer, answer))
+        name = "fd" if "fd" in figures else next(iter(figures))
+        return figures[name].value
+
+    def loss(answer: Answer) -> float:
+        if not base:
+            base.append(value(net))
+        return value(answer) / base[0] - 1
+
+    return loss
+
+
+def _answer(answer: Answer, x: Tensor) -> Tensor:
+    """Files answer on the CPU, whatever device judges."""
+    return answer(x.cpu()).to(x.device)
+
+
+def file_rows(
+    project: Project,
+    exported: Sequence[Exported],
+    teacher: nn.Module,
+    judge: Evaluator,
+    own: Sequence[Figure],
+) -> tuple[list[FileRow], Latency]:
+    """A row for every file, and the teacher's time in torch, which was taken in turn with theirs.
+
+    own: the figures of the generator in torch, which float32 files share. Files that compute in
+    less are judged on the same images, as the device computes them that they are meant for.
+    """
+    options = project.family.options
+    models = {one.name: load_exported(one.name, one.path, options) for one in exported}
+    example = _inputs(project.dataset, "test", 1)[0]
+    times = _times(project, models, teacher, example)
+    rows = []
+    shared = tuple(Figure(f.label, f.value, f.images) for f in own)
+    for one in exported:
+        model, figures, loss = models[one.name], shared, {}
+        entry = FORMATS[one.name]
+        if not entry.is_float32:
+            judged = model if entry.as_meant is None else entry.as_meant(one.path)
+            scored = judge.score(partial(_answer, judged))
+            figures = tuple(Figure(f.label, f.value, f.n) for f in scored.values())
+            base = {f.label: f.value for f in own}
+            loss = {f.label: f.value / base[f.label] - 1 for f in figures if base.get(f.label)}
+        rows.append(
+            FileRow(
+                one.name,
+                one.path.name,
+                one.bytes,
+                model.card.precision,
+                one.difference,
+                times[one.name],
+                figures,
+                loss,
+                one.rewrites,
+                one.note,
+            )
+        )
+    return rows, times["teacher"]
+
+
+def _times(
+    project: Project, models: dict[str, Model], teacher: nn.Module, example: Tensor
+) -> dict[str, Latency]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(project.recipe.export.latency_threads)
+    on_device = example.to(project.device)
+    try:
+        runs = {"teacher": partial(teacher, on_device)}
+        runs |= {name: partial(model, example) for name, model in models.items()}
+        return paired_latency(runs, project.recipe.export.latency_repeats, is_warm=True)
+    finally:
+        torch.set_num_threads(before)
+
+
+def card_of(project: Project, arch: Arch) -> Card:
+    family, size = project.family, project.recipe.input_size
+    inputs, outputs = project.recipe.channels
+    # Odd sides of a band are fine in gancompress, but no graph with free sizes is traced over them.
+    multiple = family.multiple(arch)
+    return Card(
+        options=family.options,
+        in_channels=inputs,
+        out_channels=outputs,
+        size=size,
+        size_multiple=multiple,
+        is_static=family.is_static or any(side % multiple for side in size),
+        facts=facts_of(project),
+    )
+
+
+def facts_of(project: Project) -> dict[str, object]:
+    """What a user of the files should know beside shapes: above all, what each plane means."""
+    recipe = project.recipe
+    facts: dict[str, object] = {"recipe": project.name, "data": recipe.data.name}
+    if domains := recipe.data.domain_names:
+        facts["domains"] = list(domains)
+        facts["labels"] = recipe.data.labels  # "exclusive": one of them at a time
+        facts["label_planes"] = (
+            "input channels 0 to 2 are the image; channel 3 + i is 1 throughout "
+            "where domains[i] is asked for and 0 throughout where it is not"
+        )
+    if latent := recipe.family.latent_size:
+        facts["latent"] = latent
+        facts["input"] = f"{latent} numbers drawn from N(0, 1) for each image"
+    if planes := recipe.family.style_planes:
+        facts["style_planes"] = (
+            f"the last {planes} input channels hold a number each throughout: the style code, "
+            "drawn from N(0, 1)"
+        )
+    if recipe.data.enlargement > 1:
+        facts["enlargement"] = recipe.data.enlargement  # the output's side over the input's
+    facts |= recipe.data.file_facts
+    if classes := recipe.data.class_list:
+        facts["classes"] = list(classes)
+        facts["class_planes"] = (
+            "input channel i is 1 where classes[i] is and 0 elsewhere; planes after those of the "
+            "classes: unknown, if the data has it, then instances' borders"
+        )
+    return facts
+
+
+def evenly(count: int, wanted: int) -> list[int]:
+    """`wanted` indices spread over `count`."""
+    wanted = min(wanted, count)
+    return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
+
+
+def licences_of(project: Project) -> Licences:
+    """Of the data and of the weights, as the recipe says or as is known."""
+    recipe = project.recipe
+    return Licences(
+        data=recipe.export.data_licence or recipe.data.licence or UNSTATED,
+        weights=recipe.export.licence or UNSTATED,
+    )

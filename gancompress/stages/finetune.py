@@ -1,0 +1,217 @@
+"""The stage between search and export: chosen generators, trained further each alone, and judged.
+
+finetune/finetune.json names them and says how they were judged before and after, on the images
+that the search judges by; NAME.safetensors are their weights, NAME/ holds a training's state
+and log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gancompress.archs.arch import Arch
+from gancompress.bars import progress
+from gancompress.data.dataset import Dataset
+from gancompress.distill.answers import Answers, Draws, ask
+from gancompress.distill.finetune import train_alone
+from gancompress.distill.supernet import sorted_teacher
+from gancompress.errors import RecipeError
+from gancompress.fields.types import LossName
+from gancompress.project import Project
+from gancompress.project.evaluators import evaluator_of
+from gancompress.project.results import Finetuned, winners_of
+from gancompress.project.subnets import Subnets
+from gancompress.project.training import batches_of, drawn_once, draws_of, training_of
+from gancompress.ranks import kendall_tau
+from gancompress.search.options import FinetuneSection
+from gancompress.storage.checkpoint import (
+    file_hash,
+    load_tensors,
+    read_json,
+    remove_leftovers,
+    save_tensors,
+    write_json,
+)
+from gancompress.storage.runs import Run, StageDir
+from gancompress.supernet.weights import pack
+from gancompress.training import distributed
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A generator to train further; `name` is its row in the table or its place in the front."""
+
+    name: str
+    arch: Arch
+
+    def folder(self, stage: StageDir) -> StageDir:
+        """Where state and log of its training are."""
+        return StageDir(stage.path, self.name.replace(" ", "-"))
+
+    def weights(self, stage: StageDir) -> Path:
+        return stage.path / f"{self.folder(stage).name}.safetensors"
+
+
+def check_finetune(project: Project) -> None:
+    """Raises: RecipeError if the recipe asks for no training."""
+    if not project.recipe.finetune.steps:
+        raise RecipeError(
+            f"{project.name}: finetune.steps: found 0; give finetune.steps=500, say, to train "
+            "the chosen generators further"
+        )
+
+
+def finetune_stage(project: Project, stage: StageDir, say: Callable[[str], None]) -> None:
+    """Trains what was chosen, one after the other; of several processes one then judges, alone."""
+    chosen = distributed.together(lambda: choices(project.run, project.recipe.finetune.archs))
+    dataset = drawn_once(project, again=1)
+    answers: Answers | None = None
+    for number, one in enumerate(chosen, 1):
+        if not distributed.from_writer(partial(_is_trained, one, stage)):
+            draws = draws_of(project, dataset)
+            if draws is not None and answers is None:
+                answers = _ask(project, draws)
+            title = f"finetune {number} of {len(chosen)}"
+            _train(project, one, stage, dataset=dataset, answers=answers, title=title)
+    if distributed.current().world > 1:
+        return  # batch norms, once together, would wait for the others; see pipeline.run_stages
+    _judge(project, chosen, stage, say)
+
+
+def choices(run: Run, count: int) -> list[Choice]:
+    """The rows' winners, the one to export first, then others spread evenly over the front.
+
+    At most `count`, each arch once. Raises: RunError, CheckpointError.
+    """
+    found: dict[Arch, Choice] = {}
+    for winner in winners_of(run):
+        found.setdefault(winner.arch, Choice(winner.row, winner.arch))
+    path = run.stage("search").artefact()
+    points = [
+        Choice(f"front {number}", Arch.from_json(json.dumps(point["arch"]), str(path)))
+        for number, point in enumerate(read_json(path)["points"], 1)
+    ]
+    others = [point for point in points if point.arch not in found]
+    wanted = min(max(0, count - len(found)), len(others))
+    spread = [others[(2 * i + 1) * len(others) // (2 * wanted)] for i in range(wanted)]
+    return [*found.values(), *spread][:count]
+
+
+def _is_trained(one: Choice, stage: StageDir) -> bool:
+    """Whether an earlier command came to the end of this one; clears what it left behind."""
+    path, folder = one.weights(stage), one.folder(stage)
+    remove_leftovers(folder.path)
+    if not path.exists():
+        return False
+    folder.state.unlink(missing_ok=True)
+    return load_tensors(path)[1].get("arch") == one.arch.to_json()
+
+
+def _ask(project: Project, draws: Draws) -> Answers:
+    """The teacher's answers to all draws, with its channels in the order that students have."""
+    family, task = project.family, project.task
+    teacher = distributed.together(lambda: project.teacher)
+    device = project.device
+    channels = project.channels(teacher.arch, is_proven=False)
+    taught = sorted_teacher(family.build, teacher, task.target, channels).to(device)
+    return ask(taught, task.inputs, family.taps(), draws, device)
+
+
+def _train(
+    project: Project,
+    one: Choice,
+    stage: StageDir,
+    *,
+    dataset: Dataset,
+    answers: Answers | None,
+    title: str,
+) -> None:
+    family, section, task = project.family, project.recipe.finetune, project.task
+    folder, supernets = one.folder(stage), project.recipe.supernet
+    supernet, teacher, companions = distributed.together(
+        lambda: (
+            project.supernet,
+            project.teacher,
+            project.companions(),
+        )
+    )
+    net = train_alone(
+        task,
+        supernet,
+        one.arch,
+        family.build,
+        teacher,
+        companions,
+        batches_of(project, dataset, section),
+        training_of(project, with_rates(project), folder),
+        losses={str(name): weight for name, weight in losses_of(project).items()},
+        reference=supernets.target,
+        taps=family.taps(),
+        input_shape=project.input_shape,
+        answers=answers,
+        discriminator_every=section.discriminator_every or supernets.discriminator_every,
+        title=title,
+    )
+    if distributed.current().is_writer:
+        meta = {"arch": one.arch.to_json()}
+        save_tensors(one.weights(stage), pack({task.target: net}), meta)
+        folder.state.unlink(missing_ok=True)
+
+
+def losses_of(project: Project) -> Mapping[LossName, float]:
+    """The weights of the losses: the supernet's where the section names none itself."""
+    own = project.recipe.finetune.losses
+    return project.recipe.supernet.losses if own is None else own
+
+
+def with_rates(project: Project) -> FinetuneSection:
+    """The recipe's section with rates above 0: the supernet's where it names none itself."""
+    section, supernet = project.recipe.finetune, project.recipe.supernet
+    if section.lr:
+        return section
+    critic = supernet.lr_critic if section.lr_critic is None else section.lr_critic
+    return section.model_copy(update={"lr": supernet.lr, "lr_critic": critic})
+
+
+def _judge(
+    project: Project,
+    chosen: Sequence[Choice],
+    stage: StageDir,
+    say: Callable[[str], None],
+) -> None:
+    """Judges all as in the supernet and as they are now, and finishes the stage."""
+    subnets, objective = Subnets(project), project.recipe.search.objective
+    judge = evaluator_of(project, "search", images=project.recipe.search.images)
+    generators: list[dict[str, Any]] = []
+    for one in progress(chosen, "judging", unit="generator", leave=False):
+        path = one.weights(stage)
+        now = Finetuned(one.name, one.arch, path, file_hash(path))
+        nets = {"before": subnets.plain(one.arch), "after": subnets.finetuned(now)}
+        scores = {
+            when: {name: figure.value for name, figure in judge.score(net).items()}
+            for when, net in nets.items()
+        }
+        arch = {"family": one.arch.family, "slots": one.arch.values}
+        file = {"file": path.name, "sha256": now.sha256}
+        generators.append({"name": one.name, "arch": arch, **file, **scores})
+        before, after = (scores[when][objective] for when in nets)
+        say(f"  {one.name}: {objective} {before:.4g} before, {after:.4g} after (n={judge.n})")
+    about = {"steps": project.recipe.finetune.steps, "objective": objective, "images": judge.n}
+    agreement = rank_agreement(generators, objective)
+    write_json(
+        stage.path / "finetune.json",
+        {**about, "split": "search", "rank_agreement": agreement, "generators": generators},
+    )
+    files = [one["file"] for one in generators]
+    stage.finish("finetune.json", {**about, "names": [one.name for one in chosen]}, files)
+
+
+def rank_agreement(generators: Sequence[Mapping[str, Any]], objective: str) -> dict[str, Any]:
+    """Kendall's tau-b between the orders before and after, and of how many generators it is."""
+    scores = [[one[when][objective] for one in generators] for when in ("before", "after")]
+    return {"kendall_tau": kendall_tau(*scores), "n": len(generators)}

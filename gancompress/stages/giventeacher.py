@@ -1,0 +1,71 @@
+"""The teacher stage where the recipe names a trained teacher: a packaged one, or a file of ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from gancompress.errors import CheckpointError, RecipeError
+from gancompress.project import Project
+from gancompress.storage.checkpoint import load_tensors, save_tensors
+from gancompress.storage.runs import StageDir
+from gancompress.supernet.weights import check_fits, part
+from gancompress.teachers.files import SCRATCH, teacher_path, teacher_sha256, teacher_texts
+from gancompress.training import distributed
+
+Texts = dict[str, str]
+
+
+def check_given(project: Project) -> None:
+    """Raises: CheckpointError if the teacher's file cannot be read, or holds other networks than
+    the recipe's; RecipeError if it was trained for something else.
+    """
+    given = project.recipe.teacher.from_
+    _check_made_for(project, teacher_texts(given))
+    tensors, _ = load_tensors(teacher_path(given))
+    task = project.task
+    with torch.device("meta"):
+        generator = project.family.build(project.planned_arch)
+        nets = {task.target: generator, **task.critics()}
+    for name, net in nets.items():
+        found = part(tensors, name)
+        if name == task.target or found:  # A teacher may come without its discriminator.
+            check_fits(net, found, f"{teacher_path(given)}, {name}")
+
+
+def take_teacher(project: Project, stage: StageDir, say: Callable[[str], None]) -> None:
+    """Makes the given teacher the stage's artefact, in float32. Raises: as `check_given`."""
+    check_given(project)
+    given, texts = project.recipe.teacher.from_, teacher_texts(project.recipe.teacher.from_)
+    if "about" in texts:
+        say(f"teacher {given}: {texts['about']}")
+    if not distributed.current().is_writer:
+        return
+    tensors, _ = load_tensors(teacher_path(given))
+    wide = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    if not all(bool(t.isfinite().all()) for t in wide.values()):
+        raise CheckpointError(f"{teacher_path(given)}: weights that are not finite; give others")
+    save_tensors(stage.path / "model.safetensors", wide, {"arch": texts["arch"]})
+    origin = {"from": given, "sha256": teacher_sha256(given)}
+    stage.finish("model.safetensors", {"given": origin})
+
+
+def _check_made_for(project: Project, texts: Texts) -> None:
+    """Raises: RecipeError with the first key whose value is not what the teacher was trained for.
+
+    A file that a stage wrote does not say what for; a packaged one does.
+    """
+    ours = project.recipe.model_dump(mode="json", by_alias=True)
+    for key, value in json.loads(texts.get("made_for", "{}")).items():
+        found: Any = ours
+        for name in key.split("."):
+            found = found.get(name) if isinstance(found, dict) else None
+        if found != value:
+            raise RecipeError(
+                f"{project.name}: {key}: found {found}; the teacher "
+                f"{project.recipe.teacher.from_} was trained for {value}; give "
+                f"teacher.from={SCRATCH} to train one for yours"
+            )

@@ -1,0 +1,156 @@
+"""The search's stage: candidates measured by all workers, the front, a random search beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from gancompress.archs.arch import Arch
+from gancompress.project import Project
+from gancompress.project.evaluators import evaluator_of
+from gancompress.search.feasible import FeasibleSampler
+from gancompress.search.front import best_of
+from gancompress.search.limits import Costs, Limit
+from gancompress.search.record import Setting
+from gancompress.search.run import Quest
+from gancompress.search.rungs import PROBES, Rungs, climb
+from gancompress.search.samplers import WIDENED, Sampler, Widened, make_sampler
+from gancompress.search.storage import Storage
+from gancompress.search.study import Studies
+from gancompress.search.surrogate import need_scikit_learn
+from gancompress.search.workers import Worker
+from gancompress.stages.budgets import costs_of, rows_of
+from gancompress.stages.fronts import BASELINE, Say, inside, write_front
+from gancompress.stages.judging import Judges
+from gancompress.storage.filelock import alone
+from gancompress.storage.runs import StageDir
+
+WIDEN = "widened"  # how searches around what is best so far are called
+
+
+@dataclass(frozen=True)
+class Hunt:
+    """One search and what it is for: the rows of the final table whose winners come from it.
+
+    algorithm: of `SAMPLERS`. limits: what every candidate keeps. candidates: how many. rows: the
+    limits of each row, where it is for several. start: the arch that is widened.
+    """
+
+    name: str
+    algorithm: str
+    limits: tuple[Limit, ...]
+    candidates: int
+    rows: tuple[tuple[Limit, ...], ...] = ()
+    start: Arch | None = None
+
+
+def search_stage(project: Project, stage: StageDir, say: Say) -> None:
+    """Measures candidates, together with whoever gives the same command; one writes the front."""
+    judges = Judges(project)
+    costs, section = costs_of(project), project.recipe.search
+    rows = rows_of(project)
+    place: Path | str = section.storage or stage.path / "study.db"
+    prefix = f"{project.name}/" if section.storage else ""  # a server keeps those of many runs
+    found: dict[str, Rungs] = {}
+    with (
+        Storage(place) as storage,
+        Worker(stage.path / "workers", section.silence_seconds) as worker,
+    ):
+        studies = Studies(storage, worker, prefix, say)
+        for hunt in chain(
+            _hunts(project, rows),
+            _further(project, rows, found),
+            _widened(rows, found, judges),
+        ):
+            found[hunt.name] = climb(
+                studies,
+                project.space,
+                costs,
+                _quest(project, judges, costs, hunt),
+                judges.first,
+                section.survivors,
+                rows=hunt.rows,
+                probes=0 if hunt.algorithm in (BASELINE, WIDEN) else PROBES,
+                seed=project.recipe.seed,
+            )
+        worker.sweep()
+    with alone(stage.root / f".{stage.name}-report.lock"):
+        if not stage.is_finished():
+            write_front(project, stage, judges, rows, found, say)
+
+
+def check_search(project: Project) -> None:
+    """Finds what would stop the search, before anything is trained: images, packages, storage.
+
+    Raises: MetricError, RecipeError or CheckpointError.
+    """
+    section = project.recipe.search
+    evaluator_of(project, "search", images=section.images)
+    if section.surrogate:
+        need_scikit_learn()
+    if section.storage:
+        with Storage(section.storage):
+            pass
+
+
+def _hunts(project: Project, rows: Mapping[str, tuple[Limit, ...]]) -> Iterator[Hunt]:
+    """The searches: one for all rows, or one for each; then as many archs at random."""
+    section = project.recipe.search
+    each = -(-section.candidates // len(rows)) + WIDENED  # of a random search for one row of some
+    if section.algorithm == "pareto":
+        widest = max(rows.values(), key=lambda limits: limits[0].most)
+        yield Hunt("search", "pareto", widest, section.candidates, tuple(rows.values()))
+    else:
+        each = section.candidates + WIDENED
+        for row, limits in rows.items():
+            yield Hunt(row, section.algorithm, limits, section.candidates)
+    if section.baseline and section.algorithm != BASELINE:
+        for row, limits in rows.items():
+            yield Hunt(f"{row}, {BASELINE}", BASELINE, limits, each)
+
+
+def _further(
+    project: Project, rows: Mapping[str, tuple[Limit, ...]], found: Mapping[str, Rungs]
+) -> Iterator[Hunt]:
+    """A search for each row that `found`, which grows meanwhile, has nothing for."""
+    for row, limits in rows.items():
+        if not inside(found, limits):
+            yield Hunt(f"{row}, more", "evolution", limits, project.recipe.search.population)
+
+
+def _widened(
+    rows: Mapping[str, tuple[Limit, ...]], found: Mapping[str, Rungs], judges: Judges
+) -> Iterator[Hunt]:
+    """For each row, archs above the best that the searches in `found` have for it."""
+    own = {name: rungs for name, rungs in found.items() if not name.endswith(BASELINE)}
+    for row, limits in rows.items():
+        # What chance found is not widened: it is there to be compared with.
+        if measured := inside(own, limits):
+            best = best_of(measured, judges.full.objective, judges.full.better)
+            yield Hunt(f"{row}, {WIDEN}", WIDEN, limits, WIDENED, start=best.arch)
+
+
+def _quest(project: Project, judges: Judges, costs: Costs, hunt: Hunt) -> Quest:
+    """The study of a search: what proposes archs and what scores them."""
+    section = project.recipe.search
+    feasible = FeasibleSampler(project.space, costs, hunt.limits)
+    weighed = section.cost if hunt.algorithm == "pareto" else None
+    if hunt.start is not None:
+        sampler: Sampler = Widened(feasible, hunt.start)
+    else:
+        sampler = make_sampler(
+            hunt.algorithm,
+            feasible,
+            section.population,
+            section.mutation,
+            section.surrogate and hunt.algorithm != BASELINE,
+            section.cost,
+        )
+    settings: dict[str, Setting] = {
+        "algorithm": hunt.algorithm, "population": section.population,
+        "seed": project.recipe.seed, "mutation": section.mutation, "surrogate": section.surrogate,
+        **{f"most {limit.unit}": limit.most for limit in hunt.limits},
+    }  # fmt: skip
+    return Quest(hunt.name, sampler, hunt.candidates, judges.full, weighed, settings)

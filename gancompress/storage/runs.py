@@ -1,0 +1,372 @@
+"""The directory of one compression: a folder per stage, provenance, resuming, one worker each."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from gancompress import __version__
+from gancompress.errors import CheckpointError, RunError
+from gancompress.storage.checkpoint import (
+    file_hash,
+    remove_dead,
+    remove_leftovers,
+    write_record,
+    write_text,
+)
+from gancompress.storage.contents import Files, changes
+from gancompress.storage.filelock import FileLock
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.storage.readings import Readings
+from gancompress.storage.stagerecords import (
+    changed,
+    differences,
+    is_bare,
+    is_record,
+    other_length,
+)
+from gancompress.storage.stagetimes import note_redo, note_time
+
+Status = Literal["new", "partial", "done"]
+
+STAGES: dict[str, str] = {  # stage and the command that makes it
+    "teacher": "train-teacher",
+    "supernet": "train-supernet",
+    "search": "search",
+    "finetune": "finetune",
+    "export": "export",
+}
+
+
+class Run:
+    """The directory of one compression.
+
+    ROOT/recipe.yaml is the resolved recipe of the last command. ROOT/STAGE/ holds that stage's
+    artefact, `stage.json` (provenance), `metrics.jsonl` and, while in progress, `state.pt`.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        self.readings = Readings()
+
+    def stage(self, name: str, variant: str = "") -> StageDir:
+        """The folder of a stage; `variant` is added to its name where a stage is done in several
+        ways side by side."""
+        assert name in STAGES, f"{name!r} is not one of {list(STAGES)}"
+        return StageDir(self.root, name, variant, self.readings)
+
+    def keep_recipe(self, text: str) -> None:
+        """Writes ROOT/recipe.yaml. Raises: CheckpointError if that is impossible."""
+        write_text(self.root / "recipe.yaml", text)
+
+    def clear(self) -> None:
+        """Deletes what killed commands left half-written; others may work on the run meanwhile."""
+        remove_dead(self.root)
+
+
+class StageDir:
+    """The folder of one stage of a run.
+
+    Between `begin` and `finish` (or `release`, or the end of a `with` block) the process holds
+    the stage's lock; the system gives it back when the process is killed.
+    readings: of all stages of the run, so that each file is read once.
+    """
+
+    def __init__(
+        self, root: Path, name: str, variant: str = "", readings: Readings | None = None
+    ) -> None:
+        self.root = root
+        self.name = name
+        self.path = root / (name + variant)
+        self.state = self.path / "state.pt"
+        self._readings = Readings() if readings is None else readings
+        self.metrics = MetricsLog(self.path / "metrics.jsonl")
+        self._lock = FileLock(root / f".{name}{variant}.lock")
+        self._since: float | None = None  # when the work that goes on was taken up
+        self.changes: tuple[str, ...] = ()  # What `begin` found to go on with other values of.
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def begin(
+        self,
+        sections: Mapping[str, Any],
+        parents: Sequence[str] = (),
+        *,
+        changeable: Collection[str] = (),
+        shared: bool = False,
+        files: Files | None = None,
+        accepts: bool = False,
+    ) -> Status:
+        """Takes the stage up: "new", "partial" (go on, from `state` if it is there yet) or "done".
+
+        `sections` are the plain JSON values that decide this stage, `parents` the stages whose
+        artefacts it reads, the one that it follows first. What is there is left as it is.
+        changeable: dotted keys of `sections` that an unfinished stage may go on with other values
+        of; they are recorded then. shared: beside other processes that work on it so, too. files:
+        those that `sections` name, which count by content. accepts: they may be others than those
+        that the parent was made from.
+
+        Raises:
+            RunError: another command works on this stage; a parent is not finished; or the folder
+                holds the work of other sections, of other files or of another parent artefact.
+            CheckpointError: a file of this stage or of a parent was changed or truncated.
+        """
+        try:
+            self._acquire(shared=shared)
+        except CheckpointError:
+            if not self.is_finished():
+                raise
+            # Of what is finished nothing is written, so that it may lie where nobody can.
+        try:
+            status = self._take_up(dict(sections), parents, changeable, files, accepts=accepts)
+            self._since = None if status == "done" else time.monotonic()
+            return status
+        except BaseException:
+            self.release()
+            raise
+
+    def _take_up(
+        self,
+        sections: dict[str, Any],
+        parents: Sequence[str],
+        changeable: Collection[str],
+        files: Files | None,
+        *,
+        accepts: bool,
+    ) -> Status:
+        hashes = {name: self._beside(name).hash() for name in parents}
+        plain = json.loads(json.dumps(sections))  # as it will be read back: tuples are lists
+        is_begun = self.record_path.exists()
+        # Where nothing was made yet another recipe is welcome: messages may have advised it.
+        if not is_begun or (not self._lock.is_shared and is_bare(self.path, self.record())):
+            begun: dict[str, Any] = {"finished": False, "sections": plain, "parents": hashes}
+            if files is not None and parents and not accepts:
+                self._refuse_changed(self._beside(parents[0]), files)
+            if files is not None:
+                begun["contents"] = dict(files.read().digests)
+            self._write_record(begun)
+            return "partial" if is_begun else "new"
+        record = self.record()
+        record["sections"].pop("precision", None)  # Versions before 0.2 counted it in.
+        if not record["finished"]:
+            self._take_changes(record, plain, changeable)
+        self._refuse_other(record, plain, hashes, files)
+        # What is done needs its files no more: they may be gone, but not be other ones.
+        is_done = record["finished"]
+        if files is not None and (not is_done or files.moved(record["sections"])):
+            self._refuse_changed(self, files)
+        if is_done:
+            self.check()
+            return "done"
+        if not self._lock.is_shared:
+            remove_leftovers(self.path)
+        return "partial"
+
+    def _take_changes(
+        self, record: dict[str, Any], sections: dict[str, Any], changeable: Collection[str]
+    ) -> None:
+        """Records other values of `changeable` keys where nothing else differs."""
+        found = changed(record["sections"], sections)
+        if found and found.keys() <= set(changeable):
+            record["sections"], self.changes = sections, tuple(found.values())
+            self._write_record(record)
+
+    def _refuse_changed(self, maker: StageDir, files: Files) -> None:
+        """Raises: RunError if `maker`, this stage or a parent, was made from other files."""
+        before = maker.record().get("contents")
+        if before and (found := changes(self.root, before, files.read())):
+            raise RunError(
+                f"{maker.path}: made from other files than there are now: {found}; put back what "
+                f"was there, or give `gancompress {STAGES[self.name]} … --redo` to make "
+                f"{self.path.name} from what is there now"
+            )
+
+    def _refuse_other(
+        self,
+        record: Mapping[str, Any],
+        sections: dict[str, Any],
+        hashes: dict[str, str],
+        files: Files | None,
+    ) -> None:
+        ways_out = "give another run=DIR, or --redo to set this one aside and begin again"
+        before = record["sections"]
+        if files is not None:
+            before = files.spelled_alike(before, sections, any_place="contents" in record)
+        if told := other_length(self.name, {**record, "sections": before}, sections):
+            raise RunError(f"{self.path}: {told}")
+        if told := differences(before, sections):
+            raise RunError(f"{self.path}: made with another recipe, {told}; {ways_out}")
+        for parent in sorted({*record["parents"], *hashes}):
+            if record["parents"].get(parent) != hashes.get(parent):
+                path = self.root / parent
+                if parent in record["parents"] and parent in hashes:
+                    found = f"made from another {parent} than {path} holds now"
+                else:  # a parent that the stage can do without: nothing before it is to be redone
+                    ways_out = f"give `gancompress {STAGES[self.name]} … --redo` to make it again"
+                    found = f"made before {path} was"
+                    if parent in record["parents"]:
+                        found = f"made from {path}, which is no longer finished or up to date"
+                raise RunError(f"{self.path}: {found}; {ways_out}")
+
+    def finish(
+        self,
+        artefact: str,
+        extra: Mapping[str, Any] | None = None,
+        files: Collection[str] = (),
+    ) -> None:
+        """Declares the stage done: `artefact` is the file in this folder that later stages read.
+
+        `extra` is kept in the record, and the hashes of further `files` in this folder are.
+        Raises: CheckpointError if the record cannot be written.
+        """
+        done = {
+            "finished": True,
+            "artefact": artefact,
+            "sha256": file_hash(self.path / artefact),
+            "files": {name: file_hash(self.path / name) for name in files},
+            "extra": dict(extra or {}),
+        }
+        self._write_record({**self.record(), **done})
+        self.state.unlink(missing_ok=True)
+        self.release()
+
+    def artefact(self) -> Path:
+        """The file that this stage made, checked against its hash.
+
+        Raises: RunError if the stage is not finished; CheckpointError if the file was changed.
+        """
+        record = self._finished_record()
+        return self._checked(record["artefact"], record["sha256"])
+
+    def file(self, name: str) -> Path | None:
+        """Another file that `finish` was given, checked against its hash; None if it was not.
+
+        Raises: as `artefact`.
+        """
+        sums = self._finished_record().get("files", {})
+        return self._checked(name, sums[name]) if name in sums else None
+
+    def check(self) -> None:
+        """Raises: as `artefact`, for it and for all files that `finish` was given."""
+        self.artefact()
+        for name in self._finished_record().get("files", {}):
+            self.file(name)
+
+    def _checked(self, name: str, sha256: str) -> Path:
+        path = self.path / name
+        if not path.is_file() or self._readings.sha256(path) != sha256:
+            raise self._damaged(path)
+        return path
+
+    def _beside(self, name: str) -> StageDir:
+        """Another stage of the same run."""
+        return StageDir(self.root, name, readings=self._readings)
+
+    def hash(self) -> str:
+        """SHA-256 of the artefact, checked. Raises: as `artefact`."""
+        self.artefact()
+        return str(self._finished_record()["sha256"])
+
+    def extra(self) -> dict[str, Any]:
+        """What `finish` was given beside the artefact. Raises: RunError if not finished."""
+        return dict(self._finished_record()["extra"])
+
+    def is_finished(self) -> bool:
+        return self.record_path.exists() and bool(self.record()["finished"])
+
+    def is_up_to_date(self) -> bool:
+        """Whether the stage is finished, and made from what its parents hold now."""
+        if not self.is_finished():
+            return False
+        parents = {name: self._beside(name) for name in self.record()["parents"]}
+        return all(
+            parent.is_finished() and parent.hash() == self.record()["parents"][name]
+            for name, parent in parents.items()
+        )
+
+    @property
+    def record_path(self) -> Path:
+        return self.path / "stage.json"
+
+    def record(self) -> dict[str, Any]:
+        """The content of `stage.json`. Raises: CheckpointError if it is not this stage's."""
+        try:
+            record = self._readings.record(self.record_path)
+        except CheckpointError:
+            raise self._damaged(self.record_path) from None
+        if not is_record(record, self.name):
+            raise self._damaged(self.record_path)
+        return dict(record)
+
+    def _finished_record(self) -> dict[str, Any]:
+        if not self.is_finished():
+            state = "is not finished" if self.record_path.exists() else "was not made yet"
+            raise RunError(
+                f"{self.path}: stage {self.name} {state}; "
+                f"run `gancompress {STAGES[self.name]} …` first"
+            )
+        return self.record()
+
+    def _damaged(self, path: Path) -> CheckpointError:
+        return CheckpointError(
+            f"{path}: changed on disk or truncated; delete {self.path} or give --redo to make it "
+            "again"
+        )
+
+    def _write_record(self, record: Mapping[str, Any]) -> None:
+        versions = {"python": platform.python_version(), "gancompress": __version__}
+        versions["torch"] = version("torch")
+        write_record(self.record_path, {"kind": self.name, **record, "versions": versions})
+
+    def set_aside(self) -> Path | None:
+        """Renames the folder to STAGE.1, STAGE.2, … so that the stage begins anew; None if empty.
+
+        Raises: RunError if another command works on this stage.
+        """
+        if not self.path.exists():
+            return None
+        held = self._lock.is_held
+        self._acquire()
+        try:
+            number = 1
+            while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
+                number += 1
+            self.path.rename(aside)
+            with suppress(OSError):  # only the report misses it
+                note_redo(self.root, self.path.name)
+        finally:
+            if not held:
+                self.release()
+        return aside
+
+    def _acquire(self, *, shared: bool = False) -> None:
+        holder = self._lock.acquire(shared=shared)
+        if holder is not None:
+            raise RunError(
+                f"{self.path}: another command (process {holder}) works on it; wait for its end, "
+                "or give another run=DIR"
+            )
+
+    def release(self) -> None:
+        """Gives the stage's lock back, if it is held, and notes how long the work took."""
+        if self._since is not None:
+            with suppress(OSError):  # a full disk has been told of; only the report misses it
+                note_time(self.root, self.path.name, time.monotonic() - self._since)
+            self._since = None
+        self._lock.release()

@@ -1,0 +1,78 @@
+"""What a stage's stage.json must say, and how two recipes in such records differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gancompress.storage.checkpoint import TEMPORARY_PREFIX
+
+_ABSENT = object()
+_NAMED = 3  # differing keys named in a message; more are counted
+
+
+def other_length(stage: str, record: Mapping[str, Any], sections: dict[str, Any]) -> str:
+    """The refusal of a number of steps, if nothing else differs; empty otherwise.
+
+    The learning rate falls to 0 over all steps: the first steps of a longer training are others
+    than those of a shorter one.
+    """
+    key, told = f"{stage}.steps", changed(record["sections"], sections)
+    if set(told) != {key}:
+        return ""
+    what = "trained to its end" if record["finished"] else "in training"
+    return (
+        f"{what} with {told[key]}; its learning rate falls to 0 over all its steps, so another "
+        f"number of them is another training, from the first step on: "
+        f"{key}={record['sections'][stage]['steps']} goes on with this one; for the other give "
+        "another run=DIR, or --redo, which keeps this one beside it"
+    )
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """The keys in which two plain values differ, `dotted.key (was …, now …)`; empty if in none."""
+    told = list(changed(old, new).values())
+    more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+    return ", ".join(told[:_NAMED]) + more
+
+
+def changed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:
+    """By dotted key: `key (was …, now …)` for every leaf in which two plain values differ."""
+    return dict(_differences(old, new))
+
+
+def is_record(record: object, kind: str) -> bool:
+    """Whether a stage.json says what a stage relies on."""
+    if not isinstance(record, dict) or record.get("kind") != kind:
+        return False
+    wanted: dict[str, type] = {"finished": bool, "sections": dict, "parents": dict}
+    if "contents" in record:
+        wanted["contents"] = dict
+    if "files" in record:
+        wanted["files"] = dict
+    if record.get("finished"):
+        wanted |= {"artefact": str, "sha256": str, "extra": dict}
+    return all(isinstance(record.get(key), kind_) for key, kind_ in wanted.items())
+
+
+def is_bare(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether a stage was begun and nothing was made that could be gone on with."""
+    # The log of steps before the first saved state, and the precision that was chosen for them.
+    kept = {"stage.json", "metrics.jsonl", "training.json"}
+    made = (path.name for path in folder.iterdir() if not path.name.startswith(TEMPORARY_PREFIX))
+    return not record["finished"] and not set(made) - kept
+
+
+def _differences(old: object, new: object, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(name for name in new if name not in old)]:
+            inner = f"{key}.{name}" if key else str(name)
+            yield from _differences(old.get(name, _ABSENT), new.get(name, _ABSENT), inner)
+    elif old != new:
+        yield key, f"{key} (was {_shown(old)}, now {_shown(new)})"
+
+
+def _shown(value: object) -> str:
+    return "absent" if value is _ABSENT else json.dumps(value, ensure_ascii=False)

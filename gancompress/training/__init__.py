@@ -1,0 +1,1 @@
+"""Training: the loop, precision, several processes, health."""

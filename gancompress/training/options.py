@@ -1,0 +1,54 @@
+"""What the recipe says of a training, whatever it trains."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from gancompress.fields.types import STRICT, Integer, Real, refuse
+
+Steps = Annotated[Integer, Field(ge=1, description="training steps, one batch each")]
+BatchSize = Annotated[
+    Integer, Field(ge=1, description="images in a batch, of all processes together")
+]
+Accumulate = Annotated[
+    Integer,
+    Field(ge=1, description="parts that each batch is worked through in, to save memory"),
+]
+LearningRate = Annotated[Real, Field(gt=0, description="Adam step size of the generator")]
+CriticRate = Annotated[
+    Real | None, Field(gt=0, description="Adam step size of the critic; default: the generator's")
+]
+Beta1 = Annotated[Real, Field(ge=0, lt=1, description="Adam decay of the first moment")]
+Beta2 = Annotated[Real, Field(ge=0, lt=1, description="Adam decay of the second moment")]
+DecayFrom = Annotated[
+    Real, Field(ge=0, le=1, description="share of the steps after which lr falls linearly to 0")
+]
+Ema = Annotated[
+    Real, Field(ge=0, lt=1, description="decay of the weights' running average; 0 keeps none")
+]
+
+
+class TrainingSection(BaseModel):
+    """How long and how fast networks learn."""
+
+    model_config = STRICT
+
+    steps: Steps
+    batch_size: BatchSize = 16
+    lr: LearningRate = 2e-4
+    lr_critic: CriticRate = None
+    beta1: Beta1 = 0.5
+    beta2: Beta2 = 0.999
+    decay_from: DecayFrom = 0.5
+    ema: Ema = 0.0
+    accumulate: Accumulate = 1
+
+    @model_validator(mode="after")
+    def _equal_parts(self) -> Self:
+        parts = self.accumulate
+        if self.batch_size % parts:
+            found = f"batch_size: found {self.batch_size}"
+            refuse([f"{found}; multiples of {parts} are allowed with accumulate {parts}"])
+        return self
