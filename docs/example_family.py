@@ -1,4 +1,4 @@
-"""A family as `gancompress/nets/` holds them: the example of docs/add-a-family.md.
+"""A family as `gancompress/nets/families/` holds them: the example of docs/add-a-family.md.
 
 A stem that halves the image, residual blocks, and a head that brings the size back.
 """

@@ -204,7 +204,7 @@ import json, sys, tempfile
 import numpy as np
 from PIL import Image
 from gradio_client import Client, handle_file
-from gancompress import demopage
+from gancompress.apps import demopage
 from gancompress.apps.demo import demo_of
 target, picture, large, name = sys.argv[1:]
 said = []

@@ -16,8 +16,8 @@ FOLDERS = {
     "gancompress.search": ROOT / "search",
     "gancompress.export": ROOT / "export",
 }
-# From the bottom up: a module imports from its own row and the rows above it in this table. A module
-# or package of gancompress/ that is not named here fails the first test: give it its place.
+# From the bottom up: a module imports from its own row and the rows above it in this table. What
+# of gancompress/ is not named here fails the first test: give it its place.
 TIERS: tuple[tuple[str, ...], ...] = (
     ("errors", "process", "interrupts", "bars", "ranks", "durations"),
     ("storage", "fields", "teachers"),

@@ -53,7 +53,7 @@ def test_inputs_are_as_many_times_smaller_and_cards_say_so() -> None:
     [
         (["data.scale=2"], "srresnet, which enlarges 4 times; targets of data superres are 2"),
         (["data.test_size=250"], "test_size=250: found 250; multiples of the scale, 4, are"),
-        (["data.crop_size=98"], r"multiples of 4 are allowed with family srresnet"),
+        (["data.crop_size=98"], "found 98; multiples of the scale, 4, are allowed"),
         (["data.load_size=200"], "found 200; at least 256, the crop, or 0"),
         (["data.filter=cubic"], "one of nearest, box, bilinear, hamming, bicubic, lanczos; did"),
         (["data.scale=3"], "data.scale=3: found 3; "),
