@@ -22,11 +22,6 @@ class Latency:
     threads: int
 
 
-def latency_ms(run: Call, repeats: int = 30, warmup: int = 5) -> Latency:
-    """Times `run`, which answers one image; `warmup` calls before are not counted."""
-    return paired_latency({"": run}, repeats, warmup)[""]
-
-
 def paired_latency(
     runs: Mapping[str, Call], repeats: int = 30, warmup: int = 5, *, is_warm: bool = False
 ) -> dict[str, Latency]:

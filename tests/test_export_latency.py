@@ -5,11 +5,11 @@ import time
 import pytest
 import torch
 
-from gancompress.export.latency import Latency, latency_ms, paired_latency
+from gancompress.export.latency import Latency, paired_latency
 
 
 def test_latency_measures_a_known_wait():
-    got = latency_ms(lambda: time.sleep(0.01), repeats=5, warmup=1)
+    got = paired_latency({"": lambda: time.sleep(0.01)}, repeats=5, warmup=1)[""]
     assert 10 <= got.median_ms < 40 and got.p95_ms >= got.median_ms
     assert (got.repeats, got.threads) == (5, torch.get_num_threads())
 
@@ -18,7 +18,7 @@ def test_latency_is_the_median_and_95th_percentile_without_the_warmup(monkeypatc
     clock = iter(x for ms in [5, 1, 2, 3, 100] for x in (0.0, ms / 1e3))
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     calls = []
-    got = latency_ms(lambda: calls.append(1), repeats=5, warmup=4)
+    got = paired_latency({"": lambda: calls.append(1)}, repeats=5, warmup=4)[""]
     assert len(calls) == 9
     assert got == Latency(3.0, pytest.approx(5 + 0.8 * 95), 5, torch.get_num_threads())
 
@@ -61,4 +61,4 @@ def test_paired_latency_shares_a_drift_between_the_candidates(monkeypatch):
 
 def test_latency_of_no_repeats_is_refused():
     with pytest.raises(ValueError, match="repeats=0; at least 1"):
-        latency_ms(lambda: None, repeats=0)
+        paired_latency({"": lambda: None}, repeats=0)

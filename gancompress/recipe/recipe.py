@@ -6,8 +6,6 @@ points: networks, tasks and loops take plain arguments.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
@@ -50,13 +48,6 @@ if TYPE_CHECKING:
 else:
     Data = Annotated[Union[tuple(DATASETS.values())], Field(discriminator="name")]  # noqa: UP007
     Task = Annotated[Union[tuple(TASKS.values())], Field(discriminator="name")]  # noqa: UP007
-
-LOSSES: dict[LossName, str] = {
-    "l1": "L1 between the student's image and the target image",
-    "features": "mean squared error of the trunk's features to the teacher's",
-    "gan": "adversarial loss against the task's critic",
-    "ssim": "1 - SSIM between the student's image and the target image",
-}
 
 Operator = Literal["dense", "separable"]
 Preset = Literal[
@@ -339,12 +330,6 @@ def changeable(stage: str) -> frozenset[str]:
     Messages advise a lower learning rate where a training diverges or is ill.
     """
     return frozenset(f"{stage}.{key}" for key in ("lr", "lr_critic") if stage in _TRAININGS)
-
-
-def section_hash(sections: dict[str, Any]) -> str:
-    """SHA-256 of plain JSON values, whatever the order of their keys."""
-    text = json.dumps(sections, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _ask_for_name(section: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from gancompress.archs.arch import Arch
 from gancompress.export.filetable import FileRow, file_table
 from gancompress.export.latency import Latency
-from gancompress.export.report import Row, class_table, quantity, ratio, table
+from gancompress.export.report import Row, class_table, ratio, table
 from gancompress.latency.table import LatencyTable
 from gancompress.report.archplot import ArchPlot, arch_plot
 from gancompress.report.plots import Curve, best_so_far, progress_curves, scatter, training_curves
@@ -254,7 +254,3 @@ def size_text(raw: Mapping[str, Any]) -> str:
     size = raw.get("size")
     sides = size if isinstance(size, list) else [size, size]
     return " x ".join(map(str, sides)) + " px" if size else ""
-
-
-def count_text(count: float) -> str:
-    return quantity(count).strip()
