@@ -28,6 +28,18 @@ def label_map(planes: Tensor, class_table: Tensor) -> Tensor:
     return classes.where(own.sum(1) == 1, IGNORED)
 
 
+def confusion_matrix(answers: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """(classes, classes) int64, pixels of each class (row) by the class answered (column).
+
+    Args:
+        answers: (N, H, W) int64, in [0, classes).
+        truth: (N, H, W) int64, in [0, classes), or IGNORED where a pixel does not count.
+    """
+    has_class = truth != IGNORED
+    pairs = truth[has_class] * classes + answers[has_class]  # (pixels,), row-major cell numbers
+    return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
 class MeanIoU:
     """Mean over classes of intersection over union, in percent, and the share of pixels found.
 
@@ -62,9 +74,6 @@ class MeanIoU:
 
         Raises: MetricError if the network does not take the images, or knows too few classes.
         """
-        # Takes a second to import: not before someone asks for this figure.
-        from torchmetrics.functional.classification import multiclass_confusion_matrix
-
         truth = label_map(batch["input"], self._table.to(batch["input"].device))
         logits = self._net(batch["output"])  # (N, K, h, w)
         classes, known = logits.shape[1], max(self._names) + 1
@@ -76,9 +85,7 @@ class MeanIoU:
         size = truth.shape[-2:]
         if logits.shape[-2:] != size:
             logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-        counted = multiclass_confusion_matrix(
-            logits.argmax(1), truth, classes, ignore_index=IGNORED, validate_args=False
-        ).cpu()
+        counted = confusion_matrix(logits.argmax(1), truth, classes).cpu()
         self._confusion = counted + self._confusion if self.n else counted
         self.n += len(truth)
 
