@@ -62,7 +62,7 @@ def calibrate(
     # What did not run has no answer: heads that only growing networks use.
     pairs = {name: counterpart for name, counterpart in pairs.items() if counterpart in answers}
     random = torch.Generator().manual_seed(0)
-    is_shown = distributed.current().is_writer
+    is_shown = distributed.current().is_main_process
     for name, counterpart in progress(pairs.items(), "fitting", leave=False, disable=not is_shown):
         wanted = answers[counterpart].permute(0, 2, 3, 1).flatten(0, 2)  # (N*H*W, C)
         chosen = torch.randperm(len(wanted), generator=random)[:POSITIONS].sort().values

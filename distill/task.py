@@ -15,7 +15,7 @@ from gancompress.distill.taps import tapped
 from gancompress.supernet.reestimation import batch_norms
 from gancompress.supernet.supernet import Subnet, Supernet
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step, Task
-from gancompress.tasks.verdicts import Verdict
+from gancompress.tasks.verdicts import DiscriminatorOutput
 
 
 class Distillation(Task):
@@ -92,7 +92,7 @@ class Distillation(Task):
         return {name: torch.stack([t[name] for t in terms]).mean() for name in self._losses}
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> DiscriminatorOutput:
         return self._task.verdict
 
     def pictures(

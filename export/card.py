@@ -44,7 +44,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportSource:
     """What files are written from.
 
     net: the generator, float32 on the CPU in evaluation mode. example (1, C, H, W): an input of

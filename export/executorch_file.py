@@ -21,7 +21,7 @@ from torch._export.verifier import SpecViolationError
 from torch.export import ExportedProgram, default_decompositions
 
 from gancompress.errors import ExportError
-from gancompress.export.card import Model, Source, Written, manifest, read_manifest
+from gancompress.export.card import ExportSource, Model, Written, manifest, read_manifest
 from gancompress.export.onnx_file import read
 from gancompress.export.program import first_line, static_note, traced, uncollected
 from gancompress.storage.checkpoint import write_bytes, write_json
@@ -31,7 +31,7 @@ HASH = "sha256"  # the manifest's key for the hash of the program that it is of
 _BOTH = torch.ops.aten.var_mean.correction
 
 
-def write(source: Source, folder: Path) -> Written:
+def write(source: ExportSource, folder: Path) -> Written:
     """Writes the program and, beside it, its manifest; height and width are the card's.
 
     A program of free sizes works too, but takes twice the time to write (45 s for a network of 76

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gancompress.bars import progress
 from gancompress.errors import ExportError
 from gancompress.export import weights
-from gancompress.export.card import Card, Model, Run, Source, Written
+from gancompress.export.card import Card, ExportSource, Model, Run, Written
 from gancompress.export.formats import FORMATS, require
 from gancompress.export.program import first_line, static_note
 from gancompress.export.rewrite import Rewritten, rewritten
@@ -47,7 +47,7 @@ class Exported:
 
 
 def write_all(
-    source: Source,
+    source: ExportSource,
     *,
     formats: Sequence[str],
     folder: Path | str,
@@ -112,7 +112,7 @@ def _given(model: Model, path: Path) -> Model:
     return model
 
 
-def write_format(source: Source, name: str, folder: Path) -> Written:
+def write_format(source: ExportSource, name: str, folder: Path) -> Written:
     """One format alone, its network rewritten as in `write_all` but not compared with anything.
 
     Raises: ExportError, CheckpointError.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gancompress.export.latency import Latency
-from gancompress.export.report import NONE, Figure, aligned, quantity, ratio
+from gancompress.export.report import NONE, ReportedValue, aligned, quantity, ratio
 
 Column = tuple[str, list[str]]
 
@@ -27,7 +27,7 @@ class FileRow:
     precision: str
     difference: float
     latency: Latency | None = None
-    figures: tuple[Figure, ...] = ()
+    figures: tuple[ReportedValue, ...] = ()
     loss: Mapping[str, float] = field(default_factory=dict)
     rewrites: Mapping[str, int] = field(default_factory=dict)
     note: str = ""

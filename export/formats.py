@@ -19,7 +19,7 @@ from gancompress.export import (
     web,
     weights,
 )
-from gancompress.export.card import Model, Source, Written
+from gancompress.export.card import ExportSource, Model, Written
 from gancompress.export.rewrite import FOLDING
 
 
@@ -39,7 +39,7 @@ class Format:
     """
 
     files: tuple[str, ...]
-    write: Callable[[Source, Path], Written]
+    write: Callable[[ExportSource, Path], Written]
     load: Callable[[Path], Model]
     tolerance: float
     reason: str

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from gancompress.export.card import Model, Source
+from gancompress.export.card import ExportSource, Model
 from gancompress.export.onnx_file import load_run, read, run_of, session
 
 LARGEST = 65504.0  # the largest finite float16
@@ -22,7 +22,7 @@ ROOM = 4.0
 IMAGES = 16  # of the calibration that ranges are measured on
 
 
-def beyond_half_of(source: Source, model: Any) -> frozenset[str]:
+def beyond_half_of(source: ExportSource, model: Any) -> frozenset[str]:
     """`beyond_half` of the network's graph on its calibration images, measured once for a graph.
 
     model: what `onnx_file.graph_of` made of `source`.

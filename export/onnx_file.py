@@ -11,7 +11,15 @@ import torch
 from torch import Tensor
 
 from gancompress.errors import ExportError
-from gancompress.export.card import Card, Model, Run, Source, Written, manifest_text, read_manifest
+from gancompress.export.card import (
+    Card,
+    ExportSource,
+    Model,
+    Run,
+    Written,
+    manifest_text,
+    read_manifest,
+)
 from gancompress.export.program import Traced, first_line, traced, uncollected
 from gancompress.export.smallterms import keep_small_terms
 from gancompress.storage.checkpoint import write_bytes
@@ -30,7 +38,7 @@ class Graph:
     note: str
 
 
-def write(source: Source, folder: Path) -> Written:
+def write(source: ExportSource, folder: Path) -> Written:
     """Writes one file with the weights inside; `input` and `output` as (N, C, H, W) in [-1, 1].
 
     Batch, height and width are free, or batch alone with a note why.
@@ -40,7 +48,7 @@ def write(source: Source, folder: Path) -> Written:
     return save(graph_of(source, path), source, path)
 
 
-def write_static(source: Source, folder: Path) -> Written:
+def write_static(source: ExportSource, folder: Path) -> Written:
     """`write` for the card's height and width alone: every shape but the batch's is a constant.
 
     The batch stays free: fixing it too won nothing in onnxruntime (52.4 ms against 52.5, 256x256).
@@ -49,13 +57,13 @@ def write_static(source: Source, folder: Path) -> Written:
     return save(graph_of(source, path, is_static=True), source, path)
 
 
-def save(graph: Graph, source: Source, path: Path) -> Written:
+def save(graph: Graph, source: ExportSource, path: Path) -> Written:
     """Writes `graph` with its manifest. Raises: CheckpointError as `write_bytes`."""
     write_bytes(path, content(graph.model, manifest_text(source.arch, graph.card)))
     return Written(path, (path,), graph.card.is_static, graph.note)
 
 
-def graph_of(source: Source, path: Path, *, is_static: bool = False) -> Graph:
+def graph_of(source: ExportSource, path: Path, *, is_static: bool = False) -> Graph:
     """The network's ONNX graph, made once for all formats that need it; `path` is for errors.
 
     Raises: ExportError if the network has no ONNX form or the checker refuses it.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gancompress.errors import ExportError
-from gancompress.export.card import Source, Written
+from gancompress.export.card import ExportSource, Written
 from gancompress.export.half_range import beyond_half_of
 from gancompress.export.onnx_file import graph_of, save
 from gancompress.export.program import first_line
@@ -25,7 +25,7 @@ _STEPS = ("Mul", "Add", "Sub", "Div", "Pow", "Abs", "Sqrt", "Reciprocal", "Neg")
 _SINGLE = {"Resize": (1, 2)}  # inputs that are float32 whatever the image is: regions and scales
 
 
-def write(source: Source, folder: Path) -> Written:
+def write(source: ExportSource, folder: Path) -> Written:
     """Writes one file. `input` and `output` stay float32; sums over the picture do, too.
 
     So do the nodes around values that float16 cannot hold, as measured on the calibration images:

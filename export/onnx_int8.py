@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gancompress.export.card import Run, Source, Written
+from gancompress.export.card import ExportSource, Run, Written
 from gancompress.export.onnx_file import run_of, save, session
 from gancompress.export.sensitivity import Rounding, rounded_graph
 
 MODEL = "model-int8.onnx"
 
 
-def write(source: Source, folder: Path) -> Written:
+def write(source: ExportSource, folder: Path) -> Written:
     """Writes one file; `input` and `output` stay float32.
 
     Outputs of the layers are rounded too: without, onnxruntime keeps them in floats, and takes

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from gancompress.errors import ExportError
-from gancompress.export.card import Model, Run, Source, Written, manifest_text, read_manifest
+from gancompress.export.card import ExportSource, Model, Run, Written, manifest_text, read_manifest
 from gancompress.export.half_range import beyond_half_of
 from gancompress.export.onnx_file import Graph, graph_of, read
 from gancompress.export.program import first_line
@@ -32,7 +32,7 @@ SHAPES = 4  # of inputs, that a loaded model is kept compiled for
 SIXTEEN = {"BF16": ("bf16", "bfloat16"), "FP16": ("f16", "float16"), "": ("f32", "float32")}
 
 
-def write(source: Source, folder: Path) -> Written:
+def write(source: ExportSource, folder: Path) -> Written:
     """Writes the pair in float32, height and width free unless the note says why not.
 
     By way of the ONNX graph, in memory, which other formats need too.
@@ -44,7 +44,7 @@ def write(source: Source, folder: Path) -> Written:
     return _save(replace(graph, note=note), source, xml, weights)
 
 
-def _range_note(source: Source, graph: Graph) -> str:
+def _range_note(source: ExportSource, graph: Graph) -> str:
     """What a user of a GPU must set, where float16 cannot hold what the network computes.
 
     OpenVINO computes a file of any precision in float16 on GPUs and on some other devices, unless
@@ -58,7 +58,7 @@ def _range_note(source: Source, graph: Graph) -> str:
     )
 
 
-def write_16bit(source: Source, folder: Path) -> Written:
+def write_16bit(source: ExportSource, folder: Path) -> Written:
     """`write` with float16 weights, computed in the 16-bit type that the CPU at hand has.
 
     It is compared in that type: in bfloat16 nothing overflows. See `_range_note` for float16.
@@ -71,7 +71,7 @@ def write_16bit(source: Source, folder: Path) -> Written:
     return _save(replace(graph, card=card, note=note), source, xml, weights)
 
 
-def write_int8(source: Source, folder: Path) -> Written:
+def write_int8(source: ExportSource, folder: Path) -> Written:
     """`write` with dense convolutions in eight bits, the rest as `write_16bit` has it.
 
     Only inputs and weights are rounded. With outputs rounded too it took 16 ms instead of 11.
@@ -86,7 +86,7 @@ def write_int8(source: Source, folder: Path) -> Written:
     return _save(replace(made.graph, card=card, note=note), source, xml, weights)
 
 
-def _save(graph: Graph, source: Source, xml: Path, weights: Path) -> Written:
+def _save(graph: Graph, source: ExportSource, xml: Path, weights: Path) -> Written:
     """Writes both files, the hash of the second inside the first."""
     openvino = importlib.import_module("openvino")
     model = _read_onnx(graph.model, xml)

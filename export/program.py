@@ -20,8 +20,8 @@ from torch.export import Dim, ExportedProgram
 from gancompress.errors import ExportError
 from gancompress.export.card import (
     Card,
+    ExportSource,
     Model,
-    Source,
     Written,
     manifest_text,
     read_manifest,
@@ -82,7 +82,7 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def traced(source: Source, *, is_static: bool = False) -> Traced:
+def traced(source: ExportSource, *, is_static: bool = False) -> Traced:
     """`trace` of the source, made once for all formats that read it."""
     key = "static program" if is_static else "program"
     if key not in source.made:
@@ -92,7 +92,7 @@ def traced(source: Source, *, is_static: bool = False) -> Traced:
     return program
 
 
-def write(source: Source, folder: Path) -> Written:
+def write(source: ExportSource, folder: Path) -> Written:
     """Writes the program. Raises: ExportError as `trace`, CheckpointError as `write_bytes`."""
     found, path = traced(source), folder / PROGRAM
     # A copy, as other formats read the same program.

@@ -25,7 +25,7 @@ _SAMPLES = 65536  # values of a tensor and image that a range is tried on
 
 
 @dataclass(frozen=True)
-class Layer:
+class QuantisedConv:
     """A convolution whose weights are constants, by the names of its tensors.
 
     source: what its input is made from by padding alone, so that eight bits are padded and not
@@ -43,7 +43,7 @@ class Layer:
     groups: int
 
 
-def layers_of(model: Any) -> tuple[Layer, ...]:
+def layers_of(model: Any) -> tuple[QuantisedConv, ...]:
     """The convolutions of a ModelProto, in its order."""
     constants = {tensor.name for tensor in model.graph.initializer}
     makers = {name: node for node in model.graph.node for name in node.output}
@@ -59,7 +59,7 @@ def layers_of(model: Any) -> tuple[Layer, ...]:
         pad, after = makers.get(node.input[0]), users.get(node.output[0], [])
         is_relu = len(after) == 1 and after[0].op_type == "Relu"
         found.append(
-            Layer(
+            QuantisedConv(
                 node.name,
                 node.op_type,
                 pad.input[0] if pad is not None and _mirrors(pad) else node.input[0],
@@ -136,7 +136,7 @@ def step_of(range: Range) -> tuple[np.float32, int]:
 
 
 def quantised(
-    model: Any, layers: Sequence[Layer], ranges: Mapping[str, Range], *, outputs: bool
+    model: Any, layers: Sequence[QuantisedConv], ranges: Mapping[str, Range], *, outputs: bool
 ) -> Any:
     """A ModelProto that computes `layers` on rounded inputs and weights, the others as before.
 
@@ -185,7 +185,7 @@ class _Rounding:
     onnx: Any
     graph: Any
     ranges: Mapping[str, Range]
-    layers: Mapping[str, Layer]
+    layers: Mapping[str, QuantisedConv]
     results: Collection[str]
     outputs: bool
     constants: dict[str, Any] = field(default_factory=dict)
@@ -219,7 +219,7 @@ class _Rounding:
         back = [f"{name}:8", *self._step(source or name)]
         return self._node("DequantizeLinear", f"{name}:rounded", back)
 
-    def _padded(self, layer: Layer, pad: Any) -> str:
+    def _padded(self, layer: QuantisedConv, pad: Any) -> str:
         """The layer's input, padded while it has eight bits."""
         eight = self._node("QuantizeLinear", f"{layer.source}:8", self._given(layer.source))
         inputs = [eight, *pad.input[1:]]
@@ -238,7 +238,7 @@ class _Rounding:
             self._constant(f"{name}:zero", np.array(zero, np.uint8)),
         )
 
-    def _weight(self, layer: Layer) -> str:
+    def _weight(self, layer: QuantisedConv) -> str:
         """The layer's weights, rounded for each output channel by itself."""
         axis, weight = AXIS[layer.kind], self._float(layer.weight)
         shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
@@ -251,12 +251,12 @@ class _Rounding:
         ]
         return self._back(f"{layer.weight}:rounded", names, axis)
 
-    def _weight_steps(self, layer: Layer) -> NDArray[np.float32]:
+    def _weight_steps(self, layer: QuantisedConv) -> NDArray[np.float32]:
         weight, axis = self._float(layer.weight), AXIS[layer.kind]
         others = tuple(i for i in range(weight.ndim) if i != axis)
         return (np.maximum(np.abs(weight).max(others), 1e-8) / 127).astype(np.float32)
 
-    def _bias(self, layer: Layer) -> str:
+    def _bias(self, layer: QuantisedConv) -> str:
         """The layer's bias in 32 bits, in steps of input times weight, as sums are."""
         steps = step_of(self.ranges[layer.source])[0] * self._weight_steps(layer)
         whole = np.clip(np.round(self._float(layer.bias) / steps), -(2**31), 2**31 - 1)

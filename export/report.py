@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Figure:
+class ReportedValue:
     """One measured quality: its full name (`L1`, `FD-EffNetLite0`), value, number of images.
 
     details: what it is made of, where that is told: figures by their names, for each class.
@@ -43,7 +43,7 @@ class Row:
     macs_published: int
     file_bytes: int | None = None
     latencies: Mapping[str, Latency] = field(default_factory=dict)
-    figures: tuple[Figure, ...] = ()
+    figures: tuple[ReportedValue, ...] = ()
 
 
 Column = tuple[str, Callable[[Row], str]]

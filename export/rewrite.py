@@ -14,7 +14,7 @@ import torch
 from torch.fx import GraphModule
 
 from gancompress.errors import ExportError
-from gancompress.export.card import Source
+from gancompress.export.card import ExportSource
 from gancompress.export.folding import (
     drop_cancelled_biases,
     drop_dropouts,
@@ -47,12 +47,12 @@ FOLDING = ("constants", "dropout", "batch norms", "affine norms", "biases", "zer
 class Rewritten:
     """A source with its network rewritten; how often each step did something; as `Traced.note`."""
 
-    source: Source
+    source: ExportSource
     counts: Mapping[str, int]
     note: str = ""
 
 
-def rewritten(source: Source, steps: Sequence[str]) -> Rewritten:
+def rewritten(source: ExportSource, steps: Sequence[str]) -> Rewritten:
     """The source with the steps taken; as it was where its network cannot be traced.
 
     The card's sizes are those that the trace admits.

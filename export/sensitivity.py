@@ -12,9 +12,9 @@ from torch import Tensor
 
 from gancompress.bars import progress
 from gancompress.errors import ExportError
-from gancompress.export.card import Model, Run, Source
+from gancompress.export.card import ExportSource, Model, Run
 from gancompress.export.onnx_file import Graph, graph_of, run_of, session
-from gancompress.export.quantised import Layer, Range, layers_of, quantised, ranges_of
+from gancompress.export.quantised import QuantisedConv, Range, layers_of, quantised, ranges_of
 
 LOSS = 0.03  # of the Frechet distance: what eight bits may cost
 MEAN = 0.02  # mean difference to float in [-1, 1], 2.5 grey levels, where no distance is known
@@ -44,7 +44,7 @@ class Rounded:
     note: str
 
 
-def rounded_graph(source: Source, path: Path, rounding: Rounding) -> Rounded:
+def rounded_graph(source: ExportSource, path: Path, rounding: Rounding) -> Rounded:
     """The network with its dense convolutions in eight bits, but for the most sensitive ones.
 
     Layers go back to floats, those first whose rounding alone changes the output most, until
@@ -61,7 +61,7 @@ def rounded_graph(source: Source, path: Path, rounding: Rounding) -> Rounded:
         raise ExportError(f"{rounding.name}: no convolution to round; leave it out of the formats")
     ranges = _ranges(source, graph, images)
 
-    def built(some: Sequence[Layer]) -> Any:
+    def built(some: Sequence[QuantisedConv]) -> Any:
         return quantised(graph.model, some, ranges, outputs=rounding.outputs)
 
     ranked = _ranked(graph.model, layers, images[:RANKED_ON], built, rounding.name)
@@ -101,7 +101,7 @@ def fewest(count: int, lost: Callable[[int], float], bound: float) -> tuple[int,
     return high, loss
 
 
-def _ranges(source: Source, graph: Graph, images: Sequence[Tensor]) -> dict[str, Range]:
+def _ranges(source: ExportSource, graph: Graph, images: Sequence[Tensor]) -> dict[str, Range]:
     """Ranges of whatever any format may round, measured once."""
     if "ranges" not in source.made:
         names = {name for one in layers_of(graph.model) for name in (one.source, one.result)}
@@ -112,11 +112,11 @@ def _ranges(source: Source, graph: Graph, images: Sequence[Tensor]) -> dict[str,
 
 def _ranked(
     model: Any,
-    layers: Sequence[Layer],
+    layers: Sequence[QuantisedConv],
     images: Sequence[Tensor],
-    built: Callable[[Sequence[Layer]], Any],
+    built: Callable[[Sequence[QuantisedConv]], Any],
     name: str,
-) -> list[Layer]:
+) -> list[QuantisedConv]:
     """The layers, first the one whose rounding alone makes the largest squared error."""
     exact = _answers(model, images)
     errors = {}
@@ -132,7 +132,7 @@ def _answers(model: Any, images: Sequence[Tensor]) -> list[Tensor]:
     return [run(x) for x in images]
 
 
-def _lost(source: Source, model: Model, images: Sequence[Tensor]) -> float:
+def _lost(source: ExportSource, model: Model, images: Sequence[Tensor]) -> float:
     """What the model loses: of the Frechet distance, or else its mean difference to float."""
     if source.loss is not None:
         return source.loss(model)
@@ -141,7 +141,7 @@ def _lost(source: Source, model: Model, images: Sequence[Tensor]) -> float:
     return float(torch.stack(gaps).mean())
 
 
-def _note(source: Source, loss: float, floats: Sequence[Layer], count: int) -> str:
+def _note(source: ExportSource, loss: float, floats: Sequence[QuantisedConv], count: int) -> str:
     told = f"mean difference {loss:.3g}" if source.loss is None else f"loses {loss:.1%}"
     names = ", ".join(layer.weight.removesuffix(".weight") for layer in floats)
     kept = f", in float: {names}" if names else ""

@@ -22,7 +22,7 @@ from torch import Tensor
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, ExportError
 from gancompress.export import onnx_file
-from gancompress.export.card import Card, Model, Source, Written, manifest
+from gancompress.export.card import Card, ExportSource, Model, Written, manifest
 from gancompress.export.planes import (
     NO_CLASS,
     Planes,
@@ -49,7 +49,7 @@ RUNTIME = (
 PATIENCE_SECONDS = 600  # for 33 MB from npm
 
 
-def write(source: Source, folder: Path) -> Written:
+def write(source: ExportSource, folder: Path) -> Written:
     """Writes `folder`/web: page, model, its manifest, one example, the runtime with its licence.
 
     Raises: ExportError as `onnx_file.write` and `runtime_folder`; CheckpointError if the folder

@@ -9,7 +9,7 @@ from torch import nn
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, ExportError
-from gancompress.export.card import Card, Model, Source, Written, manifest, read_manifest
+from gancompress.export.card import Card, ExportSource, Model, Written, manifest, read_manifest
 from gancompress.export.sums import check_sums
 from gancompress.nets.families.registry import FAMILIES
 from gancompress.storage.checkpoint import load_tensors, read_json, save_tensors, write_json
@@ -17,7 +17,7 @@ from gancompress.storage.checkpoint import load_tensors, read_json, save_tensors
 WEIGHTS, ARCH = "model.safetensors", "arch.json"
 
 
-def write(source: Source, folder: Path) -> Written:
+def write(source: ExportSource, folder: Path) -> Written:
     """Writes both files. Raises: CheckpointError if the folder cannot be written."""
     weights, about = folder / WEIGHTS, folder / ARCH
     # The arch is in both files, so that a pair put together from two exports is noticed.

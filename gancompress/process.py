@@ -30,7 +30,7 @@ _TOO_LITTLE = re.compile(
 )
 
 
-def settle() -> None:
+def configure_runtime() -> None:
     """Sets memory and threads up for training on CPUs; what the user has set stays."""
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
@@ -43,7 +43,7 @@ def settle() -> None:
 def release_memory() -> None:
     """Gives the system back what was freed: between pieces of work that need memory otherwise.
 
-    `settle` has it kept, which is right for the steps of a training, all of which need the same.
+    `configure_runtime` has it kept, which is right for the steps of a training: all need the same.
     """
     gc.collect()
     if platform.libc_ver()[0] == "glibc":

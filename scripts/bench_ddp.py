@@ -23,7 +23,7 @@ from torch import Tensor
 
 from gancompress.distill.supernet import Distilling, Teacher, train_supernet
 from gancompress.distill.teacher import train_teacher
-from gancompress.process import settle
+from gancompress.process import configure_runtime
 from gancompress.project import Project
 from gancompress.project.training import optimisation_of
 from gancompress.recipe.reading import load_recipe
@@ -98,11 +98,11 @@ def train(stage: str, recipe: Recipe, feed: Clocked, how: Training) -> None:
 
 def work(steps: int) -> None:
     """Prints the seconds of all rows, as one of the processes that are measured."""
-    settle()
+    configure_runtime()
     torch.set_num_threads(1)
     with processes(torch.device("cpu")) as ours:
         found = [seconds(stage, precision, ours, steps) for stage, precision in ROWS]
-        if ours.is_writer:
+        if ours.is_main_process:
             print(json.dumps(found))
 
 

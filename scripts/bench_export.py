@@ -29,9 +29,9 @@ from tqdm import tqdm
 from gancompress.archs.arch import Arch
 from gancompress.benchmark.benchmark import measure
 from gancompress.benchmark.table import table
-from gancompress.benchmark.turns import Settings, Subject
+from gancompress.benchmark.turns import Settings, TimedFile
 from gancompress.export import load
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import load_exported
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.latency import paired_latency
@@ -56,15 +56,15 @@ ADDED = {
 }
 
 
-def source_of(net: nn.Module, arch: Arch, x: Tensor) -> Source:
+def source_of(net: nn.Module, arch: Arch, x: Tensor) -> ExportSource:
     card = Card(FAMILY.options, 3, 3, (SIDE, SIDE), FAMILY.size_multiple, is_static=True)
     noise = torch.Generator().manual_seed(1)
     inputs = [torch.rand(x.shape, generator=noise) * 2 - 1 for _ in range(4)]
-    return Source(net, arch, card, x, calibration=inputs, loss=lambda answer: 0.0)
+    return ExportSource(net, arch, card, x, calibration=inputs, loss=lambda answer: 0.0)
 
 
 def runs_of(
-    source: Source, name: str, steps: Sequence[str] | None, folder: Path
+    source: ExportSource, name: str, steps: Sequence[str] | None, folder: Path
 ) -> Callable[[], object]:
     """A file of one format, written, loaded and compared; steps: None for the format's own."""
     entry = FORMATS[name]
@@ -83,7 +83,7 @@ def show(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> Non
     print("\n".join(aligned(head, lines)), flush=True)
 
 
-def steps_table(source: Source, folder: Path, repeats: int) -> None:
+def steps_table(source: ExportSource, folder: Path, repeats: int) -> None:
     """Every step in every engine: milliseconds, taken in turns."""
     engines = [name for name in ENGINES if not missing(name)]
     runs = {
@@ -100,14 +100,14 @@ def steps_table(source: Source, folder: Path, repeats: int) -> None:
 
 
 def subjects(
-    label: str, source: Source, names: Sequence[str], folder: Path, *, is_rewritten: bool
-) -> list[Subject]:
+    label: str, source: ExportSource, names: Sequence[str], folder: Path, *, is_rewritten: bool
+) -> list[TimedFile]:
     """The files of one generator, proven, to be timed as `gancompress benchmark` times them."""
     found = []
     for name in tqdm(names, label):
         place = folder / name
         runs_of(source, name, None if is_rewritten else (), place)
-        found.append(Subject(label, place / FORMATS[name].files[0]))
+        found.append(TimedFile(label, place / FORMATS[name].files[0]))
     return found
 
 

@@ -21,10 +21,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from gancompress.process import settle
+from gancompress.process import configure_runtime
 
 if "--memory-of" not in sys.argv:
-    settle()  # before torch is imported; memory is counted with the usual allocator
+    configure_runtime()  # before torch is imported; memory is counted with the usual allocator
 
 import torch
 from torch import Tensor, nn

@@ -8,8 +8,8 @@ alone in a minute or two. Three ways, on equal archs, images, features and threa
   the feature network (channels first, norms of their own) batch by batch, then pytorch-fid's
   distance of the means and covariances;
 - in full: `Evaluator.score`, as the search does it;
-- two rungs: `FirstLook` at all archs; then the best share of them and some probes in full, and a
-  `Forecast` for the rest.
+- two rungs: `LowFidelityEvaluator` at all archs; then the best share of them and some probes in
+  full, and a `ScorePredictor` for the rest.
 
 The plain loop is measured on `--plain` of the archs; its best is the best of all full scores, which
 are the same figures (the table says how far apart). Times are the processor's with one thread on a
@@ -40,7 +40,7 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import GanCompressError
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.features import EffNetLite0, Inception
-from gancompress.metrics.firstlook import FirstLook, Forecast
+from gancompress.metrics.firstlook import LowFidelityEvaluator, ScorePredictor
 from gancompress.nets.layers.blocks import init_normal
 from gancompress.project import Project
 from gancompress.project.subnets import Subnets
@@ -178,7 +178,7 @@ def two_rungs(looks: Way, images: int, setup: float, full: Way, share: float) ->
     probes = min(PROBES, len(rest))
     spread = rest[[(2 * i + 1) * len(rest) // (2 * probes) for i in range(probes)]]
     known = np.concatenate([best, spread])
-    forecast = Forecast.fitted("fd", [looks.scores[i] for i in known], truth[known].tolist())
+    forecast = ScorePredictor.fitted("fd", [looks.scores[i] for i in known], truth[known].tolist())
     last = np.array([forecast(look) for look in looks.scores])
     last[known] = truth[known]
     first_s = setup + sum(looks.seconds)
@@ -241,7 +241,7 @@ def bench(given: argparse.Namespace) -> None:
     looks, setups = {}, {}
     for images in given.first_images:
         begun = watch.now()
-        look = FirstLook(judge, pieces.teacher, images)
+        look = LowFidelityEvaluator(judge, pieces.teacher, images)
         setups[images] = watch.now() - begun
         looks[images] = Way(pieces.nets(), look.score, range(count))
     for i, arch in enumerate(tqdm(archs, "archs", leave=False)):

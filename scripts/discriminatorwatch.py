@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gancompress.storage.metricslog import MetricsLog
-from gancompress.training.health import Guard, is_look_due, variety
+from gancompress.training.health import HealthMonitor, is_look_due, variety
 
 
 class Findings(MetricsLog):
@@ -30,7 +30,10 @@ class Watch:
 
     def __init__(self, run: str, vectors: Tensor) -> None:
         self._found, speak = Findings(), partial(tqdm.write, file=sys.stderr)
-        self._guard, self._vectors = Guard("squared probability", run, self._found, speak), vectors
+        self._guard, self._vectors = (
+            HealthMonitor("squared probability", run, self._found, speak),
+            vectors,
+        )
 
     def see(self, step: int, logits: tuple[Tensor, Tensor], make: nn.Module, real: Tensor) -> None:
         """Takes one step in: logits for real and made images, and now and then the generator."""

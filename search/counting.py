@@ -14,7 +14,7 @@ from gancompress.archs.slots import Value
 from gancompress.errors import ArchError
 from gancompress.search.extremes import ceiling, has_few_combinations
 from gancompress.search.feasible import LISTED_ARCHS, FeasibleSampler, Slot
-from gancompress.search.limits import Costs, Limit, strain
+from gancompress.search.limits import Constraint, Costs, utilisation
 
 SHARE_STREAM = 6  # of random numbers
 DRAWS = 200  # a share of one half comes out to 0.035, one of a thousandth to a twentieth of itself
@@ -37,7 +37,7 @@ class Share:
         return self.error * self.count / self.value if self.value else 0.0
 
 
-def share(space: SearchSpace, costs: Costs, limits: Sequence[Limit], seed: int = 0) -> Share:
+def share(space: SearchSpace, costs: Costs, limits: Sequence[Constraint], seed: int = 0) -> Share:
     """The share of the archs of `space` that keep all `limits`.
 
     Exact where they are few enough to be listed, or where all keep them; otherwise `estimate`.
@@ -90,7 +90,9 @@ def _descents(feasible: FeasibleSampler, rng: np.random.Generator) -> NDArray[np
 
     def widest_strain(slot: Slot) -> float:
         values = feasible.space.fitting(slot[0], narrow.values)
-        return strain(feasible.costs(narrow.replace({slot[0]: max(values, key=_width)})), limits)
+        return utilisation(
+            feasible.costs(narrow.replace({slot[0]: max(values, key=_width)})), limits
+        )
 
     # Slots that cost little first: the dear ones then have few choices left, and the numbers of
     # choices on the way differ less from one descent to the next.
@@ -106,7 +108,7 @@ def _starts(feasible: FeasibleSampler) -> list[tuple[Arch, float]]:
     """
     if not has_few_combinations(feasible.space):
         return []
-    room = [1 / strain(feasible.costs(arch), feasible.limits) for arch in feasible.starts]
+    room = [1 / utilisation(feasible.costs(arch), feasible.limits) for arch in feasible.starts]
     return [(arch, r / sum(room)) for arch, r in zip(feasible.starts, room, strict=True)]
 
 

@@ -12,15 +12,15 @@ from typing import TypeVar
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.archs.slots import Value
 from gancompress.errors import ArchError, BudgetError
-from gancompress.search.limits import Costs, Limit, admitted, figure, strain
+from gancompress.search.limits import Constraint, Costs, admitted, figure, utilisation
 
-Figure = TypeVar("Figure", int, float)
+Number = TypeVar("Number", int, float)
 Complete = Callable[[Mapping[str, Value]], Arch]  # the widths for some operators and bands
 
 COMBINATIONS = 1024  # of operators and bands are all tried: some 50 ms once the costs are warm
 
 
-def floor(space: SearchSpace, cost: Callable[[Arch], Figure]) -> tuple[Arch, Figure]:
+def floor(space: SearchSpace, cost: Callable[[Arch], Number]) -> tuple[Arch, Number]:
     """The cheapest arch of `space` and its cost, which never falls when a width grows.
 
     Exact where there are few combinations of operators and bands. Where there are many, by
@@ -32,23 +32,23 @@ def floor(space: SearchSpace, cost: Callable[[Arch], Figure]) -> tuple[Arch, Fig
     return arch, cost(arch)
 
 
-def ceiling(space: SearchSpace, cost: Callable[[Arch], Figure]) -> tuple[Arch, Figure]:
+def ceiling(space: SearchSpace, cost: Callable[[Arch], Number]) -> tuple[Arch, Number]:
     """The dearest arch of `space` and its cost; found as `floor` is, at the widest widths."""
     arch = _least(space, lambda arch: -cost(arch), partial(space.level, 0.0))
     return arch, cost(arch)
 
 
-def roomiest(space: SearchSpace, costs: Costs, limits: Sequence[Limit]) -> Arch:
+def roomiest(space: SearchSpace, costs: Costs, limits: Sequence[Constraint]) -> Arch:
     """The arch that keeps all `limits` with the most room to the nearest of them.
 
     Raises: BudgetError if no arch keeps them; it names those that no arch keeps even alone, or
     else that they contradict each other, and how near to all of them one comes.
     """
-    arch = _least(space, lambda arch: strain(costs(arch), limits), space.narrowest)
+    arch = _least(space, lambda arch: utilisation(costs(arch), limits), space.narrowest)
     if admitted(costs(arch), limits):
         return arch
 
-    def least(limit: Limit) -> float:
+    def least(limit: Constraint) -> float:
         return floor(space, lambda arch: costs(arch)[limit.cost])[1]
 
     under = [(limit, least(limit)) for limit in limits if least(limit) > limit.most]
@@ -57,7 +57,7 @@ def roomiest(space: SearchSpace, costs: Costs, limits: Sequence[Limit]) -> Arch:
     raise BudgetError(_contradiction(limits, costs(arch)))
 
 
-def _too_low(under: Sequence[tuple[Limit, float]]) -> str:
+def _too_low(under: Sequence[tuple[Constraint, float]]) -> str:
     found = [
         f"{limit.where}: {figure(limit.most)} is below the smallest generator of this space, "
         f"{figure(least)} {limit.unit}"
@@ -67,7 +67,7 @@ def _too_low(under: Sequence[tuple[Limit, float]]) -> str:
     return f"{'; '.join(found)}; raise {raising} or admit smaller widths"
 
 
-def _contradiction(limits: Sequence[Limit], costs: Mapping[str, float]) -> str:
+def _contradiction(limits: Sequence[Constraint], costs: Mapping[str, float]) -> str:
     named = " and ".join(dict.fromkeys(limit.where for limit in limits))
     near = ", ".join(
         f"{figure(costs[limit.cost])} {limit.unit} of {figure(limit.most)}" for limit in limits

@@ -14,7 +14,7 @@ from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.archs.slots import Value
 from gancompress.errors import ArchError
 from gancompress.search.extremes import floor, narrow_archs, narrow_starts, roomiest
-from gancompress.search.limits import Costs, Limit, admitted
+from gancompress.search.limits import Constraint, Costs, admitted
 
 __all__ = ["FeasibleSampler", "floor"]
 
@@ -42,7 +42,7 @@ class FeasibleSampler:
         self,
         space: SearchSpace,
         costs: Costs,
-        limits: Sequence[Limit],
+        limits: Sequence[Constraint],
         *,
         list_up_to: int = LISTED_ARCHS,
     ) -> None:
@@ -76,7 +76,9 @@ class FeasibleSampler:
             if start is not None:
                 yield from self._wider(start, 0)
 
-    def _narrowest(self, categories: Mapping[str, Value], limits: Sequence[Limit]) -> Arch | None:
+    def _narrowest(
+        self, categories: Mapping[str, Value], limits: Sequence[Constraint]
+    ) -> Arch | None:
         """The arch of smallest widths with these operators and bands, if it keeps the limits."""
         try:
             arch = self.space.narrowest(categories)
@@ -145,13 +147,13 @@ class FeasibleSampler:
         arch: Arch,
         rng: np.random.Generator,
         probability: float,
-        more: Sequence[Limit] = (),
+        more: Sequence[Constraint] = (),
     ) -> Arch:
         """`arch` with each slot redrawn with the given probability, shrunk into the budget."""
         return self.shrink(self.space.mutate(arch, rng, probability), rng, more)
 
     def crossover(
-        self, one: Arch, other: Arch, rng: np.random.Generator, more: Sequence[Limit] = ()
+        self, one: Arch, other: Arch, rng: np.random.Generator, more: Sequence[Constraint] = ()
     ) -> Arch:
         """Each slot from either parent with equal chance, shrunk into the budget."""
         return self.shrink(self.space.crossover(one, other, rng), rng, more)
@@ -166,7 +168,7 @@ class FeasibleSampler:
             slot, value = _pick(higher, rng)
             arch = arch.replace({slot: value})
 
-    def shrink(self, arch: Arch, rng: np.random.Generator, more: Sequence[Limit] = ()) -> Arch:
+    def shrink(self, arch: Arch, rng: np.random.Generator, more: Sequence[Constraint] = ()) -> Arch:
         """`arch` itself if it fits, otherwise with random width slots lowered until it does.
 
         One value at a time, so a slot with many values is not emptied at once. Operators and bands

@@ -14,7 +14,7 @@ Costs = Callable[[Arch], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class Limit:
+class Constraint:
     """The most of one cost; `unit` and `where`, the recipe's key, word the messages."""
 
     cost: str
@@ -26,12 +26,12 @@ class Limit:
         return costs[self.cost] <= self.most
 
 
-def admitted(costs: Mapping[str, float], limits: Sequence[Limit]) -> bool:
+def admitted(costs: Mapping[str, float], limits: Sequence[Constraint]) -> bool:
     """Whether all limits are kept."""
     return all(limit.admits(costs) for limit in limits)
 
 
-def strain(costs: Mapping[str, float], limits: Sequence[Limit]) -> float:
+def utilisation(costs: Mapping[str, float], limits: Sequence[Constraint]) -> float:
     """The largest share of a limit that is used; all are kept where it is at most 1."""
     used = (costs[one.cost] / one.most if one.most else math.inf for one in limits)
     return max(used, default=0.0)

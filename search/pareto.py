@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gancompress.archs.arch import Arch
 from gancompress.search.feasible import FeasibleSampler
-from gancompress.search.limits import Limit
+from gancompress.search.limits import Constraint
 from gancompress.search.proposals import History, new_child, seen_in
 
 # Both measured on landscapes like those of the tests, at 240 archs and three budgets that 1, 10 and
@@ -115,7 +115,7 @@ class Pareto:
         arch = self._feasible.draw(rng)
         low, high = self._cost_of(self._feasible.smallest), self._cost_of(arch)
         most = low * max(1.0, high / low) ** rng.random()
-        return self._feasible.shrink(arch, rng, [Limit(self._cost, most, "", "a lower cost")])
+        return self._feasible.shrink(arch, rng, [Constraint(self._cost, most, "", "a lower cost")])
 
     def _cost_of(self, arch: Arch) -> float:
         return self._feasible.costs(arch)[self._cost]
@@ -126,13 +126,13 @@ class Pareto:
             return self._feasible.mutate(one, rng, self._mutation, self._held([one], rng))
         return self._feasible.crossover(one, other, rng, self._held([one, other], rng))
 
-    def _held(self, parents: Sequence[Arch], rng: np.random.Generator) -> list[Limit]:
+    def _held(self, parents: Sequence[Arch], rng: np.random.Generator) -> list[Constraint]:
         """With the chance `HELD_DOWN`, that a child costs no more than its parents on average."""
         if rng.random() >= HELD_DOWN:
             return []
         costs = [self._cost_of(arch) for arch in parents]
         most = max(self._cost_of(self._feasible.smallest), sum(costs) / len(costs))
-        return [Limit(self._cost, most, "", "the parents' cost")]
+        return [Constraint(self._cost, most, "", "the parents' cost")]
 
 
 def _tournament(best: Sequence[Arch], rng: np.random.Generator) -> Arch:

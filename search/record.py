@@ -48,7 +48,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StudyIdentity:
     """What decides which archs a study proposes and what their scores mean.
 
     objectives: the scores and costs that are the trials' values, each "min" or "max" for better.

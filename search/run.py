@@ -17,7 +17,7 @@ from gancompress.errors import CheckpointError
 from gancompress.search.front import best_of, signed
 from gancompress.search.limits import Costs
 from gancompress.search.proposals import History, Sampler
-from gancompress.search.record import Claim, Kept, Measured, Progress, Setting
+from gancompress.search.record import Claim, Measured, Progress, Setting, StudyIdentity
 from gancompress.search.study import Studies, Study
 
 SEARCH_STREAM = 5  # of random numbers: default_rng([seed, stream, archs claimed so far])
@@ -26,7 +26,7 @@ Score = Callable[[Arch], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class Judging:
+class Evaluation:
     """How archs are scored.
 
     score: all figures of an arch by name; the one named `objective` decides, "min" or "max" being
@@ -46,7 +46,7 @@ class Judging:
 
 
 @dataclass(frozen=True)
-class Quest:
+class StudyConfig:
     """One study: how many archs the sampler proposes, and by what they are judged.
 
     weighed: the cost that is minimised beside the score, if any. settings: what else decides which
@@ -56,7 +56,7 @@ class Quest:
     name: str
     sampler: Sampler
     candidates: int
-    judging: Judging
+    judging: Evaluation
     weighed: str | None = None
     settings: Mapping[str, Setting] = field(default_factory=dict)
 
@@ -66,11 +66,11 @@ class Quest:
         return (score,) if self.weighed is None else (score, one.costs[self.weighed])
 
     @property
-    def kept(self) -> Kept:
+    def kept(self) -> StudyIdentity:
         objectives = [(self.judging.objective, self.judging.better)]
         objectives += [(self.weighed, "min")] if self.weighed is not None else []
         how = self.judging
-        return Kept(tuple(objectives), how.supernet, how.judging, self.settings)
+        return StudyIdentity(tuple(objectives), how.supernet, how.judging, self.settings)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def search(
     studies: Studies,
     space: SearchSpace,
     costs: Costs,
-    quest: Quest,
+    quest: StudyConfig,
     *,
     seed: int,
     progress: bool = True,
@@ -132,7 +132,7 @@ def search(
     return SearchResult(trials, len(trials) < quest.candidates, scored, reused)
 
 
-def _next(quest: Quest, seen: Progress, seed: int) -> Arch | None:
+def _next(quest: StudyConfig, seen: Progress, seed: int) -> Arch | None:
     """What to measure now; None if there is nothing, at least until others are done."""
     claimed = len(seen.done) + len(seen.pending)
     if claimed >= quest.candidates:
@@ -155,7 +155,7 @@ def _held(study: Study, claim: Claim) -> Iterator[None]:
         raise
 
 
-def _show(bar: tqdm[Never], quest: Quest, seen: Progress) -> None:
+def _show(bar: tqdm[Never], quest: StudyConfig, seen: Progress) -> None:
     done: Sequence[Measured] = seen.done[: quest.candidates]
     bar.n = len(done)
     if done:

@@ -14,10 +14,10 @@ import numpy as np
 
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.ranks import kendall_tau
-from gancompress.search.limits import Costs, Limit, admitted
+from gancompress.search.limits import Constraint, Costs, admitted
 from gancompress.search.proposals import History, seen_in
 from gancompress.search.record import Measured
-from gancompress.search.run import Judging, Quest, SearchResult, search
+from gancompress.search.run import Evaluation, SearchResult, StudyConfig, search
 from gancompress.search.study import Studies
 
 PROBES = 8  # of those that fall out, spread over the ranking: they tell what the first look misses
@@ -33,7 +33,7 @@ class Rungs:
     full: SearchResult
 
 
-class Listed:
+class GivenArchs:
     """Proposes given archs, in their order."""
 
     def __init__(self, archs: Sequence[Arch]) -> None:
@@ -53,11 +53,11 @@ def climb(
     studies: Studies,
     space: SearchSpace,
     costs: Costs,
-    quest: Quest,
-    first: Judging | None,
+    quest: StudyConfig,
+    first: Evaluation | None,
     survivors: float,
     *,
-    rows: Sequence[Sequence[Limit]] = (),
+    rows: Sequence[Sequence[Constraint]] = (),
     probes: int = PROBES,
     seed: int,
     progress: bool = True,
@@ -74,15 +74,15 @@ def climb(
     look = replace(quest, name=quest.name + FIRST_LOOK, judging=first)
     looked = search(studies, space, costs, look, seed=seed, progress=progress)
     archs = chosen(looked.trials, replace(quest, judging=first), survivors, rows, probes)
-    listed = replace(quest, sampler=Listed(archs), candidates=len(archs))
+    listed = replace(quest, sampler=GivenArchs(archs), candidates=len(archs))
     return Rungs(looked, search(studies, space, costs, listed, seed=seed, progress=progress))
 
 
 def chosen(
     trials: Sequence[Measured],
-    quest: Quest,
+    quest: StudyConfig,
     survivors: float,
-    rows: Sequence[Sequence[Limit]] = (),
+    rows: Sequence[Sequence[Constraint]] = (),
     probes: int = PROBES,
 ) -> list[Arch]:
     """The best share of what was looked at, each row's best, and some probes of the rest."""
@@ -100,7 +100,7 @@ def chosen(
 
 
 @dataclass(frozen=True)
-class Agreement:
+class RankAgreement:
     """How alike two scores rank the same archs: Kendall's tau-b, n archs."""
 
     tau: float
@@ -108,11 +108,11 @@ class Agreement:
 
 
 def agreement(
-    one: Sequence[Measured], other: Sequence[Measured], by: tuple[Judging, Judging]
-) -> Agreement | None:
+    one: Sequence[Measured], other: Sequence[Measured], by: tuple[Evaluation, Evaluation]
+) -> RankAgreement | None:
     """Of archs that both hold; None for fewer than three, or where all scores are equal."""
     left = {m.arch: by[0].signed(m) for m in one}
     right = {m.arch: by[1].signed(m) for m in other}
     both = [arch for arch in left if arch in right]
     tau = kendall_tau([left[arch] for arch in both], [right[arch] for arch in both])
-    return None if tau is None else Agreement(tau, len(both))
+    return None if tau is None else RankAgreement(tau, len(both))

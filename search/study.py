@@ -26,10 +26,10 @@ from gancompress.search.record import (
     PLACE,
     SCORE_PREFIX,
     Claim,
-    Kept,
     Measured,
     Progress,
     Setting,
+    StudyIdentity,
     arch_digest,
     claimed_arch,
     digest_of,
@@ -68,7 +68,7 @@ class Studies:
         self._prefix = prefix
         self._say = say
 
-    def study(self, name: str, space: SearchSpace, kept: Kept) -> Study:
+    def study(self, name: str, space: SearchSpace, kept: StudyIdentity) -> Study:
         """The study of that name, created or joined.
 
         Raises: RunError if it was started with other settings or in another space.
@@ -133,7 +133,7 @@ class Study:
         worker: Worker,
         number: int,
         space: SearchSpace,
-        kept: Kept,
+        kept: StudyIdentity,
         say: Callable[[str], None],
     ) -> None:
         self._storage = storage.optuna
@@ -305,7 +305,7 @@ def _finished(storage: BaseStorage, number: int) -> list[FrozenTrial]:
     return storage.get_all_trials(number, deepcopy=False, states=(TrialState.COMPLETE,))
 
 
-def _plain(space: SearchSpace, kept: Kept) -> dict[str, Setting]:
+def _plain(space: SearchSpace, kept: StudyIdentity) -> dict[str, Setting]:
     return {
         **kept.settings,
         "objectives": json.dumps(kept.objectives),

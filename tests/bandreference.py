@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gancompress.nets.layers.bands import BandConv
 from gancompress.nets.layers.features import Bands, Features
-from gancompress.nets.layers.windows import Window
+from gancompress.nets.layers.windows import TensorView
 
 Bandwise = tuple[Tensor, ...]
 SPLITS = (Bands(0.5), Bands(0.25), Bands(0.5, 0.25))
@@ -170,7 +170,7 @@ def filled_dense(net: BandConv, dense: nn.Module) -> dict[str, Tensor]:
     return full
 
 
-def block(whole: Tensor, window: Window, shape: torch.Size) -> Tensor:
+def block(whole: Tensor, window: TensorView, shape: torch.Size) -> Tensor:
     """The part of `whole` that a window of this shape shows."""
     for axis, start in enumerate(window.starts):
         whole = whole.narrow(axis, start, shape[axis])

@@ -25,16 +25,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.distill.taps import tapped
 from gancompress.export import weights
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.nets.families.family import Widths
 from gancompress.nets.families.registry import FAMILIES, Family
 from gancompress.nets.layers.blocks import OPERATORS
 from gancompress.nets.layers.features import ONE, Bands
-from gancompress.nets.layers.windows import Window, windows_of
+from gancompress.nets.layers.windows import TensorView, views_of
 from gancompress.supernet.channels import permute, sets_of
 from gancompress.supernet.cost import CostModel, network_cost
 from gancompress.supernet.layouts import declared, widths_of
-from gancompress.supernet.supernet import Build, Supernet, named_tensors, skeleton_of, window
+from gancompress.supernet.supernet import Build, Supernet, named_tensors, skeleton_of, view_of
 
 WIDTHS = (7, 4, 3)  # odd ones too, so that no window happens to be aligned
 SPLITS = (ONE, Bands(0.5), Bands(0.25, 0.25))
@@ -187,12 +187,12 @@ def check_output_equals_extracted(
         with conditions(bf16=bf16, grad=grad):
             ours, theirs = supernet(arch, x), net(x)
         assert ours.dtype == theirs.dtype and torch.equal(ours, theirs), arch.key
-        windows = windows_of(net)
+        windows = views_of(net)
         for name, tensor in net.named_buffers():
             if name in windows and not tensor.is_floating_point():
                 continue  # the bands of a batch norm count their batches together
-            at = windows.get(name, Window(name))
-            own = window(supernet.bank[at.name], tensor.shape, at.starts)
+            at = windows.get(name, TensorView(name))
+            own = view_of(supernet.bank[at.name], tensor.shape, at.starts)
             assert torch.equal(own, tensor), name
 
 
@@ -212,13 +212,13 @@ def check_gradients_equal_extracted(case: Case) -> None:
         (supernet(arch, x) * weight).sum().backward()
         (net(x) * weight).sum().backward()
         expected = {n: torch.zeros_like(tensor) for n, tensor in supernet.bank.items()}
-        trained, windows = set(), windows_of(net)
+        trained, windows = set(), views_of(net)
         for name, own in net.named_parameters():
             if own.grad is None and case.name.startswith("progan") and name.startswith("head."):
                 continue  # of a smaller image, which only a growing network makes
             assert own.grad is not None, name
-            at = windows.get(name, Window(name))
-            window(expected[at.name], own.shape, at.starts).copy_(own.grad)
+            at = windows.get(name, TensorView(name))
+            view_of(expected[at.name], own.shape, at.starts).copy_(own.grad)
             trained.add(at.name)
         for name, tensor in supernet.bank.items():
             assert (tensor.grad is not None) == (name in trained), name
@@ -273,7 +273,7 @@ def check_exported_weights_rebuild_the_network(case: Case, folder: Path) -> None
     options = case.family.options
     card = Card(options, channels, 3, (size[0], size[1]), case.family.size_multiple)
     for arch in case.archs(3, seed=8):
-        weights.write(Source(supernet.extract(arch), arch, card, x), folder)
+        weights.write(ExportSource(supernet.extract(arch), arch, card, x), folder)
         with torch.no_grad():
             again = weights.load(folder, options.get("file"))
             assert torch.equal(again(x), supernet(arch, x)), arch.key

@@ -8,7 +8,7 @@ import numpy as np
 
 from gancompress.archs.arch import Arch, SearchSpace, Value
 from gancompress.search.feasible import FeasibleSampler
-from gancompress.search.limits import Limit
+from gancompress.search.limits import Constraint
 
 WIDTHS = (64, 56, 48, 40, 32, 24, 16)
 RESNET = SearchSpace.of("resnet", {f"c{i}": WIDTHS for i in range(8)})  # 5 764 801 archs
@@ -54,7 +54,7 @@ def limited(
     space: SearchSpace, cost: Callable[[Arch], int], budget: float, **more: Any
 ) -> FeasibleSampler:
     """The archs of `space` whose one cost, their MACs, is at most `budget`."""
-    limit = Limit("macs", budget, "true MACs", "search.budget_macs")
+    limit = Constraint("macs", budget, "true MACs", "search.budget_macs")
     return FeasibleSampler(space, lambda arch: {"macs": cost(arch)}, [limit], **more)
 
 

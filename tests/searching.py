@@ -14,8 +14,8 @@ from search_landscape import Landscape, budget_of_share, small_cost, small_space
 
 from gancompress.archs.arch import Arch
 from gancompress.search.feasible import FeasibleSampler
-from gancompress.search.limits import Limit
-from gancompress.search.run import Judging, Quest, SearchResult, search
+from gancompress.search.limits import Constraint
+from gancompress.search.run import Evaluation, SearchResult, StudyConfig, search
 from gancompress.search.samplers import make_sampler
 from gancompress.search.storage import Storage
 from gancompress.search.study import Studies
@@ -38,7 +38,7 @@ def score(arch: Arch) -> dict[str, float]:
 
 
 def within(budget: int = BUDGET) -> FeasibleSampler:
-    return FeasibleSampler(SPACE, costs, [Limit("macs", budget, "MACs", "search.budget_macs")])
+    return FeasibleSampler(SPACE, costs, [Constraint("macs", budget, "MACs", "search.budget_macs")])
 
 
 def no_wait_for_the_disk() -> None:
@@ -61,7 +61,9 @@ def work(place: Path | str, folder: Path, candidates: int, seconds: float) -> Se
         return score(arch)
 
     sampler = make_sampler("evolution", within(), population=4, mutation=0.3)
-    quest = Quest("main", sampler, candidates, Judging(slow, "fd", "min", "weights", "images"))
+    quest = StudyConfig(
+        "main", sampler, candidates, Evaluation(slow, "fd", "min", "weights", "images")
+    )
     with Storage(place) as storage, Worker(folder / "workers", silence_seconds=60) as worker:
         return search(Studies(storage, worker), SPACE, costs, quest, seed=0, progress=False)
 

@@ -28,8 +28,8 @@ from gancompress.training import distributed
 from gancompress.training.distributed import (
     Processes,
     agree,
-    alike,
-    from_writer,
+    assert_equal_across_ranks,
+    broadcast_from_main,
     processes,
     together,
 )
@@ -167,15 +167,15 @@ def words(folder: Path, ours: Processes) -> Found:
 
     said: Found = {
         "agree": [agree(False), agree(ours.rank == 1), agree(True)],
-        "from_writer": from_writer(lambda: f"of {ours.rank}"),
+        "from_writer": broadcast_from_main(lambda: f"of {ours.rank}"),
         "together": together(lambda: ours.rank),
-        "alike": alike(5, "x"),
+        "alike": assert_equal_across_ranks(5, "x"),
     }
     tries: dict[str, Callable[[], Any]] = {
         "refused by the last": lambda: together(refuse if ours.rank == 1 else lambda: 0),
-        "refused by the first": lambda: from_writer(refuse),
+        "refused by the first": lambda: broadcast_from_main(refuse),
         "refused by all": lambda: together(refuse),
-        "not alike": lambda: alike(ours.rank, "x/state.pt"),
+        "not alike": lambda: assert_equal_across_ranks(ours.rank, "x/state.pt"),
         "in the data": lambda: list(distributed.in_step(iter(refuse, 3) if ours.rank else [1, 2])),
     }
     for name, attempt in tries.items():

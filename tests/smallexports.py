@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.formats import FORMATS, missing
 from gancompress.nets.families.registry import Family
 
@@ -25,17 +25,17 @@ every_format = pytest.mark.parametrize(
 )
 
 
-def source_of(family: Family) -> Source:
+def source_of(family: Family) -> ExportSource:
     """A separable network of width 3; formats share what they trace of it."""
     arch = family.uniform(3, "separable")  # the ends are dense
     card = Card(
         family.options, family.in_channels, family.out_channels, (16, 16), family.size_multiple
     )
     example = torch.randn(1, family.in_channels, 16, 16)
-    return Source(family.build(arch).eval(), arch, card, example, (example,))
+    return ExportSource(family.build(arch).eval(), arch, card, example, (example,))
 
 
-def check_alike_at_any_size(name: str, source: Source, folder: Path) -> None:
+def check_alike_at_any_size(name: str, source: ExportSource, folder: Path) -> None:
     """The file of the format `name` answers as the network does, at another size if it may."""
     written, multiple = FORMATS[name].write(source, folder), source.card.size_multiple
     assert written.is_static == (name in ("onnx-static", "executorch"))

@@ -10,12 +10,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from gancompress.apps.apply import BATCH_PIXELS, Applied, apply
-from gancompress.apps.applyinputs import Wishes
+from gancompress.apps.applyinputs import InputOptions
 from gancompress.cli.commands import app
 from gancompress.data.images import to_tensor
 from gancompress.data.labelplanes import label_planes
 from gancompress.errors import DataError, ExportError
-from gancompress.export.card import Card, Model, Source
+from gancompress.export.card import Card, ExportSource, Model
 from gancompress.export.weights import write
 from gancompress.nets.families.registry import FAMILIES
 from gancompress.nets.layers.features import Bands
@@ -133,17 +133,19 @@ def test_a_file_of_fixed_size_resizes_and_says_so_once(tmp_path):
     small = Image.fromarray(noise(40, 50)).resize((32, 32), Image.Resampling.BICUBIC)
     expected = to_pixels(model()(to_tensor(np.asarray(small)[None])))
     assert np.array_equal(read(tmp_path / "out" / "0.png"), expected)
-    apply(model(), tmp_path / "in", tmp_path / "free", Wishes(size=(32, 32)), say=quiet)
+    apply(model(), tmp_path / "in", tmp_path / "free", InputOptions(size=(32, 32)), say=quiet)
     assert np.array_equal(read(tmp_path / "free" / "0.png"), expected)
     with pytest.raises(ExportError, match="size is fixed; leave --size out or give 32x32"):
-        apply(model(CARD.static()), tmp_path / "in", tmp_path / "x", Wishes(size=(8, 8)), quiet)
+        apply(
+            model(CARD.static()), tmp_path / "in", tmp_path / "x", InputOptions(size=(8, 8)), quiet
+        )
 
 
 def test_domains_and_style_are_planes_behind_the_image(tmp_path):
     facts = {"domains": ["sad", "happy"], "style_planes": "the last 2"}
     card = Card({"style": 2}, 7, 3, (16, 16), 4, facts=facts)
     path = save(tmp_path / "a.png", noise(16, 16))
-    wishes = Wishes(domains=("happy",), seed=5)
+    wishes = InputOptions(domains=("happy",), seed=5)
     apply(model(card), path, tmp_path / "out.png", wishes, quiet)
     code = np.random.default_rng(5).standard_normal(2)
     planes = torch.tensor([0.0, 1.0, *code]).float()[None, :, None, None].expand(1, 4, 16, 16)
@@ -151,7 +153,7 @@ def test_domains_and_style_are_planes_behind_the_image(tmp_path):
     assert np.array_equal(read(tmp_path / "out.png"), to_pixels(model(card)(x)))
     for domains, found in (((), "no domain is asked"), (("glad",), "--domain glad is none")):
         with pytest.raises(ExportError, match=f"{found}.* one of sad, happy"):
-            apply(model(card), path, tmp_path / "no.png", Wishes(domains=domains), quiet)
+            apply(model(card), path, tmp_path / "no.png", InputOptions(domains=domains), quiet)
     with pytest.raises(ExportError, match="has no domains"):
         apply(model(), path, tmp_path / "no.png", wishes, quiet)
 
@@ -163,7 +165,7 @@ def test_label_maps_are_read_by_ids_colours_and_instances(tmp_path):
     path = save(tmp_path / "in" / "deep" / "a.png", ids[..., None])
     save(tmp_path / "instances" / "deep" / "a.bmp", instances[..., None])
     card = Card({}, 5, 3, (16, 16), 4, facts={"classes": ["sea", "land", "ice"]})
-    wishes = Wishes(unknown=255, instances=tmp_path / "instances")
+    wishes = InputOptions(unknown=255, instances=tmp_path / "instances")
     apply(model(card), tmp_path / "in", tmp_path / "out", wishes, quiet)
     classes = np.where(ids == 255, 3, ids)
     padded = [np.pad(x, ((0, 2), (0, 0)), mode="reflect")[None] for x in (classes, instances)]
@@ -184,14 +186,14 @@ def test_label_maps_are_read_by_ids_colours_and_instances(tmp_path):
     table.write_text("9 9 9 sea\n200 0 0 land\n0 7 0 ice\n")
     plain = Card({}, 3, 3, (16, 16), 4, facts={"classes": ["sea", "land", "ice"]})
     for name, picture, told in (
-        ("ids", (ids % 3)[..., None], Wishes()),
-        ("colours", coloured[ids % 3], Wishes(colours=table)),
+        ("ids", (ids % 3)[..., None], InputOptions()),
+        ("colours", coloured[ids % 3], InputOptions(colours=table)),
     ):
         save(tmp_path / f"{name}.png", picture)
         apply(model(plain), tmp_path / f"{name}.png", tmp_path / f"{name}-out.png", told, quiet)
     assert np.array_equal(read(tmp_path / "ids-out.png"), read(tmp_path / "colours-out.png"))
     with pytest.raises(ExportError, match=r"takes 2 plane\(s\) .* --instances FOLDER"):
-        apply(model(card), path, tmp_path / "no.png", Wishes(unknown=255), quiet)
+        apply(model(card), path, tmp_path / "no.png", InputOptions(unknown=255), quiet)
     with pytest.raises(ExportError, match="takes no borders of instances"):
         apply(model(plain), path, tmp_path / "no.png", wishes, quiet)
 
@@ -220,7 +222,7 @@ def test_deep_files_are_scaled_as_in_training_or_as_told(tmp_path):
     trained = Card(FAMILY.options, 3, 3, (32, 32), 4, facts={"max_value": 4095})
     apply(model(trained), tmp_path / "a.png", tmp_path / "out.png", say=quiet)
     assert np.array_equal(read(tmp_path / "out.png"), expected)
-    apply(model(), tmp_path / "a.png", tmp_path / "told.png", Wishes(max_value=4095), quiet)
+    apply(model(), tmp_path / "a.png", tmp_path / "told.png", InputOptions(max_value=4095), quiet)
     assert np.array_equal(read(tmp_path / "told.png"), expected)
     with pytest.raises(DataError, match=r"a\.png: 16-bit values .* --max-value of apply"):
         apply(model(), tmp_path / "a.png", tmp_path / "no.png", say=quiet)
@@ -246,7 +248,7 @@ def call(*arguments: object) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
-    return write(Source(net(), ARCH, CARD, torch.zeros(1, 3, 32, 32)), folder).path
+    return write(ExportSource(net(), ARCH, CARD, torch.zeros(1, 3, 32, 32)), folder).path
 
 
 def test_the_command_writes_and_resumes(exported, tmp_path):
@@ -333,7 +335,10 @@ def test_another_size_than_trained_is_told_once(tmp_path):
         "note: model.safetensors was trained at 32x32 pixels and is applied to 4 of 5 image(s) at "
         f"other sizes, such as 32x36 ({tmp_path}/in/0.png); --size 32x32 resizes them"
     ]
-    for wishes, given in ((Wishes(size=(64, 64)), model()), (Wishes(), model(CARD.static()))):
+    for wishes, given in (
+        (InputOptions(size=(64, 64)), model()),
+        (InputOptions(), model(CARD.static())),
+    ):
         said = []
         apply(given, tmp_path / "in", tmp_path / "out", wishes, said.append, redo=True)
         assert not any("was trained" in text for text in said)
@@ -360,9 +365,9 @@ def test_transparent_pixels_show_the_background_of_the_training_or_the_one_told(
     path = save(tmp_path / "a.png", pixels)
     alpha = pixels[..., 3:] / 255
     for facts, wishes, colour in (
-        ({"background": [255, 0, 9]}, Wishes(), (255, 0, 9)),
-        ({"background": [255, 0, 9]}, Wishes(background=(0, 0, 0)), (0, 0, 0)),
-        ({}, Wishes(background=(255, 255, 255)), (255, 255, 255)),
+        ({"background": [255, 0, 9]}, InputOptions(), (255, 0, 9)),
+        ({"background": [255, 0, 9]}, InputOptions(background=(0, 0, 0)), (0, 0, 0)),
+        ({}, InputOptions(background=(255, 255, 255)), (255, 255, 255)),
     ):
         shown = np.floor(pixels[..., :3] * alpha + np.array(colour) * (1 - alpha) + 0.5)
         expected = to_pixels(model()(to_tensor(shown.astype(np.uint8)[None])))

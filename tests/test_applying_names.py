@@ -12,7 +12,7 @@ from PIL import Image
 
 from gancompress.apps import applytasks
 from gancompress.apps.apply import Applied, apply
-from gancompress.apps.applytasks import answer_names, tasks_of
+from gancompress.apps.applytasks import answer_names, jobs_of
 from gancompress.cli.filecommands import at_home, place_of
 from gancompress.errors import DataError
 from gancompress.export.card import Card, Model
@@ -107,7 +107,7 @@ def test_a_folder_is_looked_through_once(tmp_path: Path, monkeypatch: pytest.Mon
     realpath, scandir = os.path.realpath, os.scandir
     monkeypatch.setattr(os.path, "realpath", lambda p, **k: followed.append(p) or realpath(p, **k))
     monkeypatch.setattr(os, "scandir", lambda p: scanned.append(p) or scandir(p))
-    listed = tasks_of(tmp_path / "in", tmp_path / "out", ".png")
+    listed = jobs_of(tmp_path / "in", tmp_path / "out", ".png")
     assert len(listed.tasks) == 300
     assert len(scanned) == 4 and len(followed) <= 2 + 2 * 4
 

@@ -15,10 +15,10 @@ from gancompress.archs.arch import Arch
 from gancompress.benchmark.benchmark import _groups, _rows, file_bytes
 from gancompress.benchmark.roofline import Rates, Work, card_work
 from gancompress.benchmark.runs import subjects_of_run
-from gancompress.benchmark.table import Benchmark, Row, as_json, table
-from gancompress.benchmark.turns import Measured, Settings, Subject, time_group
+from gancompress.benchmark.table import Benchmark, BenchmarkRow, as_json, table
+from gancompress.benchmark.turns import FileTimes, Settings, TimedFile, time_group
 from gancompress.cli.commands import app
-from gancompress.export.card import Card, Source, read_manifest
+from gancompress.export.card import Card, ExportSource, read_manifest
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS
 from gancompress.export.opening import open_model
@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     net, card = family.build(arch).eval(), card_of(Project(recipe), arch)
     write_all(
-        Source(net, arch, card, torch.zeros(1, 3, *SIZE)),
+        ExportSource(net, arch, card, torch.zeros(1, 3, *SIZE)),
         formats=["safetensors"],
         folder=recipe.run_dir / "export" / "model",
         reference=net,
@@ -147,7 +147,7 @@ def test_what_cannot_be_run_is_told_and_the_rest_is_timed(run, tmp_path):
     model = run / "export" / "model"
     broken = tmp_path / "broken.pt2"
     broken.write_bytes(b"no program")
-    subjects = [Subject("broken", broken), Subject("whole", model)]
+    subjects = [TimedFile("broken", broken), TimedFile("whole", model)]
     with tqdm(total=10, disable=True) as bar:
         found, refused = time_group(subjects, 1, Settings(2, 5, 0), bar)
     assert [(one.subject.name, len(one.times_ms)) for one in found] == [("whole", 5)]
@@ -156,7 +156,7 @@ def test_what_cannot_be_run_is_told_and_the_rest_is_timed(run, tmp_path):
 
 
 def test_a_process_that_ends_is_told_with_its_last_words(run):
-    subjects = [Subject("whole", run / "export" / "model")]
+    subjects = [TimedFile("whole", run / "export" / "model")]
     with tqdm(total=1, disable=True) as bar:  # too small for what is reflected inside
         found, refused = time_group(subjects, 1, Settings(1, 1, 1, size=(4, 4)), bar)
     assert found == []
@@ -165,7 +165,7 @@ def test_a_process_that_ends_is_told_with_its_last_words(run):
 
 def test_groups_hold_the_first_file_and_keep_formats_together():
     names, files = ["teacher", "compressed"], [f"model.{i}" for i in range(7)]
-    subjects = [Subject(name, Path(name, file)) for name in names for file in files]
+    subjects = [TimedFile(name, Path(name, file)) for name in names for file in files]
     groups = _groups(subjects)
     assert [[one.path.name[-1] for one in group] for group in groups] == [
         list("011223344"),
@@ -173,7 +173,7 @@ def test_groups_hold_the_first_file_and_keep_formats_together():
     ]
     assert all(group[0] is subjects[0] for group in groups)
     assert groups[1][-1].name == "compressed"
-    many = [Subject(str(i), Path(str(i), "model.onnx")) for i in range(20)]
+    many = [TimedFile(str(i), Path(str(i), "model.onnx")) for i in range(20)]
     assert [len(group) for group in _groups(many)] == [9, 9, 4]
     assert _groups(subjects[:1]) == [[subjects[0]]]
 
@@ -181,10 +181,10 @@ def test_groups_hold_the_first_file_and_keep_formats_together():
 RATES = Rates(1, 100e9, "torch.mm 512", 40e9, 2**28)
 
 
-def measured(name: str, format: str, ms: float) -> Measured:
+def measured(name: str, format: str, ms: float) -> FileTimes:
     """Three calls in `ms`, `ms` and twice that."""
-    return Measured(
-        subject=Subject(name, Path(f"{name}.bin")),
+    return FileTimes(
+        subject=TimedFile(name, Path(f"{name}.bin")),
         format=format,
         threads=1,
         arch=Arch("lost", ()),
@@ -200,8 +200,8 @@ def test_table_tells_all_figures_and_a_dash_for_what_is_not_known():
     first = measured("teacher", "safetensors", 100.0)
     work = Work(10**9, 10**8)
     rows = (
-        Row(first, 2_345_678, 100.0, 100.0, work, RATES),
-        Row(measured("small|er", "onnx", 4.0), 9, 100.0, None, None, RATES),
+        BenchmarkRow(first, 2_345_678, 100.0, 100.0, work, RATES),
+        BenchmarkRow(measured("small|er", "onnx", 4.0), 9, 100.0, None, None, RATES),
     )
     found = Benchmark(rows, "a processor", Settings(2, 3, 1), ("x.pte: too old",))
     lines = table(found).splitlines()

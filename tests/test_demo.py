@@ -13,10 +13,10 @@ from images import noise, png_head, save
 from test_cli import call
 
 from gancompress.apps import demo, demopage
-from gancompress.apps.demo import Demo, Side, demo_of, fitted
+from gancompress.apps.demo import Demo, DemoGenerator, demo_of, fitted
 from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError, RunError
-from gancompress.export.card import Card, Model, Source
+from gancompress.export.card import Card, ExportSource, Model
 from gancompress.export.formats import FORMATS
 from gancompress.export.opening import open_model
 from gancompress.export.planes import classes_of, input_of, pixels_of, planes_of
@@ -34,7 +34,7 @@ def write_model(folder: Path, channels: int = 3, **about: object) -> Path:
     card = Card(family.options, channels, 3, (16, 24), 4, facts=facts)
     folder.mkdir(exist_ok=True)
     x = torch.zeros(1, channels, 16, 24)
-    return FORMATS["safetensors"].write(Source(net, arch, card, x), folder).path
+    return FORMATS["safetensors"].write(ExportSource(net, arch, card, x), folder).path
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_label_picture_keeps_to_its_classes_when_resized() -> None:
 def test_times_are_the_median_of_the_last_runs_at_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0, 9, *[v for i in range(20) for v in (100 * i, 100 * i + i)]])
     monkeypatch.setattr(demo.time, "perf_counter", lambda: next(clock) / 1.0)
-    side = Side("x", lambda x: x)
+    side = DemoGenerator("x", lambda x: x)
     x = torch.zeros(1, 3, 4, 4)
     told = [side.answer(x).ms / 1e3 for _ in range(7)]  # the run of 9 s is not counted
     assert told == [0, 0.5, 1, 1.5, 2, 3, 4]
@@ -148,7 +148,7 @@ def test_domains_and_seeds_change_what_goes_in(facts: dict[str, object], tmp_pat
         return x[:, :3]
 
     shown = Demo("x", card, {"m": tmp_path})
-    shown._opened["m"] = Side("m", Model(run, Arch.of("x", {}), card, "m"))
+    shown._opened["m"] = DemoGenerator("m", Model(run, Arch.of("x", {}), card, "m"))
     picture = noise(16, 24, seed=1)
     shown.answers(picture, ["day"], 1)
     shown.answers(picture, ["night"], 2)

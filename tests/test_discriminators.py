@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import ArchError
-from gancompress.nets.discriminators.blocks import FORMS, Inception, Norms, SeparableInception
+from gancompress.nets.discriminators.blocks import FORMS, InceptionBlock, Norms, SeparableInception
 from gancompress.nets.discriminators.named import (
     Discriminator,
     LabelDiscriminator,
@@ -116,7 +116,7 @@ def test_large_images_have_more_blocks_and_no_more_than_eight_times_the_channels
 
 
 def test_inception_is_its_two_convolutions_side_by_side() -> None:
-    block, x = Inception(3, 8, Norms(False, False)), images(2, 3, 6)
+    block, x = InceptionBlock(3, 8, Norms(False, False)), images(2, 3, 6)
     one, three = (branch[0] for branch in block.branches)  # type: ignore[index]
     assert (one.kernel_size, three.kernel_size) == ((1, 1), (3, 3))
     wanted = torch.cat((F.conv2d(x, one.weight, one.bias),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
 from gancompress.nets.families.registry import FAMILIES
@@ -46,7 +46,7 @@ def test_files_take_the_sizes_that_the_family_names(name: str, label: str, tmp_p
     formats = [f for f in ("pt2", "onnx") if not missing(f)][: 2 if len(splits) > 1 else 1]
     x = torch.randn(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     done = write_all(
-        Source(net, arch, Card(family.options, 3, 3, (48, 64), multiple), x),
+        ExportSource(net, arch, Card(family.options, 3, 3, (48, 64), multiple), x),
         formats=formats,
         folder=tmp_path / "export",
         reference=net,

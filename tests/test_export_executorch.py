@@ -9,7 +9,7 @@ import torch
 
 from gancompress.errors import ExportError
 from gancompress.export import executorch_file
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.nets.families.registry import FAMILIES
 
 pytest.importorskip("executorch")
@@ -22,7 +22,7 @@ IMAGES = torch.rand((3, 3, 16, 16), generator=torch.Generator().manual_seed(0)) 
 def source():
     torch.manual_seed(0)
     net = FAMILY.build(ARCH).eval().requires_grad_(False)
-    return Source(net, ARCH, Card(FAMILY.options, 3, 3, (16, 16), 4), IMAGES[:1])
+    return ExportSource(net, ARCH, Card(FAMILY.options, 3, 3, (16, 16), 4), IMAGES[:1])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from torch import nn
 from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import extract
-from gancompress.export.card import Card, Model, Source, Written
+from gancompress.export.card import Card, ExportSource, Model, Written
 from gancompress.export.extract import staging, write_all
 from gancompress.export.formats import FORMATS, Format
 from gancompress.export.verify import difference, verify
@@ -28,7 +28,7 @@ def net(seed=0):
 
 def export(folder, generator, *, reference=None, formats=("safetensors",), inputs=(X,), card=CARD):
     return write_all(
-        Source(generator, ARCH, card, X),
+        ExportSource(generator, ARCH, card, X),
         formats=formats,
         folder=folder,
         reference=reference or generator,

@@ -15,7 +15,7 @@ from gancompress import export
 from gancompress.archs.arch import Arch
 from gancompress.errors import CheckpointError, ExportError
 from gancompress.export import card, formats
-from gancompress.export.card import Card, Source, manifest_text, read_manifest
+from gancompress.export.card import Card, ExportSource, manifest_text, read_manifest
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing, require
 from gancompress.nets.families.registry import FAMILIES
@@ -51,7 +51,7 @@ def images(seed, *shape):
 
 def source(net):
     x, calibration = images(0, 1, 4, 32, 32), images(3, 4, 4, 32, 32)
-    return Source(net, ARCH, CARD, x, tuple(calibration.split(1)))
+    return ExportSource(net, ARCH, CARD, x, tuple(calibration.split(1)))
 
 
 def written(supernet, folder, names):
@@ -276,7 +276,7 @@ FREE = [n for n in EXACT if n not in ("safetensors", "onnx-static", "executorch"
 def test_size_is_fixed_with_the_reason_where_it_cannot_be_traced_free(name, tmp_path):
     x, card = images(3, 3, 1, 16, 16), Card({}, 1, 1, (16, 16), 4)
     written = FORMATS[name].write(
-        Source(Branching().eval(), Arch.of("branching", {}), card, x), tmp_path
+        ExportSource(Branching().eval(), Arch.of("branching", {}), card, x), tmp_path
     )
     assert written.note.startswith("size fixed at 16x16: Constraints violated (4*height)")
     run = FORMATS[name].load(written.path)

@@ -11,7 +11,7 @@ from torch import nn
 from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import onnx_file, onnx_half, verify
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.formats import FORMATS
 from gancompress.nets.families.registry import FAMILIES
 
@@ -25,7 +25,7 @@ PLACE = Path("half")
 
 def graph(net, x=X[:1]):
     card = Card({}, x.shape[1], x.shape[1], tuple(x.shape[2:]), 1)
-    given = Source(net.eval().requires_grad_(False), Arch.of("own", {}), card, x)
+    given = ExportSource(net.eval().requires_grad_(False), Arch.of("own", {}), card, x)
     return onnx_file.graph_of(given, PLACE).model
 
 
@@ -109,7 +109,7 @@ def test_file_says_its_precision_and_that_a_cpu_gains_nothing(tmp_path):
     family = FAMILIES["resnet"](blocks=1)
     torch.manual_seed(0)
     net = family.build(family.uniform(4)).eval().requires_grad_(False)
-    given = Source(net, family.uniform(4), Card(family.options, 3, 3, (16, 16), 4), X[:1])
+    given = ExportSource(net, family.uniform(4), Card(family.options, 3, 3, (16, 16), 4), X[:1])
     written = onnx_half.write(given, tmp_path)
     assert "on a CPU" in written.note and not written.is_static
     loaded = onnx_file.load_run(written.path)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import half_range, onnx_file, onnx_half
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import Exported, write_all
 from gancompress.nets.families.registry import FAMILIES
 
@@ -68,10 +68,10 @@ class Quiet(nn.Module):
         return torch.tanh(x * 1e-9 / ((x.abs() + 1) * 1e-9))
 
 
-def source(net: nn.Module, x: Tensor = X) -> Source:
+def source(net: nn.Module, x: Tensor = X) -> ExportSource:
     card = Card({}, 3, 3, tuple(x.shape[2:]), 4)
     net = net.eval().requires_grad_(False)
-    return Source(net, Arch.of("own", {}), card, x[:1], tuple(x.split(1)))
+    return ExportSource(net, Arch.of("own", {}), card, x[:1], tuple(x.split(1)))
 
 
 def exported(net: nn.Module, folder: Path) -> Exported:

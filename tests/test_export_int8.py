@@ -10,7 +10,7 @@ from torch import nn
 from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import onnx_file, onnx_int8, quantised, sensitivity
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.nets.families.registry import FAMILIES
 
 onnx = pytest.importorskip("onnx")
@@ -28,7 +28,7 @@ def source(net=None, loss=None, calibration=IMAGES):
     arch, options = (ARCH, FAMILY.options) if net is None else (Arch.of("own", {}), {})
     net = (net or FAMILY.build(ARCH)).eval().requires_grad_(False)
     card = Card(options, 3, 3, (32, 32), 4)
-    return Source(net, arch, card, IMAGES[:1], tuple(calibration.split(1)), loss)
+    return ExportSource(net, arch, card, IMAGES[:1], tuple(calibration.split(1)), loss)
 
 
 def run(model):
@@ -198,7 +198,7 @@ def test_too_large_a_loss_is_one_sentence_and_nothing_is_written(tmp_path):
 
 
 def test_nothing_to_measure_on_is_one_sentence(tmp_path):
-    empty = Source(source().net, ARCH, source().card, IMAGES[:1])
+    empty = ExportSource(source().net, ARCH, source().card, IMAGES[:1])
     with pytest.raises(ExportError, match="no training inputs to measure ranges on"):
         onnx_int8.write(empty, tmp_path)
     with pytest.raises(ExportError, match="onnx-int8: no convolution to round"):

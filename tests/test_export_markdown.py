@@ -13,7 +13,7 @@ from gancompress.export.card import Card
 from gancompress.export.filetable import FileRow, file_table
 from gancompress.export.markdown import code, table_words, words
 from gancompress.export.modelcard import Licences, Page, model_card
-from gancompress.export.report import Figure, Row, table
+from gancompress.export.report import ReportedValue, Row, table
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -48,7 +48,9 @@ def test_code_ends_where_its_fence_does(text: str) -> None:
 
 def page(evil: str) -> Page:
     arch = Arch.of("resnet", {"w": 4, evil: 8})
-    rows = [Row(name, 10, 20, 40, figures=(Figure("L1", 0.5, 3),)) for name in ("teacher", "4x")]
+    rows = [
+        Row(name, 10, 20, 40, figures=(ReportedValue("L1", 0.5, 3),)) for name in ("teacher", "4x")
+    ]
     files = [FileRow("onnx", "model.onnx", 5, "float32", 0.0, note=f"size fixed: {evil}")]
     return Page(
         title=f"{evil}: {evil}", arch=arch, card=Card({}, 3, 3, (8, 8), 4),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gancompress.errors import ExportError
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.opening import locate, models_in, open_model
@@ -32,7 +32,7 @@ def run(net, tmp_path_factory):
     """A folder as a run's, with its export in every format that is used here."""
     root = tmp_path_factory.mktemp("run")
     write_all(
-        Source(net, ARCH, CARD, X),
+        ExportSource(net, ARCH, CARD, X),
         formats=USABLE,
         folder=root / "export" / "model",
         reference=net,
@@ -82,7 +82,7 @@ def test_own_code_is_run_from_the_file_that_is_given(tmp_path):
     arch = family.arch([4])
     net = family.build(arch).eval()
     card = Card(family.options, 3, 3, (8, 8), 1)
-    weights = FORMATS["safetensors"].write(Source(net, arch, card, X), tmp_path).path
+    weights = FORMATS["safetensors"].write(ExportSource(net, arch, card, X), tmp_path).path
     with pytest.raises(ExportError, match="code of its maker's own"):
         open_model(weights)
     assert torch.equal(open_model(weights, code)(X), net(X))

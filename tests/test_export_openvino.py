@@ -10,7 +10,7 @@ from processors import int8_sums_saturate
 
 from gancompress.errors import ExportError
 from gancompress.export import openvino_file
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.formats import FORMATS
 from gancompress.nets.families.registry import FAMILIES
 
@@ -29,7 +29,7 @@ def source(seed=0):
     torch.manual_seed(seed)
     net = FAMILY.build(ARCH).eval().requires_grad_(False)
     card = Card(FAMILY.options, 3, 3, (32, 32), 4)
-    return Source(net, ARCH, card, IMAGES[:1], tuple(IMAGES.split(1)))
+    return ExportSource(net, ARCH, card, IMAGES[:1], tuple(IMAGES.split(1)))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from PIL import Image
 from gancompress.errors import ExportError
 from gancompress.export.latency import Latency
 from gancompress.export.picture import PAPER, TILE, grid
-from gancompress.export.report import Figure, Row, class_table, quantity, ratio, table
+from gancompress.export.report import ReportedValue, Row, class_table, quantity, ratio, table
 
 ROWS = [
     Row(
@@ -21,7 +21,11 @@ ROWS = [
         56_799_264_768,
         45_512_716,
         {"torch": Latency(529.0, 541.0, 30, 1), "ort": Latency(450.0, 460.0, 30, 1)},
-        (Figure("L1", 0.2841, 482), Figure("FID", 414.04, 482), Figure("KID", -0.00012, 482)),
+        (
+            ReportedValue("L1", 0.2841, 482),
+            ReportedValue("FID", 414.04, 482),
+            ReportedValue("KID", -0.00012, 482),
+        ),
     ),
     Row(
         "compressed",
@@ -30,7 +34,11 @@ ROWS = [
         2_641_000_000,
         1_421_940,
         {"torch": Latency(84.0, 90.0, 30, 1), "ort": Latency(48.0, 50.0, 30, 1)},
-        (Figure("L1", 0.277, 482), Figure("FID", 448.31, 482), Figure("KID", 0.0312, 482)),
+        (
+            ReportedValue("L1", 0.277, 482),
+            ReportedValue("FID", 448.31, 482),
+            ReportedValue("KID", 0.0312, 482),
+        ),
     ),
     Row("40x", 90_000, 1_238_000_000, 1_300_000_000),
 ]
@@ -78,8 +86,24 @@ def test_table_leaves_out_what_nobody_measured():
 
 def test_table_states_differing_counts_and_threads_in_the_cells():
     rows = [
-        Row("a", 1, 2, 3, None, {"torch": Latency(2.0, 3.0, 30, 1)}, (Figure("FID", 9.0, 100),)),
-        Row("b", 1, 2, 3, None, {"torch": Latency(1.0, 2.0, 10, 2)}, (Figure("FID", 8.0, 50),)),
+        Row(
+            "a",
+            1,
+            2,
+            3,
+            None,
+            {"torch": Latency(2.0, 3.0, 30, 1)},
+            (ReportedValue("FID", 9.0, 100),),
+        ),
+        Row(
+            "b",
+            1,
+            2,
+            3,
+            None,
+            {"torch": Latency(1.0, 2.0, 10, 2)},
+            (ReportedValue("FID", 8.0, 50),),
+        ),
     ]
     head, _, a, b, note = cells(table(rows))
     assert head[5:] == ["torch ms", "faster", "FID"]
@@ -91,16 +115,18 @@ def test_table_states_differing_counts_and_threads_in_the_cells():
 def test_table_says_intervals_and_what_lies_between_a_generator_and_the_teacher():
     rows = [
         Row("teacher", 1, 2, 3, None, {}, (
-            Figure("FD", 412.3, 525, interval=(399.4, 425.2)),
-            Figure("KID", 0.0312, 525, interval=(0.02881, 0.03359)),
+            ReportedValue("FD", 412.3, 525, interval=(399.4, 425.2)),
+            ReportedValue("KID", 0.0312, 525, interval=(0.02881, 0.03359)),
         )),
         Row("compressed", 1, 1, 3, None, {}, (
-            Figure("FD", 451.2, 525, interval=(437.7, 464.7), above_teacher=(30.15, 47.65)),
-            Figure("KID", 0.0312, 525, interval=(0.0312, 0.0312), above_teacher=(-0.0004, 0.0004)),
+            ReportedValue("FD", 451.2, 525, interval=(437.7, 464.7), above_teacher=(30.15, 47.65)),
+            ReportedValue(
+                "KID", 0.0312, 525, interval=(0.0312, 0.0312), above_teacher=(-0.0004, 0.0004)
+            ),
         )),
         Row("13x", 1, 1, 3, None, {}, (
-            Figure("FD", 1451.2, 525, interval=(1200, 1702.4), above_teacher=(788, 1290)),
-            Figure("L1", 0.3, 525),
+            ReportedValue("FD", 1451.2, 525, interval=(1200, 1702.4), above_teacher=(788, 1290)),
+            ReportedValue("L1", 0.3, 525),
         )),
     ]  # fmt: skip
     head, _, teacher, compressed, small, *notes = cells(table(rows))
@@ -216,7 +242,13 @@ def detailed(name: str, road: float, sky: float | None) -> Row:
     details = {"road": {"IoU %": road, "pixels": 123_456.0}}
     if sky is not None:
         details["sky|air"] = {"IoU %": sky, "pixels": 12.0}
-    return Row(name, 1, 1, 1, figures=(Figure("mIoU %", 50.0, 4, details), Figure("L1", 0.1, 4)))
+    return Row(
+        name,
+        1,
+        1,
+        1,
+        figures=(ReportedValue("mIoU %", 50.0, 4, details), ReportedValue("L1", 0.1, 4)),
+    )
 
 
 def test_class_table_has_a_column_for_each_generator_and_one_for_what_they_share():

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 import conformance
 from gancompress.archs.arch import Arch
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.graph import aten
 from gancompress.export.phases import phase_kernel, phased, row_kernel, rowwise
 from gancompress.export.rewrite import FOLDING, STEPS, rewritten
@@ -22,13 +22,15 @@ FORMS = {"phases": (*FOLDING, "phase heads", "phase ups"), "rows": (*FOLDING, "r
 GENERATOR = torch.Generator().manual_seed(0)
 
 
-def source_of(net: nn.Module, x: torch.Tensor, multiple: int = 2, *, is_static=False) -> Source:
+def source_of(
+    net: nn.Module, x: torch.Tensor, multiple: int = 2, *, is_static=False
+) -> ExportSource:
     _, channels, height, width = x.shape
     card = Card({}, channels, 3, (height, width), multiple, is_static)
-    return Source(net.eval(), Arch.of("test", {}), card, x[:1])
+    return ExportSource(net.eval(), Arch.of("test", {}), card, x[:1])
 
 
-def operators(source: Source) -> list:
+def operators(source: ExportSource) -> list:
     net = torch.export.export(source.net, (source.example,), strict=False)
     return [node.target for node in net.graph.nodes if node.op == "call_function"]
 

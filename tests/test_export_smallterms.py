@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.export import onnx_file
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.program import traced
 from gancompress.export.smallterms import keep_small_terms
 
@@ -35,8 +35,8 @@ class ByHand(nn.Module):
         return x * power.rsqrt()
 
 
-def source(net: nn.Module) -> Source:
-    return Source(net.eval(), Arch.of("own", {}), Card({}, 3, 3, (8, 8), 1), X, (X,))
+def source(net: nn.Module) -> ExportSource:
+    return ExportSource(net.eval(), Arch.of("own", {}), Card({}, 3, 3, (8, 8), 1), X, (X,))
 
 
 @pytest.mark.parametrize(("small", "in_place"), [(1e-8, True), (1e-12, False)])

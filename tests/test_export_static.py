@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gancompress.export import onnx_file
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.nets.families.registry import FAMILIES
 from gancompress.nets.layers.features import Bands
 
@@ -23,7 +23,7 @@ def source(arch):
     torch.manual_seed(0)
     x = torch.rand(1, 3, 32, 32) * 2 - 1
     net = RESNET.build(arch).eval().requires_grad_(False)
-    return Source(net, arch, Card(RESNET.options, 3, 3, (32, 32), RESNET.multiple(arch)), x)
+    return ExportSource(net, arch, Card(RESNET.options, 3, 3, (32, 32), RESNET.multiple(arch)), x)
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -56,7 +56,7 @@ def test_graph_and_program_are_made_once_for_all_formats(tmp_path):
 
 def test_graph_of_a_fixed_card_is_the_static_one(tmp_path):
     given = source(MADE["plain"])
-    fixed = Source(given.net, given.arch, given.card.static(), given.example)
+    fixed = ExportSource(given.net, given.arch, given.card.static(), given.example)
     assert onnx_file.graph_of(fixed, tmp_path) is onnx_file.graph_of(
         fixed, tmp_path, is_static=True
     )

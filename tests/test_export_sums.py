@@ -12,7 +12,7 @@ import torch
 
 from gancompress.errors import ExportError
 from gancompress.export import load
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.opening import models_in, open_model
@@ -32,7 +32,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     net = FAMILY.build(ARCH).eval()
     folder = tmp_path_factory.mktemp("run") / "export"
-    source = Source(net, ARCH, CARD, X)
+    source = ExportSource(net, ARCH, CARD, X)
     write_all(source, formats=USABLE, folder=folder / MODEL, reference=net, inputs=[X])
     (folder / "README.md").write_text("about")
     names = write_sums(folder, ["README.md"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.modelcard import _takes
@@ -41,7 +41,7 @@ def test_files_answer_larger_than_they_are_asked_at_any_size(
     x = torch.randn(1, 3, 8, 12, generator=generator)
     formats = [name for name in ("safetensors", "pt2", "onnx") if not missing(name)]
     done = write_all(
-        Source(supernet.extract(arch), arch, card, x),
+        ExportSource(supernet.extract(arch), arch, card, x),
         formats=formats,
         folder=tmp_path / "export",
         reference=supernet.subnet(arch),

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import write_all
 from gancompress.export.filetable import FileRow, file_table
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.latency import Latency
 from gancompress.export.modelcard import Licences, Page, model_card
-from gancompress.export.report import Figure, Row, table
+from gancompress.export.report import ReportedValue, Row, table
 from gancompress.export.usage import USAGE, usage_of
 from gancompress.nets.families.resnet import ResNet
 
@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     net = FAMILY.build(ARCH).eval()
     write_all(
-        Source(net, ARCH, CARD, X), formats=RUN_HERE, folder=folder, reference=net, inputs=[X]
+        ExportSource(net, ARCH, CARD, X), formats=RUN_HERE, folder=folder, reference=net, inputs=[X]
     )
     return folder
 
@@ -52,7 +52,7 @@ def test_lines_of_a_format_run_and_give_its_answer(name, folder):
 
 
 def row(name, macs, fd):
-    return Row(name, 1_000, macs, 2 * macs, 4_000, {}, (Figure("FD", fd, 50),))
+    return Row(name, 1_000, macs, 2 * macs, 4_000, {}, (ReportedValue("FD", fd, 50),))
 
 
 def file_row(name, ms, **more):
@@ -63,8 +63,10 @@ def file_row(name, ms, **more):
 def test_file_table_compares_with_the_teacher_and_shows_losses():
     text = file_table(
         [
-            file_row("exact", 4.0, figures=(Figure("FD", 100.0, 50),)),
-            file_row("small", 2.0, figures=(Figure("FD", 102.0, 50),), loss={"FD": 0.02}, note="x"),
+            file_row("exact", 4.0, figures=(ReportedValue("FD", 100.0, 50),)),
+            file_row(
+                "small", 2.0, figures=(ReportedValue("FD", 102.0, 50),), loss={"FD": 0.02}, note="x"
+            ),
         ],
         Latency(80.0, 90.0, 30, 1),
     )

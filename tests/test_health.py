@@ -21,9 +21,9 @@ from gancompress.tasks import TASKS
 from gancompress.tasks.base import Step
 from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.taskoptions import TaskContext
-from gancompress.tasks.verdicts import VERDICTS, Verdict
+from gancompress.tasks.verdicts import VERDICTS, DiscriminatorOutput
 from gancompress.training import health
-from gancompress.training.health import Guard, is_look_due, values_of, variety
+from gancompress.training.health import HealthMonitor, is_look_due, values_of, variety
 from gancompress.training.loop import step_rng
 from gancompress.training.symptoms import (
     OF_CRITICS,
@@ -38,10 +38,10 @@ from gancompress.training.symptoms import (
 class Watched:
     """A guard of one critic that is fed by hand, and what it said."""
 
-    def __init__(self, folder: Path, verdict: Verdict = "probability") -> None:
+    def __init__(self, folder: Path, verdict: DiscriminatorOutput = "probability") -> None:
         self.lines: list[str] = []
         self.log = MetricsLog(folder / "health.jsonl")
-        self.guard = Guard(verdict, "test", self.log, self.lines.append)
+        self.guard = HealthMonitor(verdict, "test", self.log, self.lines.append)
         self.step = 0
 
     def hear(self, real: Tensor, fake: Tensor, times: int = 1) -> None:
@@ -60,7 +60,7 @@ def around(mean: float, spread: float = 0.1) -> Tensor:
 
 
 # verdict, logits of real images, of made ones -> what is found, and after how many turns
-ILL: dict[str, tuple[Verdict, Tensor, Tensor, str, int]] = {
+ILL: dict[str, tuple[DiscriminatorOutput, Tensor, Tensor, str, int]] = {
     "all called real": ("probability", around(12), around(12), "saturated", 10),
     "all called made": ("probability", around(-12), around(-12), "saturated", 10),
     "all known": ("probability", around(12), around(-12), "saturated", 10),
@@ -100,7 +100,7 @@ def test_every_symptom_has_a_case() -> None:
     assert set(GAN_LOSSES) == set(VERDICTS)
 
 
-WELL: dict[str, tuple[Verdict, Tensor, Tensor]] = {
+WELL: dict[str, tuple[DiscriminatorOutput, Tensor, Tensor]] = {
     "sure, not saturated": ("probability", around(5), around(-5)),
     "nearly sure": ("squared probability", around(2.5), around(-5)),
     "one side saturated": ("probability", around(12), around(-5)),

@@ -18,7 +18,7 @@ from gancompress.storage.checkpoint import load_state, save_state
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Step
 from gancompress.training import loop
-from gancompress.training.health import Guard, variety
+from gancompress.training.health import HealthMonitor, variety
 from gancompress.training.loop import Optimisation, step_rng
 
 FAST = Optimisation(lr=0.1, decay_from=1.0)
@@ -77,7 +77,7 @@ def test_a_watched_training_has_the_same_bytes(
 ) -> None:
     watched, plain = toy.pix2pix_nets(dropout=0.5), toy.pix2pix_nets(dropout=0.5)
     toy.train(toy.TASK, watched, tmp_path / "a", steps=12)
-    monkeypatch.setattr(Guard, "see", lambda *_: None)
+    monkeypatch.setattr(HealthMonitor, "see", lambda *_: None)
     monkeypatch.setattr(loop, "is_look_due", lambda _: False)
     toy.train(toy.TASK, plain, tmp_path / "b", steps=12)
     for name, tensor in toy.weights(plain).items():

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from gancompress.errors import CheckpointError, DataError
 from gancompress.importers import LAYOUTS, Imported
 from gancompress.nets.families.registry import FAMILIES
-from gancompress.stages.importcheck import LEVELS, Agreement, Pair, _array, agreement, check
+from gancompress.stages.importcheck import LEVELS, AnswerDifference, Pair, _array, agreement, check
 from gancompress.supernet.weights import unpack
 
 SIDE = 32
@@ -66,7 +66,7 @@ def read(net: nn.Module, layout: str = "cyclegan") -> tuple[nn.Module, Imported]
     return ours, found
 
 
-def checked(theirs: nn.Module, folder: Path, layout: str = "cyclegan") -> Agreement:
+def checked(theirs: nn.Module, folder: Path, layout: str = "cyclegan") -> AnswerDifference:
     """Of ours, which is read from the file of `theirs`, with what `theirs` answers as it is now."""
     ours, found = read(theirs, layout)
     given = picture(folder)

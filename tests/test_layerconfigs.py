@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gancompress.archs.arch import Arch, Rule, SearchSpace
-from gancompress.latency.layers import arch_with, layout_of, signatures, tensors_of
+from gancompress.latency.layers import arch_with, layers_of, signatures, tensors_of
 from gancompress.nets.families.resnet import ResNet
 from gancompress.nets.families.spade import Spade
 from gancompress.nets.families.unet import UNet
@@ -23,7 +23,7 @@ def test_layout_names_what_every_network_of_a_space_runs() -> None:
     family = ResNet(blocks=2)
     bands = {"body": [ONE, Bands(0.5)]}
     space = family.space([4, 2], {"body": ["dense", "separable"]}, bands)
-    layout = layout_of(family.build, space, family.parts(), SHAPE)
+    layout = layers_of(family.build, space, family.parts(), SHAPE)
     assert space.rules and space.size > 500
     random, image = np.random.default_rng(3), torch.empty(1, *SHAPE, device="meta")
     for arch in [space.largest, space.smallest, *(space.sample(random) for _ in range(30))]:
@@ -37,7 +37,7 @@ def test_layout_names_what_every_network_of_a_space_runs() -> None:
 def test_layout_has_each_computation_once() -> None:
     """Of three widths: stem and head 3 each, the others 3 * 3, the nine blocks the same 9."""
     family = ResNet(blocks=9)
-    layout = layout_of(family.build, family.space([12, 8, 4], ()), family.parts(), SHAPE)
+    layout = layers_of(family.build, family.space([12, 8, 4], ()), family.parts(), SHAPE)
     assert len(layout.configs) == 3 + 9 + 9 + 9 + 9 + 9 + 3
     assert len({config.key for config in layout.configs}) == len(layout.configs)
     assert len(layout.keys["body.8"]) == 9
@@ -48,7 +48,7 @@ def test_layout_has_each_computation_once() -> None:
 def test_layout_leaves_out_what_the_rules_forbid() -> None:
     family = ResNet(blocks=1)
     space = family.space([16, 8], ["dense"], {"stem": [ONE, Bands(0.5)]})
-    layout = layout_of(family.build, space, family.parts(), SHAPE)
+    layout = layers_of(family.build, space, family.parts(), SHAPE)
     slots = next(part.slots for part in layout.parts if part.name == "stem")
     found = {dict(zip(slots, values, strict=True))["stem.width"] for values in layout.keys["stem"]
              if "0.5" in values}  # fmt: skip
@@ -58,7 +58,7 @@ def test_layout_leaves_out_what_the_rules_forbid() -> None:
 def test_every_configuration_is_in_the_network_that_it_names() -> None:
     family = UNet(levels=3, norm="instance")
     space = family.space([4, 2], ["dense", "separable"])
-    layout = layout_of(family.build, space, family.parts(), SHAPE)
+    layout = layers_of(family.build, space, family.parts(), SHAPE)
     image = torch.empty(1, *SHAPE, device="meta")
     for config in layout.configs[::7]:
         with torch.device("meta"):
@@ -118,7 +118,7 @@ def test_parts_that_take_two_inputs_are_signed_with_both() -> None:
     family = Spade(in_channels=4)
     space = family.space([2, 1], {"up.3": ["dense", "separable"]})
     parts = family.parts()
-    layout = layout_of(family.build, space, parts, (4, 32, 32))
+    layout = layers_of(family.build, space, parts, (4, 32, 32))
     choices = dict(space.choices)
     for part in parts:
         assert len(layout.keys[part.name]) == math.prod(len(choices[s]) for s in part.slots)

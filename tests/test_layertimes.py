@@ -14,15 +14,15 @@ from gancompress.archs.arch import Arch
 from gancompress.export.card import Card
 from gancompress.export.latency import Call
 from gancompress.latency import times as layertimes
-from gancompress.latency.layers import layout_of, tensors_of
-from gancompress.latency.runtimes import Bound, Layer, OnnxRuntime, Torch
-from gancompress.latency.times import Timing, time_layers, time_networks
+from gancompress.latency.layers import layers_of, tensors_of
+from gancompress.latency.runtimes import Bound, OnnxRuntime, TimedLayer, Torch
+from gancompress.latency.times import TimingConfig, time_layers, time_networks
 from gancompress.nets.families.resnet import ResNet
 from gancompress.nets.layers.features import ONE, Bands
 
 FAMILY = ResNet(blocks=1)
 SPACE = FAMILY.space([16], ["separable"], {"body": [ONE, Bands(0.5)]})
-LAYOUT = layout_of(FAMILY.build, SPACE, FAMILY.parts(), (3, 16, 16))
+LAYOUT = layers_of(FAMILY.build, SPACE, FAMILY.parts(), (3, 16, 16))
 CPU = torch.device("cpu")
 
 
@@ -31,10 +31,10 @@ class Noting:
     """Runs nothing, and keeps what it was given and the order of the calls."""
 
     device: torch.device = CPU
-    given: list[Layer] = field(default_factory=list)
+    given: list[TimedLayer] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
 
-    def layers(self, layers: Sequence[Layer]) -> list[Call]:
+    def layers(self, layers: Sequence[TimedLayer]) -> list[Call]:
         start = len(self.given)
         self.given.extend(layers)
         return [self._call(str(start + i)) for i in range(len(layers))]
@@ -50,9 +50,9 @@ class Noting:
         return call
 
 
-def timing_on(runtime: layertimes.Runtime, repeats: int = 2) -> Timing:
+def timing_on(runtime: layertimes.Runtime, repeats: int = 2) -> TimingConfig:
     image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return Timing(runtime, FAMILY.build, image, threads=1, repeats=repeats)
+    return TimingConfig(runtime, FAMILY.build, image, threads=1, repeats=repeats)
 
 
 def test_layers_are_given_what_the_network_gives_them() -> None:
@@ -126,7 +126,7 @@ def test_one_thread_is_timed_by_its_own_time() -> None:
     start = one.clock()
     time.sleep(0.05)
     assert one.clock() - start < 0.04
-    two = Timing(one.runtime, one.build, one.image, threads=2, repeats=1)
+    two = TimingConfig(one.runtime, one.build, one.image, threads=2, repeats=1)
     start = two.clock()
     time.sleep(0.05)
     assert two.clock() - start >= 0.05

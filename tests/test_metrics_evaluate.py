@@ -14,7 +14,7 @@ from toymetrics import Toy, ToyFeatures, darken, evaluator
 from gancompress.data.dataset import Batch, Split
 from gancompress.errors import MetricError
 from gancompress.metrics import METRICS, metric_named
-from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, Figure
+from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, MetricValue
 from gancompress.metrics.fixed import pack, unpack
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
 from gancompress.metrics.kid import kernel_distance
@@ -22,7 +22,7 @@ from gancompress.metrics.options import MetricName
 from gancompress.metrics.realstats import KERNEL_IMAGES, RealStats
 
 
-def values(figures: dict[str, Figure]) -> dict[str, float]:
+def values(figures: dict[str, MetricValue]) -> dict[str, float]:
     return {name: figure.value for name, figure in figures.items()}
 
 
@@ -224,11 +224,11 @@ def test_precision_of_the_generator_leaves_the_labels_that_of_features_shows() -
 
 def test_figure_prints_its_label_four_digits_and_its_number_of_images() -> None:
     def shown(value: float) -> str:
-        return str(Figure("fd", "FD-EffNetLite0", value, 482, "FD-EffNetLite0"))
+        return str(MetricValue("fd", "FD-EffNetLite0", value, 482, "FD-EffNetLite0"))
 
     assert shown(412.3456) == "FD-EffNetLite0 412.3 (n=482)"
     assert shown(12345.6) == "FD-EffNetLite0 12346 (n=482)"
-    assert str(Figure("l1", "L1", 0.28414, 60)) == "L1 0.2841 (n=60)"
+    assert str(MetricValue("l1", "L1", 0.28414, 60)) == "L1 0.2841 (n=60)"
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

@@ -10,7 +10,7 @@ from toymetrics import Toy, ToyFeatures, darken, evaluator
 
 from gancompress.errors import MetricError
 from gancompress.metrics import realstats
-from gancompress.metrics.firstlook import TERMS, FirstLook, Forecast, herded
+from gancompress.metrics.firstlook import TERMS, LowFidelityEvaluator, ScorePredictor, herded
 from gancompress.metrics.frechet import Moments, frechet_terms
 
 
@@ -28,14 +28,16 @@ def brighten(x: Tensor) -> Tensor:
     return x * 0.8 + 0.1
 
 
-def look_of(images: int, data: Toy | None = None, features: ToyFeatures | None = None) -> FirstLook:
-    return FirstLook(evaluator(data or Toy(), features), darken, images)
+def look_of(
+    images: int, data: Toy | None = None, features: ToyFeatures | None = None
+) -> LowFidelityEvaluator:
+    return LowFidelityEvaluator(evaluator(data or Toy(), features), darken, images)
 
 
 @pytest.mark.parametrize("images", [30, 99])
 def test_a_look_at_all_images_is_the_full_score(images: int) -> None:
     judge = evaluator(Toy())
-    look = FirstLook(judge, darken, images)
+    look = LowFidelityEvaluator(judge, darken, images)
     found, expected = look.score(brighten), judge.score(brighten)
     assert look.n == judge.n == 30
     assert found["fd"] == pytest.approx(expected["fd"].value, rel=1e-6)
@@ -44,7 +46,7 @@ def test_a_look_at_all_images_is_the_full_score(images: int) -> None:
 
 def test_the_distance_is_made_of_its_terms() -> None:
     judge = evaluator(Toy())
-    found = FirstLook(judge, darken, 9).score(brighten)
+    found = LowFidelityEvaluator(judge, darken, 9).score(brighten)
     assert judge.real is not None
     variance = judge.real.gaussian.variance
     expected = found["shift"] + variance + found["variance"] - 2 * found["overlap"]
@@ -53,7 +55,7 @@ def test_the_distance_is_made_of_its_terms() -> None:
 
 def test_variance_and_overlap_of_the_teacher_are_those_on_all_images() -> None:
     judge, features = evaluator(Toy()), ToyFeatures()
-    found = FirstLook(judge, darken, 9).score(darken)
+    found = LowFidelityEvaluator(judge, darken, 9).score(darken)
     rows = features(darken(Toy().input))
     assert judge.real is not None
     expected = frechet_terms(judge.real.gaussian, Moments.of(rows))
@@ -102,7 +104,7 @@ def test_a_look_without_features_is_refused() -> None:
 
     judge = Evaluator(Toy(), "test", None, 7, metrics=("l1",))
     with pytest.raises(MetricError, match="first look: no feature network"):
-        FirstLook(judge, darken, 9)
+        LowFidelityEvaluator(judge, darken, 9)
 
 
 def test_a_generator_without_finite_images_is_refused() -> None:
@@ -141,7 +143,7 @@ def looks_of(n: int) -> list[dict[str, float]]:
 def test_a_forecast_finds_a_linear_truth() -> None:
     looks = looks_of(30)
     truth = [x["fd"] + 7 - 0.3 * x["shift"] + 0.2 * x["variance"] - x["overlap"] for x in looks]
-    forecast = Forecast.fitted("fd", looks[:20], truth[:20])
+    forecast = ScorePredictor.fitted("fd", looks[:20], truth[:20])
     found = [forecast(x) for x in looks]
     assert found == pytest.approx(truth, abs=0.1)
 
@@ -149,7 +151,7 @@ def test_a_forecast_finds_a_linear_truth() -> None:
 def test_a_forecast_leaves_alone_what_noise_alone_puts_right() -> None:
     looks = looks_of(40)
     noise = np.random.default_rng(5).normal(size=40)
-    forecast = Forecast.fitted(
+    forecast = ScorePredictor.fitted(
         "fd", looks, [x["fd"] + e for x, e in zip(looks, noise, strict=True)]
     )
     assert [forecast(x) - x["fd"] for x in looks] == pytest.approx([noise.mean()] * 40, abs=0.3)
@@ -158,7 +160,7 @@ def test_a_forecast_leaves_alone_what_noise_alone_puts_right() -> None:
 def test_a_forecast_from_few_scores_is_the_look_and_a_constant() -> None:
     looks = looks_of(5)
     missed = [5.0, -1.0, 2.0, 9.0, 0.0]  # 3 on average
-    forecast = Forecast.fitted(
+    forecast = ScorePredictor.fitted(
         "fd", looks, [x["fd"] + m for x, m in zip(looks, missed, strict=True)]
     )
     assert [forecast(x) for x in looks] == pytest.approx([x["fd"] + 3 for x in looks])
@@ -166,9 +168,9 @@ def test_a_forecast_from_few_scores_is_the_look_and_a_constant() -> None:
 
 def test_a_forecast_from_nothing_is_the_look() -> None:
     look = looks_of(1)[0] | {"kid": 0.25}
-    assert Forecast.fitted("kid", [], [])(look) == 0.25
+    assert ScorePredictor.fitted("kid", [], [])(look) == 0.25
 
 
 def test_a_forecast_from_equal_looks_is_finite() -> None:
     looks = looks_of(1) * 8
-    assert Forecast.fitted("fd", looks, [3.0] * 8)(looks[0]) == pytest.approx(3.0)
+    assert ScorePredictor.fitted("fd", looks, [3.0] * 8)(looks[0]) == pytest.approx(3.0)

@@ -11,7 +11,7 @@ from toymetrics import Toy, darken, evaluator
 import gancompress.metrics.kid as kid_module
 import gancompress.metrics.realstats as realstats
 from gancompress.errors import MetricError
-from gancompress.metrics.evaluate import Figure
+from gancompress.metrics.evaluate import MetricValue
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
 from gancompress.metrics.intervals import FEWEST, Halvings, Spread, spreads
 from gancompress.metrics.kid import kernel_distance
@@ -205,7 +205,7 @@ def test_few_images_have_no_interval() -> None:
 
 
 def test_figures_of_other_images_or_halvings_are_not_compared() -> None:
-    def figure(n: int, resamples: int) -> Figure:
+    def figure(n: int, resamples: int) -> MetricValue:
         return evaluator(Toy(n)).score(darken, resamples)["fd"]
 
     with pytest.raises(MetricError, match="30 images by 5 halvings and of 30 by 6; only those of"):

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gancompress.errors import ArchError
-from gancompress.export.card import Source
+from gancompress.export.card import ExportSource
 from gancompress.nets.discriminators.munit import MunitCritic, StyleEncoder
 from gancompress.nets.families.munit import Munit, MunitGenerator, group_of
 from gancompress.nets.families.options import MunitFamily
@@ -227,13 +227,13 @@ def test_convolutions_reflect_at_the_border() -> None:
 
 
 @pytest.fixture(scope="module")
-def exported() -> Source:
+def exported() -> ExportSource:
     return source_of(SMALL)
 
 
 @every_format
 def test_exported_munit_answers_alike_at_any_size(
-    name: str, exported: Source, tmp_path: Path
+    name: str, exported: ExportSource, tmp_path: Path
 ) -> None:
     check_alike_at_any_size(name, exported, tmp_path)
 

@@ -12,7 +12,7 @@ import torch
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, ExportError
 from gancompress.export import weights
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.nets.families.own import OwnGenerator, check_runs
 from gancompress.nets.families.registry import FAMILIES
 from gancompress.supernet.cost import CostModel, network_cost
@@ -141,7 +141,7 @@ def test_exported_weights_never_run_a_file_by_themselves(tmp_path: Path) -> None
     family = OwnGenerator(file=str(EXAMPLE))
     net, arch = family.build(family.uniform(4)), family.uniform(4)
     card = Card(family.options, 3, 3, (16, 16), 4)
-    weights.write(Source(net, arch, card, torch.zeros(1)), tmp_path)
+    weights.write(ExportSource(net, arch, card, torch.zeros(1)), tmp_path)
     with pytest.raises(ExportError, match="code of its maker's own.*file="):
         weights.load(tmp_path)
     x = torch.rand(1, 3, 16, 16)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
 from gancompress.nets.families.spade import (
@@ -192,7 +192,11 @@ def test_exported_files_take_every_multiple_of_the_smallest_map(tmp_path: Path) 
     formats = [name for name in ("pt2", "onnx", "openvino") if not missing(name)]
     card = Card(family.options, 2, 3, (64, 64), family.size_multiple)
     written = write_all(
-        Source(net, arch, card, x), formats=formats, folder=tmp_path, reference=net, inputs=[x]
+        ExportSource(net, arch, card, x),
+        formats=formats,
+        folder=tmp_path,
+        reference=net,
+        inputs=[x],
     )
     wider = torch.randn(2, 2, 64, 96)
     for one in written:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.export.card import Source
+from gancompress.export.card import ExportSource
 from gancompress.nets.families.options import UNetFamily
 from gancompress.nets.families.registry import FAMILIES
 from gancompress.nets.families.unet import UNet, Up
@@ -179,12 +179,12 @@ def _constant(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tens
 
 
 @pytest.fixture(scope="module")
-def exported() -> Source:
+def exported() -> ExportSource:
     return source_of(SMALL)
 
 
 @every_format
 def test_exported_unet_answers_alike_at_any_size(
-    name: str, exported: Source, tmp_path: Path
+    name: str, exported: ExportSource, tmp_path: Path
 ) -> None:
     check_alike_at_any_size(name, exported, tmp_path)

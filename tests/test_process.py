@@ -15,14 +15,14 @@ def test_settle_limits_spinning_and_leaves_the_users_choice(
 ) -> None:
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
-    process.settle()
+    process.configure_runtime()
     assert os.environ["GOMP_SPINCOUNT"] == "20000"
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    process.settle()
+    process.configure_runtime()
     assert os.environ["GOMP_SPINCOUNT"] == "7"
     monkeypatch.delenv("GOMP_SPINCOUNT")
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    process.settle()
+    process.configure_runtime()
     assert "GOMP_SPINCOUNT" not in os.environ
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import program
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.nets.layers.norms import InstanceNorm
 from gancompress.storage.programs import (
     CONSTANTS,
@@ -35,7 +35,9 @@ def records(tmp_path_factory):
     # Trainable, and of a norm that would be traced in its training form with gradients on.
     net = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), InstanceNorm(1), nn.Tanh()).eval()
     card = Card({}, 1, 1, (8, 8), 2)
-    written = program.write(Source(net, Arch.of("toy", {}), card, torch.zeros(1, 1, 8, 8)), folder)
+    written = program.write(
+        ExportSource(net, Arch.of("toy", {}), card, torch.zeros(1, 1, 8, 8)), folder
+    )
     return unpack(written.path.read_bytes(), "x")
 
 

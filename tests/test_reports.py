@@ -27,9 +27,9 @@ from gancompress.report.plots import best_so_far, smoothed, training_curves
 from gancompress.report.runfiles import (
     MOST_PICTURE_BYTES,
     Front,
-    Hunt,
     Point,
-    Winner,
+    ReportedSearch,
+    RowWinner,
     picture_uri,
 )
 from gancompress.report.sections import Curve, findings_table
@@ -54,7 +54,7 @@ def point(macs: float, fd: float, width: int = 8) -> Point:
 
 def toy_front(**changes: object) -> Front:
     points = (point(10, 9, 1), point(20, 5, 2), point(40, 3, 3))
-    winner = Winner("compressed", {"macs": 30}, points[1], points[1], None)
+    winner = RowWinner("compressed", {"macs": 30}, points[1], points[1], None)
     front = Front("fd", True, "macs", "f", 9, 0, "pareto", None, (winner,), points, None)
     return replace(front, **changes)  # type: ignore[arg-type]
 
@@ -79,7 +79,7 @@ def test_the_teacher_has_a_line_where_its_score_is_known() -> None:
 
 def test_the_worst_do_not_stretch_the_scale_and_are_counted() -> None:
     few = tuple(point(15 + i, 10 + i / 10, 10 + i) for i in range(99))
-    hunts = [Hunt("search", False, (), (*few, point(15, 1e9, 999)))]
+    hunts = [ReportedSearch("search", False, (), (*few, point(15, 1e9, 999)))]
     plot = front_plot(toy_front(), hunts)
     assert plot is not None and len(plot.searched) + plot.hidden == 100
     assert 1 <= plot.hidden <= 3 and max(dot.y for dot in plot.searched) <= plot.frame.bottom
@@ -91,7 +91,11 @@ def test_nothing_measured_is_nothing_drawn() -> None:
 
 def test_progress_counts_what_breaks_the_limits_as_an_evaluation_only() -> None:
     front = toy_front()
-    hunts = [Hunt("search", False, (), (point(99, 1), point(20, 7), point(25, 5), point(29, 6)))]
+    hunts = [
+        ReportedSearch(
+            "search", False, (), (point(99, 1), point(20, 7), point(25, 5), point(29, 6))
+        )
+    ]
     curve = sections._best(front, front.winners[0], hunts, "search")
     assert curve == Curve("search", (2, 3, 4), (7.0, 5.0, 5.0))
     assert len(sections.progress(front, hunts)) == 1 and sections.progress(front, []) == []
@@ -100,7 +104,7 @@ def test_progress_counts_what_breaks_the_limits_as_an_evaluation_only() -> None:
 def test_progress_of_two_rungs_is_told_by_full_scores_where_they_were_proposed() -> None:
     front = toy_front()
     looks = (point(20, 1, 8), point(20, 9, 16), point(20, 2, 24), point(20, 3, 32))
-    hunts = [Hunt("search", False, looks, (point(20, 5, 24), point(20, 6, 16)))]
+    hunts = [ReportedSearch("search", False, looks, (point(20, 5, 24), point(20, 6, 16)))]
     curve = sections._best(front, front.winners[0], hunts, "search")
     assert curve == Curve("search", (2, 3, 4), (6.0, 5.0, 5.0))
 

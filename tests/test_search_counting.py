@@ -15,14 +15,14 @@ from search_landscape import (
 )
 
 from gancompress.search.counting import estimate, share
-from gancompress.search.limits import Limit
+from gancompress.search.limits import Constraint
 
 OPS = small_space(op0=("dense", "separable"), op1=("dense", "separable"))
 MANY = small_space(op0=("dense", "separable"), **{f"op{i}": ("x", "y") for i in range(1, 11)})
 
 
 def of_macs(space: Any, cost: Any, budget: float, **more: Any) -> Any:
-    limits = [Limit("macs", budget, "true MACs", "search.budget_macs")]
+    limits = [Constraint("macs", budget, "true MACs", "search.budget_macs")]
     return share(space, lambda arch: {"macs": cost(arch)}, limits, **more)
 
 

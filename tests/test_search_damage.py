@@ -14,9 +14,9 @@ from search_landscape import Landscape, small_cost, small_space
 from gancompress.archs.arch import Arch
 from gancompress.errors import CheckpointError, GanCompressError
 from gancompress.search.feasible import FeasibleSampler
-from gancompress.search.limits import Limit
+from gancompress.search.limits import Constraint
 from gancompress.search.record import Measured
-from gancompress.search.run import Judging, Quest, SearchResult, search
+from gancompress.search.run import Evaluation, SearchResult, StudyConfig, search
 from gancompress.search.samplers import make_sampler
 from gancompress.search.storage import Storage
 from gancompress.search.study import Studies
@@ -25,8 +25,10 @@ from gancompress.search.workers import Worker
 SPACE = small_space(op=("dense", "separable"))
 LANDSCAPE = Landscape(0, SPACE)
 CANDIDATES = 6
-LIMIT = Limit("macs", 10**12, "MACs", "search.budget_macs")
-JUDGING = Judging(lambda arch: {"fd": LANDSCAPE(arch), "l1": 0.5}, "fd", "min", "weights", "images")
+LIMIT = Constraint("macs", 10**12, "MACs", "search.budget_macs")
+JUDGING = Evaluation(
+    lambda arch: {"fd": LANDSCAPE(arch), "l1": 0.5}, "fd", "min", "weights", "images"
+)
 
 pytestmark = pytest.mark.usefixtures("no_wait_for_the_disk")
 
@@ -44,7 +46,7 @@ def opened(path: Path, said: list[str]) -> Iterator[Studies]:
 def searched(path: Path, said: list[str], candidates: int = CANDIDATES) -> SearchResult:
     feasible = FeasibleSampler(SPACE, costs, [LIMIT])
     sampler = make_sampler("evolution", feasible, population=3, mutation=0.3)
-    quest = Quest("main", sampler, candidates, JUDGING)
+    quest = StudyConfig("main", sampler, candidates, JUDGING)
     with opened(path, said) as studies:
         return search(studies, SPACE, costs, quest, seed=0, progress=False)
 

@@ -12,7 +12,7 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import BudgetError
 from gancompress.search.extremes import ceiling, floor, roomiest
 from gancompress.search.feasible import FeasibleSampler
-from gancompress.search.limits import Limit, admitted, figure, strain
+from gancompress.search.limits import Constraint, admitted, figure, utilisation
 
 SPACE = small_space(op0=("dense", "separable"), op1=("dense", "separable"))  # 500 archs
 
@@ -27,10 +27,10 @@ def costs(arch: Arch) -> Mapping[str, float]:
     return {"macs": small_cost(arch), "params": thickness(arch)}
 
 
-def limits(macs: float, params: float) -> list[Limit]:
+def limits(macs: float, params: float) -> list[Constraint]:
     return [
-        Limit("macs", macs, "true MACs", "search.budget_macs"),
-        Limit("params", params, "parameters", "search.budget_params"),
+        Constraint("macs", macs, "true MACs", "search.budget_macs"),
+        Constraint("params", params, "parameters", "search.budget_params"),
     ]
 
 
@@ -67,7 +67,7 @@ def test_variation_keeps_both_limits_and_any_more() -> None:
     least = small_cost(feasible.smallest)
     rng = np.random.default_rng(0)
     for most in (least, 2 * least, 6000):
-        more = [Limit("macs", most, "", "")]
+        more = [Constraint("macs", most, "", "")]
         for _ in range(100):
             one, other = feasible.draw(rng), feasible.draw(rng)
             for child in (
@@ -97,7 +97,9 @@ def test_no_limit_admits_everything() -> None:
 
 def test_roomiest_arch_uses_least_of_its_nearest_limit() -> None:
     found = roomiest(SPACE, costs, BOTH)
-    assert strain(costs(found), BOTH) == min(strain(costs(arch), BOTH) for arch in SPACE.all())
+    assert utilisation(costs(found), BOTH) == min(
+        utilisation(costs(arch), BOTH) for arch in SPACE.all()
+    )
 
 
 def test_floor_and_ceiling_are_the_ends_of_either_cost() -> None:
@@ -123,7 +125,7 @@ def test_budgets_below_their_floors_are_all_named() -> None:
 def test_contradictory_budgets_are_named_with_the_nearest_miss() -> None:
     each = limits(floor(SPACE, small_cost)[1], floor(SPACE, thickness)[1])
     assert not any(admitted(costs(arch), each) for arch in SPACE.all())
-    near = min(SPACE.all(), key=lambda arch: (strain(costs(arch), each), arch.key))
+    near = min(SPACE.all(), key=lambda arch: (utilisation(costs(arch), each), arch.key))
     said = (
         "search.budget_macs and search.budget_params: contradictory, each can be kept but no "
         f"generator of this space keeps all; the nearest has {figure(small_cost(near))} true MACs "

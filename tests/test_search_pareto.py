@@ -17,7 +17,7 @@ from search_landscape import (
 
 from gancompress.archs.arch import Arch
 from gancompress.search.feasible import FeasibleSampler
-from gancompress.search.limits import Limit
+from gancompress.search.limits import Constraint
 from gancompress.search.pareto import Pareto, by_dominance, crowding, fronts
 from gancompress.search.samplers import Evolution, Random, Sampler
 
@@ -145,7 +145,7 @@ def test_second_objective_may_be_any_cost() -> None:
         widths = sum(arch.width(slot) for slot, _ in arch.slots)
         return {"macs": resnet_macs(arch), "params": widths}
 
-    limit = Limit("macs", budgets()[1], "true MACs", "search.budget_macs")
+    limit = Constraint("macs", budgets()[1], "true MACs", "search.budget_macs")
     feasible = FeasibleSampler(RESNET, costs, [limit], list_up_to=0)
 
     def score(arch: Arch) -> tuple[float, float]:

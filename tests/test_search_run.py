@@ -17,7 +17,7 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import RunError
 from gancompress.search.front import best_of, front, plain
 from gancompress.search.record import Measured
-from gancompress.search.run import SEARCH_STREAM, Judging, Quest, SearchResult, search
+from gancompress.search.run import SEARCH_STREAM, Evaluation, SearchResult, StudyConfig, search
 from gancompress.search.samplers import make_sampler
 from gancompress.search.storage import Storage
 from gancompress.search.study import Studies
@@ -65,10 +65,10 @@ def go(
     progress: bool = False,
 ) -> SearchResult:
     sampler = make_sampler(algorithm, within(budget), population=4, mutation=0.3)
-    judging = Judging(scorer, "fd", better, supernet, "images")
+    judging = Evaluation(scorer, "fd", better, supernet, "images")
     weighed = "macs" if algorithm == "pareto" else None
     settings = {"seed": seed, "algorithm": algorithm, "budget": budget}
-    quest = Quest(name, sampler, candidates, judging, weighed, settings)
+    quest = StudyConfig(name, sampler, candidates, judging, weighed, settings)
     with Storage(path) as storage, Worker(path.with_suffix(".workers"), 60) as worker:
         studies = Studies(storage, worker)
         return search(studies, SPACE, costs, quest, seed=seed, progress=progress)

@@ -10,15 +10,15 @@ from scipy.stats import kendalltau
 from searching import BUDGET, LANDSCAPE, SPACE, costs, within
 
 from gancompress.archs.arch import Arch
-from gancompress.search.limits import Limit
-from gancompress.search.run import Judging, Quest
+from gancompress.search.limits import Constraint
+from gancompress.search.run import Evaluation, StudyConfig
 from gancompress.search.rungs import PROBES, Rungs, agreement, chosen, climb
 from gancompress.search.samplers import make_sampler
 from gancompress.search.storage import Storage
 from gancompress.search.study import Studies
 from gancompress.search.workers import Worker
 
-BUDGETS = (Limit("macs", BUDGET, "MACs", "x"), Limit("macs", BUDGET // 3, "MACs", "x"))
+BUDGETS = (Constraint("macs", BUDGET, "MACs", "x"), Constraint("macs", BUDGET // 3, "MACs", "x"))
 
 pytestmark = pytest.mark.usefixtures("no_wait_for_the_disk")
 
@@ -29,14 +29,14 @@ def look(arch: Arch) -> dict[str, float]:
     return {"look": LANDSCAPE(arch) + 0.01 * float(noise)}
 
 
-FIRST = Judging(look, "look", "min", "weights", "few images")
-FULL = Judging(lambda arch: {"fd": LANDSCAPE(arch)}, "fd", "min", "weights", "images")
+FIRST = Evaluation(look, "look", "min", "weights", "few images")
+FULL = Evaluation(lambda arch: {"fd": LANDSCAPE(arch)}, "fd", "min", "weights", "images")
 
 
 def go(folder: Path, algorithm: str, candidates: int, survivors: float = 0.25) -> Rungs:
     sampler = make_sampler(algorithm, within(), population=8, mutation=0.3)
     weighed = "macs" if algorithm == "pareto" else None
-    quest = Quest("main", sampler, candidates, FULL, weighed)
+    quest = StudyConfig("main", sampler, candidates, FULL, weighed)
     rows = [(limit,) for limit in BUDGETS] if algorithm == "pareto" else []
     with Storage(folder / "study.db") as storage, Worker(folder, 60) as worker:
         studies = Studies(storage, worker)
@@ -75,7 +75,7 @@ def test_a_search_in_two_rungs_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_without_survivors_to_leave_out_there_are_no_probes(tmp_path: Path) -> None:
     found = go(tmp_path, "random", 12, survivors=1.0)
     assert found.first is not None
-    quest = Quest("main", make_sampler("random", within(), 4, 0.3), 12, FIRST)
+    quest = StudyConfig("main", make_sampler("random", within(), 4, 0.3), 12, FIRST)
     assert len(chosen(found.first.trials, quest, 1.0, [])) == len(found.full.trials) == 12
 
 

@@ -15,13 +15,13 @@ from search_landscape import small_space
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import CheckpointError, MetricError, RunError
-from gancompress.search.record import Claim, Kept, Measured, Progress
+from gancompress.search.record import Claim, Measured, Progress, StudyIdentity
 from gancompress.search.storage import Storage
 from gancompress.search.study import Studies, Study
 from gancompress.search.workers import Worker
 
 SPACE = small_space(op=("dense", "separable"))
-KEPT = Kept((("fd", "min"),), "weights", "images", {"seed": 0})
+KEPT = StudyIdentity((("fd", "min"),), "weights", "images", {"seed": 0})
 COSTS = {"macs": 1_234_567_890_123, "latency_ms": 0.1}
 MANY = 1000
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.export import weights
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.nets.families.resnet import ResNet
 from gancompress.nets.families.spade import Spade
 from gancompress.supernet.reestimation import batch_norms, estimate
@@ -99,7 +99,7 @@ def test_every_way_to_run_a_settled_subnet_answers_alike(
     for arch in (SPACE.largest, SPACE.smallest, mixed):
         net = settled(supernet, arch)
         subnet = supernet.subnet(arch, dict(net.named_buffers()))
-        weights.write(Source(net, arch, card, x), tmp_path)
+        weights.write(ExportSource(net, arch, card, x), tmp_path)
         with torch.no_grad():
             expected = net(x)
             assert torch.equal(subnet(x), expected)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 import conformance
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.errors import ArchError
-from gancompress.supernet.supernet import SKELETONS_KEPT, Supernet, named_tensors, window
+from gancompress.supernet.supernet import SKELETONS_KEPT, Supernet, named_tensors, view_of
 
 
 class Toy(nn.Module):
@@ -33,10 +33,10 @@ TOY = conformance.Case("toy", Toy, SPACE, (2, 2, 6, 6))
 
 def test_window_is_leading_on_channels_and_centred_on_kernels() -> None:
     tensor = torch.arange(4 * 3 * 5 * 7).reshape(4, 3, 5, 7)
-    taken = window(tensor, torch.Size((2, 3, 3, 1)))
+    taken = view_of(tensor, torch.Size((2, 3, 3, 1)))
     assert torch.equal(taken, tensor[:2, :, 1:4, 3:4])
     assert taken.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
-    assert window(tensor, tensor.shape) is tensor
+    assert view_of(tensor, tensor.shape) is tensor
 
 
 def test_borrowed_kernels_are_the_centre_of_the_bank() -> None:

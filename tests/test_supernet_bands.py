@@ -10,8 +10,8 @@ from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.nets.families.registry import FAMILIES, ResNet
 from gancompress.nets.layers.bands import band_conv
 from gancompress.nets.layers.features import ONE, Bands, converted, merged
-from gancompress.nets.layers.windows import Window, windows_of
-from gancompress.supernet.supernet import Supernet, window
+from gancompress.nets.layers.windows import TensorView, views_of
+from gancompress.supernet.supernet import Supernet, view_of
 
 OPS = ("dense", "separable")
 MIXED = {case.name: case for case in conformance.cases() if case.name.endswith("mixed")}
@@ -20,9 +20,9 @@ MIXED = {case.name: case for case in conformance.cases() if case.name.endswith("
 def test_window_starts_where_it_is_told_on_channels_alone() -> None:
     tensor = torch.arange(4 * 5 * 3 * 3).reshape(4, 5, 3, 3)
     shape = torch.Size((2, 2, 1, 3))
-    assert torch.equal(window(tensor, shape, (1, 3)), tensor[1:3, 3:5, 1:2, :])
-    assert torch.equal(window(tensor, shape, (2,)), tensor[2:4, :2, 1:2, :])
-    assert torch.equal(window(tensor, torch.Size((4, 2, 3, 3)), (0, 3)), tensor[:, 3:])
+    assert torch.equal(view_of(tensor, shape, (1, 3)), tensor[1:3, 3:5, 1:2, :])
+    assert torch.equal(view_of(tensor, shape, (2,)), tensor[2:4, :2, 1:2, :])
+    assert torch.equal(view_of(tensor, torch.Size((4, 2, 3, 3)), (0, 3)), tensor[:, 3:])
 
 
 @pytest.mark.parametrize("name", conformance.THOROUGH)
@@ -61,8 +61,8 @@ def test_every_tensor_of_a_split_arch_is_a_block_of_the_dense_one(name: str) -> 
         net = supernet.extract(arch)
         plain = dict(supernet.extract(conformance.undivided(arch)).named_parameters())
         for part, tensor in net.named_parameters():
-            at = windows_of(net).get(part, Window(part))
-            assert torch.equal(window(plain[at.name], tensor.shape, at.starts), tensor), part
+            at = views_of(net).get(part, TensorView(part))
+            assert torch.equal(view_of(plain[at.name], tensor.shape, at.starts), tensor), part
 
 
 def thirds() -> tuple[ResNet, SearchSpace]:

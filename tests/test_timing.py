@@ -10,7 +10,7 @@ import pytest
 from gancompress.errors import RecipeError, RunError
 from gancompress.latency import timing
 from gancompress.latency.measurements import Measurements
-from gancompress.latency.times import Timing, time_layers
+from gancompress.latency.times import TimingConfig, time_layers
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
 from gancompress.recipe.recipe import Recipe
@@ -69,7 +69,7 @@ def test_a_stopped_measurement_measures_the_rest_only(
 ) -> None:
     recipe = toy(tmp_path)
 
-    def stopping(how: Timing, configs: list[object], label: str) -> object:
+    def stopping(how: TimingConfig, configs: list[object], label: str) -> object:
         yield from time_layers(how, configs[:3], label)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
@@ -81,7 +81,7 @@ def test_a_stopped_measurement_measures_the_rest_only(
     assert len(kept) == 3 and all(len(times) == 2 for times in kept.values())
     asked: list[str] = []
 
-    def noting(how: Timing, configs: list[object], label: str) -> object:
+    def noting(how: TimingConfig, configs: list[object], label: str) -> object:
         asked.extend(config.key for config in configs)  # type: ignore[attr-defined]
         return time_layers(how, configs, label)  # type: ignore[arg-type]
 

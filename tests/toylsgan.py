@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.tasks.base import Batch, Phase, Step, Task
-from gancompress.tasks.verdicts import Verdict
+from gancompress.tasks.verdicts import DiscriminatorOutput
 
 LATENT = 16
 
@@ -65,7 +65,7 @@ class Blobs(Task):
 
     target = "generator"
     phases = (Phase("generator", ("generator",)), Phase("critic", ("critic",)))
-    verdict: Verdict = "probability"
+    verdict: DiscriminatorOutput = "probability"
 
     def pictures(
         self, nets: Mapping[str, nn.Module], batch: Batch, step: Step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.nets.families.registry import FAMILIES
 
 CLASSES = ["sky", "grass", "water", "road"]
@@ -17,7 +17,7 @@ KINDS = {  # facts, channels in and out, family options, whether the size is fix
 }
 
 
-def source(kind: str) -> Source:
+def source(kind: str) -> ExportSource:
     facts, inputs, outputs, options, is_static = KINDS[kind]
     family = FAMILIES["resnet"](in_channels=inputs, out_channels=outputs, blocks=1)
     arch = family.uniform(4)
@@ -30,14 +30,14 @@ def source(kind: str) -> Source:
     if kind == "classes":
         numbers = torch.arange(40).expand(32, 40) * 4 // 40
         x = torch.nn.functional.one_hot(numbers, 5).permute(2, 0, 1)[None].float()
-    return Source(net, arch, card, x)
+    return ExportSource(net, arch, card, x)
 
 
-def of_vectors() -> Source:
+def of_vectors() -> ExportSource:
     """A generator of 16 pixels that takes five random numbers and nothing else."""
     family = FAMILIES["progan"](in_channels=5, size=16)
     arch = family.uniform(1)
     torch.manual_seed(3)
     net = family.build(arch).eval().requires_grad_(False)
     card = Card(family.options, 5, 3, (1, 1), 1, True, facts={"latent": 5})
-    return Source(net, arch, card, torch.randn(1, 5, 1, 1))
+    return ExportSource(net, arch, card, torch.randn(1, 5, 1, 1))

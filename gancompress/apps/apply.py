@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from gancompress.apps.applyinputs import Inputs, Prepared, Wishes
-from gancompress.apps.applytasks import Task, tasks_of
+from gancompress.apps.applyinputs import InputOptions, Inputs, Prepared
+from gancompress.apps.applytasks import ImageJob, jobs_of
 from gancompress.bars import progress
 from gancompress.data.decoding import refused_by_name
 from gancompress.data.origin import by_ending
@@ -25,7 +25,7 @@ from gancompress.export.planes import check_takes_pictures
 from gancompress.process import is_too_little_memory
 from gancompress.storage.checkpoint import remove_dead, write_bytes
 
-__all__ = ["Applied", "Wishes", "apply"]
+__all__ = ["Applied", "InputOptions", "apply"]
 
 Say = Callable[[str], None]
 
@@ -52,7 +52,7 @@ def apply(
     model: Model,
     images: Path,
     out: Path,
-    wishes: Wishes | None = None,
+    wishes: InputOptions | None = None,
     say: Say = print,
     *,
     batch: int = 8,
@@ -68,9 +68,9 @@ def apply(
     images, or none could be used; CheckpointError if `out` cannot be written.
     """
     check_takes_pictures(model.card, model.where)
-    inputs = Inputs(model.card, wishes or Wishes(), model.where)
+    inputs = Inputs(model.card, wishes or InputOptions(), model.where)
     suffix = ".png" if model.card.out_channels in _PICTURES else ".npy"
-    listed = tasks_of(images, out, suffix)
+    listed = jobs_of(images, out, suffix)
     todo = [task for task in listed.tasks if redo or not task.target.exists()]
     if model.card.is_static and todo:
         height, width = model.card.size
@@ -107,8 +107,8 @@ def _told(written: int, present: int, left_out: int, out: Path) -> str:
 
 
 def _prepared(
-    inputs: Inputs, tasks: Sequence[Task], left_out: list[str], bar: tqdm[Any]
-) -> Iterator[tuple[Task, Prepared]]:
+    inputs: Inputs, tasks: Sequence[ImageJob], left_out: list[str], bar: tqdm[Any]
+) -> Iterator[tuple[ImageJob, Prepared]]:
     """Images as inputs, one by one; tells of those that cannot be read."""
     for task in tasks:
         try:
@@ -122,13 +122,13 @@ def _prepared(
 
 
 def _batches(
-    prepared: Iterator[tuple[Task, Prepared]], size: int
-) -> Iterator[list[tuple[Task, Prepared]]]:
+    prepared: Iterator[tuple[ImageJob, Prepared]], size: int
+) -> Iterator[list[tuple[ImageJob, Prepared]]]:
     """Neighbours of equally large inputs, at most `size` of them and about `BATCH_PIXELS` in all.
 
     A batch that is full is handed on before another image is read.
     """
-    group: list[tuple[Task, Prepared]] = []
+    group: list[tuple[ImageJob, Prepared]] = []
     for task, one in prepared:
         if group and group[0][1].x.shape != one.x.shape:
             yield group
@@ -142,7 +142,7 @@ def _batches(
         yield group
 
 
-def _answer(model: Model, group: Sequence[tuple[Task, Prepared]], left_out: list[str]) -> int:
+def _answer(model: Model, group: Sequence[tuple[ImageJob, Prepared]], left_out: list[str]) -> int:
     """Runs a batch and writes its answers; how many. Raises: ExportError, CheckpointError."""
     try:
         answers = model(torch.cat([one.x for _, one in group])).cpu()  # (N, C, H, W)
@@ -174,7 +174,7 @@ class _Sizes:
         self._first = ""
         self._count = self._others = 0
 
-    def note(self, group: Sequence[tuple[Task, Prepared]]) -> None:
+    def note(self, group: Sequence[tuple[ImageJob, Prepared]]) -> None:
         self._count += len(group)
         task, one = group[0]  # all of a batch are alike
         if self._is_asked_for or one.kept == self._trained:

@@ -29,7 +29,7 @@ from gancompress.storage.regularfiles import spelled
 
 
 @dataclass(frozen=True)
-class Wishes:
+class InputOptions:
     """What a user says of inputs beside their files.
 
     size: (height, width) that pictures are brought to; None: their own. domains: those that are
@@ -64,7 +64,7 @@ class Inputs:
     Raises: ExportError if what it needs to know is not in `wishes`.
     """
 
-    def __init__(self, card: Card, wishes: Wishes, where: str) -> None:
+    def __init__(self, card: Card, wishes: InputOptions, where: str) -> None:
         self._card, self._wishes, self._planes = card, wishes, planes_of(card)
         planes = self._planes
         if card.is_static and wishes.size not in (None, card.size):
@@ -216,7 +216,7 @@ def _check_domains(known: tuple[str, ...], asked: tuple[str, ...], where: str) -
         raise ExportError(f"{where}: --domain {strange[0]}: this file has no domains; leave it out")
 
 
-def _unknown_planes(others: int, wishes: Wishes, where: str) -> int:
+def _unknown_planes(others: int, wishes: InputOptions, where: str) -> int:
     """How many planes, 0 or 1, pixels without class have; `others`: those behind the classes'."""
     left = others - (wishes.instances is not None)
     if left < 0:

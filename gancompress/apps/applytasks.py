@@ -15,7 +15,7 @@ from gancompress.storage.checkpoint import NAME_BYTES
 
 
 @dataclass(frozen=True)
-class Task:
+class ImageJob:
     """One image: where it is, its place within what the user gave, where its answer goes."""
 
     source: Path
@@ -24,15 +24,15 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ImageJobs:
     """What was found: images to answer, files that are none, and a sentence for what cannot be."""
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[ImageJob, ...]
     others: tuple[Path, ...]
     left_out: tuple[str, ...]
 
 
-def tasks_of(images: Path, out: Path, suffix: str) -> Listed:
+def jobs_of(images: Path, out: Path, suffix: str) -> ImageJobs:
     """What is to be done, in order of name. Hidden files are passed over, and what lies in `out`.
 
     Every folder is looked through once. What has an image's name is an image, whatever it is: that
@@ -53,15 +53,15 @@ def tasks_of(images: Path, out: Path, suffix: str) -> Listed:
     return listed
 
 
-def _single(image: Path, out: Path, suffix: str) -> Listed:
+def _single(image: Path, out: Path, suffix: str) -> ImageJobs:
     has_name = out.suffix != "" and not out.is_dir()
     if has_name and out.suffix.lower() != suffix:
         raise DataError(f"{out}: answers are written as {suffix}; give such a name or a folder")
     target = out if has_name else out / f"{image.stem}{suffix}"
-    return Listed((Task(image, Path(image.name), target),), (), ())
+    return ImageJobs((ImageJob(image, Path(image.name), target),), (), ())
 
 
-def _in_folder(images: Path, out: Path, suffix: str) -> Listed:
+def _in_folder(images: Path, out: Path, suffix: str) -> ImageJobs:
     if out.is_file():
         raise DataError(f"{out}: is a file, and {images} a folder; give a folder to write to")
     files, left_out = _files(images, out)
@@ -74,9 +74,9 @@ def _in_folder(images: Path, out: Path, suffix: str) -> Listed:
             told = f"its answer's name has {size} bytes; at most {NAME_BYTES} are allowed"
             left_out.append(f"{images / one}: {told}, shorten it")
         else:
-            tasks.append(Task(images / one, one, out / name))
+            tasks.append(ImageJob(images / one, one, out / name))
     others = tuple(path for path in files if not is_image(path))
-    return Listed(tuple(tasks), others, tuple(left_out))
+    return ImageJobs(tuple(tasks), others, tuple(left_out))
 
 
 def _files(images: Path, out: Path) -> tuple[list[Path], list[str]]:

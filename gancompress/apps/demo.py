@@ -53,7 +53,7 @@ class Answer:
 
 
 @dataclass
-class Side:
+class DemoGenerator:
     """A generator to show, and its last times at one size of input."""
 
     title: str
@@ -96,11 +96,11 @@ class Demo:
     name: str
     card: Card
     files: Mapping[str, Path]
-    teacher: Side | None = None
+    teacher: DemoGenerator | None = None
     cost: Cost | None = None
     file: str | None = None
     examples: Sequence[Pixels] = ()
-    _opened: dict[str, Side] = field(default_factory=dict)
+    _opened: dict[str, DemoGenerator] = field(default_factory=dict)
 
     @property
     def planes(self) -> Planes:
@@ -120,11 +120,11 @@ class Demo:
         sides.append(self.side(name or next(iter(self.files))))
         return picture_of(x, self.planes), [side.answer(x) for side in sides]
 
-    def side(self, name: str) -> Side:
+    def side(self, name: str) -> DemoGenerator:
         """The compressed generator's file of that format, opened once."""
         if name not in self._opened:
             model = open_model(self.files[name], self.file)
-            self._opened[name] = Side(f"compressed ({name})", model, self.cost)
+            self._opened[name] = DemoGenerator(f"compressed ({name})", model, self.cost)
         return self._opened[name]
 
 
@@ -170,7 +170,7 @@ def _of_model(path: Path, file: str | None) -> Demo:
     name, found = locate(path)
     model = open_model(path, file)
     demo = Demo(str(model.card.facts.get("recipe", path.name)), model.card, {name: found})
-    demo._opened[name] = Side(f"compressed ({name})", model)
+    demo._opened[name] = DemoGenerator(f"compressed ({name})", model)
     return demo
 
 
@@ -187,11 +187,11 @@ def _of_run(root: Path, say: Say, named: str | None) -> Demo:
     first = next(iter(files))
     model = open_model(files[first], file)
     arch = project.teacher_arch
-    teacher = Side("teacher (torch)", project.teacher_net, project.cost(arch))
+    teacher = DemoGenerator("teacher (torch)", project.teacher_net, project.cost(arch))
     cost = project.cost(model.arch)
     examples = _examples(project, model.card, say)
     demo = Demo(project.name, model.card, files, teacher, cost, file, examples)
-    demo._opened[first] = Side(f"compressed ({first})", model, cost)
+    demo._opened[first] = DemoGenerator(f"compressed ({first})", model, cost)
     return demo
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from gancompress.bars import progress
 from gancompress.benchmark.roofline import Rates, card_work
 from gancompress.benchmark.runs import is_run, subjects_of_run
-from gancompress.benchmark.table import Benchmark, Row, as_json, table
-from gancompress.benchmark.turns import Measured, Settings, Subject, rates_on, time_group
+from gancompress.benchmark.table import Benchmark, BenchmarkRow, as_json, table
+from gancompress.benchmark.turns import FileTimes, Settings, TimedFile, rates_on, time_group
 from gancompress.benchmark.worker import RUNTIMES
 from gancompress.errors import CheckpointError, ExportError
 from gancompress.export.formats import FORMATS, format_of
@@ -50,7 +50,7 @@ def benchmark(
         format_of(name)
     with TemporaryDirectory() as folder:
         left_out: list[str] = []
-        subjects: list[Subject] = []
+        subjects: list[TimedFile] = []
         for i, target in enumerate(targets):
             if is_run(target):
                 place = Path(folder, str(i))
@@ -60,7 +60,7 @@ def benchmark(
                 whose = f"{target}: " if len(targets) > 1 else ""
                 subjects += [replace(one, name=whose + one.name) for one in some]
             else:
-                subjects += [Subject(str(target), path, file) for path in _files(target)]
+                subjects += [TimedFile(str(target), path, file) for path in _files(target)]
         for sentence in left_out:
             say(f"left out: {sentence}")
         found = measure(subjects, counts, settings)
@@ -81,14 +81,14 @@ def _files(path: Path) -> list[Path]:
     return list(found.values()) or [locate(path)[1]]
 
 
-def measure(subjects: Sequence[Subject], threads: Sequence[int], settings: Settings) -> Benchmark:
+def measure(subjects: Sequence[TimedFile], threads: Sequence[int], settings: Settings) -> Benchmark:
     """Times all files on each number of threads. Raises: ExportError if none can be run.
 
     In groups, each with the first file again, so that what is compared was timed in turn.
     """
     groups = _groups(subjects)
     calls = settings.repeats * len(threads) * sum(map(len, groups))
-    rows: list[Row] = []
+    rows: list[BenchmarkRow] = []
     refused: list[str] = []
     with progress(total=calls, desc="timing", unit="call", leave=False) as bar:
         for count in threads:
@@ -104,12 +104,12 @@ def measure(subjects: Sequence[Subject], threads: Sequence[int], settings: Setti
     return Benchmark(tuple(rows), _machine(rows), settings, tuple(dict.fromkeys(refused)))
 
 
-def _groups(subjects: Sequence[Subject]) -> list[list[Subject]]:
+def _groups(subjects: Sequence[TimedFile]) -> list[list[TimedFile]]:
     """At most `GROUP` files in each, and the first one; files of equal names stay together."""
-    by_name: dict[str, list[Subject]] = {}
+    by_name: dict[str, list[TimedFile]] = {}
     for one in subjects[1:]:
         by_name.setdefault(one.path.name, []).append(one)
-    groups: list[list[Subject]] = [[]]
+    groups: list[list[TimedFile]] = [[]]
     for same in by_name.values():
         for some in (same[i : i + GROUP] for i in range(0, len(same), GROUP)):
             if len(groups[-1]) + len(some) > GROUP:
@@ -119,14 +119,14 @@ def _groups(subjects: Sequence[Subject]) -> list[list[Subject]]:
 
 
 def _rows(
-    found: Sequence[Measured], first: Subject, rates: Rates, batch: int, *, again: bool
-) -> list[Row]:
+    found: Sequence[FileTimes], first: TimedFile, rates: Rates, batch: int, *, again: bool
+) -> list[BenchmarkRow]:
     """The rows of one group; `again`: without the first file, which has its row already."""
     median = {id(one): float(np.median(one.times_ms)) for one in found}
     first_ms = next((median[id(one)] for one in found if one.subject is first), None)
     same_ms = {one.format: median[id(one)] for one in found if one.subject.name == first.name}
     return [
-        Row(
+        BenchmarkRow(
             measured=one,
             file_bytes=file_bytes(one.subject.path, one.format),
             first_ms=first_ms,
@@ -149,7 +149,7 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _machine(rows: Sequence[Row]) -> str:
+def _machine(rows: Sequence[BenchmarkRow]) -> str:
     """The processor, and the versions of what ran."""
     used = {package for row in rows for package in FORMATS[row.measured.format].packages}
     versions = [f"{name} {version(name)}" for name in ("torch", *sorted(used & set(RUNTIMES)))]

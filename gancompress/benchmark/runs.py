@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.archs.arch import Arch
-from gancompress.benchmark.turns import Subject
+from gancompress.benchmark.turns import TimedFile
 from gancompress.errors import DataError, ExportError
 from gancompress.export import weights
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import load_exported, write_all
 from gancompress.export.formats import missing
 from gancompress.export.opening import files_of, models_in
@@ -51,7 +51,7 @@ def subjects_of_run(
     say: Say = print,
     *,
     file: str | None = None,
-) -> list[Subject]:
+) -> list[TimedFile]:
     """The teacher's files, its weights for torch first, then those of the compressed generator.
 
     formats: default those of the run's recipe and those of its export. size: where it is not
@@ -78,13 +78,13 @@ def subjects_of_run(
     teacher, compressed = _generators(project, present["safetensors"], size)
     here = present if size in (None, project.recipe.input_size) else {}
     images = _images(project, compressed.card, left_out)
-    found: list[Subject] = []
+    found: list[TimedFile] = []
     for one, known in ((teacher, {}), (compressed, here)):
         lacking = [name for name in usable if name not in known]
         if lacking:
             say(f"writing the {one.name} as {', '.join(lacking)}")
         paths = {**known, **_written(one, lacking, folder / one.name, images, left_out)}
-        found += [Subject(one.name, paths[name], own) for name in usable if name in paths]
+        found += [TimedFile(one.name, paths[name], own) for name in usable if name in paths]
     return found
 
 
@@ -133,7 +133,7 @@ def _written(
     """The generator's files in these formats, as `gancompress export` writes them."""
     if not names:
         return {}
-    source = Source(one.net, one.arch, one.card, images[:1], list(images.split(1)))
+    source = ExportSource(one.net, one.arch, one.card, images[:1], list(images.split(1)))
     inputs = [images[:1]]
     try:
         # At once, as formats share steps that take most of the time.

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from gancompress.benchmark.roofline import Rates, Roofline, Work, roofline
-from gancompress.benchmark.turns import BURST, Measured, Settings
+from gancompress.benchmark.turns import BURST, FileTimes, Settings
 from gancompress.export.report import NONE, aligned, quantity, ratio
 
 MB = 1e6
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchmarkRow:
     """One file on so many threads, beside what it is compared with.
 
     first_ms: median of the first file, the teacher in torch for a run; same_ms: of that generator
@@ -24,7 +24,7 @@ class Row:
     call, None where nothing is known of the network.
     """
 
-    measured: Measured
+    measured: FileTimes
     file_bytes: int
     first_ms: float | None
     same_ms: float | None
@@ -48,13 +48,13 @@ class Row:
 class Benchmark:
     """All rows, the machine in words, how calls were made, and what was left out and why."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[BenchmarkRow, ...]
     machine: str
     settings: Settings
     left_out: tuple[str, ...] = ()
 
     @property
-    def first(self) -> Measured:
+    def first(self) -> FileTimes:
         return self.rows[0].measured
 
 
@@ -72,7 +72,7 @@ def as_json(found: Benchmark) -> dict[str, Any]:
     }
 
 
-def _row_json(row: Row, batch: int) -> dict[str, Any]:
+def _row_json(row: BenchmarkRow, batch: int) -> dict[str, Any]:
     one, bound = row.measured, row.roofline
     return {
         "name": one.subject.name,
@@ -97,7 +97,7 @@ def _row_json(row: Row, batch: int) -> dict[str, Any]:
     }
 
 
-def _faster(whole_ms: float | None, row: Row) -> float | None:
+def _faster(whole_ms: float | None, row: BenchmarkRow) -> float | None:
     return None if whole_ms is None else whole_ms / row.p50_ms
 
 
@@ -114,11 +114,11 @@ def table(found: Benchmark) -> str:
     return "\n".join([*aligned(safe[0], safe[1:]), "", *_notes(found)])
 
 
-def _in_words(one: Measured) -> str:
+def _in_words(one: FileTimes) -> str:
     return f"{one.subject.name} in {'torch' if one.format == 'safetensors' else one.format}"
 
 
-def _cells(row: Row, batch: int) -> list[str]:
+def _cells(row: BenchmarkRow, batch: int) -> list[str]:
     one, bound = row.measured, row.roofline
     above = max(0, one.peak_bytes - one.imported_bytes)
     rates = [NONE] * 5

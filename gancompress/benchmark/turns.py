@@ -27,7 +27,7 @@ PAUSE_S = 0.05  # before a turn, until the threads of the one before no longer s
 
 
 @dataclass(frozen=True)
-class Subject:
+class TimedFile:
     """A file to time: whose it is, for the table; its place; a maker's own code, if it needs it."""
 
     name: str
@@ -46,14 +46,14 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Measured:
+class FileTimes:
     """One file on so many threads.
 
     times_ms: of every timed call. imported_bytes: what the process held before it read the file;
     peak_bytes: the most at any time.
     """
 
-    subject: Subject
+    subject: TimedFile
     format: str
     threads: int
     arch: Arch
@@ -64,7 +64,7 @@ class Measured:
     peak_bytes: int
 
 
-class Worker:
+class ModelProcess:
     """The caller's side of `worker`; `errors` is the file that it complains to. Close it."""
 
     def __init__(self, job: Mapping[str, Any], errors: IO[str]) -> None:
@@ -113,10 +113,10 @@ class Worker:
 
 
 @contextmanager
-def working(job: Mapping[str, Any]) -> Iterator[Worker]:
+def working(job: Mapping[str, Any]) -> Iterator[ModelProcess]:
     # A file, as a pipe that nobody reads would fill up and stop it.
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        worker = Worker(job, errors)
+        worker = ModelProcess(job, errors)
         try:
             yield worker
         finally:
@@ -130,8 +130,8 @@ def rates_on(threads: int) -> Rates:
 
 
 def time_group(
-    subjects: Sequence[Subject], threads: int, settings: Settings, bar: tqdm[Any]
-) -> tuple[list[Measured], list[str]]:
+    subjects: Sequence[TimedFile], threads: int, settings: Settings, bar: tqdm[Any]
+) -> tuple[list[FileTimes], list[str]]:
     """Times files in turns: a few calls each, every other round backwards, so that what else the
     machine does meets all of them alike. `bar` moves by one for every call that is timed.
 
@@ -164,7 +164,7 @@ def time_group(
     return [_measured(subjects[i], threads, told[i], times[i]) for i in sorted(times)], refused
 
 
-def _job(subject: Subject, threads: int, settings: Settings) -> dict[str, Any]:
+def _job(subject: TimedFile, threads: int, settings: Settings) -> dict[str, Any]:
     return {
         "path": str(subject.path),
         "file": subject.file,
@@ -181,11 +181,11 @@ def _bursts(repeats: int) -> list[int]:
 
 
 def _measured(
-    subject: Subject, threads: int, told: Mapping[str, Any], times: Sequence[float]
-) -> Measured:
+    subject: TimedFile, threads: int, told: Mapping[str, Any], times: Sequence[float]
+) -> FileTimes:
     arch, card = read_manifest(told["manifest"], told["path"])
     height, width = told["size"]
-    return Measured(
+    return FileTimes(
         subject=subject,
         format=told["format"],
         threads=threads,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gancompress.errors import GanCompressError
-from gancompress.process import settle
+from gancompress.process import configure_runtime
 
 # What loading a file would import first, by package of the format.
 RUNTIMES = {
@@ -33,7 +33,7 @@ def main() -> None:
     """Answers the jobs on the standard input; whatever libraries print goes to the errors."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    settle()  # as every command of ours, before torch is imported
+    configure_runtime()  # as every command of ours, before torch is imported
     job = json.loads(sys.stdin.readline())
     try:
         _tell(answers, _rates(job) if job["path"] is None else _serve(job, answers))

@@ -119,14 +119,14 @@ def apply(
     import torch
 
     from gancompress.apps import apply as applying
-    from gancompress.apps.applyinputs import Wishes, colour_of
+    from gancompress.apps.applyinputs import InputOptions, colour_of
     from gancompress.export.opening import open_model
 
     with exit_codes():
         sides = None if size is None else size_of(size)
         if threads:
             torch.set_num_threads(threads)
-        wishes = Wishes(
+        wishes = InputOptions(
             sides, tuple(domain or ()), seed, at_home(colours), unknown, at_home(instances),
             max_value, None if background is None else colour_of(background),
         )  # fmt: skip

@@ -13,7 +13,7 @@ from gancompress.errors import BudgetError
 from gancompress.project import Project
 from gancompress.search.counting import Share, share
 from gancompress.search.extremes import ceiling, floor
-from gancompress.search.limits import Costs, Limit, figure
+from gancompress.search.limits import Constraint, Costs, figure
 from gancompress.stages.budgets import costs_of, rows_of
 
 ENDS = {  # costs as they are named in the table
@@ -65,7 +65,9 @@ def refused(figures: Mapping[str, Any]) -> None:
         raise BudgetError("\n".join(dict.fromkeys(told)))
 
 
-def _share(space: SearchSpace, costs: Costs, limits: Sequence[Limit], seed: int) -> Share | str:
+def _share(
+    space: SearchSpace, costs: Costs, limits: Sequence[Constraint], seed: int
+) -> Share | str:
     """The share that keeps the limits, or the refusal where none does."""
     try:
         return share(space, costs, limits, seed)

@@ -11,12 +11,12 @@ from gancompress.fields.types import (
     STRICT,
     Background,
     FilePath,
+    Fraction,
     Integer,
     Kind,
     LabelKind,
     Load,
     Real,
-    Share,
     Size,
     refuse,
     short_side,
@@ -138,10 +138,10 @@ class FilesOptions(DataOptions):
 
     name: str = Field(description="the data set")
     flip: bool = Field(default=True, description="mirror images at random in training")
-    search_fraction: Share = Field(
+    search_fraction: Fraction = Field(
         default=0.1, description="share split off where no folder search/ is"
     )
-    test_fraction: Share = Field(
+    test_fraction: Fraction = Field(
         default=0.1, description="share split off where no folder test/ is"
     )
     split_seed: Integer = Field(

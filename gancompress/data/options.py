@@ -17,7 +17,7 @@ from gancompress.data.dataoptions import (
     FilesOptions,
     layout_problems,
 )
-from gancompress.fields.types import FilePath, Integer, Kind, LabelKind, Share
+from gancompress.fields.types import FilePath, Fraction, Integer, Kind, LabelKind
 
 if TYPE_CHECKING:
     from gancompress.data.domains import DomainImages
@@ -230,8 +230,10 @@ class IdxOptions(DataOptions):
     pad: Integer = Field(
         default=0, ge=0, description="side that black is added up to; 0: none is added"
     )
-    search_fraction: Share = Field(default=0.1, gt=0, description="share of train-images split off")
-    test_fraction: Share = Field(
+    search_fraction: Fraction = Field(
+        default=0.1, gt=0, description="share of train-images split off"
+    )
+    test_fraction: Fraction = Field(
         default=0.1, description="share split off where no t10k-images are"
     )
     split_seed: Integer = Field(

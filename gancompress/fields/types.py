@@ -71,7 +71,7 @@ FilePath = Annotated[
 # strict: true and "3" are no numbers
 Integer = Annotated[int, BeforeValidator(_of_64_bits), Field(strict=True)]
 Real = Annotated[float, Field(strict=True)]
-Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Fraction = Annotated[float, Field(strict=True, ge=0, lt=1)]
 # What tasks choose data by: an image and its true translation; a label map and its photograph;
 # images of two kinds; images of several labelled domains; images alone; small images and the large
 # ones of them.

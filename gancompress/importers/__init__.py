@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from gancompress.importers.choosing import LAYOUTS, read_generator
-from gancompress.importers.layout import Imported, Layout
+from gancompress.importers.layout import CheckpointLayout, Imported
 
-__all__ = ["LAYOUTS", "Imported", "Layout", "read_generator"]
+__all__ = ["LAYOUTS", "Imported", "CheckpointLayout", "read_generator"]

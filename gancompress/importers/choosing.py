@@ -11,14 +11,14 @@ from torch import Tensor
 from gancompress.errors import CheckpointError
 from gancompress.importers import netkinds
 from gancompress.importers.cyclegan import cyclegan, gan_compression
-from gancompress.importers.layout import Imported, Layout, UnfitError
+from gancompress.importers.layout import CheckpointLayout, Imported, UnfitError
 from gancompress.importers.munit import munit
 from gancompress.importers.reading import Raw, as_meant, networks_in
 from gancompress.importers.spade import spade
 from gancompress.importers.stargan import stargan
 
 # What `import-teacher --from` takes; adding one is a file and a line here.
-LAYOUTS: dict[str, Layout] = {
+LAYOUTS: dict[str, CheckpointLayout] = {
     "cyclegan": cyclegan,
     "gan-compression": gan_compression,
     "munit": munit,

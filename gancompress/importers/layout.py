@@ -33,7 +33,7 @@ class Imported:
     unused: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class Layout(Protocol):
+class CheckpointLayout(Protocol):
     """How one project names and shapes the tensors of its generators."""
 
     def __call__(self, tensors: Mapping[str, Tensor], where: str) -> Imported:

@@ -44,7 +44,7 @@ class Form:
 
 
 def read_sequential(tensors: Mapping[str, Tensor], where: str, form: Form) -> Imported:
-    """The generator in `tensors`; see `Layout`. Raises: CheckpointError."""
+    """The generator in `tensors`; see `CheckpointLayout`. Raises: CheckpointError."""
     keys, root, at = Keys(tensors, where, form.kind), form.root, form.pads
     is_batch = form.norm == "instance" and f"{root}.{at + 1}.weight" in keys
     _check_form(keys, form, is_batch)

@@ -17,7 +17,7 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 def unet(tensors: Mapping[str, Tensor], where: str) -> Imported:
-    """The U-Net in `tensors`; see `Layout`.
+    """The U-Net in `tensors`; see `CheckpointLayout`.
 
     A block: (leaky ReLU, convolution, norm, inner block, ReLU, transposed convolution, norm); the
     outermost has neither the leaky ReLU nor norms, the innermost no norm before its ReLU. What a

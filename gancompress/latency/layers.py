@@ -34,7 +34,7 @@ class LayerConfig:
 
 
 @dataclass(frozen=True)
-class Layout:
+class SpaceLayers:
     """What the networks of a space consist of.
 
     keys: of each part, by the values of its slots, the configurations that it runs then.
@@ -45,9 +45,9 @@ class Layout:
     keys: Mapping[str, Mapping[tuple[Value, ...], tuple[str, ...]]]
 
 
-def layout_of(
+def layers_of(
     build: Build, space: SearchSpace, parts: Sequence[Part], input_shape: tuple[int, int, int]
-) -> Layout:
+) -> SpaceLayers:
     """Every configuration of the space, found by running networks on the meta device.
 
     input_shape: (C, H, W).
@@ -75,7 +75,7 @@ def layout_of(
                     keys[other.name][tuple(arch[slot] for slot in other.slots)] = found
                     for call, key in enumerate(found):
                         configs.setdefault(key, LayerConfig(key, arch, other.name, call))
-    return Layout(tuple(configs.values()), tuple(parts), keys)
+    return SpaceLayers(tuple(configs.values()), tuple(parts), keys)
 
 
 def arch_with(

@@ -15,7 +15,7 @@ from gancompress.errors import RecipeError
 from gancompress.export.card import Card
 from gancompress.export.formats import missing, require
 from gancompress.latency.runtimes import OnnxRuntime, Runtime, Torch
-from gancompress.latency.times import Timing
+from gancompress.latency.times import TimingConfig
 from gancompress.project import Project
 
 Say = Callable[[str], None]
@@ -24,7 +24,7 @@ RUNTIMES = ("torch", "onnxruntime")
 
 
 @dataclass(frozen=True)
-class Place:
+class RuntimeConfig:
     """A runtime on a device, and the files of its table."""
 
     runtime: str
@@ -43,7 +43,7 @@ class Place:
         return f"{self.runtime} on {self.device.type}"
 
 
-def places_of(project: Project, only: str | None, say: Say) -> list[Place]:
+def places_of(project: Project, only: str | None, say: Say) -> list[RuntimeConfig]:
     """Where to measure: the CPU, and in torch the recipe's device too."""
     if only is not None and only not in RUNTIMES:
         raise RecipeError(f"--runtime {only}: unknown; one of {', '.join(RUNTIMES)}")
@@ -61,14 +61,14 @@ def places_of(project: Project, only: str | None, say: Say) -> list[Place]:
     cpu = torch.device("cpu")
     found = [place_of(project, name) for name in names]
     if "torch" in names and device.type != "cpu":
-        found.insert(0, Place("torch", cpu, project.run.root / "latency"))
+        found.insert(0, RuntimeConfig("torch", cpu, project.run.root / "latency"))
     return found
 
 
-def place_of(project: Project, runtime: str) -> Place:
+def place_of(project: Project, runtime: str) -> RuntimeConfig:
     # The files that export writes are run on the CPU, wherever torch computes.
     on = project.device if runtime == "torch" else torch.device("cpu")
-    return Place(runtime, on, project.run.root / "latency")
+    return RuntimeConfig(runtime, on, project.run.root / "latency")
 
 
 def identity_of(project: Project, runtime: str) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def identity_of(project: Project, runtime: str) -> dict[str, Any]:
     }
 
 
-def device_text(project: Project, place: Place) -> str:
+def device_text(project: Project, place: RuntimeConfig) -> str:
     """The device in words, with what else times depend on."""
     threads = project.recipe.export.latency_threads
     versions = [f"torch {torch.__version__}"]
@@ -104,7 +104,7 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def timing_of(project: Project, place: Place) -> Timing:
+def timing_of(project: Project, place: RuntimeConfig) -> TimingConfig:
     """How a recipe's generators are timed: on noise of its size, as often as export times them."""
     family = project.family
     runtime: Runtime = Torch(place.device)
@@ -116,4 +116,6 @@ def timing_of(project: Project, place: Place) -> Timing:
     shape = project.input_shape
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     section = project.recipe.export
-    return Timing(runtime, family.build, image, section.latency_threads, section.latency_repeats)
+    return TimingConfig(
+        runtime, family.build, image, section.latency_threads, section.latency_repeats
+    )

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import onnx_file
-from gancompress.export.card import Card, Source
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.latency import Call
 from gancompress.export.program import first_line
 from gancompress.latency.layers import tensors_of
 
 
 @dataclass(frozen=True)
-class Layer:
+class TimedLayer:
     """A module as a network calls it: with these inputs, in the memory layout they have there."""
 
     module: nn.Module
@@ -46,7 +46,7 @@ class Runtime(Protocol):
     def device(self) -> torch.device:
         """Where networks are built and layers are given their inputs."""
 
-    def layers(self, layers: Sequence[Layer]) -> list[Call]:
+    def layers(self, layers: Sequence[TimedLayer]) -> list[Call]:
         """Each of the layers, ready to be timed."""
 
     def network(self, net: nn.Module, arch: Arch, image: Tensor) -> Call:
@@ -59,7 +59,7 @@ class Torch:
 
     device: torch.device
 
-    def layers(self, layers: Sequence[Layer]) -> list[Call]:
+    def layers(self, layers: Sequence[TimedLayer]) -> list[Call]:
         return list(layers)
 
     def network(self, net: nn.Module, arch: Arch, image: Tensor) -> Call:
@@ -73,7 +73,7 @@ class OnnxRuntime:
     card: Card
     device: torch.device = torch.device("cpu")
 
-    def layers(self, layers: Sequence[Layer]) -> list[Call]:
+    def layers(self, layers: Sequence[TimedLayer]) -> list[Call]:
         """Exported together, as one export takes a second before it begins, then cut apart."""
         onnx = importlib.import_module("onnx")
         model = _exported(_Together(layers))
@@ -95,7 +95,9 @@ class OnnxRuntime:
     def network(self, net: nn.Module, arch: Arch, image: Tensor) -> Call:
         # Of fixed size: traced in a third of the time, and as fast as the file with free sizes.
         with TemporaryDirectory() as folder:
-            written = onnx_file.write(Source(net, arch, self.card.static(), image), Path(folder))
+            written = onnx_file.write(
+                ExportSource(net, arch, self.card.static(), image), Path(folder)
+            )
             return partial(onnx_file.load_run(written.path), image)
 
 
@@ -122,7 +124,7 @@ class Bound:
 class _Together(nn.Module):
     """Layers that have nothing to do with each other, as one network."""
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[TimedLayer]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(layer.module for layer in layers)
         self.given = tuple((layer.args, layer.kwargs) for layer in layers)

@@ -17,7 +17,7 @@ from gancompress.archs.arch import Arch
 from gancompress.bars import progress
 from gancompress.export.latency import Call
 from gancompress.latency.layers import Build, LayerConfig
-from gancompress.latency.runtimes import Layer, Runtime
+from gancompress.latency.runtimes import Runtime, TimedLayer
 
 WARMUP = 3  # runs of each that are not counted
 # Timed in turn, so that the caches hold none of them and what else the machine does meets all
@@ -30,7 +30,7 @@ Ready = tuple[str, Call, int]  # key, what is timed, bytes that it holds
 
 
 @dataclass(frozen=True)
-class Timing:
+class TimingConfig:
     """How networks are timed: on which runtime, built how, for which image, how often."""
 
     runtime: Runtime
@@ -51,7 +51,9 @@ class Timing:
 Times = dict[str, float]  # ms by key
 
 
-def time_layers(timing: Timing, configs: Sequence[LayerConfig], label: str) -> Iterator[Times]:
+def time_layers(
+    timing: TimingConfig, configs: Sequence[LayerConfig], label: str
+) -> Iterator[Times]:
     """One time of each of a group of configurations, by key, again and again: `repeats` of all."""
 
     def ready() -> Iterator[Ready]:
@@ -64,7 +66,7 @@ def time_layers(timing: Timing, configs: Sequence[LayerConfig], label: str) -> I
     return _timed(timing, ready(), len(configs), f"{label}, layers")
 
 
-def time_networks(timing: Timing, archs: Sequence[Arch], label: str) -> Iterator[Times]:
+def time_networks(timing: TimingConfig, archs: Sequence[Arch], label: str) -> Iterator[Times]:
     """The same of the whole networks of `archs`, by arch key."""
     image = timing.image.to(timing.runtime.device)
 
@@ -77,7 +79,7 @@ def time_networks(timing: Timing, archs: Sequence[Arch], label: str) -> Iterator
     return _timed(timing, ready(), len(archs), f"{label}, generators")
 
 
-def _timed(timing: Timing, ready: Iterator[Ready], count: int, label: str) -> Iterator[Times]:
+def _timed(timing: TimingConfig, ready: Iterator[Ready], count: int, label: str) -> Iterator[Times]:
     """Times what is ready group by group; shows how much is left."""
     look = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
     # Half of the bar is for making things ready, half for timing them.
@@ -122,12 +124,14 @@ def _finished() -> float:
     return time.perf_counter()
 
 
-def _built(timing: Timing, arch: Arch) -> nn.Module:
+def _built(timing: TimingConfig, arch: Arch) -> nn.Module:
     """The network of `arch` with its first weights: how long it takes does not depend on them."""
     return timing.build(arch).to(timing.runtime.device).eval().requires_grad_(False)
 
 
-def _layers(timing: Timing, configs: Sequence[LayerConfig]) -> Iterator[tuple[LayerConfig, Layer]]:
+def _layers(
+    timing: TimingConfig, configs: Sequence[LayerConfig]
+) -> Iterator[tuple[LayerConfig, TimedLayer]]:
     """The modules of the configurations with the inputs that they are given in whole networks."""
     of: dict[Arch, list[LayerConfig]] = {}
     for config in configs:
@@ -139,12 +143,12 @@ def _layers(timing: Timing, configs: Sequence[LayerConfig]) -> Iterator[tuple[La
             yield config, calls[config.part][config.call]
 
 
-def _calls(net: nn.Module, parts: set[str], timing: Timing) -> dict[str, list[Layer]]:
+def _calls(net: nn.Module, parts: set[str], timing: TimingConfig) -> dict[str, list[TimedLayer]]:
     """Every call of these parts while the network runs."""
-    found: dict[str, list[Layer]] = {part: [] for part in parts}
+    found: dict[str, list[TimedLayer]] = {part: [] for part in parts}
 
     def note(part: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        found[part].append(Layer(module, _copied(args), _copied(kwargs)))
+        found[part].append(TimedLayer(module, _copied(args), _copied(kwargs)))
 
     hooks = [
         net.get_submodule(part).register_forward_pre_hook(partial(note, part), with_kwargs=True)

@@ -13,11 +13,11 @@ import numpy as np
 
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.errors import RunError
-from gancompress.latency.layers import Layout, layout_of
+from gancompress.latency.layers import SpaceLayers, layers_of
 from gancompress.latency.measurements import Measurements, Times, medians
 from gancompress.latency.places import (
     RUNTIMES,
-    Place,
+    RuntimeConfig,
     Say,
     device_text,
     identity_of,
@@ -35,7 +35,7 @@ from gancompress.latency.table import (
 )
 from gancompress.latency.times import WARMUP, time_layers, time_networks
 from gancompress.nets.families.family import Part
-from gancompress.process import settle
+from gancompress.process import configure_runtime
 from gancompress.project import Project
 from gancompress.storage.filelock import FileLock
 
@@ -58,12 +58,13 @@ def measure_tables(
     network's parts.
     """
     places = places_of(project, only, say)
-    settle()  # or layers by themselves are given fresh pages every time: predictions 20 % off
+    # Without it single layers get fresh memory pages at every call: predictions are then 20 % off.
+    configure_runtime()
     with _lock(places[0].folder):
         if redo:
             _set_aside(places, say)
         tables = []
-        layout: Layout | None = None
+        layout: SpaceLayers | None = None
         project.run.clear()
         for place in places:
             if place.path.exists():
@@ -142,7 +143,7 @@ def _lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _set_aside(places: Sequence[Place], say: Say) -> None:
+def _set_aside(places: Sequence[RuntimeConfig], say: Say) -> None:
     for place in places:
         place.begun.unlink(missing_ok=True)
         if place.path.exists():
@@ -153,16 +154,16 @@ def _set_aside(places: Sequence[Place], say: Say) -> None:
             say(f"{place}: earlier table kept as {aside}")
 
 
-def _layout(project: Project) -> Layout:
+def _layout(project: Project) -> SpaceLayers:
     if not project.parts:
         raise RunError(
             f"{project.name}: latency-table: nothing is known of which slots the modules of "
             "this generator depend on; call every child module in the same way in all archs"
         )
-    return layout_of(project.family.build, project.space, project.parts, project.input_shape)
+    return layers_of(project.family.build, project.space, project.parts, project.input_shape)
 
 
-def _measured(project: Project, place: Place, layout: Layout) -> LatencyTable:
+def _measured(project: Project, place: RuntimeConfig, layout: SpaceLayers) -> LatencyTable:
     """The table of one runtime, measured as far as it is not yet."""
     timing, space = timing_of(project, place), project.space
     identity, device = identity_of(project, place.runtime), device_text(project, place)
@@ -188,7 +189,7 @@ def _measured(project: Project, place: Place, layout: Layout) -> LatencyTable:
     return table
 
 
-def _parts(layout: Layout, layers_ms: dict[str, float]) -> dict[Part, dict[Any, float]]:
+def _parts(layout: SpaceLayers, layers_ms: dict[str, float]) -> dict[Part, dict[Any, float]]:
     return {part: part_times(layout.keys[part.name], layers_ms) for part in layout.parts}
 
 

@@ -17,7 +17,7 @@ from gancompress.errors import MetricError
 from gancompress.metrics import metric_named
 from gancompress.metrics.classifiers import Classifier
 from gancompress.metrics.features import FeatureNet
-from gancompress.metrics.figure import Figure
+from gancompress.metrics.figure import MetricValue
 from gancompress.metrics.fixed import FixedBatches, is_finite
 from gancompress.metrics.intervals import (
     DISTANCES_OF_SUBSETS,
@@ -42,7 +42,7 @@ class Judge(Protocol):
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Takes the next images: "output", and what the data set gave: "input", "target"."""
 
-    def figures(self) -> Sequence[Figure]:
+    def figures(self) -> Sequence[MetricValue]:
         """Raises: MetricError for too few images."""
 
 
@@ -164,7 +164,7 @@ class Evaluator:
 
     def score(
         self, generate: Callable[[Tensor], Tensor], resamples: int = 0, seed: int = 0
-    ) -> dict[str, Figure]:
+    ) -> dict[str, MetricValue]:
         """The figures of a generator, by metric.
 
         Args:
@@ -249,17 +249,17 @@ class Evaluator:
             )
         return output.float()
 
-    def _figure(self, metric: Metric) -> Figure:
+    def _figure(self, metric: Metric) -> MetricValue:
         value, n = metric.result(), metric.n
         details = dict(metric.details)
         if "features" not in metric.needs or self._features is None:
-            return Figure(metric.name, metric.label, value, n, details=details)
+            return MetricValue(metric.name, metric.label, value, n, details=details)
         suffix = "" if self._feature_precision == "float32" else f" ({self._feature_precision})"
         features = self._features.label + suffix
-        return Figure(metric.name, metric.label + suffix, value, n, features, details)
+        return MetricValue(metric.name, metric.label + suffix, value, n, features, details)
 
 
-def _with(figure: Figure, spread: Spread | None) -> Figure:
+def _with(figure: MetricValue, spread: Spread | None) -> MetricValue:
     """The figure with the interval that the spread of the rows that were kept of it gives."""
     if spread is None:
         return figure

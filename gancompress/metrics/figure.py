@@ -9,7 +9,7 @@ from gancompress.metrics.realside import Details
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricValue:
     """One result, with what it must be printed with.
 
     `metric` is the name in METRICS, `n` the number of images behind the value, `features` the
@@ -27,7 +27,7 @@ class Figure:
     interval: Interval | None = None
     spread: Spread | None = field(default=None, repr=False)
 
-    def above(self, other: Figure) -> Interval | None:
+    def above(self, other: MetricValue) -> Interval | None:
         """The interval of this figure minus another generator's, scored with the same arguments.
 
         Much narrower than the two intervals suggest: an image that is hard for one is hard for

@@ -10,10 +10,10 @@ share of the full score's time that an estimate takes:
     48      21 %    0.85    0.90       0.82    0.86            0.90    0.91
     64      27 %    0.89    0.93       0.85    0.88            0.90    0.91
 
-"Forecast" is how a search ends: the best fifth and ten others are measured in full, the rest are
-told by a `Forecast` fitted on those. The best arch was in the first six places of every look. The
-distance of 64 images as they are, evenly spread: 0.82 and 0.79 (quickstart, cyclegan-maps). What is
-cheaper ranks too badly: the mean distance of 64 outputs to the teacher's 0.34, to the targets 0.27,
+"Forecast" is how a search ends: the best fifth and ten others are measured in full, a
+`ScorePredictor` fitted on those gives the rest. The best arch was in the first six places of every
+look. The distance of 64 images as they are, evenly spread: 0.82 and 0.79 (quickstart,
+cyclegan-maps). What is cheaper ranks too badly: the mean distance of 64 outputs to the teacher's 0.34, to the targets 0.27,
 of their features to those of the teacher's 0.47, of the targets 0.58 (quickstart).
 """
 
@@ -37,7 +37,7 @@ FEWEST = 6  # full scores that weights can be told from; fewer tell a constant a
 STRENGTHS = np.logspace(-2, 3, 11)  # of ridge regression, from next to none to next to no slopes
 
 
-class FirstLook:
+class LowFidelityEvaluator:
     """Estimates what `Evaluator.score` answers, from `images` of the evaluator's images.
 
     Those are chosen by the features that the targets and the teacher's images have: the means of
@@ -136,7 +136,7 @@ def _gains(real: Gaussian, rows: Tensor, few: Tensor) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class ScorePredictor:
     """Full scores foretold from first looks: the look's own estimate, put right linearly.
 
     The correction is a constant and a weight of each of `TERMS`, by ridge regression of what the
@@ -151,7 +151,7 @@ class Forecast:
     @classmethod
     def fitted(
         cls, objective: str, looks: Sequence[Mapping[str, float]], scores: Sequence[float]
-    ) -> Forecast:
+    ) -> ScorePredictor:
         """From the first looks at some generators and their full scores, in the same order."""
         if not looks:
             return cls(objective, 0.0, (0.0,) * len(TERMS))

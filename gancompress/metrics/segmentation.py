@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancompress.errors import MetricError
-from gancompress.metrics.evaluate import Figure
+from gancompress.metrics.evaluate import MetricValue
 from gancompress.metrics.segnets import SegmentationNet
 
 IGNORED = -1
@@ -99,13 +99,13 @@ class MeanIoU:
             )
         return sum(found) / len(found)
 
-    def figures(self) -> list[Figure]:
+    def figures(self) -> list[MetricValue]:
         """The mean, with IoU and pixels of each class, and the share of pixels found."""
         mean = self.result()
         right = float(self._confusion.diagonal().sum() / self._confusion.sum()) * 100
         return [
-            Figure(self.name, self.label, mean, self.n, details=self._classes()),
-            Figure("pixel-accuracy", "pixel accuracy %", right, self.n),
+            MetricValue(self.name, self.label, mean, self.n, details=self._classes()),
+            MetricValue("pixel-accuracy", "pixel accuracy %", right, self.n),
         ]
 
     def _classes(self) -> dict[str, dict[str, float]]:

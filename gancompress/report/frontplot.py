@@ -9,7 +9,7 @@ from typing import Any
 
 from gancompress.archs.arch import Arch
 from gancompress.report.axes import Axis, stairs
-from gancompress.report.runfiles import Front, Hunt, Point
+from gancompress.report.runfiles import Front, Point, ReportedSearch
 from gancompress.report.words import cost_text, cost_title, score_title, tick_text
 
 WIDTH, HEIGHT = 760, 430
@@ -111,7 +111,7 @@ class _Numbered:
         }
 
 
-def front_plot(front: Front, hunts: Sequence[Hunt]) -> FrontPlot | None:
+def front_plot(front: Front, hunts: Sequence[ReportedSearch]) -> FrontPlot | None:
     """The front and every candidate that was measured in full; None if there is nothing to draw."""
     if not (line := _drawable(front, front.points)):
         return None

@@ -26,7 +26,7 @@ from gancompress.report.archplot import arch_plot, channels_per_unit
 from gancompress.report.frontplot import front_plot
 from gancompress.report.runfiles import (
     Front,
-    Hunt,
+    ReportedSearch,
     picture_uri,
     read_files,
     read_finetuning,
@@ -42,7 +42,7 @@ from gancompress.training.precisions import AUTO, recorded_precision
 
 
 @dataclass(frozen=True)
-class Source:
+class ReportedRun:
     """A run to report on: its recipe as plain values, and as a `Recipe` if this version reads it.
 
     arch: the teacher's, None if there is none yet. units: channels of one unit of its width slots.
@@ -115,7 +115,7 @@ def write_report(root: Path, out: Path | None = None) -> Path:
     return place
 
 
-def source_of(root: Path) -> Source:
+def source_of(root: Path) -> ReportedRun:
     """Raises: RecipeError, CheckpointError."""
     run, path = Run(root), root / "recipe.yaml"
     try:
@@ -134,10 +134,10 @@ def source_of(root: Path) -> Source:
     if recipe is not None and arch is not None:
         with suppress(ArchError, ForeignCodeError):  # bars are then in the family's own widths
             units = channels_per_unit(Project(recipe, root).family.build, arch)
-    return Source(run, raw, text, recipe, arch, units)
+    return ReportedRun(run, raw, text, recipe, arch, units)
 
 
-def render(source: Source) -> str:
+def render(source: ReportedRun) -> str:
     """The page's text."""
     environment = Environment(
         loader=PackageLoader("gancompress.report"),
@@ -156,7 +156,7 @@ def render(source: Source) -> str:
     return environment.get_template("page.html.j2").render(page)
 
 
-def _head(source: Source) -> dict[str, Any]:
+def _head(source: ReportedRun) -> dict[str, Any]:
     """What was compressed and how."""
     data, family = source.part("data"), source.part("family")
     search, teacher = source.part("search"), source.arch
@@ -180,7 +180,7 @@ def _head(source: Source) -> dict[str, Any]:
     }
 
 
-def _precision(source: Source) -> str:
+def _precision(source: ReportedRun) -> str:
     """What the recipe asks for, and what each training found where it asks for the fastest."""
     found = {name: recorded_precision(source.run.stage(name).path) for name in STAGES}
     listed = ", ".join(f"{name} {precision}" for name, precision in found.items() if precision)
@@ -188,7 +188,7 @@ def _precision(source: Source) -> str:
     return f"{wanted} ({listed})" if wanted == AUTO and listed else wanted
 
 
-def _results(source: Source) -> dict[str, Any]:
+def _results(source: ReportedRun) -> dict[str, Any]:
     stage = source.run.stage("export")
     rows = read_rows(stage.artefact()) if stage.is_finished() else []
     picture = (stage.file("grid.png") if rows else None) or stage.path / "grid.png"
@@ -222,10 +222,10 @@ def _variants(run: Run, name: str) -> list[StageDir]:
     ]
 
 
-def _search(source: Source) -> dict[str, Any]:
+def _search(source: ReportedRun) -> dict[str, Any]:
     stage = source.run.stage("search")
     front: Front | None = None
-    hunts: list[Hunt] = []
+    hunts: list[ReportedSearch] = []
     if stage.is_finished():
         front = read_front(stage.artefact())
         trials = stage.file("trials.json") or stage.path / "trials.json"
@@ -245,7 +245,7 @@ def _search(source: Source) -> dict[str, Any]:
     }
 
 
-def _training(source: Source) -> dict[str, Any]:
+def _training(source: ReportedRun) -> dict[str, Any]:
     """Curves by stage, or the command that makes what they show."""
     found, missing = [], []
     for name in ("teacher", "supernet"):
@@ -280,7 +280,7 @@ def _safe(drawings: Sequence[str]) -> list[Markup]:
     return [Markup(drawing) for drawing in drawings]
 
 
-def _accounts(source: Source) -> dict[str, Any]:
+def _accounts(source: ReportedRun) -> dict[str, Any]:
     """What the stages took, and what they were made with."""
     times, lines = times_of(source.run.root), []
     versions: dict[str, list[str]] = {}

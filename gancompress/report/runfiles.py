@@ -18,7 +18,7 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, CheckpointError
 from gancompress.export.filetable import FileRow
 from gancompress.export.latency import Latency
-from gancompress.export.report import Figure, Row
+from gancompress.export.report import ReportedValue, Row
 from gancompress.report.words import shown_costs
 from gancompress.storage.checkpoint import read_json
 from gancompress.storage.runs import STAGES
@@ -37,7 +37,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Winner:
+class RowWinner:
     """What the search chose for one row of the final table, inside its limits (by cost).
 
     by_search, by_chance: the best that the search and that random draws found; None for nothing.
@@ -65,13 +65,13 @@ class Front:
     first_images: int
     algorithm: str
     first_look: tuple[float, int] | None
-    winners: tuple[Winner, ...]
+    winners: tuple[RowWinner, ...]
     points: tuple[Point, ...]
     teacher: Point | None
 
 
 @dataclass(frozen=True)
-class Hunt:
+class ReportedSearch:
     """One search, all that it measured in order; first_look: on few images, by other scores."""
 
     name: str
@@ -120,10 +120,10 @@ def read_front(path: Path) -> Front:
         )
 
 
-def read_hunts(path: Path) -> list[Hunt]:
+def read_hunts(path: Path) -> list[ReportedSearch]:
     with _reading(path, "search"):
         return [
-            Hunt(
+            ReportedSearch(
                 str(one["name"]),
                 bool(one["is_baseline"]),
                 tuple(_point(point) for point in one["first_look"] or ()),
@@ -196,12 +196,12 @@ def _damaged(path: Path, stage: str) -> CheckpointError:
     )
 
 
-def _winner(raw: Mapping[str, Any]) -> Winner:
+def _winner(raw: Mapping[str, Any]) -> RowWinner:
     def known(name: str) -> Point | None:
         return None if raw.get(name) is None else _point(raw[name])
 
     limits = _numbers(raw["limits"])
-    return Winner(str(raw["row"]), limits, _point(raw), known("by_search"), known("by_chance"))
+    return RowWinner(str(raw["row"]), limits, _point(raw), known("by_search"), known("by_chance"))
 
 
 def _point(raw: Mapping[str, Any]) -> Point:
@@ -250,8 +250,8 @@ def _latency(raw: Mapping[str, Any]) -> Latency:
     )
 
 
-def _figure(raw: Mapping[str, Any]) -> Figure:
-    return Figure(
+def _figure(raw: Mapping[str, Any]) -> ReportedValue:
+    return ReportedValue(
         str(raw["label"]),
         float(raw["value"]),
         int(raw["images"]),

@@ -16,7 +16,7 @@ from gancompress.export.report import Row, class_table, ratio, table
 from gancompress.latency.table import LatencyTable
 from gancompress.report.archplot import ArchPlot, arch_plot
 from gancompress.report.plots import Curve, best_so_far, progress_curves, scatter, training_curves
-from gancompress.report.runfiles import Finetuning, Front, Hunt, Point, Winner
+from gancompress.report.runfiles import Finetuning, Front, Point, ReportedSearch, RowWinner
 from gancompress.report.words import arch_text, cost_text, cost_title, score_title
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.training.symptoms import symptom_of
@@ -144,7 +144,7 @@ def chosen(front: Front, teacher: Arch | None, units: Mapping[str, int]) -> list
     ]
 
 
-def _facts(front: Front, winner: Winner) -> list[tuple[str, str]]:
+def _facts(front: Front, winner: RowWinner) -> list[tuple[str, str]]:
     title = score_title(front.objective)
 
     def score(point: Point | None) -> str:
@@ -167,7 +167,7 @@ def _limit(limits: Mapping[str, float], cost: str) -> str:
     return f", at most {cost_text(cost, limits[cost])}" if cost in limits else ""
 
 
-def progress(front: Front, hunts: Sequence[Hunt]) -> list[str]:
+def progress(front: Front, hunts: Sequence[ReportedSearch]) -> list[str]:
     """Per row of the table, the best score so far inside its limits: the search's, chance's."""
     panels: dict[str, list[Curve]] = {}
     for winner in front.winners:
@@ -183,7 +183,9 @@ def progress(front: Front, hunts: Sequence[Hunt]) -> list[str]:
     return progress_curves(panels, "progress", score_title(front.objective))
 
 
-def _best(front: Front, winner: Winner, hunts: Sequence[Hunt], name: str) -> Curve | None:
+def _best(
+    front: Front, winner: RowWinner, hunts: Sequence[ReportedSearch], name: str
+) -> Curve | None:
     """Candidates in the order in which they were proposed; those outside the row's limits, or that
     fell out after a first look, count as evaluations, but not as the best."""
     worst = math.inf if front.is_lower_better else -math.inf
@@ -199,7 +201,7 @@ def _best(front: Front, winner: Winner, hunts: Sequence[Hunt], name: str) -> Cur
     return Curve(name, *zip(*known, strict=True)) if known else None
 
 
-def _proposed(hunt: Hunt) -> list[tuple[Point, Mapping[str, float]]]:
+def _proposed(hunt: ReportedSearch) -> list[tuple[Point, Mapping[str, float]]]:
     """Every candidate in order, and its scores in full, none if it was only looked at."""
     if not hunt.first_look:
         return [(point, point.scores) for point in hunt.full]
@@ -207,7 +209,7 @@ def _proposed(hunt: Hunt) -> list[tuple[Point, Mapping[str, float]]]:
     return [(point, full.get(point.arch, {})) for point in hunt.first_look]
 
 
-def first_look_scatter(front: Front, hunts: Sequence[Hunt]) -> str | None:
+def first_look_scatter(front: Front, hunts: Sequence[ReportedSearch]) -> str | None:
     """Each arch's score on few images against that on all; None where one of them is unknown."""
     looks = {p.arch: p.scores for hunt in hunts for p in hunt.first_look}
     full = {p.arch: p.scores for hunt in hunts for p in hunt.full}

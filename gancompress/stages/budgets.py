@@ -9,7 +9,7 @@ from gancompress.errors import RunError
 from gancompress.latency.timing import table_of
 from gancompress.project import Project
 from gancompress.search.extremes import roomiest
-from gancompress.search.limits import Costs, Limit
+from gancompress.search.limits import Constraint, Costs
 from gancompress.supernet.cost import Cost
 
 
@@ -29,7 +29,7 @@ def budgets_of(project: Project, arch: Arch | None = None) -> dict[str, int]:
     return budgets | {f"{r:g}x smaller": int(teacher / r) for r in section.more_reductions}
 
 
-def rows_of(project: Project, arch: Arch | None = None) -> dict[str, tuple[Limit, ...]]:
+def rows_of(project: Project, arch: Arch | None = None) -> dict[str, tuple[Constraint, ...]]:
     """The row of the final table -> all that its winner must keep, MACs first.
 
     arch: the teacher's; None for that of the run.
@@ -41,7 +41,7 @@ def rows_of(project: Project, arch: Arch | None = None) -> dict[str, tuple[Limit
         "latency_ms": (section.budget_latency_ms, f"ms in {section.latency}"),
     }
     limits = [
-        Limit(cost, most, unit, f"search.budget_{cost}")
+        Constraint(cost, most, unit, f"search.budget_{cost}")
         for cost, (most, unit) in further.items()
         if most is not None
     ]
@@ -49,7 +49,7 @@ def rows_of(project: Project, arch: Arch | None = None) -> dict[str, tuple[Limit
     keys = [key, *(f"more_reductions, {r:g}" for r in section.more_reductions)]
     unit = f"{section.convention} MACs"
     return {
-        row: (Limit("macs", most, unit, f"search.{key}"), *limits)
+        row: (Constraint("macs", most, unit, f"search.{key}"), *limits)
         for (row, most), key in zip(budgets_of(project, arch).items(), keys, strict=True)
     }
 

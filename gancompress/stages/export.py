@@ -17,24 +17,24 @@ from torch import Tensor, nn
 
 from gancompress import __version__
 from gancompress.archs.arch import Arch
-from gancompress.export.card import Source
+from gancompress.export.card import ExportSource
 from gancompress.export.extract import write_format
 from gancompress.export.filetable import FileRow, file_table
 from gancompress.export.formats import FORMATS, missing, require
 from gancompress.export.latency import Latency, paired_latency
 from gancompress.export.modelcard import Page, licence_facts, model_card
 from gancompress.export.picture import grid
-from gancompress.export.report import Figure, Row, table
+from gancompress.export.report import ReportedValue, Row, table
 from gancompress.export.sums import MODEL, SUMS, sums_of, write_sums
 from gancompress.metrics.evaluate import Evaluator
-from gancompress.metrics.evaluate import Figure as Scored
+from gancompress.metrics.evaluate import ReportedValue as Scored
 from gancompress.nets.bicubic import Bicubic
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
 from gancompress.project.results import Winner, exported_of, finetuned_of
 from gancompress.project.subnets import Subnets
 from gancompress.stages.exportfiles import (
-    Subject,
+    ExportedGenerator,
     card_of,
     evenly,
     facts_of,
@@ -65,7 +65,9 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
     net, arch = next(iter(plain.values()))
     (stage.path / SUMS).unlink(missing_ok=True)  # of a command that was stopped
     supernet = None if arch in {one.arch for one in finetuned} else subnets.supernet
-    exported = write_files(project, Subject(net, arch, supernet), stage.path / MODEL, formats)
+    exported = write_files(
+        project, ExportedGenerator(net, arch, supernet), stage.path / MODEL, formats
+    )
     for one in exported:
         note = f" ({one.note})" if one.note else ""
         say(
@@ -191,7 +193,7 @@ def judged_rows(project: Project, nets: Nets, judge: Evaluator, latencies: Laten
                 file_bytes=len(safetensors.torch.save(net.state_dict())),
                 latencies=latencies.get(name, {}),
                 figures=tuple(
-                    Figure(
+                    ReportedValue(
                         f.label,
                         f.value,
                         f.n,
@@ -217,7 +219,7 @@ def reference_rows(project: Project, judge: Evaluator) -> list[Row]:
     rows = []
     for name, net in references_of(project).items():
         scored = judge.score(net, project.recipe.metrics.resamples, project.recipe.seed).values()
-        figures = (Figure(f.label, f.value, f.n, f.details, f.interval) for f in scored)
+        figures = (ReportedValue(f.label, f.value, f.n, f.details, f.interval) for f in scored)
         rows.append(Row(name, 0, 0, 0, figures=tuple(figures)))
     return rows
 
@@ -246,7 +248,9 @@ def measure(
             for name, (net, arch) in timed_nets.items() if written else ():
                 path = written.get(name)
                 if path is None:
-                    source = Source(copy.deepcopy(net).cpu(), arch, card_of(project, arch), example)
+                    source = ExportSource(
+                        copy.deepcopy(net).cpu(), arch, card_of(project, arch), example
+                    )
                     path = write_format(source, "onnx", Path(folder)).path
                 runs[name, "onnxruntime"] = partial(FORMATS["onnx"].load(path), example)
             numbered = {str(i): run for i, run in enumerate(runs.values())}

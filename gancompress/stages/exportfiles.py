@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.data.dataset import Dataset, Split
-from gancompress.export.card import Card, Model, Source
+from gancompress.export.card import Card, ExportSource, Model
 from gancompress.export.card import Run as Answer
 from gancompress.export.extract import Exported, load_exported, write_all
 from gancompress.export.filetable import FileRow
 from gancompress.export.formats import FORMATS
 from gancompress.export.latency import Latency, paired_latency
 from gancompress.export.modelcard import UNSTATED, Licences
-from gancompress.export.report import Figure
+from gancompress.export.report import ReportedValue
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
@@ -33,7 +33,7 @@ LOSS_IMAGES = 128  # of the split search, on which layers are chosen to stay in 
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExportedGenerator:
     """The generator to export; supernet: what it was cut from, None if it was trained further."""
 
     net: nn.Module
@@ -42,7 +42,7 @@ class Subject:
 
 
 def write_files(
-    project: Project, subject: Subject, folder: Path, formats: Sequence[str]
+    project: Project, subject: ExportedGenerator, folder: Path, formats: Sequence[str]
 ) -> list[Exported]:
     """The generator in every format, each file compared with the supernet's own output.
 
@@ -51,7 +51,7 @@ def write_files(
     dataset, arch = project.dataset, subject.arch
     inputs = _inputs(dataset, "test", VERIFIED_IMAGES)
     net = copy.deepcopy(subject.net).cpu()
-    source = Source(net, arch, card_of(project, arch), inputs[0])
+    source = ExportSource(net, arch, card_of(project, arch), inputs[0])
     if any(not FORMATS[name].is_float32 for name in formats):
         source = replace(
             source,
@@ -119,7 +119,7 @@ def file_rows(
     exported: Sequence[Exported],
     teacher: nn.Module,
     judge: Evaluator,
-    own: Sequence[Figure],
+    own: Sequence[ReportedValue],
 ) -> tuple[list[FileRow], Latency]:
     """A row for every file, and the teacher's time in torch, which was taken in turn with theirs.
 
@@ -131,14 +131,14 @@ def file_rows(
     example = _inputs(project.dataset, "test", 1)[0]
     times = _times(project, models, teacher, example)
     rows = []
-    shared = tuple(Figure(f.label, f.value, f.images) for f in own)
+    shared = tuple(ReportedValue(f.label, f.value, f.images) for f in own)
     for one in exported:
         model, figures, loss = models[one.name], shared, {}
         entry = FORMATS[one.name]
         if not entry.is_float32:
             judged = model if entry.as_meant is None else entry.as_meant(one.path)
             scored = judge.score(partial(_answer, judged))
-            figures = tuple(Figure(f.label, f.value, f.n) for f in scored.values())
+            figures = tuple(ReportedValue(f.label, f.value, f.n) for f in scored.values())
             base = {f.label: f.value for f in own}
             loss = {f.label: f.value / base[f.label] - 1 for f in figures if base.get(f.label)}
         rows.append(

@@ -72,7 +72,7 @@ def finetune_stage(project: Project, stage: StageDir, say: Callable[[str], None]
     dataset = drawn_once(project, again=1)
     answers: Answers | None = None
     for number, one in enumerate(chosen, 1):
-        if not distributed.from_writer(partial(_is_trained, one, stage)):
+        if not distributed.broadcast_from_main(partial(_is_trained, one, stage)):
             draws = draws_of(project, dataset)
             if draws is not None and answers is None:
                 answers = _ask(project, draws)
@@ -157,7 +157,7 @@ def _train(
         discriminator_every=section.discriminator_every or supernets.discriminator_every,
         title=title,
     )
-    if distributed.current().is_writer:
+    if distributed.current().is_main_process:
         meta = {"arch": one.arch.to_json()}
         save_tensors(one.weights(stage), pack({task.target: net}), meta)
         folder.state.unlink(missing_ok=True)

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gancompress.archs.arch import Arch
-from gancompress.metrics.firstlook import Forecast
+from gancompress.metrics.firstlook import ScorePredictor
 from gancompress.project import Project
 from gancompress.search.front import best_of, front, plain
-from gancompress.search.limits import Limit, admitted
+from gancompress.search.limits import Constraint, admitted
 from gancompress.search.record import Measured
-from gancompress.search.run import Judging
+from gancompress.search.run import Evaluation
 from gancompress.search.rungs import Rungs, agreement
 from gancompress.stages.budgets import named
-from gancompress.stages.judging import Judges, values_of
+from gancompress.stages.judging import ArchEvaluator, values_of
 from gancompress.storage.checkpoint import write_json
 from gancompress.storage.runs import StageDir
 
@@ -25,8 +25,8 @@ BASELINE = "random"  # how the names of random searches end
 def write_front(
     project: Project,
     stage: StageDir,
-    judges: Judges,
-    rows: Mapping[str, tuple[Limit, ...]],
+    judges: ArchEvaluator,
+    rows: Mapping[str, tuple[Constraint, ...]],
     found: Mapping[str, Rungs],
     say: Say,
 ) -> None:
@@ -68,7 +68,7 @@ def write_front(
 
 
 def _winner(
-    row: str, limits: Sequence[Limit], found: Mapping[str, Rungs], how: Judging
+    row: str, limits: Sequence[Constraint], found: Mapping[str, Rungs], how: Evaluation
 ) -> dict[str, Any]:
     """The best of what was measured inside the row's limits, and the best that chance found."""
     searched = inside({n: rungs for n, rungs in found.items() if not _is_baseline(n)}, limits)
@@ -89,7 +89,7 @@ def _winner(
     }
 
 
-def inside(found: Mapping[str, Rungs], limits: Sequence[Limit]) -> list[Measured]:
+def inside(found: Mapping[str, Rungs], limits: Sequence[Constraint]) -> list[Measured]:
     """What was measured in full and keeps the limits."""
     return [o for rungs in found.values() for o in rungs.full.trials if admitted(o.costs, limits)]
 
@@ -105,16 +105,18 @@ def _said(winner: Mapping[str, Any], objective: str) -> str:
     return f"  {winner['row']}: {arch.compact}, {objective} {score:.4g} on split search{beside}"
 
 
-def _forecast(looks: Sequence[Measured], full: Sequence[Measured], objective: str) -> Forecast:
+def _forecast(
+    looks: Sequence[Measured], full: Sequence[Measured], objective: str
+) -> ScorePredictor:
     """What first looks foretell of full scores, told from those of which both are known."""
     scores = {one.arch: one.scores[objective] for one in full}
     both = {one.arch: one for one in looks if one.arch in scores}.values()
-    return Forecast.fitted(
+    return ScorePredictor.fitted(
         objective, [one.scores for one in both], [scores[one.arch] for one in both]
     )
 
 
-def _told(name: str, rungs: Rungs, forecast: Forecast) -> dict[str, Any]:
+def _told(name: str, rungs: Rungs, forecast: ScorePredictor) -> dict[str, Any]:
     """All that one search measured, in order, as plain JSON."""
     first = [
         {**plain(one), "forecast": forecast(one.scores)}

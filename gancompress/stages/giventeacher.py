@@ -42,7 +42,7 @@ def take_teacher(project: Project, stage: StageDir, say: Callable[[str], None]) 
     given, texts = project.recipe.teacher.from_, teacher_texts(project.recipe.teacher.from_)
     if "about" in texts:
         say(f"teacher {given}: {texts['about']}")
-    if not distributed.current().is_writer:
+    if not distributed.current().is_main_process:
         return
     tensors, _ = load_tensors(teacher_path(given))
     wide = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}

@@ -44,7 +44,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class AnswerDifference:
     """How far the largest difference is, and how far it may be; in `unit`."""
 
     largest: float
@@ -61,7 +61,7 @@ class Agreement:
         return f"{self.largest:.3g} {self.unit}"
 
 
-def check(net: nn.Module, pair: Pair, found: Imported, multiple: int) -> Agreement:
+def check(net: nn.Module, pair: Pair, found: Imported, multiple: int) -> AnswerDifference:
     """The agreement of `net`, built of `found` in evaluation mode, with the answer of a pair.
 
     multiple: what the sides of inputs are multiples of.
@@ -109,7 +109,7 @@ def _tried(run: Answer, x: Tensor) -> Tensor | None:
         return None
 
 
-def agreement(out: Tensor, path: Path) -> Agreement:
+def agreement(out: Tensor, path: Path) -> AnswerDifference:
     """Of an answer (1, C, H, W) in [-1, 1] with the one in the file. Raises: DataError."""
     if path.suffix.lower() in _LOSSY:
         raise DataError(
@@ -131,7 +131,7 @@ def agreement(out: Tensor, path: Path) -> Agreement:
             "height, width): give an input and the answer to it at the same scale"
         )
     gaps = np.abs(ours - theirs)
-    return Agreement(float(gaps.max()), float(gaps.mean()), allowed, unit)
+    return AnswerDifference(float(gaps.max()), float(gaps.mean()), allowed, unit)
 
 
 def _input(path: Path, channels: int, multiple: int) -> Tensor:

@@ -58,8 +58,8 @@ def run_stages(
     run, shared = project.run, _shared(names)
     took: dict[str, float] = {}
     with distributed.processes(project.device) as ours:
-        spoken = say if ours.is_writer else _say_nothing
-        if ours.is_writer:
+        spoken = say if ours.is_main_process else _say_nothing
+        if ours.is_main_process:
             run.clear()
         checked = distributed.together(lambda: preflight(project, names, spoken, redo=redo))
         if _unfinished(project, names, redo=redo):
@@ -69,14 +69,14 @@ def run_stages(
         with checked:
             for name in shared:
                 took[name] = run_stage(project, name, spoken, redo=redo)
-    for name in names if ours.is_writer else ():
+    for name in names if ours.is_main_process else ():
         if name not in shared or not project.stage(name).is_finished():
             started, again = time.monotonic(), redo and name not in shared
             with taken_up(project, name, say, redo=again) as stage:
                 if stage is not None:
                     STAGE_WORK[name](project, stage, say)
             took[name] = took.get(name, 0.0) + time.monotonic() - started
-    if ours.is_writer and sum(took.values()) > LONG_SECONDS:
+    if ours.is_main_process and sum(took.values()) > LONG_SECONDS:
         each = ", ".join(f"{name} {duration(s)}" for name, s in took.items() if s >= 1)
         say(f"took {duration(sum(took.values()))} ({each})")
 
@@ -129,7 +129,7 @@ def taken_up(project: Project, name: str, say: Say, *, redo: bool) -> Iterator[S
     redo: as `run_stage`. Raises: as `StageDir.begin`.
     """
     recipe, run, stage = project.recipe, project.run, project.stage(name)
-    is_writer = distributed.current().is_writer
+    is_main_process = distributed.current().is_main_process
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
 
@@ -147,11 +147,11 @@ def taken_up(project: Project, name: str, say: Say, *, redo: bool) -> Iterator[S
         )
 
     with stage:
-        is_done = distributed.from_writer(take_up) == "done"
-        if is_writer:
+        is_done = distributed.broadcast_from_main(take_up) == "done"
+        if is_main_process:
             remember(recipe)
         if not is_done:
-            if is_writer:
+            if is_main_process:
                 if stage.changes:
                     say(f"{name}: goes on with another {', '.join(stage.changes)}")
                 run.keep_recipe(resolved_yaml(recipe))
@@ -159,7 +159,7 @@ def taken_up(project: Project, name: str, say: Say, *, redo: bool) -> Iterator[S
                 project.drop(*FOR_THE_TABLE)
             release_memory()
         yield None if is_done else stage
-        if is_writer and stage.is_finished():
+        if is_main_process and stage.is_finished():
             say(f"{name}: {'done already, ' if is_done else ''}{stage.artefact()}")
 
 
@@ -182,7 +182,7 @@ def teacher_stage(project: Project, stage: StageDir, say: Say) -> None:
         batches_of(project, dataset, project.recipe.teacher),
         training_of(project, project.recipe.teacher, stage),
     )
-    if distributed.current().is_writer:
+    if distributed.current().is_main_process:
         save_tensors(stage.path / "model.safetensors", pack(nets), {"arch": arch.to_json()})
         stage.finish("model.safetensors")
 
@@ -205,7 +205,7 @@ def supernet_stage(project: Project, stage: StageDir, say: Say) -> None:
         input_shape=project.input_shape,
         draws=draws_of(project, dataset),
     )
-    if distributed.current().is_writer:
+    if distributed.current().is_main_process:
         save_tensors(stage.path / "bank.safetensors", pack(nets), {})
         stage.finish("bank.safetensors")
 

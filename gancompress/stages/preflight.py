@@ -45,7 +45,7 @@ def preflight(
     started = time.monotonic()
     todo = check(project, stages, say, redo=redo)
     trains = [name for name in TRAINED if name in todo]
-    if not (trains and distributed.current().is_writer):
+    if not (trains and distributed.current().is_main_process):
         return FileCheck(None)
     is_built_in = project.recipe.data.is_built_in
     files = FileCheck(None if is_built_in else project.files)

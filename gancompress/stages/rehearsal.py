@@ -22,7 +22,7 @@ from gancompress.archs.arch import Arch
 from gancompress.data.dataset import SPLITS, Split
 from gancompress.distill.supernet import Teacher, student_of
 from gancompress.errors import ArchError, ExportError
-from gancompress.export.card import Source
+from gancompress.export.card import ExportSource
 from gancompress.export.extract import load_exported, write_all, write_format
 from gancompress.export.formats import FORMATS, missing
 from gancompress.nets.families.own import OwnGenerator
@@ -183,7 +183,7 @@ def _exported(project: Project, net: nn.Module, arch: Arch, batch: Batch) -> lis
     """
     inputs = [x[None].cpu() for x in batch["input"]]
     plain = copy.deepcopy(net).cpu()
-    source = Source(plain, arch, card_of(project, arch), inputs[0])
+    source = ExportSource(plain, arch, card_of(project, arch), inputs[0])
     here = [name for name in project.recipe.export.formats if not missing(name)]
     is_own = isinstance(project.family, OwnGenerator)
     tried = [name for name in here if is_own or not FORMATS[name].steps]
@@ -233,7 +233,7 @@ def _try_packages(formats: Sequence[str]) -> None:
 
 
 def _written(
-    project: Project, source: Source, name: str, folder: Path, inputs: Sequence[Tensor]
+    project: Project, source: ExportSource, name: str, folder: Path, inputs: Sequence[Tensor]
 ) -> None:
     """Raises: ExportError if a file of this format cannot be written or does not run."""
     given = replace(source, calibration=list(inputs), loss=lambda answer: 0.0)

@@ -12,9 +12,9 @@ from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.front import best_of
-from gancompress.search.limits import Costs, Limit
+from gancompress.search.limits import Constraint, Costs
 from gancompress.search.record import Setting
-from gancompress.search.run import Quest
+from gancompress.search.run import StudyConfig
 from gancompress.search.rungs import PROBES, Rungs, climb
 from gancompress.search.samplers import WIDENED, Sampler, Widened, make_sampler
 from gancompress.search.storage import Storage
@@ -23,7 +23,7 @@ from gancompress.search.surrogate import need_scikit_learn
 from gancompress.search.workers import Worker
 from gancompress.stages.budgets import costs_of, rows_of
 from gancompress.stages.fronts import BASELINE, Say, inside, write_front
-from gancompress.stages.judging import Judges
+from gancompress.stages.judging import ArchEvaluator
 from gancompress.storage.filelock import alone
 from gancompress.storage.runs import StageDir
 
@@ -31,7 +31,7 @@ WIDEN = "widened"  # how searches around what is best so far are called
 
 
 @dataclass(frozen=True)
-class Hunt:
+class SearchPlan:
     """One search and what it is for: the rows of the final table whose winners come from it.
 
     algorithm: of `SAMPLERS`. limits: what every candidate keeps. candidates: how many. rows: the
@@ -40,15 +40,15 @@ class Hunt:
 
     name: str
     algorithm: str
-    limits: tuple[Limit, ...]
+    limits: tuple[Constraint, ...]
     candidates: int
-    rows: tuple[tuple[Limit, ...], ...] = ()
+    rows: tuple[tuple[Constraint, ...], ...] = ()
     start: Arch | None = None
 
 
 def search_stage(project: Project, stage: StageDir, say: Say) -> None:
     """Measures candidates, together with whoever gives the same command; one writes the front."""
-    judges = Judges(project)
+    judges = ArchEvaluator(project)
     costs, section = costs_of(project), project.recipe.search
     rows = rows_of(project)
     place: Path | str = section.storage or stage.path / "study.db"
@@ -95,44 +95,44 @@ def check_search(project: Project) -> None:
             pass
 
 
-def _hunts(project: Project, rows: Mapping[str, tuple[Limit, ...]]) -> Iterator[Hunt]:
+def _hunts(project: Project, rows: Mapping[str, tuple[Constraint, ...]]) -> Iterator[SearchPlan]:
     """The searches: one for all rows, or one for each; then as many archs at random."""
     section = project.recipe.search
     each = -(-section.candidates // len(rows)) + WIDENED  # of a random search for one row of some
     if section.algorithm == "pareto":
         widest = max(rows.values(), key=lambda limits: limits[0].most)
-        yield Hunt("search", "pareto", widest, section.candidates, tuple(rows.values()))
+        yield SearchPlan("search", "pareto", widest, section.candidates, tuple(rows.values()))
     else:
         each = section.candidates + WIDENED
         for row, limits in rows.items():
-            yield Hunt(row, section.algorithm, limits, section.candidates)
+            yield SearchPlan(row, section.algorithm, limits, section.candidates)
     if section.baseline and section.algorithm != BASELINE:
         for row, limits in rows.items():
-            yield Hunt(f"{row}, {BASELINE}", BASELINE, limits, each)
+            yield SearchPlan(f"{row}, {BASELINE}", BASELINE, limits, each)
 
 
 def _further(
-    project: Project, rows: Mapping[str, tuple[Limit, ...]], found: Mapping[str, Rungs]
-) -> Iterator[Hunt]:
+    project: Project, rows: Mapping[str, tuple[Constraint, ...]], found: Mapping[str, Rungs]
+) -> Iterator[SearchPlan]:
     """A search for each row that `found`, which grows meanwhile, has nothing for."""
     for row, limits in rows.items():
         if not inside(found, limits):
-            yield Hunt(f"{row}, more", "evolution", limits, project.recipe.search.population)
+            yield SearchPlan(f"{row}, more", "evolution", limits, project.recipe.search.population)
 
 
 def _widened(
-    rows: Mapping[str, tuple[Limit, ...]], found: Mapping[str, Rungs], judges: Judges
-) -> Iterator[Hunt]:
+    rows: Mapping[str, tuple[Constraint, ...]], found: Mapping[str, Rungs], judges: ArchEvaluator
+) -> Iterator[SearchPlan]:
     """For each row, archs above the best that the searches in `found` have for it."""
     own = {name: rungs for name, rungs in found.items() if not name.endswith(BASELINE)}
     for row, limits in rows.items():
         # What chance found is not widened: it is there to be compared with.
         if measured := inside(own, limits):
             best = best_of(measured, judges.full.objective, judges.full.better)
-            yield Hunt(f"{row}, {WIDEN}", WIDEN, limits, WIDENED, start=best.arch)
+            yield SearchPlan(f"{row}, {WIDEN}", WIDEN, limits, WIDENED, start=best.arch)
 
 
-def _quest(project: Project, judges: Judges, costs: Costs, hunt: Hunt) -> Quest:
+def _quest(project: Project, judges: ArchEvaluator, costs: Costs, hunt: SearchPlan) -> StudyConfig:
     """The study of a search: what proposes archs and what scores them."""
     section = project.recipe.search
     feasible = FeasibleSampler(project.space, costs, hunt.limits)
@@ -153,4 +153,4 @@ def _quest(project: Project, judges: Judges, costs: Costs, hunt: Hunt) -> Quest:
         "seed": project.recipe.seed, "mutation": section.mutation, "surrogate": section.surrogate,
         **{f"most {limit.unit}": limit.most for limit in hunt.limits},
     }  # fmt: skip
-    return Quest(hunt.name, sampler, hunt.candidates, judges.full, weighed, settings)
+    return StudyConfig(hunt.name, sampler, hunt.candidates, judges.full, weighed, settings)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch, SearchSpace
-from gancompress.nets.layers.windows import Window, windows_of
+from gancompress.nets.layers.windows import TensorView, views_of
 from gancompress.supernet.channels import Channels, Sizes, leading, shared_blocks
 
 Build = Callable[[Arch], nn.Module]
@@ -17,7 +17,7 @@ Build = Callable[[Arch], nn.Module]
 SKELETONS_KEPT = 256  # a skeleton holds no tensors; about 100 kB of Python objects each
 
 
-def window(tensor: Tensor, shape: torch.Size, starts: Sequence[int] = ()) -> Tensor:
+def view_of(tensor: Tensor, shape: torch.Size, starts: Sequence[int] = ()) -> Tensor:
     """The view of `tensor` that a subnet with a tensor of `shape` uses.
 
     On the channel axes 0 and 1 the slice from `starts` on (0 where not given), on kernel axes the
@@ -50,9 +50,9 @@ class _Skeleton:
 
     def __init__(self, net: nn.Module, arch: Arch, channels: Channels) -> None:
         self.net = net
-        windows = windows_of(net)
+        windows = views_of(net)
         self.tensors = {
-            name: (tensor.shape, windows.get(name, Window(name)))
+            name: (tensor.shape, windows.get(name, TensorView(name)))
             for name, tensor in named_tensors(net)
         }
         found = {n: channels.segments(n, shape, arch) for n, (shape, _) in self.tensors.items()}
@@ -147,7 +147,7 @@ class Supernet(nn.Module):
             for axis, sizes in kept.blocks.get(name, {}).items():
                 if tensor.shape[axis] != shape[axis]:
                     tensor = leading(tensor, axis, self._blocks[name][axis], sizes)
-            borrowed[name] = window(tensor, shape, at.starts)
+            borrowed[name] = view_of(tensor, shape, at.starts)
         return borrowed
 
     def forward(self, arch: Arch, *inputs: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ class Supernet(nn.Module):
         own, mine = kept.blocks.get(name, {}), self._blocks.get(name, {})
         axes = {axis: (mine[axis], sizes) for axis, sizes in own.items()}
         for place, part in shared_blocks(self.bank[at.name], tensor, axes):
-            window(place, part.shape, at.starts).copy_(part)
+            view_of(place, part.shape, at.starts).copy_(part)
 
     def subnet(self, arch: Arch, statistics: Mapping[str, Tensor] | None = None) -> Subnet:
         """`arch` of this supernet as a module, still sharing the bank; see `Subnet`."""
@@ -215,7 +215,7 @@ class Supernet(nn.Module):
                 axes = {axis: (self._blocks[name][axis], sizes) for axis, sizes in own.items()}
             for place, part in shared_blocks(bank[name], tensor, axes):
                 shared = torch.Size(map(min, part.shape, place.shape))
-                window(place, shared).copy_(window(part, shared))
+                view_of(place, shared).copy_(view_of(part, shared))
 
 
 def _mangled(name: str) -> str:

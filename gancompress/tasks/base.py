@@ -14,7 +14,7 @@ from gancompress.nets.discriminators.named import Discriminator
 from gancompress.nets.discriminators.names import DEFAULT
 from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.taskoptions import TaskContext, TaskOptions
-from gancompress.tasks.verdicts import VERDICTS, Verdict
+from gancompress.tasks.verdicts import VERDICTS, DiscriminatorOutput
 
 Batch = Mapping[str, Tensor]
 
@@ -84,7 +84,7 @@ class Task(Protocol):
         """Weighted terms by name; the phase minimises their sum."""
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> DiscriminatorOutput:
         """What the numbers are that `Step.judged` is given."""
         return "score"
 
@@ -144,7 +144,7 @@ class ConditionalTask(Task, ABC):
         return Phase("generator", ("generator",)), Phase("critic", ("critic",))
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> DiscriminatorOutput:
         return VERDICTS[self.gan]
 
     @property

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-Verdict = Literal["probability", "squared probability", "target", "margin", "score"]
+DiscriminatorOutput = Literal["probability", "squared probability", "target", "margin", "score"]
 
 # GAN loss, a key of `losses.GAN_LOSSES` -> what its critic's outputs are
-VERDICTS: dict[str, Verdict] = {
+VERDICTS: dict[str, DiscriminatorOutput] = {
     "hinge": "margin",
     "lsgan": "target",
     "lsgan-sigmoid": "squared probability",

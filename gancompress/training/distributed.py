@@ -36,7 +36,7 @@ class Processes:
     world: int = 1
 
     @property
-    def is_writer(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
@@ -170,21 +170,21 @@ def together(work: Callable[[], T]) -> T:
     return done[0]
 
 
-def from_writer(work: Callable[[], T]) -> T:
+def broadcast_from_main(work: Callable[[], T]) -> T:
     """What `work` returns in the writing process, where alone it is done; raised in all as there.
 
     Its result must be plain data.
     """
     if current().world == 1:
         return work()
-    result = together(lambda: work() if current().is_writer else None)
+    result = together(lambda: work() if current().is_main_process else None)
     shared: list[Any] = [result]
     dist.broadcast_object_list(shared, src=0)
     found: T = shared[0]
     return found
 
 
-def alike(value: int, what: str) -> int:
+def assert_equal_across_ranks(value: int, what: str) -> int:
     """`value`, which every process must have found the same. Raises: RunError otherwise."""
     if current().world == 1:
         return value

@@ -13,7 +13,7 @@ from torch import Tensor
 from gancompress.errors import UnhealthyError
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Batch
-from gancompress.tasks.verdicts import Verdict
+from gancompress.tasks.verdicts import DiscriminatorOutput
 from gancompress.training import distributed
 from gancompress.training.symptoms import (
     NEAR,
@@ -36,7 +36,7 @@ IMAGES_BYTES = 2**25  # that it may take, as it is kept in the state
 MEASURES = ("real", "fake", "near", "spread", "level")
 
 
-SIGMOID: tuple[Verdict, ...] = ("probability", "squared probability")
+SIGMOID: tuple[DiscriminatorOutput, ...] = ("probability", "squared probability")
 
 
 def _is_certain(probability: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def _is_certain(probability: Tensor) -> Tensor:
 
 
 # real, fake -> whether the loss has no more to say of each output
-NOTHING_TO_SAY: dict[Verdict, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+NOTHING_TO_SAY: dict[DiscriminatorOutput, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
     **dict.fromkeys(SIGMOID, lambda real, fake: (_is_certain(real), _is_certain(fake))),
     "target": lambda real, fake: ((real - 1).abs() < NEAR, fake.abs() < NEAR),
     "margin": lambda real, fake: (real >= 1, fake <= -1),
@@ -53,7 +53,7 @@ NOTHING_TO_SAY: dict[Verdict, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]]
 
 
 @dataclass
-class Streak:
+class Hysteresis:
     """How long in a row the sign of a symptom has contradicted what is held of it."""
 
     is_found: bool = False
@@ -74,7 +74,7 @@ class Streak:
             self.is_found, self.since, self.turns = is_shown, self.first, 0
 
 
-class Guard:
+class HealthMonitor:
     """Watches one training, and says once what is found and once that it is over.
 
     verdict: what the critics' outputs are; title: the training's name, whose first word is its
@@ -84,11 +84,15 @@ class Guard:
     """
 
     def __init__(
-        self, verdict: Verdict, title: str, log: MetricsLog, speak: Callable[[str], None]
+        self,
+        verdict: DiscriminatorOutput,
+        title: str,
+        log: MetricsLog,
+        speak: Callable[[str], None],
     ) -> None:
         self.fixed: dict[str, Tensor] = {}  # a batch that is looked at again and again
         self._verdict, self._title, self._log, self._speak = verdict, title, log, speak
-        self._streaks: dict[str, Streak] = {}  # by "where: what"
+        self._streaks: dict[str, Hysteresis] = {}  # by "where: what"
         self._most = 0.0  # of the shares that were seen
         self._least = math.inf  # of the values of made images that were seen
 
@@ -133,7 +137,7 @@ class Guard:
         """Holds nothing of what was found until it shows again: what may have caused it changed."""
         for key, streak in self._streaks.items():
             where, what = key.split(": ")
-            if streak.is_told and distributed.current().is_writer:
+            if streak.is_told and distributed.current().is_main_process:
                 self._log.write(
                     step, since=step, where=where, what=what, found=streak.words, is_over=True
                 )
@@ -144,7 +148,7 @@ class Guard:
     ) -> None:
         is_hidden = False
         for name, symptom in symptoms.items():
-            streak = self._streaks.setdefault(f"{where}: {name}", Streak())
+            streak = self._streaks.setdefault(f"{where}: {name}", Hysteresis())
             streak.see(symptom.sign(numbers), step, symptom.turns)
             is_shown = streak.is_found and streak.turns == 0  # what was hidden may be passing
             if is_shown and not (streak.is_told or is_hidden):
@@ -157,8 +161,8 @@ class Guard:
                 self._tell(step, where, name, streak, said)
             is_hidden |= streak.is_found
 
-    def _tell(self, step: int, where: str, what: str, streak: Streak, said: str) -> None:
-        if distributed.current().is_writer:
+    def _tell(self, step: int, where: str, what: str, streak: Hysteresis, said: str) -> None:
+        if distributed.current().is_main_process:
             self._speak(f"{self._title}: {said}")
             self._log.write(
                 step, since=streak.since, where=where, what=what, found=streak.words,
@@ -196,10 +200,10 @@ class Guard:
         """Goes on from what `state` gave."""
         self.fixed, self._most = dict(state["fixed"]), float(state["most"])
         self._least = float(state.get("least", -math.inf))  # Earlier versions did not watch it.
-        self._streaks = {key: Streak(**values) for key, values in state["streaks"].items()}
+        self._streaks = {key: Hysteresis(**values) for key, values in state["streaks"].items()}
 
 
-def measured(real: Tensor, fake: Tensor, verdict: Verdict) -> Tensor:
+def measured(real: Tensor, fake: Tensor, verdict: DiscriminatorOutput) -> Tensor:
     """The MEASURES (M,) of a critic's outputs for real and for made images, of any shapes."""
     real, fake = real.float().flatten(), fake.float().flatten()
     both = torch.cat((real, fake))
@@ -231,7 +235,7 @@ def variety(made: Tensor, real: Tensor) -> float | None:
 
 
 def values_of(made: Tensor, real: Tensor) -> Numbers:
-    """What `Guard.measure` is told of made and of real images (N, C, H, W).
+    """What `HealthMonitor.measure` is told of made and of real images (N, C, H, W).
 
     detail: standard deviation within an image, the mean over images and channels; least: the least
     value; below: the share of the real ones' values that are below 0; apart: mean distance.

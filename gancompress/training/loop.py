@@ -21,7 +21,7 @@ from gancompress.interrupts import Terminated, is_asked_to_stop
 from gancompress.storage.runs import STAGES, MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
 from gancompress.training import distributed
-from gancompress.training.health import Guard, is_look_due, values_of, variety
+from gancompress.training.health import HealthMonitor, is_look_due, values_of, variety
 from gancompress.training.precisions import (
     AUTOCAST,
     SECONDS,
@@ -103,18 +103,18 @@ def fit(
     scaler = torch.amp.GradScaler(how.device.type, enabled=how.precision == "fp16")
     trained = {name: nets[name] for phase in task.phases for name in phase.trains}
     findings = MetricsLog(how.log.path.with_name("health.jsonl"))
-    guard = Guard(task.verdict, title, findings, say_above)
+    guard = HealthMonitor(task.verdict, title, findings, say_above)
     rates = (optimisation.lr, optimisation.lr_critic)
     state = TrainingState(trained, optimisers, averaged, scaler, guard, rates)
     start = distributed.together(lambda: state.load(how.state_path))
-    start = distributed.alike(start, str(how.state_path))
-    if ours.is_writer:
+    start = distributed.assert_equal_across_ranks(start, str(how.state_path))
+    if ours.is_main_process:
         how.log.truncate_after(start)
         findings.truncate_after(start)
     saved, done = time.monotonic(), start
     bar = progress(
         total=steps, initial=start, desc=title, unit="step", dynamic_ncols=True,
-        disable=not ours.is_writer,
+        disable=not ours.is_main_process,
     )  # fmt: skip
     with _finish_step_on_signal() as stopping, bar:
         steps_left = zip(range(start, steps), distributed.in_step(batches(start)), strict=False)
@@ -137,20 +137,20 @@ def fit(
             done = index + 1
             guard.see(done, [step.verdicts for _, step in parts])
             if is_look_due(done):
-                share, values = distributed.from_writer(
+                share, values = distributed.broadcast_from_main(
                     partial(_looked, task, nets, guard.fixed, step=parts[0][1], how=how)
                 )
                 guard.look(done, share)
                 guard.measure(done, values)
             if done % how.log_every == 0 or done == steps:
                 means = state.take_means()
-                if ours.is_writer:
+                if ours.is_main_process:
                     how.log.write(done, **means)
                 bar.set_postfix({n: f"{v:.3g}" for n, v in means.items()}, refresh=False)
             is_ill = how.stops_unhealthy and guard.is_ill
             is_stopped = distributed.agree(bool(stopping) or is_asked_to_stop() or is_ill)
             is_due = is_stopped or time.monotonic() - saved > how.save_seconds
-            if ours.is_writer and is_due and done < steps:
+            if ours.is_main_process and is_due and done < steps:
                 state.save(how.state_path, done)
                 saved = time.monotonic()
             if is_stopped and done < steps:
@@ -180,7 +180,7 @@ def _settled(
         return batch_times(task, nets, next(iter(batches(0))), how)
 
     def speak(text: str) -> None:
-        if distributed.current().is_writer:
+        if distributed.current().is_main_process:
             say_above(f"{title}: {text}")
 
     folder = how.state_path.parent

@@ -36,7 +36,7 @@ def settle_precision(
     Raises: CheckpointError if the record cannot be read or written.
     """
     path, processor = folder / RECORD, processor_of(device)
-    before = distributed.from_writer(lambda: read_record(path) if path.is_file() else {})
+    before = distributed.broadcast_from_main(lambda: read_record(path) if path.is_file() else {})
     had = before.get("precision")
     if wanted != AUTO:
         chosen, seconds = wanted, {}
@@ -46,12 +46,12 @@ def settle_precision(
         return str(had)
     else:
         seconds = times() if len(candidates(device)) > 1 else {}
-        chosen = distributed.from_writer(lambda: fastest(seconds))
+        chosen = distributed.broadcast_from_main(lambda: fastest(seconds))
         if seconds:
             listed = ", ".join(f"{name} {s:.2g} s" for name, s in seconds.items())
             speak(f"precision {chosen}, by a timed step ({listed})")
     record = {"precision": chosen, "processor": processor, "timed_seconds": seconds}
-    distributed.from_writer(lambda: write_record(path, record))
+    distributed.broadcast_from_main(lambda: write_record(path, record))
     return chosen
 
 

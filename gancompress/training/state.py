@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError
 from gancompress.storage.checkpoint import load_state, save_state
-from gancompress.training.health import Guard
+from gancompress.training.health import HealthMonitor
 
 
 @dataclass
@@ -23,7 +23,7 @@ class TrainingState:
     optimisers: Mapping[str, torch.optim.Adam]
     averaged: list[Tensor]
     scaler: torch.amp.GradScaler
-    guard: Guard
+    guard: HealthMonitor
     rates: tuple[float, float | None]  # learning rates, that an interrupted training may change
     sums: dict[str, Tensor] = field(default_factory=dict)  # of the losses since the last log row
     turns: dict[str, int] = field(default_factory=dict)  # how many losses are in each

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gancompress.storage.runs import STAGES
-from gancompress.tasks.verdicts import Verdict
+from gancompress.tasks.verdicts import DiscriminatorOutput
 
 Numbers = Mapping[str, float]
 
@@ -160,7 +160,7 @@ SYMPTOMS: dict[str, Mapping[str, Symptom]] = {
     "images": OF_IMAGES,
 }
 # Which of a critic's symptoms say something, by what its outputs are.
-READINGS: dict[Verdict, tuple[str, ...]] = {
+READINGS: dict[DiscriminatorOutput, tuple[str, ...]] = {
     "probability": ("dead", "saturated", "locked at chance"),
     "squared probability": ("dead", "saturated", "unrivalled", "locked at chance"),
     "target": ("dead", "idle", "locked at chance"),

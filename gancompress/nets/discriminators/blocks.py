@@ -42,7 +42,7 @@ class Shift(nn.Module):
         return out
 
 
-class Inception(nn.Module):
+class InceptionBlock(nn.Module):
     """conv1 and conv3 side by side on the same input, half of the `channels` from each."""
 
     def __init__(self, in_channels: int, channels: int, norms: Norms) -> None:
@@ -84,16 +84,16 @@ class SeparableInception(nn.Module):
 class DenseBlock(nn.Module):
     """Layers that each add `growth` channels to all before them, then few channels, half as large.
 
-    Huang et al. 2017 (densely connected networks), of `Inception`s; average pooling.
+    Huang et al. 2017 (densely connected networks), of `InceptionBlock`s; average pooling.
     """
 
     def __init__(self, in_channels: int, growth: int, layers: int, norms: Norms) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            Inception(in_channels + i * growth, growth, norms) for i in range(layers)
+            InceptionBlock(in_channels + i * growth, growth, norms) for i in range(layers)
         )
         self.end = nn.Sequential(
-            Inception(in_channels + layers * growth, growth // 4, norms), nn.AvgPool2d(2)
+            InceptionBlock(in_channels + layers * growth, growth // 4, norms), nn.AvgPool2d(2)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,10 +142,10 @@ def separable(in_channels: int, size: tuple[int, int], norms: Norms) -> Trunk:
 
 
 def inception(in_channels: int, size: tuple[int, int], norms: Norms, channels: int) -> Trunk:
-    """`Inception`s, the first of `channels`."""
+    """`InceptionBlock`s, the first of `channels`."""
 
     def block(a: int, b: int) -> tuple[nn.Module, int]:
-        return Inception(a, b, norms), b
+        return InceptionBlock(a, b, norms), b
 
     return _halving(block, in_channels, channels, size)
 

@@ -26,7 +26,7 @@ from gancompress.nets.layers.features import (
 )
 from gancompress.nets.layers.norms import NORMS
 from gancompress.nets.layers.plain import PaddingMode, PlainConv
-from gancompress.nets.layers.windows import Window
+from gancompress.nets.layers.windows import TensorView
 
 Size = tuple[int, int]  # height and width
 
@@ -119,19 +119,19 @@ class BandConv(nn.Module):
             padding_mode=padding_mode,
         )
 
-    def windows(self) -> Mapping[str, Window]:
+    def windows(self) -> Mapping[str, TensorView]:
         """Each edge's kernel as a block of the dense one; see `gancompress.nets.layers.windows`."""
         if self.groups > 1 and not self.depthwise:
             return {}  # groups of a part are no groups of the whole
-        found: dict[str, Window] = {}
+        found: dict[str, TensorView] = {}
         for edge, conv in self.edges.items():
             i, j = _ends(edge)
             source, to = sum(self.sizes_in[:i]), sum(self.sizes_out[:j])
             starts = (source, to) if self.transposed else (to, source)
             starts = (starts[0], 0) if self.depthwise else starts
-            found[f"edges.{edge}.weight"] = Window("weight", starts)
+            found[f"edges.{edge}.weight"] = TensorView("weight", starts)
             if conv.bias is not None:
-                found[f"edges.{edge}.bias"] = Window("bias", (to,))
+                found[f"edges.{edge}.bias"] = TensorView("bias", (to,))
         return found
 
     def forward(self, x: Features) -> Features:
@@ -250,10 +250,10 @@ class BandNorm(nn.Module):
         self.sizes = bands.channels(channels)
         self.bands = nn.ModuleList(NORMS[norm](count) for count in self.sizes)
 
-    def windows(self) -> Mapping[str, Window]:
+    def windows(self) -> Mapping[str, TensorView]:
         """Each band's weights and statistics as a part of the whole norm's."""
         return {
-            f"bands.{band}.{name}": Window(name, (sum(self.sizes[:band]),)[: tensor.dim()])
+            f"bands.{band}.{name}": TensorView(name, (sum(self.sizes[:band]),)[: tensor.dim()])
             for band, norm in enumerate(self.bands)
             for name, tensor in itertools.chain(norm.named_parameters(), norm.named_buffers())
         }

@@ -15,7 +15,7 @@ from torch import nn
 
 
 @dataclass(frozen=True)
-class Window:
+class TensorView:
     """Part of the tensor `name`: from `starts` on, on the leading axes; 0 on those not named."""
 
     name: str
@@ -23,10 +23,10 @@ class Window:
 
 
 @runtime_checkable
-class Windowed(Protocol):
+class HoldsViews(Protocol):
     """A module whose tensors are parts of larger ones."""
 
-    def windows(self) -> Mapping[str, Window]:
+    def windows(self) -> Mapping[str, TensorView]:
         """The window of each tensor that is a part, names relative to this module."""
 
 
@@ -49,12 +49,12 @@ def bundles_of(net: nn.Module) -> dict[str, int]:
     }
 
 
-def windows_of(net: nn.Module) -> dict[str, Window]:
+def views_of(net: nn.Module) -> dict[str, TensorView]:
     """The windows of all tensors of `net` that are parts, by full name."""
-    found: dict[str, Window] = {}
+    found: dict[str, TensorView] = {}
     for prefix, module in net.named_modules():
-        if isinstance(module, Windowed):
+        if isinstance(module, HoldsViews):
             at = f"{prefix}." if prefix else ""
             for name, window in module.windows().items():
-                found[at + name] = Window(at + window.name, window.starts)
+                found[at + name] = TensorView(at + window.name, window.starts)
     return found
