@@ -13,8 +13,9 @@ share of the full score's time that an estimate takes:
 "Forecast" is how a search ends: the best fifth and ten others are measured in full, a
 `ScorePredictor` fitted on those gives the rest. The best arch was in the first six places of every
 look. The distance of 64 images as they are, evenly spread: 0.82 and 0.79 (quickstart,
-cyclegan-maps). What is cheaper ranks too badly: the mean distance of 64 outputs to the teacher's 0.34, to the targets 0.27,
-of their features to those of the teacher's 0.47, of the targets 0.58 (quickstart).
+cyclegan-maps). What is cheaper ranks too badly: the mean distance of 64 outputs to the teacher's
+0.34, to the targets 0.27, of their features to those of the teacher's 0.47, of the targets 0.58
+(quickstart).
 """
 
 from __future__ import annotations
