@@ -21,9 +21,12 @@ from gancompress.distill.taps import tapped
 from gancompress.supernet.supernet import Supernet
 from gancompress.training import distributed
 
-RIDGE = 1e-3  # of the mean of the system's diagonal: what the images do not show stays as it is
+# Ridge, relative to the mean of the system's diagonal: weights that the images do not determine
+# keep their values.
+RIDGE = 1e-3
 POSITIONS = 6000  # pixels that a convolution is fitted on; ten for every unknown of most
-MOST_UNKNOWNS = 2500  # of a system, whose time is their cube; 256 channels of 3x3 have 2305
+# The most unknowns of a system, whose time grows with their cube; 256 channels of 3x3 have 2305.
+MOST_UNKNOWNS = 2500
 
 Conv = nn.Conv2d | nn.ConvTranspose2d
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gancompress.archs.arch import Arch, SearchSpace
 
-ENDS_SHARE = 0.25  # of the weighted draws: the largest and the smallest arch together
+ENDS_SHARE = 0.25  # The fraction of weighted draws that are the largest or the smallest arch.
 
 
 def uniform(space: SearchSpace, rng: np.random.Generator) -> list[Arch]:

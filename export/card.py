@@ -16,8 +16,9 @@ from gancompress.errors import ArchError, ExportError
 
 Run = Callable[[Tensor], Tensor]
 
-VERSION = 1  # of `manifest`; raise it when a reader of the old one would misunderstand the new one
-RANGE = (-1.0, 1.0)  # of every image that goes in or comes out
+# The version of `manifest`; raise it when a reader of the old one would misunderstand the new one.
+VERSION = 1
+RANGE = (-1.0, 1.0)  # The value range of every image that goes in or comes out.
 
 
 @dataclass(frozen=True)

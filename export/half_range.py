@@ -19,7 +19,7 @@ SMALLEST = 2.0**-14  # below it float16 loses bits; below 2^-25 it is 0
 # The images at hand are a sample: another may double a value, and devices that add up in half
 # precision pass twice the result on the way.
 ROOM = 4.0
-IMAGES = 16  # of the calibration that ranges are measured on
+IMAGES = 16  # Calibration images on which ranges are measured.
 
 
 def beyond_half_of(source: ExportSource, model: Any) -> frozenset[str]:

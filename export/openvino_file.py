@@ -28,7 +28,7 @@ MODEL = ("model.xml", "model.bin")
 MODEL_16 = ("model-16bit.xml", "model-16bit.bin")
 MODEL_8 = ("model-int8.xml", "model-int8.bin")
 MANIFEST, HASH = "gancompress", "gancompress_bin_sha256"  # keys of the model's `rt_info`
-SHAPES = 4  # of inputs, that a loaded model is kept compiled for
+SHAPES = 4  # The number of input shapes for which a loaded model stays compiled.
 SIXTEEN = {"BF16": ("bf16", "bfloat16"), "FP16": ("f16", "float16"), "": ("f32", "float32")}
 
 

@@ -16,10 +16,11 @@ from gancompress.export.card import ExportSource, Model, Run
 from gancompress.export.onnx_file import Graph, graph_of, run_of, session
 from gancompress.export.quantised import QuantisedConv, Range, layers_of, quantised, ranges_of
 
-LOSS = 0.03  # of the Frechet distance: what eight bits may cost
+LOSS = 0.03  # Eight bits may raise the Fréchet distance by this fraction.
 MEAN = 0.02  # mean difference to float in [-1, 1], 2.5 grey levels, where no distance is known
 IMAGES = 16  # training inputs that ranges are taken from
-RANKED_ON = 2  # of them: ranking runs the network once for every layer and image
+# Images that layers are ranked on: ranking runs the network once for every layer and image.
+RANKED_ON = 2
 
 
 @dataclass(frozen=True)

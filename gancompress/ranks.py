@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-FEWEST = 3  # of fewer, a rank correlation says nothing
+FEWEST = 3  # A rank correlation of fewer pairs says nothing.
 
 
 def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:

@@ -17,7 +17,8 @@ from gancompress.search.limits import Constraint, Costs, admitted, figure, utili
 Number = TypeVar("Number", int, float)
 Complete = Callable[[Mapping[str, Value]], Arch]  # the widths for some operators and bands
 
-COMBINATIONS = 1024  # of operators and bands are all tried: some 50 ms once the costs are warm
+# Up to this many combinations of operators and bands are enumerated (some 50 ms with cached costs).
+COMBINATIONS = 1024
 
 
 def floor(space: SearchSpace, cost: Callable[[Arch], Number]) -> tuple[Arch, Number]:

@@ -19,8 +19,8 @@ from gancompress.search.proposals import History, new_child, seen_in
 # 50 % of the space meet. Without the first, 24 archs leave a budget that a thousandth meets without
 # any candidate in 87 of 100 searches, with it in 10; without the second, the hypervolume is 3 %
 # less; more of either takes from the dear end of the front.
-LOW_EVERY = 3  # of the first archs, one in three is from below a random cost
-HELD_DOWN = 0.35  # of the children may cost no more than their parents
+LOW_EVERY = 3  # One in three of the first archs is drawn from below a random cost.
+HELD_DOWN = 0.35  # This fraction of the children may cost no more than their parents.
 
 Figures = NDArray[np.float64]
 

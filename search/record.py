@@ -12,9 +12,10 @@ from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.errors import ArchError
 from gancompress.storage.checkpoint import record_digest
 
-COST_PREFIX = "cost "  # of the user attributes that hold what an arch costs
+COST_PREFIX = "cost "  # The prefix of the user attributes that hold an arch's costs.
 SCORE_PREFIX = "score "  # and its figures
-PLACE = "in place of"  # of a trial that measures a damaged one's arch again: the other's number
+# The user attribute of a trial that repeats a damaged one: the other's number.
+PLACE = "in place of"
 CLAIM_DIGEST = "digest of arch"  # user attributes that tell whether others were changed
 DIGEST = "digest"
 Setting = str | int | float | None

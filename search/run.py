@@ -20,7 +20,8 @@ from gancompress.search.proposals import History, Sampler
 from gancompress.search.record import Claim, Measured, Progress, Setting, StudyIdentity
 from gancompress.search.study import Studies, Study
 
-SEARCH_STREAM = 5  # of random numbers: default_rng([seed, stream, archs claimed so far])
+# The search's stream of random numbers: default_rng([seed, stream, archs claimed so far]).
+SEARCH_STREAM = 5
 WAIT_SECONDS = 0.5  # between looks at what other workers are still measuring
 Score = Callable[[Arch], Mapping[str, float]]
 

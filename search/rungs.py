@@ -20,9 +20,11 @@ from gancompress.search.record import Measured
 from gancompress.search.run import Evaluation, SearchResult, StudyConfig, search
 from gancompress.search.study import Studies
 
-PROBES = 8  # of those that fall out, spread over the ranking: they tell what the first look misses
-ROW_SURVIVORS = 2  # of each row, however small the share
-FIRST_LOOK = " first look"  # of a study's name
+# The number of eliminated archs that are evaluated fully anyway, spread over the ranking, to
+# estimate the low-fidelity error.
+PROBES = 8
+ROW_SURVIVORS = 2  # The least number of survivors of each row, however small the fraction.
+FIRST_LOOK = " first look"  # The ending of the name of a study of low-fidelity evaluations.
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ __all__ = [
 ]  # fmt: skip
 
 WIDENED = 4  # archs of each row of the final table that use up its budget
-PARENT_SHARE = 0.25  # of the population, as in the compression literature
+# The fraction of the population that become parents, as in the compression literature.
+PARENT_SHARE = 0.25
 
 
 class SamplerFactory(Protocol):

@@ -17,8 +17,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from gancompress.errors import CheckpointError, RecipeError
 from gancompress.storage.filelock import FileLock, alone
 
-JOURNAL = "journal:"  # of an address: the rest is a file
-PATIENCE_SECONDS = 60  # that a process waits for others to be done with a SQLite file
+JOURNAL = "journal:"  # Addresses that begin so name a file.
+PATIENCE_SECONDS = 60  # A process waits so long for others to be done with a SQLite file.
 TRIES = 5  # to open a database whose tables another worker is making
 CONNECT_SECONDS = 10  # until a server counts as out of reach
 _CONNECT_ARGS = {  # by SQLAlchemy's name of the driver

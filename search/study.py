@@ -39,7 +39,7 @@ from gancompress.search.record import (
 from gancompress.search.storage import STORAGE_ERRORS, Storage, file_errors
 from gancompress.search.workers import BEAT, WORKER, Worker
 
-WITHDRAWN = "withdrawn"  # of a claim that came second: nobody need take it up
+WITHDRAWN = "withdrawn"  # The mark of a claim that came second, which nobody needs to take up.
 OTHER = {  # how a setting whose value says nothing to a reader is named when it differs
     "supernet": "another supernet (its weights differ)",
     "judging": "other images or other features",

@@ -16,7 +16,7 @@ from gancompress.errors import RecipeError
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.proposals import History, Sampler
 
-PROPOSALS = 16  # of which one is chosen
+PROPOSALS = 16  # The number of proposals of which one is chosen.
 FITTED = (
     200  # archs at most that the model is fitted to: the best, for its time grows as their cube
 )

@@ -36,7 +36,7 @@ from gancompress.recipe.reading import load_recipe
 from gancompress.report import reporting
 from gancompress.supernet.cost import Cost
 
-RUNS = 5  # whose median time is told
+RUNS = 5  # The shown time is the median of so many runs.
 QUICK_MS = 100.0  # runs below it are repeated without anybody's waiting
 EXAMPLES = 6  # inputs of the test split that are offered
 Say = Callable[[str], None]

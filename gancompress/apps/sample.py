@@ -68,7 +68,7 @@ def sample(
                 shown[i] = image
     if todo:
         first = [i for i in range(min(count, SHOWN)) if i not in shown]
-        for group in _groups(first, batch):  # of an earlier call
+        for group in _groups(first, batch):  # Groups that an earlier call has made are skipped.
             vectors = latents(size, [[len(SPLITS), seed, i] for i in group])
             shown |= dict(zip(group, _made(model, upscale, vectors), strict=True))
         say(f"picture: {_overview([shown[i] for i in sorted(shown)], out / 'grid.png')}")

@@ -23,7 +23,7 @@ from gancompress.latency.layers import tensors_of
 from gancompress.nets.families.registry import FAMILIES
 from gancompress.supernet.cost import network_cost
 
-_SIDES = (512, 1024, 2048)  # of the square matrices
+_SIDES = (512, 1024, 2048)  # The sides of the square matrices that are multiplied.
 _CHANNELS, _PIXELS = 256, 64  # of the convolutions, channels last, for where a BLAS is slow:
 _KERNELS = (1, 3)  # MKL and 1x1 stop at 56 GMACs/s on an AMD core whose 3x3 reaches 128, its peak
 _SECONDS = 0.25  # for each kind of work; the fastest call counts
@@ -127,7 +127,8 @@ def card_work(arch: Arch, card: Card, size: tuple[int, int], batch: int = 1) -> 
         with torch.device("meta"):
             net = FAMILIES[arch.family](**card.options).build(arch).eval()
             return work_of(net, torch.empty(batch, card.in_channels, *size))
-    except (ArchError, TypeError, RuntimeError):  # of another version, or too small a size
+    # A file of another version, or an image that is too small, ends here.
+    except (ArchError, TypeError, RuntimeError):
         return None
 
 

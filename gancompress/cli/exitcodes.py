@@ -27,7 +27,8 @@ def exit_codes() -> Iterator[None]:
     except GanCompressError as error:
         _refuse(str(error))
     except KeyboardInterrupt as error:
-        behind_the_mark = "\n" if sys.stderr.isatty() else ""  # of Ctrl-C, which terminals show
+        # Terminals show a mark for Ctrl-C; the message begins behind it.
+        behind_the_mark = "\n" if sys.stderr.isatty() else ""
         said = "stopped; give the same command again to go on from here"
         typer.echo(f"{behind_the_mark}{said}", err=True)
         is_sigterm = isinstance(error, Terminated)

@@ -19,7 +19,7 @@ from gancompress.data.origin import Group, Origin
 from gancompress.errors import DataError
 
 _TRAIN, _TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"  # as MNIST names them
-_STREAM = 15  # of the split
+_STREAM = 15  # The random stream of the split.
 
 
 class IdxImages:

@@ -26,7 +26,7 @@ from gancompress.errors import DataError
 from gancompress.storage.digests import Digests
 
 _UNKNOWN_COLOUR = (96, 96, 96)
-_BYTES = 4 + 3 + 4  # of a pixel kept in memory: class, photograph, instance
+_BYTES = 4 + 3 + 4  # The bytes of a pixel in memory: class, photograph, instance.
 
 Loaded = tuple[Ids, Pixels, Ids]  # classes (H, W), photograph (H, W, 3), instances (H, W)
 

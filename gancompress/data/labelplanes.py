@@ -14,8 +14,8 @@ from gancompress.data.images import Pixels
 
 Ids = npt.NDArray[np.integer[Any]]
 
-_TURN = 0.381966  # of the colour wheel from one class to the next: the golden angle
-_EDGE_DARKNESS = 0.75  # of the way to black
+_TURN = 0.381966  # The step on the colour wheel from one class to the next: the golden angle.
+_EDGE_DARKNESS = 0.75  # Edges are darkened by this fraction of the way to black.
 
 
 def label_planes(classes: Ids, count: int, instances: Ids | None = None) -> Tensor:

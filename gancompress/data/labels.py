@@ -15,7 +15,7 @@ from gancompress.data.images import Pixels, to_tensor
 Labels = npt.NDArray[np.bool_]  # (images, D)
 Rows = npt.NDArray[np.intp]  # places of images in their split
 
-_SEED = 0  # of the partners that evaluation has: always the same
+_SEED = 0  # The seed of the partners that evaluation uses, which are always the same.
 
 
 def labelled_batch(sources: Pixels, targets: Pixels, own: Labels, asked: Labels) -> Batch:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gancompress.data.dataset import SPLITS, Batch, Dataset, Split
 
-_STREAM = 12  # of the vectors that evaluation has: always the same
+_STREAM = 12  # The random stream of the vectors that evaluation uses, which are always the same.
 
 
 class Latent:

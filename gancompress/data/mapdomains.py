@@ -12,7 +12,7 @@ from gancompress.data.mapsoptions import MapDomainsOptions
 from gancompress.data.tiles import PHOTOGRAPH, RELIEFS
 from gancompress.data.worldset import WorldSet
 
-_SEED = 0  # of the targets that evaluation has: always the same
+_SEED = 0  # The seed of the targets that evaluation uses, which are always the same.
 
 
 class MapDomains(WorldSet):

@@ -60,7 +60,7 @@ _LAND_TINTS = {
 # What shading changes counts less than hue and saturation; without it, ice is a high plateau.
 _BRIGHTNESS = 0.35
 _RADIUS = 2  # pixels, of the mean over relief shading and of the median over specks
-_BITS = 5  # of each channel that tints are looked up by: JPEG is no more exact
+_BITS = 5  # Tints are looked up by so many bits of each channel: JPEG is no more exact.
 
 
 class MapLabels(WorldSet):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from gancompress.data.dataset import SPLITS, Batch, Dataset, Split
 
-_STREAM = 11  # of the codes that evaluation has: always the same
+# The random stream of the style codes that evaluation uses, which are always the same.
+_STREAM = 11
 
 
 class Styled:

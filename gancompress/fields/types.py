@@ -18,7 +18,7 @@ from pydantic import (
 
 from gancompress.fields.bounds import shown
 
-MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4096  # of Linux; other systems' are no larger
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4096  # Linux's limits; those of other systems are no larger.
 STRICT = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
 
 

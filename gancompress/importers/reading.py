@@ -29,7 +29,8 @@ _NAMED = re.compile(r"GLOBAL ([\w.]+)")  # in torch's refusal: the object that w
 # What wrappers of a training put into keys: torch.compile at any depth, DataParallel before all.
 _COMPILED, _PARALLEL = "_orig_mod.", "module."
 _OPTIMISERS = {"exp_avg", "square_avg", "momentum_buffer"}  # in what is kept of each weight
-_DEPTH, _ENTRIES = 6, 200  # of nested containers, and of what one of them holds, that are looked at
+# The most levels of nested containers, and entries of one, that are looked at.
+_DEPTH, _ENTRIES = 6, 200
 
 Raw = dict[str, Any]  # what a file calls tensors, by key
 

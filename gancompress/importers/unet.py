@@ -12,7 +12,7 @@ from gancompress.importers.layout import DROPOUT, RANGE, RUNNING, Imported, Keys
 from gancompress.nets.families.unet import UNet
 
 KIND = "a pix2pix U-Net"
-ROOT = "model.model"  # of the outermost block; of no ResNet's
+ROOT = "model.model"  # The key prefix of the outermost block, which no ResNet has.
 _STATISTICS = ("running_mean", "running_var")
 
 

@@ -33,9 +33,11 @@ from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_terms
 from gancompress.metrics.kid import kernel_distance
 
-TERMS = ("shift", "variance", "overlap")  # that a forecast weighs anew
+# The terms of the distance that a `ScorePredictor` weighs anew.
+TERMS = ("shift", "variance", "overlap")
 FEWEST = 6  # full scores that weights can be told from; fewer tell a constant alone
-STRENGTHS = np.logspace(-2, 3, 11)  # of ridge regression, from next to none to next to no slopes
+# The strengths of ridge regression that are tried, from almost none to almost no slopes.
+STRENGTHS = np.logspace(-2, 3, 11)
 
 
 class LowFidelityEvaluator:

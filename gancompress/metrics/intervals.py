@@ -53,7 +53,7 @@ from torch import Tensor
 from gancompress.errors import MetricError
 from gancompress.metrics.subsets import DISTANCES_OF_SUBSETS
 
-QUANTILE = 1.959964  # of the standard normal distribution, at 0.975
+QUANTILE = 1.959964  # The 0.975 quantile of the standard normal distribution.
 FEWEST = 20  # images that are halved; the standard deviation of fewer would itself be a guess
 
 Interval = tuple[float, float]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gancompress.errors import MetricError
 
-_ROWS = 2048  # of one block: 32 MiB of kernel values in float64
+_ROWS = 2048  # Rows of one block, whose kernel values take 32 MiB in float64.
 
 
 def kernel_sum(left: Tensor, right: Tensor) -> float:

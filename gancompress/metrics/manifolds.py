@@ -19,8 +19,9 @@ from gancompress.metrics.realside import NO_DETAILS, Details, Needs, RealImages,
 from gancompress.metrics.realstats import RealStats
 
 NEIGHBOURS = 3  # k of the paper's section 3
-_ROWS = 2048  # of one block: 32 MiB of squared distances in float64
-_ROUNDING = 1e-12  # of squared distances, over the largest squared length
+_ROWS = 2048  # Rows of one block, whose squared distances take 32 MiB in float64.
+# The rounding error of squared distances, relative to the largest squared length.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from gancompress.metrics.realside import (
 )
 from gancompress.metrics.ssim import ssim_terms
 
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of five scales (Wang et al. 2003, sect. 3.2)
+# The weights of the five scales (Wang et al. 2003, section 3.2).
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 SCALES = len(WEIGHTS)
 _PAIRS = 64  # compared at once
 

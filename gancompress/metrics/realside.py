@@ -21,7 +21,7 @@ Details = Mapping[str, Mapping[str, float]]  # figures by their names, by what t
 NO_DETAILS: Details = MappingProxyType({})
 # Images that metrics on sets of images keep, at most: as bytes 100 MB of 64 pixels, 1.6 GB of 256.
 MOST_IMAGES = 8192
-REAL_IMAGES = "real images"  # what the real side's own figures stand under, in details
+REAL_IMAGES = "real images"  # The name under which details hold the real side's own metric values.
 
 
 class RealImages(Protocol):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 WINDOW, SIGMA = 11, 1.5  # pixels of the Gaussian window (Wang et al. 2004, section III-C)
-_C1, _C2 = 0.01**2, 0.03**2  # of values from 0 to 1 (section III-C)
+_C1, _C2 = 0.01**2, 0.03**2  # The constants of section III-C for values from 0 to 1.
 
 
 def window_of(height: int, width: int) -> int:

@@ -21,13 +21,16 @@ from gancompress.metrics.realside import ByteImages, Details, Needs, RealImages,
 # Section 5 of the paper, and its program.
 COARSEST = 16  # pixels of the last level's smaller side
 PATCH = 7  # pixels of a patch's side
-PATCHES = 128  # of an image, at each level
+PATCHES = 128  # Patches that are drawn of an image at each level.
 REPEATS, DIRECTIONS = 4, 128  # mean of 4 distances of 128 directions each: of 512 directions
-SCALE = 1e3  # that figures are printed at
-_LEAST_STD = 1e-3  # of 255 grey levels: a level without contrast stays so, rounding is no texture
-_IMAGES = 256  # whose pyramids are made at once
-_CHUNK_BYTES = 2**26  # of projections that are sorted at once
-HELD_BYTES = 2**29  # of sorted projections of the real side, kept where all of them fit
+SCALE = 1e3  # Distances are printed times this factor, as in Karras et al. 2018.
+# The smallest standard deviation that a level is divided by, in grey levels of 255: rounding is no
+# texture.
+_LEAST_STD = 1e-3
+_IMAGES = 256  # Images whose pyramids are made at once.
+_CHUNK_BYTES = 2**26  # Bytes of projections that are sorted at once.
+# The real side's sorted projections are kept where they take at most so many bytes.
+HELD_BYTES = 2**29
 
 
 def smaller(images: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ _STAGES = ((0, 2), (5, 7), (10, 12, 14, 16), (19, 21, 23, 25), (28, 30, 32, 34))
 _RELU5_1 = 28
 _FIRST = tuple(numbers[0] for numbers in _STAGES)  # relu1_1 to relu5_1 are behind them
 _WIDTHS = (64, 128, 256, 512, 512)  # channels (Simonyan and Zisserman 2015, configuration E)
-_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)  # of the five features' differences (Park et al.)
+# The weights of the five features' differences (Park et al. 2019).
+_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
 
 # RGB as the network was trained on it, for images in [-1, 1]: (x - mean) / std.

@@ -15,7 +15,7 @@ from gancompress.storage.checkpoint import file_hash, load_tensors
 from gancompress.supernet.reestimation import batch_norms, estimate
 from gancompress.supernet.weights import part
 
-STATISTICS_BATCHES = 16  # that a subnet's batch norms are estimated on
+STATISTICS_BATCHES = 16  # Batches on which a subnet's batch norms are re-estimated.
 
 
 class Subnets:

@@ -15,7 +15,7 @@ from gancompress.fields.bounds import shown
 from gancompress.recipe.recipe import Recipe
 
 Path = tuple[str, ...]
-MAX_PROBLEMS = 30  # that are told at once; more are counted
+MAX_PROBLEMS = 30  # The most problems that are listed at once; further ones are counted.
 MAX_LINE = 500  # characters of what our own validators say of one key
 
 _KINDS = {

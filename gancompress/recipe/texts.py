@@ -12,7 +12,7 @@ from gancompress.fields.types import FILE
 from gancompress.recipe.recipe import Recipe
 from gancompress.recipe.yamlreading import Scalar, parse_scalars, plain
 
-_UNSET = ("", "null")  # what is written to have no value
+_UNSET = ("", "null")  # The texts that mean that a key has no value.
 
 
 def typed(value: Any, kinds: Sequence[Any]) -> Any:

@@ -38,7 +38,9 @@ class Scalar:
 
 # libyaml's parser is some ten times as fast as the one in Python; some builds of PyYAML lack it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-MAX_DIGITS = 100  # of a number; what is longer is a slip, and costs the square of its length
+# The most digits of a number: a longer one is a slip, and reading it costs the square of its
+# length.
+MAX_DIGITS = 100
 
 
 class _RecipeLoader(_Loader):  # type: ignore[misc]

@@ -13,9 +13,10 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
 from gancompress.nets.layers.features import Bands
 
-WIDTH, ROW, BAR = 680, 26, 16  # of the drawing, a stage's line and its bar
+# The drawing's width, and the heights of a stage's line and of its bar.
+WIDTH, ROW, BAR = 680, 26, 16
 LABEL, NOTE = 92, 250  # left and right of the bars, for names and numbers
-RESOLUTIONS = ("", "1/2 resolution", "1/4 resolution")  # of the bands, finest first
+RESOLUTIONS = ("", "1/2 resolution", "1/4 resolution")  # The names of the bands, finest first.
 
 
 @dataclass(frozen=True)

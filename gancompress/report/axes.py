@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 LOG_FROM = 4.0  # the largest number by the smallest; from here on an axis is logarithmic
-MARGIN = 0.04  # of the range, free at both ends
+MARGIN = 0.04  # The fraction of the range that stays free at both ends.
 
 
 @dataclass(frozen=True)

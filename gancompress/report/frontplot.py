@@ -15,7 +15,8 @@ from gancompress.report.words import cost_text, cost_title, score_title, tick_te
 WIDTH, HEIGHT = 760, 430
 LEFT, RIGHT, TOP, BOTTOM = 64, 20, 16, 52
 MOST_DOTS = 1500  # candidates drawn; of more, every second, third, …
-SHOWN_SHARE = 0.97  # of the candidates; the scale is not stretched to the worst of them
+# The axis shows this fraction of the candidates, so that the worst do not stretch it.
+SHOWN_SHARE = 0.97
 LABEL_HEIGHT, LABEL_WIDTH = 16, 170
 
 

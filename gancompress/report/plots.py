@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WINDOW_SHARE = 0.08  # of a curve's points, that a smoothed one is the mean of
+WINDOW_SHARE = 0.08  # A smoothed point is the mean of this fraction of a curve's points.
 PANEL = (2.9, 2.0)  # inches
 ENLARGED = 1.3  # at most, where the page has room
 INKS = {  # stand-ins that matplotlib draws with, and what the page has in their place

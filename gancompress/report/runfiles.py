@@ -23,7 +23,8 @@ from gancompress.report.words import shown_costs
 from gancompress.storage.checkpoint import read_json
 from gancompress.storage.runs import STAGES
 
-MOST_PICTURE_BYTES = 1_200_000  # of the embedded picture; the page is to stay below 3 MB
+# The most bytes of the embedded picture, so that the page stays below 3 MB.
+MOST_PICTURE_BYTES = 1_200_000
 _MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArchError)
 
 

@@ -63,7 +63,7 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
     if not finetuned and run.stage("finetune").record_path.exists():
         say(f"left out: {run.root / 'finetune'} is not finished, or was made from another search")
     net, arch = next(iter(plain.values()))
-    (stage.path / SUMS).unlink(missing_ok=True)  # of a command that was stopped
+    (stage.path / SUMS).unlink(missing_ok=True)  # A command that was stopped may have left them.
     supernet = None if arch in {one.arch for one in finetuned} else subnets.supernet
     exported = write_files(
         project, ExportedGenerator(net, arch, supernet), stage.path / MODEL, formats

@@ -29,7 +29,7 @@ from gancompress.supernet.supernet import Supernet
 
 VERIFIED_IMAGES = 4  # real test images that every file is compared on
 CALIBRATION_IMAGES = 32  # training inputs that int8 ranges are measured on
-LOSS_IMAGES = 128  # of the split search, on which layers are chosen to stay in float
+LOSS_IMAGES = 128  # Images of the split search on which the layers that stay in float are chosen.
 
 
 @dataclass(frozen=True)

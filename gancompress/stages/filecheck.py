@@ -11,7 +11,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from gancompress import interrupts
 
-AT_ONCE_SECONDS = 2.0  # that a command waits for before it goes on beside the rest
+AT_ONCE_SECONDS = 2.0  # A command waits so long for the check of files before it goes on beside it.
 
 
 @runtime_checkable

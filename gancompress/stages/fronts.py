@@ -19,7 +19,7 @@ from gancompress.storage.checkpoint import write_json
 from gancompress.storage.runs import StageDir
 
 Say = Callable[[str], None]
-BASELINE = "random"  # how the names of random searches end
+BASELINE = "random"  # The names of random searches end so.
 
 
 def write_front(

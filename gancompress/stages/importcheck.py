@@ -22,9 +22,11 @@ from gancompress.storage.regularfiles import open_regular
 # that add in another order. TF32 multiplication on a GPU may take more: 1.3 levels, emulated on
 # ResNets of 9 blocks with random weights.
 LEVELS = 1.25
-EXACT = 1e-3  # of an answer kept as floats in [-1, 1]; 1e-5 is usual, 3e-4 with MUNIT's norms
+# The largest difference to an output kept as floats in [-1, 1]; 1e-5 is usual, 3e-4 with MUNIT's
+# norms.
+EXACT = 1e-3
 _LOSSY = (".jpg", ".jpeg", ".webp")
-_CHANNELS = (1, 3)  # of pictures
+_CHANNELS = (1, 3)  # The channel counts that pictures have.
 
 M = TypeVar("M", bound=nn.Module)
 Answer = Callable[[Tensor], Tensor]

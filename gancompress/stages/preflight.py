@@ -24,7 +24,7 @@ from gancompress.stages.sizes import check_sizes
 from gancompress.training import distributed
 
 TRAINED = ("teacher", "supernet", "finetune")
-JUDGED_CHANNELS = (1, 3)  # that feature networks take: gray and colour
+JUDGED_CHANNELS = (1, 3)  # The channel counts that feature networks take: grey and colour.
 
 
 def preflight(

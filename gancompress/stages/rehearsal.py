@@ -36,7 +36,7 @@ from gancompress.supernet.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Batch, Step
 
 FEW = 2  # images of each split; the least that statistics are made of
-MORE = 20  # where a metric of metrics.also is asked for; the inception score needs no fewer
+MORE = 20  # Images for the metrics of metrics.also; the inception score needs no fewer.
 
 _LOADING = """
 import importlib, sys

@@ -27,7 +27,7 @@ from gancompress.stages.judging import ArchEvaluator
 from gancompress.storage.filelock import alone
 from gancompress.storage.runs import StageDir
 
-WIDEN = "widened"  # how searches around what is best so far are called
+WIDEN = "widened"  # The name of searches that widen the best arch so far.
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def check_search(project: Project) -> None:
 def _hunts(project: Project, rows: Mapping[str, tuple[Constraint, ...]]) -> Iterator[SearchPlan]:
     """The searches: one for all rows, or one for each; then as many archs at random."""
     section = project.recipe.search
-    each = -(-section.candidates // len(rows)) + WIDENED  # of a random search for one row of some
+    # Candidates of the random search of one row.
+    each = -(-section.candidates // len(rows)) + WIDENED
     if section.algorithm == "pareto":
         widest = max(rows.values(), key=lambda limits: limits[0].most)
         yield SearchPlan("search", "pareto", widest, section.candidates, tuple(rows.values()))

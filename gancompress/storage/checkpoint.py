@@ -28,7 +28,8 @@ from gancompress.errors import CheckpointError
 from gancompress.storage.regularfiles import open_regular, read_regular
 
 NAME_BYTES = 255  # Nearly every file system allows a name so many.
-TEMPORARY_PREFIX = ".tmp-"  # what a killed command may leave behind; see `remove_leftovers`
+# Files of this prefix are what a killed command may leave behind; see `remove_leftovers`.
+TEMPORARY_PREFIX = ".tmp-"
 _TEMPORARY = re.compile(r"\.tmp-(?:([0-9a-f]{8})-)?(\d+)-([0-9a-z]+)-")  # machine, process, which
 _HERE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]  # the machine's name, short
 _OURS = uuid.uuid4().hex[:8]  # tells this process from an earlier one of the same number

@@ -22,7 +22,7 @@ from gancompress.supernet.supernet import Build, named_tensors, skeleton_of
 from gancompress.supernet.trials import Trial
 
 MOST_TRIALS = 400  # ways in which the axes of one slot may lie that are tried
-MOST_MACS = 300_000_000  # of a network that is tried; some 0.1 s in float64
+MOST_MACS = 300_000_000  # The most MACs of a network that is tried: some 0.1 s in float64.
 
 
 def prove(

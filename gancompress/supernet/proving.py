@@ -14,7 +14,8 @@ from gancompress.supernet.channels import Channels
 from gancompress.supernet.layouts import declared, widths_of
 from gancompress.supernet.proof import prove
 
-PROVEN_SIDE = 64  # of images, where a network takes any: a proof does not depend on it
+# The side of the images of a proof, which does not depend on it, where a network takes any.
+PROVEN_SIDE = 64
 
 
 def channels_of(

@@ -23,9 +23,11 @@ from gancompress.supernet.supernet import Build, named_tensors, skeleton_of
 
 # Attributes that name how many groups or heads a module divides its channels into.
 DIVIDING = ("num_groups", "groups", "num_heads", "n_heads", "heads", "nhead")
-SIZES = ("num_channels", "out_channels", "embed_dim", "out_features")  # what they divide
+# The attributes of modules that a number of groups divides.
+SIZES = ("num_channels", "out_channels", "embed_dim", "out_features")
 MOST_PARTS = 64
-TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3}  # of the answer's spread
+# The largest difference that counts as equal, relative to the output's spread.
+TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3}
 
 
 class Trial:

@@ -24,7 +24,8 @@ from gancompress.errors import GanCompressError, RunError
 T = TypeVar("T")
 
 _BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # flags never wait for a GPU
-_NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets for each
+# The environment variables that torchrun sets for each process.
+_NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _STOPPED = "gancompress-stopped"  # counts the processes that said why they stop
 
 

@@ -27,8 +27,9 @@ from gancompress.training.symptoms import (
     symptom_of,
 )
 
-IMAGES = 4  # of the fixed batch; six pairs tell 2 % from more
-IMAGES_BYTES = 2**25  # that it may take, as it is kept in the state
+IMAGES = 4  # Images of the fixed batch; their six pairs tell 2 % of the distance from more.
+# The most bytes that the fixed batch may take, as the training state keeps it.
+IMAGES_BYTES = 2**25
 
 # Averages over a critic's outputs, of all parts of the batch and all processes. "real" and "fake":
 # the means as its loss sees them; "near": the share of outputs that its loss has no more to say of;

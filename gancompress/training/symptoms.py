@@ -10,9 +10,14 @@ from gancompress.tasks.verdicts import DiscriminatorOutput
 
 Numbers = Mapping[str, float]
 
-NEAR = 1e-3  # of 0, of 1, or of each other: outputs of a critic that tell nothing apart
-WON = 0.05  # of its targets: squares behind a sigmoid have a third of their steepest slope there
-ALIKE = 0.02  # of the distance between real images: made ones that do not differ
+# Discriminator outputs closer than this to 0, to 1 or to each other no longer separate real from
+# generated.
+NEAR = 1e-3
+# A discriminator has won where its sigmoid outputs are this close to their targets: the gradient of
+# the squared error is then a third of its maximum.
+WON = 0.05
+# Mode collapse: generated images whose mean distance is below this fraction of the real images'.
+ALIKE = 0.02
 OUT_OF_REACH = 0.05  # Fewer values of real images below all made ones may be outliers.
 
 

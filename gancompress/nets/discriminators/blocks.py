@@ -109,7 +109,7 @@ class Trunk(nn.Module):
     def __init__(self, blocks: list[nn.Module], values: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
-        self.values = values  # of the last block's answer for an image
+        self.values = values  # The number of values that the last block gives for an image.
 
     def forward(self, x: Tensor) -> list[Tensor]:
         found = []

@@ -15,7 +15,8 @@ from gancompress.errors import ArchError
 from gancompress.nets.discriminators.blocks import FORMS, Norms, Trunk
 from gancompress.nets.discriminators.names import DiscriminatorName
 
-LEAST_SIDE = 4  # of an image, in pixels: one halving to the two that the dense layer sees
+# The smallest side of an image in pixels: one halving leaves the two that the dense layer sees.
+LEAST_SIDE = 4
 # norm of a recipe -> which batch norms there are
 _NORMS = {
     "published": Norms(ordinary=False, depthwise=True),

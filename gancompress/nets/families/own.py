@@ -22,8 +22,8 @@ from gancompress.errors import ArchError
 from gancompress.nets.families.family import Family, Part, check_arch
 from gancompress.nets.families.ownfile import importable, load_file, reason, uncompiled
 
-PROBED_WIDTH = 16  # of every slot when `build` is asked which slots it reads
-PROBED_SIDE = 64  # of the image, in multiples of the file's SIZE_MULTIPLE
+PROBED_WIDTH = 16  # The width of every slot while `build` is asked which slots it reads.
+PROBED_SIDE = 64  # The side of the probing image in multiples of the file's SIZE_MULTIPLE.
 
 
 class _Probe:

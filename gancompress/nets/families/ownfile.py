@@ -76,7 +76,7 @@ def uncompiled(net: nn.Module) -> nn.Module:
     while _COMPILED in net._modules:
         net = net.get_submodule(_COMPILED)
     for module in net.modules():
-        module._compiled_call_impl = None  # of `net.compile()`
+        module._compiled_call_impl = None  # `net.compile()` leaves this attribute.
         for name, child in module.named_children():
             if _COMPILED in child._modules:
                 module._modules[name] = uncompiled(child)

@@ -119,7 +119,7 @@ PRESETS: dict[str, tuple[tuple[int, ...], ...]] = {
     "channels-64-pix2pix": ((64, 56, 48, 40, 32, 24, 16),) * 8,
 }
 
-_SLOTS = ("width", "op", "bands")  # of every stage but the head
+_SLOTS = ("width", "op", "bands")  # The slots that every stage but the head has.
 
 STYLES: dict[str, Style] = {
     "resnet": Style(),

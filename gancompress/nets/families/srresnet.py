@@ -22,7 +22,9 @@ from gancompress.nets.layers.blocks import OPERATORS, Conv, ResidualBlock, enter
 from gancompress.nets.layers.features import ONE, Bands, Features, converted
 
 KERNEL = 9  # of stem and head
-SHARE = 0.1  # of what the head adds to an enlarged image: it begins as little (Lim et al. 2017)
+# The head's first weights are scaled so, so that it adds little to an enlarged image at first (Lim
+# et al. 2017).
+SHARE = 0.1
 SLOPES = 1  # each PReLU has one slope for all of its channels
 
 

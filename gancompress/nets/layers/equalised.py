@@ -10,7 +10,7 @@ from torch.nn.utils.parametrize import register_parametrization
 
 Layer = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
-GAIN = 2**0.5  # of a layer behind which a rectifier takes half of the variance (He et al. 2015)
+GAIN = 2**0.5  # The gain of a layer whose rectifier halves the variance (He et al. 2015).
 
 
 class Scale(nn.Module):
