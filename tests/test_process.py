@@ -35,7 +35,7 @@ def megabytes():
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 2**20
 
-process.settle()
+process.configure_runtime()
 before = megabytes()
 blocks = [bytearray(2**18) for _ in range(800)]
 del blocks

@@ -27,7 +27,7 @@ from gancompress.export.picture import grid
 from gancompress.export.report import ReportedValue, Row, table
 from gancompress.export.sums import MODEL, SUMS, sums_of, write_sums
 from gancompress.metrics.evaluate import Evaluator
-from gancompress.metrics.evaluate import ReportedValue as Scored
+from gancompress.metrics.evaluate import MetricValue as Scored
 from gancompress.nets.bicubic import Bicubic
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
