@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gancompress.recipe.reading import packaged_recipes, recipe_comment
-from gancompress.recipe.recipe import json_schema
+from gancompress.recipe.schema import json_schema
 from gancompress.storage.checkpoint import write_text
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"

@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
-from gancompress.fields.types import STRICT, Integer, LossName, Real, Weight, from_home, refuse
-from gancompress.training.options import TrainingSection
+from gancompress.fields.types import STRICT, Integer, Real, from_home, refuse
 
 Budget = Annotated[Integer | None, Field(ge=1)]
 
@@ -84,28 +83,3 @@ class SearchSection(BaseModel):
         if not given:
             refuse(["reduction: missing, and budget_macs too; exactly one is needed"])
         return self
-
-
-class FinetuneSection(TrainingSection):
-    """How chosen generators are trained further, each alone, before export.
-
-    The defaults of lr and decay_from are measured: 300 steps of the quickstart's winner brought
-    its FD from 403.5 to 354.0 (n=256); with a rate that falls from the first step on to 374.2, with
-    a quarter of the supernet's rate to 391.2.
-    """
-
-    steps: Annotated[
-        Integer, Field(ge=0, description="training steps of each; 0: none in `gancompress run`")
-    ] = 0
-    lr: Annotated[
-        Real, Field(ge=0, description="Adam step size of the generator; 0: supernet.lr")
-    ] = 0.0
-    losses: dict[LossName, Weight] | None = Field(
-        None, description="weight of each loss, by name; default: the supernet's"
-    )
-    discriminator_every: Integer | None = Field(
-        None, ge=1, description="the discriminators' steps; default: as supernet's"
-    )
-    archs: Integer = Field(
-        1, ge=1, description="generators: the rows' winners first, then others of the front"
-    )

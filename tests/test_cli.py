@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from gancompress.cli.commands import app
 from gancompress.metrics import METRICS
 from gancompress.recipe.reading import load_recipe
-from gancompress.recipe.recipe import json_schema
+from gancompress.recipe.schema import json_schema
 
 
 def call(*arguments: str) -> tuple[int, str]:

@@ -20,7 +20,8 @@ from gancompress.data.imagefolder import ImageFolder
 from gancompress.data.images import with_channels
 from gancompress.errors import DataError, RecipeError
 from gancompress.recipe.reading import load_recipe
-from gancompress.recipe.recipe import Data, stage_sections
+from gancompress.recipe.recipe import Data
+from gancompress.recipe.stagesections import stage_sections
 
 
 def _fill(folder: Path, count: int, first: int = 0, **size: int) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from gancompress.archs.arch import SearchSpace
 from gancompress.distill.draws import ARCH_DRAWS, ENDS_SHARE
-from gancompress.recipe.recipe import SupernetSection
+from gancompress.distill.options import SupernetSection
 
 SPACE = SearchSpace.of("toy", {"a": (1, 2, 3, 4), "b": (1, 2, 3, 4), "op": ("dense", "separable")})
 DRAWS = 4000

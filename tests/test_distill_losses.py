@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gancompress.distill.losses import DISTILL_LOSSES, Comparison
+from gancompress.fields.types import LossName
 from gancompress.metrics.ssim import ssim
-from gancompress.recipe.recipe import LossName
 
 
 def image(seed: int) -> Tensor:

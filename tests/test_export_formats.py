@@ -18,8 +18,8 @@ from gancompress.export import card, formats
 from gancompress.export.card import Card, ExportSource, manifest_text, read_manifest
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing, require
+from gancompress.export.options import Format
 from gancompress.nets.families.registry import FAMILIES
-from gancompress.recipe.recipe import Format
 from gancompress.supernet.supernet import Supernet
 
 USABLE = [name for name in FORMATS if not missing(name)]

@@ -27,7 +27,8 @@ from gancompress.project.evaluators import evaluator_of
 from gancompress.project.results import finetuned_of
 from gancompress.project.subnets import Subnets
 from gancompress.recipe.reading import load_recipe
-from gancompress.recipe.recipe import Recipe, stage_sections
+from gancompress.recipe.recipe import Recipe
+from gancompress.recipe.stagesections import stage_sections
 from gancompress.stages import finetune as finetuning
 from gancompress.stages import pipeline
 from gancompress.storage.checkpoint import load_tensors, write_json, write_record

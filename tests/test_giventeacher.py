@@ -15,7 +15,8 @@ from gancompress.errors import CheckpointError, GanCompressError, RecipeError
 from gancompress.nets.families.resnet import ResNet
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe, packaged_recipes, resolved_yaml
-from gancompress.recipe.recipe import Recipe, stage_sections
+from gancompress.recipe.recipe import Recipe
+from gancompress.recipe.stagesections import stage_sections
 from gancompress.stages import pipeline
 from gancompress.storage.checkpoint import load_tensors, save_tensors
 from gancompress.storage.runs import Run

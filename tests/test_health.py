@@ -13,7 +13,7 @@ import toylsgan as blobs
 import toytraining as toy
 from torch import Tensor
 
-from gancompress.recipe.recipe import changeable
+from gancompress.recipe.stagesections import changeable
 from gancompress.storage.checkpoint import load_state, save_state
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.storage.runs import STAGES

@@ -23,7 +23,8 @@ from gancompress.fields.names import PROGRAMS
 from gancompress.importers import LAYOUTS
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
-from gancompress.recipe.recipe import Recipe, stage_sections
+from gancompress.recipe.recipe import Recipe
+from gancompress.recipe.stagesections import stage_sections
 from gancompress.stages import importing, pipeline
 from gancompress.stages.budgets import check_budgets
 from gancompress.storage.checkpoint import file_hash, load_tensors

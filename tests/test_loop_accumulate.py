@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import DivergedError, RecipeError
 from gancompress.recipe.reading import load_recipe
-from gancompress.recipe.recipe import stage_sections
+from gancompress.recipe.stagesections import stage_sections
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
 from gancompress.training.loop import step_rng

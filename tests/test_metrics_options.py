@@ -27,7 +27,7 @@ from gancompress.metrics.segnets import SegmentationNet
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
 from gancompress.recipe.reading import load_recipe
-from gancompress.recipe.recipe import STAGE_SECTIONS, stage_sections
+from gancompress.recipe.stagesections import STAGE_SECTIONS, stage_sections
 
 
 @pytest.fixture

@@ -11,12 +11,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from gancompress.recipe.recipe import (
-    STAGE_SECTIONS,
-    Recipe,
-    json_schema,
-    stage_sections,
-)
+from gancompress.recipe.recipe import Recipe
+from gancompress.recipe.schema import json_schema
+from gancompress.recipe.stagesections import STAGE_SECTIONS, stage_sections
 
 SMALLEST: dict[str, Any] = {
     "name": "x",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gancompress.errors import CheckpointError, RunError
-from gancompress.recipe.recipe import STAGE_SECTIONS
+from gancompress.recipe.stagesections import STAGE_SECTIONS
 from gancompress.storage.checkpoint import file_hash, save_state, write_text
 from gancompress.storage.runs import STAGES, Run, StageDir
 

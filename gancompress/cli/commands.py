@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from gancompress import __version__
-from gancompress.cli import filecommands as clifiles
+from gancompress.cli import filecommands
 from gancompress.cli.arguments import (
     DryRun,
     Json,
@@ -197,7 +197,7 @@ def list_() -> None:
 @app.command("schema", epilog="Example: gancompress schema > recipe.schema.json")
 def schema() -> None:
     """Print the JSON schema of a recipe file, by which editors complete and check one."""
-    from gancompress.recipe.recipe import json_schema
+    from gancompress.recipe.schema import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))
 
@@ -326,4 +326,4 @@ def evaluate(
         typer.echo(text)
 
 
-clifiles.register(app)
+filecommands.register(app)

@@ -22,7 +22,7 @@ from gancompress.project.evaluators import evaluator_of
 from gancompress.project.files import changed_since
 from gancompress.project.results import winners_of
 from gancompress.project.subnets import Subnets
-from gancompress.recipe.recipe import stage_sections
+from gancompress.recipe.stagesections import stage_sections
 from gancompress.recipe.trust import opened_code
 from gancompress.stages.export import chosen_nets, judged_rows, measure, reference_rows
 from gancompress.storage.stagerecords import other_length

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gancompress.errors import DataError
+from gancompress.fields.types import short_side
 
 Sides = tuple[int, int]  # height, width
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -118,6 +119,5 @@ def middle_square(pixels: npt.NDArray[Scalar], side: int, where: object) -> npt.
 def crops_of(load_size: Sides | str, crop_size: Sides, flip: bool) -> Crops:
     """load_size: a size, `none` or `short:SIDE`, which keep each image's shape."""
     if isinstance(load_size, str):
-        short = load_size.removeprefix("none").removeprefix("short:")
-        return Crops(None, crop_size, flip, int(short or 0))
+        return Crops(None, crop_size, flip, short_side(load_size))
     return Crops(load_size, crop_size, flip)

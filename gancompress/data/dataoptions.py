@@ -37,10 +37,11 @@ class DataOptions(BaseModel):
     model_config = STRICT
 
     kind: ClassVar[Kind] = "pairs"
-    size_key: ClassVar[str] = "size"  # that decides image_size
-    is_built_in: ClassVar[bool] = False  # of the world maps, kept open between commands
-    licence: ClassVar[str] = ""  # of the images, where it is known
-    newer: ClassVar[frozenset[str]] = frozenset()  # keys that records of earlier versions lack
+    size_key: ClassVar[str] = "size"  # The key that decides image_size.
+    # The built-in world maps stay open between the commands of one process.
+    is_built_in: ClassVar[bool] = False
+    licence: ClassVar[str] = ""  # The licence of the images, where it is known.
+    newer: ClassVar[frozenset[str]] = frozenset()  # Records of earlier versions lack these keys.
 
     name: str = Field(description="the data set")
 
@@ -170,10 +171,7 @@ class FilesOptions(DataOptions):
         return {key: value for key, value in given.items() if value is not None}
 
     def problems(self) -> list[str]:
-        total = self.search_fraction + self.test_fraction
-        if total < 1:
-            return []
-        return [f"search_fraction: {total:g} with test_fraction; together below 1 is allowed"]
+        return fraction_problems(self.search_fraction, self.test_fraction)
 
 
 class CroppedOptions(FilesOptions):
@@ -199,6 +197,13 @@ class CroppedOptions(FilesOptions):
             crop, load = list(self.crop_size), list(self.load_size)
             found.append(f"crop_size: found {crop}; at most load_size, {load}, is allowed")
         return [*found, *super().problems()]
+
+
+def fraction_problems(search: float, test: float) -> list[str]:
+    """What is wrong with the fractions of images that are split off."""
+    if search + test < 1:
+        return []
+    return [f"search_fraction: {search + test:g} with test_fraction; together below 1 is allowed"]
 
 
 def layout_problems(section: BaseModel, layout: str, wanted: dict[str, list[str]]) -> list[str]:

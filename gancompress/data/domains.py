@@ -14,11 +14,7 @@ from gancompress.data.crops import middle_square
 from gancompress.data.dataset import SPLITS, Batch, Split
 from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import Listing, domain_files, split_pairs
-from gancompress.data.images import (
-    Pixels,
-    resized,
-    shown_part,
-)
+from gancompress.data.images import Pixels, resized, shown_part
 from gancompress.data.labels import Labels, Partners, Rows, fixed_partners, labelled_batch
 from gancompress.data.options import DomainsOptions
 from gancompress.errors import DataError
@@ -93,7 +89,7 @@ class DomainImages:
         return labelled_batch(sources, targets, labels[rows], labels[partners])
 
     def content_hash(self, split: Split) -> str:
-        """Digest of the split's names, file bytes, labels and settings; reads the files once."""
+        """Digest of the split's names, file bytes, labels and settings."""
         options = self.options
         settings = [self.domains, options.crop, options.size, options.flip]
         truths = ["".join(str(int(truth)) for truth in label) for label in self._labels[split]]

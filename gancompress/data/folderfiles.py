@@ -57,7 +57,6 @@ class FolderFiles:
         told = tuple(Group(group.place, group.counts) for group in groups)
         self.origin = Origin(told, tuple(files), tuple(places))
         self._digests_of = file_digests if digests is None else digests
-        self._digests: dict[Split, str] = {}
         self._limit = options.cache_mb * 1e6
         self._kept: dict[Hashable, Any] = {}
         self._taken = 0  # bytes of what is kept
@@ -67,15 +66,13 @@ class FolderFiles:
         return (item for group in self.groups for item in group.all())
 
     def digest(self, split: Split, settings: Sequence[object], beside: Sequence[str] = ()) -> str:
-        """Hash of a split's file names and bytes, settings, and `beside` of each file a text.
+        """Hash of a split's file names and bytes, of settings, and of a text for each file.
 
-        The files are read once.
+        beside: those texts, if any. All files are read at every call, see `hashedonce`.
         """
-        if split not in self._digests:
-            files = [p for group in self.groups for item in group.items[split] for p in item]
-            known = [*settings, *self.reading.settings()]
-            self._digests[split] = files_digest(known, files, self._digests_of, beside)
-        return self._digests[split]
+        files = [p for group in self.groups for item in group.items[split] for p in item]
+        known = [*settings, *self.reading.settings()]
+        return files_digest(known, files, self._digests_of, beside)
 
     def kept(self, key: Hashable, decode: Callable[[], V], *, item_bytes: int | None = None) -> V:
         """What `decode` gives, an array or several; kept if the limit allows, then not made anew.

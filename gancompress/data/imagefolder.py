@@ -12,12 +12,7 @@ from gancompress.data.crops import middle_square
 from gancompress.data.dataset import Batch, Split
 from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import single_files, split_pairs
-from gancompress.data.images import (
-    Pixels,
-    resized,
-    shown_part,
-    to_tensor,
-)
+from gancompress.data.images import Pixels, resized, shown_part, to_tensor
 from gancompress.data.options import ImagesOptions
 from gancompress.storage.digests import Digests
 
@@ -65,7 +60,7 @@ class ImageFolder:
         return {"input": images, "target": images}
 
     def content_hash(self, split: Split) -> str:
-        """Digest of the split's names, file bytes and settings; reads the files once."""
+        """Digest of the split's names, file bytes and settings."""
         options = self.options
         settings = [self.channels[0], options.crop, options.size, options.flip]
         return self._files.digest(split, settings)

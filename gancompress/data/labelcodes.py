@@ -11,12 +11,7 @@ import numpy.typing as npt
 
 from gancompress.data.decoding import open_stored
 from gancompress.data.deep import SIXTEEN_BIT, StoredForm
-from gancompress.data.images import (
-    Pixels,
-    pixels_of,
-    read_image,
-    with_channels,
-)
+from gancompress.data.images import Pixels, pixels_of, read_image, with_channels
 from gancompress.errors import DataError
 from gancompress.storage.regularfiles import read_regular
 

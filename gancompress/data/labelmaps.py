@@ -13,11 +13,7 @@ from gancompress.data.crops import Resizing, crops_of
 from gancompress.data.dataset import Batch, Split
 from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import Listing, Pair, split_pairs
-from gancompress.data.images import (
-    Pixels,
-    resized,
-    to_tensor,
-)
+from gancompress.data.images import Pixels, resized, to_tensor
 from gancompress.data.labelcodes import Ids, LabelCodes, colour_table, read_instances
 from gancompress.data.labelfiles import in_cityscapes, in_coco_stuff, in_folders
 from gancompress.data.labelmapsoptions import LabelMapsOptions
@@ -57,14 +53,9 @@ class LabelMaps:
         self.crops = crops_of(options.load_size, options.crop_size, options.flip)
         table = colour_table(options.colours, options.colour_file, options.classes)
         self._codes = LabelCodes(options.classes, options.unknown, table)
-        self._has_edges = options.edges and (
-            options.layout != "folders" or options.instance_folder is not None
-        )
         self._one_hot = options.classes + options.unknown_class  # planes
-        self.channels = (self._one_hot + self._has_edges, 3)
-        self.class_names = tuple(options.class_names) or tuple(
-            str(i) for i in range(options.classes)
-        )
+        self.channels, self.class_names = options.channels, options.class_names
+        self._has_edges = options.has_edges
         shown = palette(options.classes) if table is None else table
         self._colours = np.concatenate([shown, np.array([_UNKNOWN_COLOUR], np.uint8)])
         folders = (options.label_folder, options.image_folder, options.instance_folder)
@@ -100,7 +91,7 @@ class LabelMaps:
         return {"input": planes, "target": to_tensor(photographs)}
 
     def content_hash(self, split: Split) -> str:
-        """Digest of the split's names, file bytes and settings; reads the files once."""
+        """Digest of the split's names, file bytes and settings."""
         codes, table = self._codes, self._codes.table
         settings = [
             *self.crops.settings(), self.channels, codes.classes, codes.unknown,

@@ -97,10 +97,15 @@ class LabelMapsOptions(CroppedOptions):
         return self.class_names
 
     @property
+    def has_edges(self) -> bool:
+        """Whether the input's last plane is that of the instances' borders."""
+        has_instances = self.layout != "folders" or self.instance_folder is not None
+        return self.edges and has_instances
+
+    @property
     def label_planes(self) -> int:
         """Planes of the input: the classes, perhaps the unknown, perhaps the edges."""
-        has_instances = self.layout != "folders" or self.instance_folder is not None
-        return self.classes + self.unknown_class + (self.edges and has_instances)
+        return self.classes + self.unknown_class + self.has_edges
 
     @property
     def channels(self) -> tuple[int, int]:

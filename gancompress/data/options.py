@@ -13,11 +13,12 @@ from pydantic import Field
 from gancompress.data.dataoptions import (
     CroppedOptions,
     DataOptions,
-    Digests,
     FilesOptions,
+    fraction_problems,
     layout_problems,
 )
 from gancompress.fields.types import FilePath, Fraction, Integer, Kind, LabelKind
+from gancompress.storage.digests import Digests
 
 if TYPE_CHECKING:
     from gancompress.data.domains import DomainImages
@@ -255,12 +256,7 @@ class IdxOptions(DataOptions):
         found = []
         if self.pad and self.pad < self.size:
             found.append(f"pad: found {self.pad}; 0, or at least size, {self.size}, is allowed")
-        total = self.search_fraction + self.test_fraction
-        if total >= 1:
-            found.append(
-                f"search_fraction: {total:g} with test_fraction; together below 1 is allowed"
-            )
-        return found
+        return [*found, *fraction_problems(self.search_fraction, self.test_fraction)]
 
     def open(self, digests: Digests | None = None) -> IdxImages:
         from gancompress.data.idximages import IdxImages

@@ -20,12 +20,7 @@ from gancompress.data.folders import (
     single_files,
     split_pairs,
 )
-from gancompress.data.images import (
-    Pixels,
-    resized,
-    shown_part,
-    to_tensor,
-)
+from gancompress.data.images import Pixels, resized, shown_part, to_tensor
 from gancompress.data.options import PairsOptions
 from gancompress.errors import DataError
 from gancompress.storage.digests import Digests
@@ -79,7 +74,7 @@ class PairFolders:
         }
 
     def content_hash(self, split: Split) -> str:
-        """Digest of the split's names, file bytes and settings; reads the files once."""
+        """Digest of the split's names, file bytes and settings."""
         settings = [self.channels, *self.crops.settings(), self.options.swap]
         return self._files.digest(split, settings)
 

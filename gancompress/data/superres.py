@@ -14,12 +14,7 @@ from gancompress.data.dataset import Batch, Split
 from gancompress.data.decoding import sides_told
 from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import Pair, matched_pairs, single_files, split_pairs
-from gancompress.data.images import (
-    Pixels,
-    resized,
-    shown_part,
-    to_tensor,
-)
+from gancompress.data.images import Pixels, resized, shown_part, to_tensor
 from gancompress.data.superresoptions import SuperresFolderOptions
 from gancompress.errors import DataError
 from gancompress.storage.digests import Digests
@@ -98,7 +93,7 @@ class SuperresFolder:
         return {"input": to_tensor(np.stack(small)), "target": to_tensor(crops)}
 
     def content_hash(self, split: Split) -> str:
-        """Digest of the split's names, file bytes and settings; reads the files once."""
+        """Digest of the split's names, file bytes and settings."""
         options = self.options
         settings = [
             self._crop, self._test, options.load_size, options.scale, options.filter, options.flip

@@ -61,13 +61,11 @@ class SuperresFolderOptions(FilesOptions):
         return self.scale
 
     def problems(self) -> list[str]:
-        found = []
-        if self.crop_size % self.scale:
-            allowed = f"multiples of the scale, {self.scale}, are allowed"
-            found.append(f"crop_size: found {self.crop_size}; {allowed}")
-        if self.test_size % self.scale:
-            allowed = f"multiples of the scale, {self.scale}, are allowed"
-            found.append(f"test_size: found {self.test_size}; {allowed}")
+        allowed = f"multiples of the scale, {self.scale}, are allowed"
+        sides = {"crop_size": self.crop_size, "test_size": self.test_size}
+        found = [
+            f"{key}: found {side}; {allowed}" for key, side in sides.items() if side % self.scale
+        ]
         if self.load_size and self.small_folder is not None:
             found.append(f"load_size: found {self.load_size}; with small_folder, 0 is allowed")
         least = max(self.crop_size, self.test_size)

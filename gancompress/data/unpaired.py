@@ -12,12 +12,7 @@ from gancompress.data.crops import Resizing, crops_of
 from gancompress.data.dataset import Batch, Split
 from gancompress.data.folderfiles import FileGroup, FolderFiles
 from gancompress.data.folders import Listing, Pair, side_files, single_files, split_pairs
-from gancompress.data.images import (
-    Pixels,
-    resized,
-    shown_part,
-    to_tensor,
-)
+from gancompress.data.images import Pixels, resized, shown_part, to_tensor
 from gancompress.data.options import UnpairedOptions
 from gancompress.errors import DataError
 from gancompress.storage.digests import Digests
@@ -71,7 +66,7 @@ class UnpairedFolders:
         }
 
     def content_hash(self, split: Split) -> str:
-        """Digest of names and bytes of both sides' files, and of settings; reads the files once."""
+        """Digest of names and bytes of both sides' files, and of settings."""
         gray = ["gray"] if self.channels[0] == 1 else []
         return self._files.digest(split, [*self.crops.settings(), self.count(split), *gray])
 

@@ -107,10 +107,8 @@ def _load(value: Any) -> Any:
     )
 
 
-def short_side(load_size: tuple[int, int] | str) -> int | None:
-    """The shorter side that images are resized to as they are, 0: not at all; else None."""
-    if not isinstance(load_size, str):
-        return None
+def short_side(load_size: str) -> int:
+    """The shorter side that images of a shape of their own are resized to; 0: not at all."""
     return int(load_size.removeprefix(_SHORT)) if load_size.startswith(_SHORT) else 0
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gancompress.archs.arch import Arch
 from gancompress.errors import RecipeError
 from gancompress.nets.families.registry import Family
-from gancompress.recipe.recipe import TeacherSection
 from gancompress.teachers.files import teacher_texts
+from gancompress.training.options import TeacherSection
 
 
 def planned_arch(section: TeacherSection, family: Family, recipe_name: str) -> Arch:

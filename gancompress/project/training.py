@@ -10,10 +10,10 @@ from gancompress.data.batches import step_loader
 from gancompress.data.dataset import Dataset
 from gancompress.data.fixeddraws import FixedDraws
 from gancompress.distill.answers import Draws
+from gancompress.distill.options import SupernetSection
 from gancompress.distill.supernet import Distilling
 from gancompress.errors import RecipeError
 from gancompress.project.project import Project
-from gancompress.recipe.recipe import SupernetSection
 from gancompress.storage.runs import StageDir
 from gancompress.tasks.base import Batch
 from gancompress.training.board import open_log

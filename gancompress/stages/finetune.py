@@ -19,6 +19,7 @@ from gancompress.bars import progress
 from gancompress.data.dataset import Dataset
 from gancompress.distill.answers import Answers, Draws, ask
 from gancompress.distill.finetune import train_alone
+from gancompress.distill.options import FinetuneSection
 from gancompress.distill.supernet import sorted_teacher
 from gancompress.errors import RecipeError
 from gancompress.fields.types import LossName
@@ -28,7 +29,6 @@ from gancompress.project.results import Finetuned, winners_of
 from gancompress.project.subnets import Subnets
 from gancompress.project.training import batches_of, drawn_once, draws_of, training_of
 from gancompress.ranks import kendall_tau
-from gancompress.search.options import FinetuneSection
 from gancompress.storage.checkpoint import (
     file_hash,
     load_tensors,

@@ -13,7 +13,7 @@ from gancompress.importers import LAYOUTS, Imported, read_generator
 from gancompress.project import Project
 from gancompress.project.files import files_of
 from gancompress.recipe.reading import resolved_yaml
-from gancompress.recipe.recipe import stage_sections
+from gancompress.recipe.stagesections import stage_sections
 from gancompress.recipe.trust import remember
 from gancompress.stages.importcheck import Pair, check
 from gancompress.stages.preflight import check as check_stages

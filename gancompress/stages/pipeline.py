@@ -25,7 +25,7 @@ from gancompress.project.training import (
     training_of,
 )
 from gancompress.recipe.reading import resolved_yaml
-from gancompress.recipe.recipe import changeable, stage_sections
+from gancompress.recipe.stagesections import changeable, stage_sections
 from gancompress.recipe.trust import remember
 from gancompress.stages.estimates import estimate_text, estimates
 from gancompress.stages.export import export_stage

@@ -43,11 +43,11 @@ class TaskOptions(BaseModel, ABC):
 
     model_config = STRICT
 
-    takes: ClassVar[tuple[Kind, ...]] = ("pairs",)  # any kind, if none is named
-    styled: ClassVar[bool] = False  # whether it knows what style planes are
-    unconditional: ClassVar[bool] = False  # whether images are made of nothing but random numbers
-    families: ClassVar[tuple[str, ...]] = ()  # that it can train; all, if none is named
-    metrics: ClassVar[tuple[str, ...]] = ()  # its field's own, beside the usual ones
+    takes: ClassVar[tuple[Kind, ...]] = ("pairs",)  # Where no kind is named it takes any.
+    styled: ClassVar[bool] = False  # Whether it knows what style planes are.
+    unconditional: ClassVar[bool] = False  # Whether it makes images of random numbers alone.
+    families: ClassVar[tuple[str, ...]] = ()  # Where no family is named it trains any.
+    metrics: ClassVar[tuple[str, ...]] = ()  # The metrics of its field, beside the usual ones.
 
     name: str = Field(description="the task")
     discriminator: str = Field(

@@ -6,7 +6,9 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from gancompress.archs.options import Operator, Width
 from gancompress.fields.types import STRICT, Integer, Real, refuse
+from gancompress.teachers.files import SCRATCH
 
 Steps = Annotated[Integer, Field(ge=1, description="training steps, one batch each")]
 BatchSize = Annotated[
@@ -52,3 +54,21 @@ class TrainingSection(BaseModel):
             found = f"batch_size: found {self.batch_size}"
             refuse([f"{found}; multiples of {parts} are allowed with accumulate {parts}"])
         return self
+
+
+class TeacherSection(TrainingSection):
+    """How the network to compress is trained."""
+
+    from_: str = Field(
+        SCRATCH,
+        alias="from",
+        description="scratch: trained here; otherwise the name of a packaged teacher, or a file "
+        "that train-teacher wrote, whose width and operator count then",
+    )
+    width: Width = Field(64, description="width in every slot, in the family's base unit")
+    op: Operator = Field("dense", description="operator of the trunk")
+
+    @property
+    def is_given(self) -> bool:
+        """Whether its weights come from a file."""
+        return self.from_ != SCRATCH
