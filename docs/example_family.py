@@ -5,15 +5,17 @@ A stem that halves the image, residual blocks, and a head that brings the size b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
+from gancompress.fields.types import Integer
 from gancompress.nets.families.family import Family, Part, check_arch
+from gancompress.nets.families.familyoptions import FamilyOptions
 from gancompress.nets.layers.blocks import OPERATORS, Conv, ResidualBlock, Stage
 
 
@@ -38,23 +40,31 @@ class HourglassGenerator(nn.Module):
         return torch.tanh(self.head(features))
 
 
-@dataclass(frozen=True)
+class HourglassOptions(FamilyOptions):
+    """What a recipe says of it: `family: {name: hourglass, blocks: 3}`."""
+
+    size_multiple: ClassVar[int] = 2
+
+    name: Literal["hourglass"] = Field(
+        default="hourglass", description="a stem that halves, residual blocks, a head"
+    )
+    blocks: Integer = Field(default=2, ge=1, description="number of residual blocks")
+
+    @classmethod
+    def made(cls) -> type[Family]:
+        return Hourglass
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hourglass(Family):
     """The family of these generators. Equal options make equal networks of equal archs."""
 
     in_channels: int = 3
     out_channels: int = 3
-    blocks: int = 2
+    blocks: int
 
     name: ClassVar[str] = "hourglass"
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        return asdict(self)
-
-    @property
-    def size_multiple(self) -> int:
-        return 2
+    size_multiple: ClassVar[int] = 2
 
     @property
     def stages(self) -> tuple[str, ...]:

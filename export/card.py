@@ -25,7 +25,7 @@ RANGE = (-1.0, 1.0)  # The value range of every image that goes in or comes out.
 class Card:
     """What a generator's file carries beside weights and arch.
 
-    options rebuild the family: `FAMILIES[arch.family](**options)`. size is (height, width) in
+    options rebuild the family: `family_of(arch.family, **options)`. size is (height, width) in
     pixels as trained; the generator takes any multiples of `size_multiple`, or `size` alone where
     `is_static`. facts is free JSON: name, recipe, data, metrics, licence.
     """
@@ -38,6 +38,11 @@ class Card:
     is_static: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     precision: str = "float32"
+
+    @property
+    def code_file(self) -> str | None:
+        """The file of a user's code that makes the generator, as its maker named it, if any."""
+        return self.options.get("file")
 
     def static(self) -> Card:
         """The same card for a file whose height and width are fixed at `size`."""

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +96,7 @@ def _proven(
     """
     # A file that claims to take other sizes shows it on one.
     more = [] if written.is_static else [_other_size(x, card) for x in inputs[:1]]
-    models = [load_exported(name, written.path, card.options)]
+    models = [load_exported(name, written.path, card.code_file)]
     if (as_meant := FORMATS[name].as_meant) is not None:
         models.append(as_meant(written.path))
     tried, largest = [*inputs, *more], 0.0
@@ -121,13 +120,13 @@ def write_format(source: ExportSource, name: str, folder: Path) -> Written:
     return entry.write(rewritten(source, entry.steps).source, folder)
 
 
-def load_exported(name: str, path: Path, options: Mapping[str, Any]) -> Model:
-    """A file of the format `name`, also where the generator is code of a user's own.
+def load_exported(name: str, path: Path, code_file: str | None) -> Model:
+    """A file of the format `name`; code_file: that of a generator that is a user's code.
 
-    options: of the recipe's family, which names that code. Raises: ExportError.
+    Raises: ExportError.
     """
-    if name == "safetensors" and "file" in options:
-        return weights.load_run(path, options["file"])
+    if name == "safetensors" and code_file is not None:
+        return weights.load_run(path, code_file)
     return FORMATS[name].load(path)
 
 

@@ -30,7 +30,7 @@ from gancompress.export.planes import (
     pixels_of,
     planes_of,
 )
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import FAMILIES, family_of
 from gancompress.storage.checkpoint import atomic_path, write_bytes, write_json
 from gancompress.supernet.cost import network_cost
 
@@ -82,11 +82,11 @@ def load_run(path: Path) -> Model:
 def macs_of(arch: Arch, card: Card) -> int | None:
     """MACs of one image of the card's size; None for a family that is not known here by its name,
     as a user's own, whose code is not run for this."""
-    if arch.family not in FAMILIES or "file" in card.options:
+    if arch.family not in FAMILIES or card.code_file is not None:
         return None
     try:
         with torch.device("meta"):
-            net = FAMILIES[arch.family](**card.options).build(arch)
+            net = family_of(arch.family, **card.options).build(arch)
             return network_cost(net, torch.empty(1, card.in_channels, *card.size)).macs_true
     except (ArchError, TypeError):
         return None

@@ -11,7 +11,7 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, ExportError
 from gancompress.export.card import Card, ExportSource, Model, Written, manifest, read_manifest
 from gancompress.export.sums import check_sums
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import FAMILIES, family_of
 from gancompress.storage.checkpoint import load_tensors, read_json, save_tensors, write_json
 
 WEIGHTS, ARCH = "model.safetensors", "arch.json"
@@ -55,15 +55,15 @@ def _rebuild(folder: Path, file: Path | str | None) -> tuple[nn.Module, Arch, Ca
         known = ", ".join(FAMILIES)
         raise ExportError(f"{about}: family {arch.family!r} is unknown; this version has {known}")
     options = dict(card.options)
-    if "file" in options:
+    if card.code_file is not None:
         if file is None:
             raise ExportError(
-                f"{about}: the generator is code of its maker's own, {options['file']!r}; if you "
+                f"{about}: the generator is code of its maker's own, {card.code_file!r}; if you "
                 "trust it, give that Python file as --file (file=… of load), which runs it"
             )
         options["file"] = str(file)
     try:
-        net = FAMILIES[arch.family](**options).build(arch)
+        net = family_of(arch.family, **options).build(arch)
         net.load_state_dict(tensors)
     except (ArchError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())

@@ -38,11 +38,11 @@ from gancompress.export.latency import paired_latency
 from gancompress.export.report import aligned
 from gancompress.export.rewrite import FOLDING, rewritten
 from gancompress.export.verify import difference
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 from gancompress.supernet.cost import network_cost
 
 SIDE = 256
-FAMILY = ResNet()
+FAMILY = family_of("resnet")
 TEACHER = FAMILY.uniform(64, "dense")
 COMPRESSED = FAMILY.arch([16, 16, 24, 16, 32, 64, 16, 24], "separable")
 ENGINES = ("pt2", "onnx-static", "openvino")  # what the steps are timed in
@@ -71,7 +71,7 @@ def runs_of(
     taken = entry.steps if steps is None else tuple(steps)
     given = rewritten(source, taken).source if taken else source
     folder.mkdir(parents=True)
-    model = load_exported(name, entry.write(given, folder).path, FAMILY.options)
+    model = load_exported(name, entry.write(given, folder).path, FAMILY.code_file)
     with torch.inference_mode():
         off = difference(model(source.example), source.net(source.example))
     assert off <= entry.tolerance or not entry.is_float32, f"{name}: differs by {off:.3g}"

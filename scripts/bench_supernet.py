@@ -20,14 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 from gancompress.supernet.cost import CostModel
 from gancompress.supernet.supernet import Supernet
 
 SIDE = 64  # pixels
 TARGET = 1.15
 WIDTHS = (64, 56, 48, 40, 32, 24, 16)
-FAMILY = ResNet()
+FAMILY = family_of("resnet")
 
 
 @dataclass(frozen=True)

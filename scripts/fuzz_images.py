@@ -34,7 +34,7 @@ from gancompress.data.labelcodes import LabelCodes
 from gancompress.data.options import ImagesOptions
 from gancompress.errors import GanCompressError
 from gancompress.export.card import Card, Model
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.stages.filecheck import FileCheck
 
 SECONDS = 30.0  # for one way of opening one folder of small files, on a busy machine
@@ -90,7 +90,7 @@ def train(folder: Path) -> None:
 def answer(folder: Path, out: Path, name: str) -> None:
     """Applies a generator; refused is what `apply` says of the broken file."""
     card = Card({}, 3, 3, (16, 16), 4, facts={"background": (0, 0, 0)})
-    model = Model(torch.neg, FAMILIES["resnet"]().uniform(8), card, "model")
+    model = Model(torch.neg, family_of("resnet").uniform(8), card, "model")
     done = apply(model, folder, out, say=lambda text: None)
     if len(list(out.iterdir())) != done.written or done.written + len(done.left_out) != WHOLE + 1:
         raise AssertionError(f"{done.written} written, {len(done.left_out)} left out")

@@ -26,8 +26,8 @@ from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.distill.taps import tapped
 from gancompress.export import weights
 from gancompress.export.card import Card, ExportSource
-from gancompress.nets.families.family import Widths
-from gancompress.nets.families.registry import FAMILIES, Family
+from gancompress.nets.families import FAMILIES, family_of
+from gancompress.nets.families.family import Family, Widths
 from gancompress.nets.layers.blocks import OPERATORS
 from gancompress.nets.layers.features import ONE, Bands
 from gancompress.nets.layers.windows import TensorView, views_of
@@ -53,7 +53,15 @@ SMALL: dict[str, Any] = {
 NUMBERS = 5  # of the random vector that families take which have the side of their images as option
 UNEVEN = {"munit": 3}  # blocks that form groups of unequal size where the usual number does not
 COARSE = 16  # channels per unit of a width: above, the widths 2 and 1 are enough for every split
-BANDED = [name for name, make in FAMILIES.items() if make().banded]
+
+
+def usual_family(name: str) -> Family:
+    """A family with its defaults, and what it must be told from `SMALL`."""
+    fields = FAMILIES[name].model_fields
+    return family_of(name, **{key: SMALL[key] for key in fields if fields[key].is_required()})
+
+
+BANDED = [name for name in FAMILIES if usual_family(name).banded]
 PLAIN = [name for name in FAMILIES if name not in BANDED]
 THOROUGH = ("resnet", "stargan")  # with every split alone too; the others only mixed with them
 
@@ -130,11 +138,10 @@ def mixed(name: str) -> Case:
 
 def small(name: str, count: int, blocks: int) -> Family:
     """A family small enough, for splits of up to `count` bands."""
-    make = FAMILIES[name]
-    usual = make().options
+    usual = usual_family(name).options
     wanted = {**SMALL, "size": SIDES[count], "blocks": UNEVEN.get(name, blocks)}
     options = {key: wanted[key] for key, value in usual.items() if key in wanted and value != 0}
-    return make(in_channels=NUMBERS if "size" in usual else 2, **options)
+    return family_of(name, in_channels=NUMBERS if "size" in usual else 2, **options)
 
 
 def _case(label: str, family: Family, ops: Sequence[str], splits: Sequence[Bands]) -> Case:

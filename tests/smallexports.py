@@ -13,7 +13,7 @@ import torch
 
 from gancompress.export.card import Card, ExportSource
 from gancompress.export.formats import FORMATS, missing
-from gancompress.nets.families.registry import Family
+from gancompress.nets.families.family import Family
 
 every_format = pytest.mark.parametrize(
     "name",

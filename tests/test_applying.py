@@ -17,17 +17,17 @@ from gancompress.data.labelplanes import label_planes
 from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Card, ExportSource, Model
 from gancompress.export.weights import write
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.nets.layers.features import Bands
 
-FAMILY = FAMILIES["resnet"](in_channels=3, out_channels=3, blocks=1)
+FAMILY = family_of("resnet", in_channels=3, out_channels=3, blocks=1)
 ARCH = FAMILY.arch([8, 4, 8, 4, 4, 8])
 CARD = Card(FAMILY.options, 3, 3, (32, 32), 4)
 
 
 def net(inputs=3, outputs=3):
     torch.manual_seed(0)
-    family = FAMILIES["resnet"](in_channels=inputs, out_channels=outputs, blocks=1)
+    family = family_of("resnet", in_channels=inputs, out_channels=outputs, blocks=1)
     return family.build(ARCH).eval()
 
 
@@ -291,7 +291,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 @pytest.mark.parametrize("height, width", [(8, 8), (9, 13), (1, 3)])
 def test_enlarged_answers_are_kept_without_the_padding(tmp_path, height, width):
     torch.manual_seed(0)
-    family = FAMILIES["srresnet"](blocks=1, scale=4)
+    family = family_of("srresnet", blocks=1, scale=4)
     arch = family.uniform(16, bands=Bands(0.5))
     card = Card(family.options, 3, 3, (8, 8), family.multiple(arch))
     larger = Model(family.build(arch).eval(), arch, card, "model.safetensors")

@@ -16,9 +16,9 @@ from gancompress.apps.applytasks import answer_names, jobs_of
 from gancompress.cli.filecommands import at_home, place_of
 from gancompress.errors import DataError
 from gancompress.export.card import Card, Model
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 
-FAMILY = FAMILIES["resnet"](in_channels=3, out_channels=3, blocks=1)
+FAMILY = family_of("resnet", in_channels=3, out_channels=3, blocks=1)
 
 
 def model() -> Model:

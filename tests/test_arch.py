@@ -9,8 +9,8 @@ import pytest
 
 from gancompress.archs.arch import Arch, SearchSpace, Value
 from gancompress.errors import ArchError
-from gancompress.nets.families.registry import FAMILIES
-from gancompress.nets.families.resnet import PRESETS
+from gancompress.nets.families import family_of
+from gancompress.nets.families.options import ResNetOptions
 
 ARCH = Arch.of("toy", {"a": 3, "op": "dense", "b": 7})
 SPACE = SearchSpace.of("toy", {"a": (3, 5, 1), "op": ("dense", "separable"), "b": (2, 7)})
@@ -183,9 +183,10 @@ def test_space_crossovers_take_every_slot_from_one_of_both() -> None:
 
 
 def test_published_presets_have_their_published_sizes() -> None:
-    assert set(PRESETS) == set(PUBLISHED_SIZES) and len(PRESETS) == 4
+    presets = ResNetOptions.presets
+    assert set(presets) == set(PUBLISHED_SIZES) and len(presets) == 4
     for name, size in PUBLISHED_SIZES.items():
-        assert FAMILIES["resnet"]().space(PRESETS[name], ["separable"]).size == size
+        assert family_of("resnet").space(presets[name], ["separable"]).size == size
 
 
 def test_level_walks_from_largest_to_smallest() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.supernet.channels import (
     Block,
     Channels,
@@ -21,7 +21,7 @@ from gancompress.supernet.channels import (
 from gancompress.supernet.layouts import declared
 from gancompress.supernet.supernet import named_tensors
 
-FAMILY = FAMILIES["resnet"](blocks=1)
+FAMILY = family_of("resnet", blocks=1)
 ARCH = Arch.of("toy", {"a": 4, "b": 6})
 A, B = Block("a", Fraction(1)), Block("b", Fraction(1, 2))
 

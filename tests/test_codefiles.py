@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gancompress.nets.families.ownoptions import OwnFamily
+from gancompress.nets.families.ownoptions import OwnOptions
 from gancompress.storage.codefiles import code_files, code_sum
 
 
@@ -47,7 +47,7 @@ def test_sum_of_a_file_alone_is_its_own(tmp_path: Path) -> None:
 
 
 def test_a_generator_whose_helper_changed_is_refused(net: Path) -> None:
-    before = OwnFamily.model_validate({"name": "own", "file": str(net)})
+    before = OwnOptions.model_validate({"name": "own", "file": str(net)})
     (net.parent / "blocks.py").write_text("")
     with pytest.raises(ValidationError, match="or a file that it imports, has changed to"):
-        OwnFamily.model_validate(before.model_dump())
+        OwnOptions.model_validate(before.model_dump())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import conformance
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import FAMILIES
 from gancompress.nets.layers.blocks import OPERATORS
 
 CASES = conformance.cases()

@@ -10,11 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.nets.discriminators.patch import PatchCritic
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 from gancompress.supernet.cost import Cost, CostModel, layer_costs, network_cost
 from gancompress.supernet.supernet import skeleton_of
 
-RESNET = ResNet()
+RESNET = family_of("resnet")
 SIDE = 256
 
 

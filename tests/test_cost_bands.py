@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import conformance
 from gancompress.archs.arch import Arch, SearchSpace
-from gancompress.nets.families.registry import FAMILIES, Family, ResNet
+from gancompress.nets.families import family_of
+from gancompress.nets.families.family import Family
 from gancompress.nets.layers.blocks import OPERATORS
 from gancompress.nets.layers.features import ONE, Bands
 from gancompress.supernet.cost import Cost, CostModel, layer_costs, network_cost
@@ -38,7 +39,7 @@ def whole(family: Family, arch: Arch, side: int = 64) -> Cost:
 def test_cost_model_equals_whole_networks_whatever_it_was_asked_before(
     name: str, blocks: int, side: int
 ) -> None:
-    family = FAMILIES[name](blocks=blocks)
+    family = family_of(name, blocks=blocks)
     space, rng = everything(family), np.random.default_rng(blocks)
     model = CostModel(family.build, family.parts(), (3, side, side))
     archs = [space.largest, space.smallest, *(space.sample(rng) for _ in range(10))]
@@ -52,7 +53,7 @@ def test_cost_model_equals_whole_networks_whatever_it_was_asked_before(
 
 @pytest.mark.parametrize("name", conformance.THOROUGH)
 def test_parts_are_all_modules_and_name_slots_of_the_family(name: str) -> None:
-    family = FAMILIES[name](blocks=4)
+    family = family_of(name, blocks=4)
     arch = family.uniform(8)
     net = skeleton_of(family.build, arch)
     parts = [part.name for part in family.parts()]
@@ -65,7 +66,7 @@ def test_parts_are_all_modules_and_name_slots_of_the_family(name: str) -> None:
 
 
 def test_cost_model_asked_of_neighbours_builds_the_changed_parts_alone() -> None:
-    family = ResNet(blocks=4)
+    family = family_of("resnet", blocks=4)
     model = CostModel(family.build, family.parts(), SHAPE)
     arch = family.uniform(32)
     model(arch)
@@ -81,11 +82,11 @@ def test_cost_model_asked_of_neighbours_builds_the_changed_parts_alone() -> None
 def split_archs() -> list[tuple[Family, Arch]]:
     found = []
     for name, op, split in itertools.product(conformance.THOROUGH, OPERATORS, SPLITS):
-        family = FAMILIES[name](blocks=2)
+        family = family_of(name, blocks=2)
         ops = {f"{stage}.op": op for stage in family.stages}
         found.append((family, family.uniform(32, bands=split).replace(ops)))
     for name in conformance.THOROUGH:
-        family = FAMILIES[name](blocks=2)
+        family = family_of(name, blocks=2)
         rng = np.random.default_rng(1)
         found += [(family, everything(family).sample(rng)) for _ in range(4)]
     return found
@@ -166,7 +167,7 @@ def by_hooks(net: nn.Module, x: Tensor) -> tuple[int, int, int]:
 
 def test_splits_save_arithmetic_by_the_papers_law() -> None:
     """3x3 blocks of the trunk: 1/4 + 3/4 (1 - alpha)^2 of the undivided ones (Chen et al. 2019)."""
-    family = ResNet(blocks=3)
+    family = family_of("resnet", blocks=3)
     costs = {}
     for alpha in (0.0, 0.125, 0.25, 0.5):
         bands = {f"{s}.bands": str(Bands(alpha)) for s in ("down.1", *family.body)}

@@ -20,14 +20,14 @@ from gancompress.export.card import Card, ExportSource, Model
 from gancompress.export.formats import FORMATS
 from gancompress.export.opening import open_model
 from gancompress.export.planes import classes_of, input_of, pixels_of, planes_of
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
 from gancompress.stages import pipeline
 
 
 def write_model(folder: Path, channels: int = 3, **about: object) -> Path:
-    family = FAMILIES["resnet"](in_channels=channels, blocks=1)
+    family = family_of("resnet", in_channels=channels, blocks=1)
     arch = family.uniform(4)
     torch.manual_seed(0)
     net, facts = family.build(arch).eval(), {"recipe": "toy", **about}

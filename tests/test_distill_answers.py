@@ -14,10 +14,10 @@ from gancompress.data.fixeddraws import DRAW
 from gancompress.distill.answers import Answers, Draws, ask
 from gancompress.distill.taps import tapped
 from gancompress.distill.task import Distillation
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 from gancompress.tasks.base import Batch, Step
 
-LAYERS = ResNet(blocks=1).taps()
+LAYERS = family_of("resnet", blocks=1).taps()
 
 
 def drawn(numbers: Sequence[int]) -> Batch:

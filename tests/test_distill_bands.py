@@ -11,12 +11,13 @@ from gancompress.distill.calibrate import calibrate
 from gancompress.distill.initialise import fill_from_teacher, separable_from_dense
 from gancompress.distill.supernet import _adapters, _fill_random, _fit_levels
 from gancompress.distill.taps import tap_channels, tapped
-from gancompress.nets.families.registry import FAMILIES, ResNet
+from gancompress.nets.families import family_of
+from gancompress.nets.families.resnet import ResNet
 from gancompress.nets.layers.blocks import SeparableUp, Stage, init_normal
 from gancompress.nets.layers.features import ONE, Bands, merged
 from gancompress.supernet.supernet import Supernet, named_tensors, skeleton_of
 
-FAMILY = ResNet(blocks=1)
+FAMILY = family_of("resnet", blocks=1)
 OPS = ("dense", "separable")
 UPS = {"up.0.op": "separable", "up.1.op": "separable"}
 
@@ -44,7 +45,7 @@ def rank_one(net: nn.Module) -> None:
 
 def separable_ups(name: str) -> tuple[nn.Module, nn.Module]:
     """A teacher with transposed kernels of rank 1, and the network filled from it."""
-    family = FAMILIES[name](blocks=1)
+    family = family_of(name, blocks=1)
     assert isinstance(family, ResNet)
     taught = teacher(family)
     rank_one(taught)
@@ -142,7 +143,7 @@ def test_fitting_serves_every_operator_and_split_of_a_space() -> None:
 
 
 def test_fitting_a_space_whose_first_splits_exclude_each_other_works() -> None:
-    family = ResNet(blocks=2)
+    family = family_of("resnet", blocks=2)
     widths = dict.fromkeys(family.width_slots, (8,)) | {"down.1.width": (12, 10)}
     widths |= {"body.0.width": (12,), "body.1.width": (10,)}
     splits = {"body.0": (Bands(1 / 3), ONE), "body.1": (Bands(0.2), ONE)}
@@ -155,7 +156,7 @@ def test_fitting_a_space_whose_first_splits_exclude_each_other_works() -> None:
 
 @pytest.mark.parametrize("name", conformance.THOROUGH)
 def test_random_filling_reaches_all_kernels_and_is_the_usual_one(name: str) -> None:
-    family = FAMILIES[name](blocks=2)
+    family = family_of(name, blocks=2)
     splits = dict.fromkeys(family.stages[:-1], (ONE, Bands(0.5)))
     space = family.space((32, 16), dict.fromkeys(family.stages, OPS), splits)
     supernet = Supernet(family.build, space)
@@ -171,7 +172,7 @@ def test_random_filling_reaches_all_kernels_and_is_the_usual_one(name: str) -> N
 
 def test_undivided_supernet_is_filled_as_the_plain_network_is() -> None:
     """A space of one operator has one corner: the generator's draws are the bank's."""
-    family = ResNet(blocks=2)
+    family = family_of("resnet", blocks=2)
     supernet = Supernet(family.build, family.space((8, 4), ("separable",)))
     _fill_random(supernet, family.build, init_normal, torch.Generator().manual_seed(3))
     net = family.build(family.uniform(8, "separable"))
@@ -181,7 +182,7 @@ def test_undivided_supernet_is_filled_as_the_plain_network_is() -> None:
 
 def test_taps_of_split_features_are_all_bands_at_one_resolution() -> None:
     split = Bands(0.25, 0.25)
-    family = ResNet(blocks=3)
+    family = family_of("resnet", blocks=3)
     net = family.build(family.uniform(32, bands=split)).eval()
     x = images(2, 3, 32, 32)
     outputs: dict[str, tuple[Tensor, ...]] = {}
@@ -201,7 +202,7 @@ def test_taps_of_split_features_are_all_bands_at_one_resolution() -> None:
 
 
 def test_adapters_take_the_widest_trunk_also_where_the_first_split_forbids_it() -> None:
-    family = ResNet(blocks=1)
+    family = family_of("resnet", blocks=1)
     widths = dict.fromkeys(family.width_slots, (12,)) | {"down.1.width": (13, 12)}
     space = family.space(widths, ("dense",), (Bands(1 / 3), ONE))
     assert space.largest.width("down.1.width") == 12

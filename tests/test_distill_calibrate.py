@@ -7,7 +7,8 @@ from torch import nn
 from gancompress.distill import calibrate as calibrating
 from gancompress.distill.calibrate import calibrate, design_matrix
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
-from gancompress.nets.families.registry import ResNet
+from gancompress.nets.families import family_of
+from gancompress.nets.families.resnet import ResNet
 from gancompress.nets.layers.blocks import Conv, dense, init_normal
 from gancompress.supernet.layouts import declared
 from gancompress.supernet.supernet import Supernet
@@ -35,7 +36,7 @@ def test_design_matrix_times_kernel_is_the_convolution(conv: nn.Module) -> None:
 
 
 def small_teacher(op: str) -> tuple[ResNet, nn.Module, Supernet, torch.Tensor]:
-    family = ResNet(blocks=2)
+    family = family_of("resnet", blocks=2)
     arch = family.uniform(8)
     teacher = family.build(arch).eval()
     init_normal(teacher, torch.Generator().manual_seed(1), std=0.1)

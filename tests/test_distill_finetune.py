@@ -18,12 +18,12 @@ from gancompress.distill.finetune import narrowed_adapters, supernet_of_one, tra
 from gancompress.distill.supernet import Teacher
 from gancompress.distill.taps import adapters
 from gancompress.errors import ArchError, CheckpointError
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.supernet.supernet import Supernet, named_tensors
 from gancompress.training.loop import Optimisation, Training
 
-FAMILY = ResNet(blocks=1)
+FAMILY = family_of("resnet", blocks=1)
 
 
 @pytest.mark.parametrize("case", [conformance.marked(case) for case in conformance.cases()])

@@ -12,13 +12,14 @@ from gancompress.distill.initialise import (
     separable_from_dense,
     sort_channels,
 )
-from gancompress.nets.families.resnet import ResNet, ResNetGenerator
+from gancompress.nets.families import family_of
+from gancompress.nets.families.resnet import ResNetGenerator
 from gancompress.nets.layers.blocks import init_normal
 from gancompress.supernet.channels import Channels, Moves, permute, sets_of
 from gancompress.supernet.layouts import declared
 from gancompress.supernet.supernet import Supernet, named_tensors
 
-FAMILY = ResNet(blocks=4)
+FAMILY = family_of("resnet", blocks=4)
 X = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 

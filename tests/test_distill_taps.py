@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from gancompress.distill.taps import Adapter, adapters, tap_channels, tapped
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 from gancompress.supernet.supernet import Supernet, skeleton_of
 
-FAMILY = ResNet(blocks=3)
+FAMILY = family_of("resnet", blocks=3)
 SPACE = FAMILY.space((4, 2), ("dense", "separable"))
 X = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 

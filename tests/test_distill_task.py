@@ -14,7 +14,7 @@ from gancompress.archs.arch import Arch
 from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.task import Distillation
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.supernet.layouts import declared
 from gancompress.supernet.supernet import Supernet, named_tensors
@@ -24,7 +24,7 @@ from gancompress.tasks.stargan import StarGAN
 from gancompress.tasks.taskoptions import TaskContext
 from gancompress.training.loop import Optimisation, step_rng
 
-FAMILY = ResNet(blocks=1)
+FAMILY = family_of("resnet", blocks=1)
 BATCH = toy.batch_at(0)
 STEP = 3
 

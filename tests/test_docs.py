@@ -16,7 +16,7 @@ import yaml
 
 import conformance
 from gancompress.cli.commands import app
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import FAMILIES
 from gancompress.recipe.reading import load_recipe, packaged_recipes
 
 ROOT = Path(__file__).parents[1]
@@ -108,8 +108,8 @@ def test_recipes_in_the_pages_are_recipes(name: str, tmp_path: Path) -> None:
 @pytest.fixture
 def hourglass(monkeypatch: pytest.MonkeyPatch) -> conformance.Case:
     """The example family, registered by the one line that its page names."""
-    family = loaded(DOCS / "example_family.py").Hourglass
-    monkeypatch.setitem(FAMILIES, "hourglass", family)
+    options = loaded(DOCS / "example_family.py").HourglassOptions
+    monkeypatch.setitem(FAMILIES, "hourglass", options)
     return conformance.mixed("hourglass")
 
 

@@ -12,7 +12,7 @@ import torch
 from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.nets.layers.features import Bands
 
 # Alone, so that undivided neighbours meet it, or everywhere; and the multiple that sides have.
@@ -38,7 +38,7 @@ QUICK = ("body.0", "all")
 )
 def test_files_take_the_sizes_that_the_family_names(name: str, label: str, tmp_path: Path) -> None:
     splits, multiple = SPLITS[label]
-    family = FAMILIES[name](blocks=1)
+    family = family_of(name, blocks=1)
     bands = {f"{stage}.bands": str(split) for stage, split in splits.items()}
     arch = family.uniform(32).replace({**bands, "up.0.op": "separable", "down.1.op": "separable"})
     assert family.multiple(arch) == multiple

@@ -10,11 +10,11 @@ import torch
 from gancompress.errors import ExportError
 from gancompress.export import executorch_file
 from gancompress.export.card import Card, ExportSource
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 
 pytest.importorskip("executorch")
 
-FAMILY = FAMILIES["resnet"](blocks=1)
+FAMILY = family_of("resnet", blocks=1)
 ARCH = FAMILY.uniform(4, "separable")
 IMAGES = torch.rand((3, 3, 16, 16), generator=torch.Generator().manual_seed(0)) * 2 - 1
 

@@ -13,9 +13,9 @@ from gancompress.export.card import Card, ExportSource, Model, Written
 from gancompress.export.extract import staging, write_all
 from gancompress.export.formats import FORMATS, Format
 from gancompress.export.verify import difference, verify
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 
-FAMILY = FAMILIES["resnet"](blocks=1)
+FAMILY = family_of("resnet", blocks=1)
 ARCH = FAMILY.uniform(2)
 CARD = Card(FAMILY.options, 3, 3, (16, 16), 4)
 X = torch.rand((2, 3, 16, 16), generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -19,11 +19,11 @@ from gancompress.export.card import Card, ExportSource, manifest_text, read_mani
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing, require
 from gancompress.export.options import Format
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.supernet.supernet import Supernet
 
 USABLE = [name for name in FORMATS if not missing(name)]
-FAMILY = FAMILIES["resnet"](in_channels=4, out_channels=3, blocks=1)
+FAMILY = family_of("resnet", in_channels=4, out_channels=3, blocks=1)
 ARCH = FAMILY.arch([8, 4, 8, 4, 4, 8], "separable")
 CARD = Card(FAMILY.options, 4, 3, (32, 32), 4, facts={"name": "toy"})
 # The graph, the names and the manifest; the weights come on top. Measured for this network:

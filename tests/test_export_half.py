@@ -13,7 +13,7 @@ from gancompress.errors import ExportError
 from gancompress.export import onnx_file, onnx_half, verify
 from gancompress.export.card import Card, ExportSource
 from gancompress.export.formats import FORMATS
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -43,7 +43,7 @@ def kinds(model, op):
 
 def test_weights_are_halved_and_ends_and_norms_are_not():
     torch.manual_seed(0)
-    family = FAMILIES["resnet"](blocks=1)
+    family = family_of("resnet", blocks=1)
     whole = graph(family.build(family.uniform(4, "separable")))
     half = onnx_half.halved(whole, PLACE)
     ends = (*half.graph.input, *half.graph.output)
@@ -106,7 +106,7 @@ def test_another_networks_answer_is_refused_by_the_mean_where_pixels_may_differ(
 
 
 def test_file_says_its_precision_and_that_a_cpu_gains_nothing(tmp_path):
-    family = FAMILIES["resnet"](blocks=1)
+    family = family_of("resnet", blocks=1)
     torch.manual_seed(0)
     net = family.build(family.uniform(4)).eval().requires_grad_(False)
     given = ExportSource(net, family.uniform(4), Card(family.options, 3, 3, (16, 16), 4), X[:1])

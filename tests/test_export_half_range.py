@@ -15,7 +15,7 @@ from gancompress.errors import ExportError
 from gancompress.export import half_range, onnx_file, onnx_half
 from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import Exported, write_all
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -130,7 +130,7 @@ def test_ordinary_network_keeps_no_more_in_float32_and_rounds_as_onnx_does(
     op: str, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    family = FAMILIES["resnet"](blocks=1)
+    family = family_of("resnet", blocks=1)
     given = source(family.build(family.uniform(4, op)))
     graph = onnx_file.graph_of(given, tmp_path).model
     beyond = half_range.beyond_half(graph, X.split(1))

@@ -11,13 +11,13 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export import onnx_file, onnx_int8, quantised, sensitivity
 from gancompress.export.card import Card, ExportSource
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-FAMILY = FAMILIES["resnet"](blocks=1)
+FAMILY = family_of("resnet", blocks=1)
 ARCH = FAMILY.uniform(8, "separable")
 IMAGES = torch.rand((4, 3, 32, 32), generator=torch.Generator().manual_seed(0)) * 2 - 1
 PLACE = Path("int8")

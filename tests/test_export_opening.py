@@ -12,9 +12,9 @@ from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.opening import locate, models_in, open_model
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 
-FAMILY = FAMILIES["resnet"](in_channels=3, out_channels=3, blocks=1)
+FAMILY = family_of("resnet", in_channels=3, out_channels=3, blocks=1)
 ARCH = FAMILY.arch([4, 4, 4, 4, 4, 4])
 CARD = Card(FAMILY.options, 3, 3, (16, 16), 4)
 X = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -78,7 +78,7 @@ def test_own_code_is_run_from_the_file_that_is_given(tmp_path):
         "from torch import nn\ndef build(arch):\n    width = arch.width('mid')\n"
         "    return nn.Sequential(nn.Conv2d(3, width, 1), nn.Conv2d(width, 3, 1))\n"
     )
-    family = FAMILIES["own"](in_channels=3, out_channels=3, file=str(code))
+    family = family_of("own", in_channels=3, out_channels=3, file=str(code))
     arch = family.arch([4])
     net = family.build(arch).eval()
     card = Card(family.options, 3, 3, (8, 8), 1)

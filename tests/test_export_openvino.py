@@ -12,14 +12,14 @@ from gancompress.errors import ExportError
 from gancompress.export import openvino_file
 from gancompress.export.card import Card, ExportSource
 from gancompress.export.formats import FORMATS
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 
 openvino = pytest.importorskip("openvino")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-FAMILY = FAMILIES["resnet"](blocks=1)
+FAMILY = family_of("resnet", blocks=1)
 ARCH = FAMILY.uniform(8, "separable")
 IMAGES = torch.rand((4, 3, 32, 32), generator=torch.Generator().manual_seed(0)) * 2 - 1
 NAMES = [name for name in FORMATS if name.startswith("openvino")]

@@ -15,7 +15,7 @@ from gancompress.export.card import Card, ExportSource
 from gancompress.export.graph import aten
 from gancompress.export.phases import phase_kernel, phased, row_kernel, rowwise
 from gancompress.export.rewrite import FOLDING, STEPS, rewritten
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 
 CASES = [case for case in conformance.cases(blocks=1) if case.family is not None]
 FORMS = {"phases": (*FOLDING, "phase heads", "phase ups"), "rows": (*FOLDING, "row heads")}
@@ -50,7 +50,7 @@ def test_every_family_answers_as_before(case):
 
 
 def test_free_sizes_stay_free_and_equal():
-    family = ResNet(blocks=2)
+    family = family_of("resnet", blocks=2)
     net = family.build(family.uniform(8, "separable")).eval()
     new = rewritten(source_of(net, torch.randn(1, 3, 32, 32), 4), tuple(STEPS))
     assert not new.source.card.is_static and new.counts["phase heads"] == 1

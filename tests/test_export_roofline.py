@@ -15,10 +15,10 @@ from gancompress.benchmark.roofline import (
     work_of,
 )
 from gancompress.export.card import Card
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.nets.layers.spectral import spectral
 
-FAMILY = FAMILIES["resnet"](in_channels=3, out_channels=3, blocks=1)
+FAMILY = family_of("resnet", in_channels=3, out_channels=3, blocks=1)
 ARCH = FAMILY.arch([8, 4, 8, 4, 4, 8], "separable")
 CARD = Card(FAMILY.options, 3, 3, (32, 32), 4)
 

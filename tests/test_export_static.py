@@ -5,14 +5,14 @@ import torch
 
 from gancompress.export import onnx_file
 from gancompress.export.card import Card, ExportSource
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.nets.layers.features import Bands
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-RESNET = FAMILIES["resnet"](blocks=1)
+RESNET = family_of("resnet", blocks=1)
 MADE = {
     "plain": RESNET.arch([4, 4, 4, 4, 4, 4], "separable"),
     "octave": RESNET.arch([16, 16, 16, 16, 16, 16], "dense", Bands(0.5)),

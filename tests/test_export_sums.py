@@ -17,9 +17,9 @@ from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.opening import models_in, open_model
 from gancompress.export.sums import MODEL, SUMS, check_sums, write_sums
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 
-FAMILY = FAMILIES["resnet"](in_channels=3, out_channels=3, blocks=1)
+FAMILY = family_of("resnet", in_channels=3, out_channels=3, blocks=1)
 ARCH = FAMILY.arch([4, 4, 4, 4, 4, 4])
 CARD = Card(FAMILY.options, 3, 3, (16, 16), 4)
 X = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -13,7 +13,7 @@ from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.modelcard import _takes
 from gancompress.export.opening import open_model
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.nets.layers.features import Bands
 from gancompress.supernet.supernet import Supernet
 
@@ -25,7 +25,7 @@ from gancompress.supernet.supernet import Supernet
 def test_files_answer_larger_than_they_are_asked_at_any_size(
     op: str, bands: Bands, tmp_path: Path
 ) -> None:
-    family = FAMILIES["srresnet"](blocks=1, scale=4)
+    family = family_of("srresnet", blocks=1, scale=4)
     space = family.space([16, 8], ["dense", "separable"], [Bands(), Bands(0.5)])
     supernet = Supernet(family.build, space).eval()
     generator = torch.Generator().manual_seed(0)

@@ -15,9 +15,9 @@ from gancompress.export.latency import Latency
 from gancompress.export.modelcard import Licences, Page, model_card
 from gancompress.export.report import ReportedValue, Row, table
 from gancompress.export.usage import USAGE, usage_of
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 
-FAMILY = ResNet(blocks=1)
+FAMILY = family_of("resnet", blocks=1)
 ARCH = FAMILY.uniform(8, "separable")
 CARD = Card(FAMILY.options, 3, 3, (16, 16), 4, facts={"style_planes": "what the last are"})
 X = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)

@@ -17,7 +17,7 @@ pytest.importorskip("onnxscript")
 from gancompress.errors import ExportError
 from gancompress.export import web
 from gancompress.export.formats import FORMATS
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.supernet.cost import network_cost
 
 NAMED = os.environ.get(web.VARIABLE)  # before `conftest` has put a stand-in there
@@ -94,7 +94,7 @@ def test_uploaded_picture_gives_what_onnxruntime_gives_in_python(folders) -> Non
         shown = ((expected[0].clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0)
         assert (pixels(page)[:, :, :3] - shown).abs().max() <= 0.51
         assert "ms per run at 36 × 24 pixels" in page.inner_text("#time")
-        net = FAMILIES["resnet"](blocks=1).build(source("image").arch)
+        net = family_of("resnet", blocks=1).build(source("image").arch)
         macs = network_cost(net, torch.zeros(1, 3, 32, 40)).macs_true
         assert f"takes {macs / 1e6:.2f} million multiply-adds" in page.inner_text("#about")
     assert errors == []

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gancompress.errors import CheckpointError
 from gancompress.importers import LAYOUTS, Imported, read_generator
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.supernet.weights import unpack
 
 STYLE = 3
@@ -162,7 +162,7 @@ def difference(found: Imported, encoder: Foreign, decoder: Foreign) -> float:
 
     In float32 the norms inside of separable convolutions magnify rounding to 1e-4.
     """
-    ours = FAMILIES[found.family](**found.options).build(found.arch).eval()
+    ours = family_of(found.family, **found.options).build(found.arch).eval()
     unpack(ours, found.tensors, "test")
     for net in (ours, encoder, decoder):
         net.double()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError
 from gancompress.importers import LAYOUTS, Imported
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.supernet.weights import unpack
 
 UNEQUAL = (8, 12, 6, 10, 4, 8, 6, 16)
@@ -26,7 +26,7 @@ def imported(tmp_path: Path, state: Mapping[str, Tensor], layout: str = "cyclega
 @torch.no_grad()
 def difference(found: Imported, theirs: nn.Module) -> float:
     """The largest between their output and ours, on one input."""
-    ours = FAMILIES[found.family](**found.options).build(found.arch).eval()
+    ours = family_of(found.family, **found.options).build(found.arch).eval()
     unpack(ours, found.tensors, "test")
     x = torch.rand(2, found.options["in_channels"], 32, 32) * 2 - 1
     return float((ours(x) - theirs(x)).abs().max())

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gancompress.errors import CheckpointError
 from gancompress.importers import LAYOUTS, Imported
-from gancompress.nets.families.spade import Spade
+from gancompress.nets.families import family_of
 from gancompress.supernet.weights import unpack
 
 UNEQUAL = (3, 2, 4, 3, 2, 5, 3, 4)
@@ -105,7 +105,7 @@ def imported(tmp_path: Path, state: Mapping[str, Tensor]) -> Imported:
 
 def difference(found: Imported, theirs: nn.Module) -> float:
     """The largest between their output and ours, on one batch of label planes."""
-    ours = Spade(**found.options, upsamplings=6).build(found.arch).eval()
+    ours = family_of("spade", **found.options, upsamplings=6).build(found.arch).eval()
     unpack(ours, found.tensors, "test")
     labels = torch.randint(PLANES, (2, 8, 16), generator=torch.Generator().manual_seed(0))
     planes = F.one_hot(labels, PLANES).permute(0, 3, 1, 2).float()
@@ -125,7 +125,7 @@ def test_spade_generator_gives_its_own_output(separable: bool, kept: int, tmp_pa
     assert difference(found, theirs) < 1e-5
     assert found.options == {"in_channels": PLANES, "out_channels": 3}
     op = "separable" if separable else "dense"
-    assert found.arch == Spade().arch(UNEQUAL, op)
+    assert found.arch == family_of("spade").arch(UNEQUAL, op)
     assert found.found == f"a SPADE generator: 4 to 3 channels, {op} norms, widths 3_2_4_3_2_5_3_4"
 
 

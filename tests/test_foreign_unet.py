@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError
 from gancompress.importers import LAYOUTS, Imported
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.supernet.weights import unpack
 
 
@@ -96,7 +96,7 @@ def imported(tmp_path: Path, state: dict[str, Tensor]) -> Imported:
 @torch.no_grad()
 def difference(found: Imported, theirs: nn.Module, *, training: bool = False) -> float:
     """The largest between their output and ours, on one input."""
-    ours = FAMILIES[found.family](**found.options).build(found.arch).train(training)
+    ours = family_of(found.family, **found.options).build(found.arch).train(training)
     unpack(ours, found.tensors, "test")
     side = 2 ** found.options["levels"]
     x = torch.rand(2, found.options["in_channels"], side, 2 * side) * 2 - 1
@@ -137,7 +137,7 @@ def test_unet_256_has_the_program_s_keys_and_parameters(tmp_path: Path) -> None:
     innermost = "model.model" + ".1.model" + ".3.model" * 6
     assert {"model.model.0.weight", "model.model.3.bias", f"{innermost}.1.weight"} <= set(state)
     found = imported(tmp_path, state)
-    assert found.arch == FAMILIES["unet"]().uniform(2)
+    assert found.arch == family_of("unet").uniform(2)
     assert sum(t.numel() for n, t in found.tensors.items() if "running" not in n and "num" not in n
                ) == sum(p.numel() for p in theirs.parameters())  # fmt: skip
     assert difference(found, theirs) < 1e-5

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from gancompress.archs.arch import Arch
 from gancompress.cli.commands import app
 from gancompress.errors import CheckpointError, GanCompressError, RecipeError
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe, packaged_recipes, resolved_yaml
 from gancompress.recipe.recipe import Recipe
@@ -34,7 +34,7 @@ SMALL = (
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A teacher of width 4 in 16 bits, made for one block and the shaded relief."""
-    family = ResNet(blocks=1)
+    family = family_of("resnet", blocks=1)
     arch = family.uniform(4)
     net = family.build(arch)
     path = tmp_path / "given.safetensors"
@@ -58,7 +58,7 @@ def test_a_given_teacher_is_the_stages_artefact_in_float32(file: Path, tmp_path:
     assert taken.keys() == given.keys()
     for name, tensor in taken.items():
         assert tensor.dtype == torch.float32 and torch.equal(tensor, given[name].float())
-    assert Arch.from_json(texts["arch"], "") == ResNet(blocks=1).uniform(4)
+    assert Arch.from_json(texts["arch"], "") == family_of("resnet", blocks=1).uniform(4)
     assert set(Project(made).teacher.tensors["generator"]) == {n[10:] for n in given}
     assert run.stage("teacher").extra()["given"]["from"] == str(file)
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, DataError
 from gancompress.importers import LAYOUTS, Imported
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.stages.importcheck import LEVELS, AnswerDifference, Pair, _array, agreement, check
 from gancompress.supernet.weights import unpack
 
@@ -61,7 +61,7 @@ def strong(net: nn.Module, seed: int = 0) -> nn.Module:
 
 def read(net: nn.Module, layout: str = "cyclegan") -> tuple[nn.Module, Imported]:
     found = LAYOUTS[layout](net.state_dict(), "theirs.pth")
-    ours = FAMILIES[found.family](**found.options).build(found.arch).eval()
+    ours = family_of(found.family, **found.options).build(found.arch).eval()
     unpack(ours, found.tensors, "theirs.pth")
     return ours, found
 

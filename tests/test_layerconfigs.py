@@ -10,9 +10,7 @@ from torch import nn
 
 from gancompress.archs.arch import Arch, Rule, SearchSpace
 from gancompress.latency.layers import arch_with, layers_of, signatures, tensors_of
-from gancompress.nets.families.resnet import ResNet
-from gancompress.nets.families.spade import Spade
-from gancompress.nets.families.unet import UNet
+from gancompress.nets.families import family_of
 from gancompress.nets.layers.features import ONE, Bands
 
 SHAPE = (3, 32, 32)
@@ -20,7 +18,7 @@ SHAPE = (3, 32, 32)
 
 def test_layout_names_what_every_network_of_a_space_runs() -> None:
     """Bands, operators and rules: looked up for every arch, and read from its own network."""
-    family = ResNet(blocks=2)
+    family = family_of("resnet", blocks=2)
     bands = {"body": [ONE, Bands(0.5)]}
     space = family.space([4, 2], {"body": ["dense", "separable"]}, bands)
     layout = layers_of(family.build, space, family.parts(), SHAPE)
@@ -36,7 +34,7 @@ def test_layout_names_what_every_network_of_a_space_runs() -> None:
 
 def test_layout_has_each_computation_once() -> None:
     """Of three widths: stem and head 3 each, the others 3 * 3, the nine blocks the same 9."""
-    family = ResNet(blocks=9)
+    family = family_of("resnet", blocks=9)
     layout = layers_of(family.build, family.space([12, 8, 4], ()), family.parts(), SHAPE)
     assert len(layout.configs) == 3 + 9 + 9 + 9 + 9 + 9 + 3
     assert len({config.key for config in layout.configs}) == len(layout.configs)
@@ -46,7 +44,7 @@ def test_layout_has_each_computation_once() -> None:
 
 
 def test_layout_leaves_out_what_the_rules_forbid() -> None:
-    family = ResNet(blocks=1)
+    family = family_of("resnet", blocks=1)
     space = family.space([16, 8], ["dense"], {"stem": [ONE, Bands(0.5)]})
     layout = layers_of(family.build, space, family.parts(), SHAPE)
     slots = next(part.slots for part in layout.parts if part.name == "stem")
@@ -56,7 +54,7 @@ def test_layout_leaves_out_what_the_rules_forbid() -> None:
 
 
 def test_every_configuration_is_in_the_network_that_it_names() -> None:
-    family = UNet(levels=3, norm="instance")
+    family = family_of("unet", levels=3, norm="instance")
     space = family.space([4, 2], ["dense", "separable"])
     layout = layers_of(family.build, space, family.parts(), SHAPE)
     image = torch.empty(1, *SHAPE, device="meta")
@@ -115,7 +113,7 @@ def test_tensors_of_finds_all_in_their_order() -> None:
 
 def test_parts_that_take_two_inputs_are_signed_with_both() -> None:
     """SPADE's blocks take the labels too: as many combinations as two widths and operators give."""
-    family = Spade(in_channels=4)
+    family = family_of("spade", in_channels=4)
     space = family.space([2, 1], {"up.3": ["dense", "separable"]})
     parts = family.parts()
     layout = layers_of(family.build, space, parts, (4, 32, 32))

@@ -17,10 +17,10 @@ from gancompress.latency import times as layertimes
 from gancompress.latency.layers import layers_of, tensors_of
 from gancompress.latency.runtimes import Bound, OnnxRuntime, TimedLayer, Torch
 from gancompress.latency.times import TimingConfig, time_layers, time_networks
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 from gancompress.nets.layers.features import ONE, Bands
 
-FAMILY = ResNet(blocks=1)
+FAMILY = family_of("resnet", blocks=1)
 SPACE = FAMILY.space([16], ["separable"], {"body": [ONE, Bands(0.5)]})
 LAYOUT = layers_of(FAMILY.build, SPACE, FAMILY.parts(), (3, 16, 16))
 CPU = torch.device("cpu")

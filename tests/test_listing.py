@@ -9,14 +9,14 @@ from gancompress.fields.names import FORMAT_PACKAGES
 from gancompress.importers import LAYOUTS
 from gancompress.metrics import METRICS
 from gancompress.metrics.features import FEATURES
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import FAMILIES
 from gancompress.nets.layers.blocks import OPERATORS
 from gancompress.search.samplers import SAMPLERS
 from gancompress.tasks import TASKS
 
 
 def test_every_kind_that_has_a_registry_lists_its_names() -> None:
-    presets = {name for make in FAMILIES.values() for name in make().presets}
+    presets = {name for made in FAMILIES.values() for name in made.presets}
     registries = {
         "families": FAMILIES,
         "space presets": presets,

@@ -7,11 +7,11 @@ from torch import nn
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
 from gancompress.nets.discriminators.patch import PatchCritic
-from gancompress.nets.families.registry import FAMILIES
-from gancompress.nets.families.resnet import ResNet, ResNetGenerator, group_of
+from gancompress.nets.families import FAMILIES, family_of
+from gancompress.nets.families.resnet import ResNetGenerator, group_of
 from gancompress.nets.layers.blocks import OPERATORS, Conv, dense, init_normal
 
-RESNET = ResNet()
+RESNET = family_of("resnet")
 
 
 def published(widths: str, op: str = "separable") -> Arch:
@@ -86,20 +86,22 @@ def test_patch_critic_widths_double_up_to_eight_times(layers: int) -> None:
 )
 def test_resnet_blocks_fall_into_three_groups(blocks: int, groups: list[int]) -> None:
     assert [group_of(i, blocks) for i in range(blocks)] == groups
-    family = ResNet(blocks=blocks)
+    family = family_of("resnet", blocks=blocks)
     assert family.body == tuple(f"body.{g}" for g in sorted(set(groups)))
     assert len(family.width_slots) == 5 + len(family.body)
 
 
 def test_resnet_taps_are_the_published_ones() -> None:
     assert RESNET.taps() == ("down.1", "body.2", "body.5", "body.8")  # FACTS section 2
-    assert ResNet(blocks=1).taps() == ("down.1", "body.0")
+    assert family_of("resnet", blocks=1).taps() == ("down.1", "body.0")
 
 
 @pytest.mark.parametrize("op", OPERATORS)
 @pytest.mark.parametrize("size", [(16, 16), (12, 20)])
 def test_resnet_maps_any_channels_at_any_multiple_of_four(op: str, size: tuple[int, int]) -> None:
-    net = ResNet(in_channels=1, out_channels=5, blocks=2).build(ResNet(blocks=2).uniform(2, op))
+    net = family_of("resnet", in_channels=1, out_channels=5, blocks=2).build(
+        family_of("resnet", blocks=2).uniform(2, op)
+    )
     out = net(torch.randn(3, 1, *size))
     assert out.shape == (3, 5, *size) and out.abs().max() <= 1
 
@@ -128,7 +130,7 @@ def test_dense_convolution_reflects_at_the_border() -> None:
 
 
 def test_dropout_drops_in_training_alone() -> None:
-    family = ResNet(blocks=1, dropout=0.5)
+    family = family_of("resnet", blocks=1, dropout=0.5)
     net = family.build(family.uniform(4))
     x = torch.randn(1, 3, 8, 8)
     assert not torch.equal(net(x), net(x))
@@ -197,9 +199,9 @@ def test_every_family_is_rebuilt_from_its_options() -> None:
               "progan": {"size": 32}, "lsgan": {"norm": "instance"}}  # fmt: skip
     assert set(FAMILIES) == {*others, "own"}  # the last is a user's file, with tests of its own
     for name, options in others.items():
-        made = FAMILIES[name](**options)
-        assert made.name == name and made != FAMILIES[name]()
-        assert FAMILIES[name](**made.options) == made
+        made = family_of(name, **options)
+        assert made.name == name and made != family_of(name)
+        assert family_of(name, **made.options) == made
 
 
 def test_resnet_space_refuses_an_unknown_operator() -> None:

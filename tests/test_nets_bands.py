@@ -9,15 +9,15 @@ import torch
 import conformance
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
+from gancompress.nets.families import family_of
 from gancompress.nets.families.family import BAND_CHANNELS, check_size
-from gancompress.nets.families.registry import FAMILIES, ResNet
-from gancompress.nets.families.resnet import ResNetGenerator
+from gancompress.nets.families.resnet import ResNet, ResNetGenerator
 from gancompress.nets.layers.bands import BandConv
 from gancompress.nets.layers.features import ONE, Bands
 from gancompress.supernet.cost import network_cost
 
-RESNET = ResNet()
-SMALL = ResNet(blocks=3)
+RESNET = family_of("resnet")
+SMALL = family_of("resnet", blocks=3)
 SPLITS = (ONE, Bands(0.5), Bands(0.25, 0.25))
 
 # Generator parameters at alpha .125 by beta, three colours: FACTS section 12.
@@ -25,7 +25,7 @@ RAFD = {0.0: 8_439_936, 0.125: 6_889_600, 0.25: 5_851_264, 0.5: 5_310_592}
 
 
 def stargan(labels: int) -> ResNet:
-    family = FAMILIES["stargan"](in_channels=3 + labels)
+    family = family_of("stargan", in_channels=3 + labels)
     assert isinstance(family, ResNet)
     return family
 
@@ -86,7 +86,7 @@ def test_operator_of_an_arch_is_the_trunk_s() -> None:
 @pytest.mark.parametrize("name", conformance.THOROUGH)
 @pytest.mark.parametrize("side", [64, 68])  # 68: the trunk is 17 wide, its bands 9 and 5
 def test_any_mixture_of_splits_on_neighbouring_stages_runs(name: str, side: int) -> None:
-    family = FAMILIES[name](blocks=3)
+    family = family_of(name, blocks=3)
     rng = np.random.default_rng(0)
     every = dict.fromkeys(family.stages[:-1], SPLITS)
     widths = {s: [32 // family.channels(s.removesuffix(".width"))[s]] for s in family.width_slots}

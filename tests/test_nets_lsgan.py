@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from gancompress.errors import ArchError
-from gancompress.nets.families.lsgan import LSGAN
+from gancompress.nets.families import family_of
 from gancompress.supernet.cost import network_cost
 
 
 @pytest.mark.parametrize("side", [28, 32])
 def test_parameters_and_macs_are_those_of_the_formula(side: int) -> None:
-    family = LSGAN(in_channels=10, size=side)
+    family = family_of("lsgan", in_channels=10, size=side)
     c0, c1, c2 = 4 * 5, 2 * 4, 3
     with torch.device("meta"):
         net = family.build(family.arch([5, 4, 3]))
@@ -25,7 +25,7 @@ def test_parameters_and_macs_are_those_of_the_formula(side: int) -> None:
 
 
 def test_images_are_in_range_and_differ() -> None:
-    family = LSGAN(in_channels=10)
+    family = family_of("lsgan", in_channels=10)
     torch.manual_seed(0)
     net = family.build(family.uniform(2))
     images = net(torch.randn(4, 10, 1, 1))
@@ -36,4 +36,4 @@ def test_images_are_in_range_and_differ() -> None:
 @pytest.mark.parametrize("side", [30, 4])
 def test_other_sides_are_refused(side: int) -> None:
     with pytest.raises(ArchError, match=f"{side} pixels; multiples of 4"):
-        LSGAN(size=side)
+        family_of("lsgan", size=side)

@@ -14,15 +14,17 @@ from torch.nn import functional as F
 from gancompress.errors import ArchError
 from gancompress.export.card import ExportSource
 from gancompress.nets.discriminators.munit import MunitCritic, StyleEncoder
-from gancompress.nets.families.munit import Munit, MunitGenerator, group_of
-from gancompress.nets.families.options import MunitFamily
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
+from gancompress.nets.families.munit import MunitGenerator, group_of
+from gancompress.nets.families.options import MunitFamilyOptions
 from gancompress.nets.layers.adain import AdaIN, AdaptiveBlock, Enlarging, LayerNorm
 from gancompress.nets.layers.blocks import Conv, dense
 from gancompress.supernet.cost import CostModel, network_cost
 
-MUNIT = Munit()
-SMALL = Munit(4, 2, style=2, blocks=2, mlp=5)  # two image channels, two of style
+MUNIT = family_of("munit")
+SMALL = family_of(
+    "munit", in_channels=4, out_channels=2, style=2, blocks=2, mlp=5
+)  # two image channels, two of style
 COMPRESSED = [16, 16, 24, 56, 16, 40, 40, 32, 24]  # behind the style encoder's 16
 
 
@@ -144,8 +146,8 @@ def test_enlarging_repeats_pixels_before_its_convolution() -> None:
 
 
 def test_recipes_default_to_munit_s_own_options() -> None:
-    family = MunitFamily(name="munit")
-    assert FAMILIES["munit"](**family.model_dump(exclude={"name"})) == MUNIT
+    family = MunitFamilyOptions()
+    assert family_of("munit", **family.model_dump(exclude={"name"})) == MUNIT
     assert family.size_multiple == MUNIT.size_multiple
 
 
@@ -154,7 +156,7 @@ def test_recipes_default_to_munit_s_own_options() -> None:
 )
 def test_munit_blocks_fall_into_two_halves(blocks: int, halves: list[int]) -> None:
     assert [group_of(i, blocks) for i in range(blocks)] == halves
-    family = Munit(blocks=blocks)
+    family = family_of("munit", blocks=blocks)
     assert len(family.width_slots) == 5 + 2 * len(set(halves))
 
 
@@ -167,13 +169,13 @@ def test_munit_slots_and_taps_are_the_literature_s() -> None:
 
 
 def test_munit_is_rebuilt_from_its_options() -> None:
-    made = Munit(9, 2, style=6, blocks=3, mlp=7)
-    assert made.name == "munit" and FAMILIES["munit"](**made.options) == made
+    made = family_of("munit", in_channels=9, out_channels=2, style=6, blocks=3, mlp=7)
+    assert made.name == "munit" and family_of("munit", **made.options) == made
     assert isinstance(made.build(made.uniform(2)), MunitGenerator)
 
 
 def test_munit_refuses_an_input_of_style_planes_alone() -> None:
-    family = Munit(in_channels=8)
+    family = family_of("munit", in_channels=8)
     with pytest.raises(ArchError) as caught:
         family.build(family.uniform(2))
     expected = "munit: 8 channels in; an image and 8 planes of its style are needed"
@@ -239,6 +241,6 @@ def test_exported_munit_answers_alike_at_any_size(
 
 
 def test_published_choices_fit_the_slots() -> None:
-    family = Munit()
-    space = family.space(family.presets["channels-64-munit"], ("separable",))
+    family = family_of("munit")
+    space = family.space(MunitFamilyOptions.presets["channels-64-munit"], ("separable",))
     assert space.size == 7**9 and space.largest == family.uniform(64, "separable")

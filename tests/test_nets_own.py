@@ -13,8 +13,8 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, ExportError
 from gancompress.export import weights
 from gancompress.export.card import Card, ExportSource
+from gancompress.nets.families import family_of
 from gancompress.nets.families.own import OwnGenerator, check_runs
-from gancompress.nets.families.registry import FAMILIES
 from gancompress.supernet.cost import CostModel, network_cost
 from gancompress.supernet.parts import find_parts
 from gancompress.supernet.proof import prove
@@ -34,7 +34,7 @@ def test_example_says_its_slots_by_asking_for_them() -> None:
     assert family.width_slots == ("stem.width", "trunk.width", "last.width")
     assert family.stages == family.body == ("trunk",)
     assert family.taps() == ("2", "5", "6", "8")  # the convolution before the blocks, three of four
-    assert FAMILIES["own"](**family.options) == family
+    assert family_of("own", **family.options) == family
     net = family.build(family.uniform(8, "separable"))
     assert net(torch.zeros(1, 3, 32, 40)).shape == (1, 3, 32, 40)
 
@@ -109,7 +109,7 @@ def test_missing_files_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["resnet", "stargan"])
 def test_found_parts_are_those_that_the_family_states(name: str) -> None:
-    family = FAMILIES[name](in_channels=2, blocks=2)
+    family = family_of(name, in_channels=2, blocks=2)
     space = family.space([6, 4, 3], {"down.1": ["dense", "separable"], "body": ["separable"]})
     free = {slot for slot, values in space.choices if len(values) > 1}
     found = {p.name: set(p.slots) for p in find_parts(family.build, space, (2, 16, 16))}

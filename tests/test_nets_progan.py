@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 from gancompress.errors import ArchError
 from gancompress.nets.discriminators.progressive import ProgressiveCritic, with_spread
-from gancompress.nets.families.progan import ProGAN, ProGANGenerator, unit_of
+from gancompress.nets.families import family_of
+from gancompress.nets.families.progan import ProGANGenerator, unit_of
 from gancompress.nets.layers.blocks import INITS
 from gancompress.nets.layers.features import Bands
 from gancompress.supernet.cost import network_cost
@@ -19,7 +20,7 @@ COUNTS = [
     (64, "separable", 6_276_623, 6_277_898),
     (1024, "dense", 23_079_115, 23_087_249),
 ]
-FAMILY = ProGAN(in_channels=6, size=32)
+FAMILY = family_of("progan", in_channels=6, size=32)
 
 
 def generator(op: str = "dense") -> ProGANGenerator:
@@ -40,7 +41,7 @@ def enlarged(x: Tensor) -> Tensor:
 def test_parameters_are_the_published_ones(
     side: int, op: str, params: int, critic_params: int
 ) -> None:
-    family = ProGAN(size=side)
+    family = family_of("progan", size=side)
     with torch.device("meta"):
         net, critic = family.build(family.uniform(16, op)), ProgressiveCritic(3, side, op=op)
     assert sum(p.numel() for p in net.parameters()) == params
@@ -48,7 +49,7 @@ def test_parameters_are_the_published_ones(
 
 
 def test_separable_form_has_8_73_times_fewer_macs_at_64_pixels() -> None:
-    family = ProGAN()
+    family = family_of("progan")
     macs = []
     for op in ("dense", "separable"):
         with torch.device("meta"):
@@ -134,7 +135,7 @@ def test_equalised_layers_begin_with_a_mean_square_of_one() -> None:
 @pytest.mark.parametrize("side", [4, 12, 48, 100])
 def test_other_sides_are_refused(side: int) -> None:
     with pytest.raises(ArchError, match=rf"{side} pixels; sides of 4 \* 2\^k from 8 on"):
-        ProGAN(size=side)
+        family_of("progan", size=side)
     with pytest.raises(ArchError, match=r"sides of 4 \* 2\^k"):
         ProgressiveCritic(3, side)
 
@@ -145,7 +146,7 @@ def test_unknown_operator_of_the_critic_is_refused() -> None:
 
 
 def test_bands_begin_where_the_coarsest_holds_a_kernel() -> None:
-    family = ProGAN(size=32)
+    family = family_of("progan", size=32)
     assert family.layout(Bands(0.25, 0.25))["level.1"] == Bands(0.25)
     assert set(family.layout(Bands(0.5)).values()) == {Bands(0.5)}
     assert family.kernels("level.1") * 2 <= 32 < family.kernels("level.1") * 4

@@ -14,8 +14,9 @@ from gancompress.errors import ArchError
 from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import write_all
 from gancompress.export.formats import FORMATS, missing
+from gancompress.nets.families import family_of
+from gancompress.nets.families.options import SpadeOptions
 from gancompress.nets.families.spade import (
-    PRESETS,
     TRUNK,
     UPS,
     Spade,
@@ -27,8 +28,8 @@ from gancompress.nets.layers.batchnorm import BatchNorm
 from gancompress.supernet.cost import Cost, layer_costs, network_cost
 from gancompress.supernet.supernet import skeleton_of
 
-CITYSCAPES = Spade(in_channels=36, upsamplings=6)
-COCO = Spade(in_channels=184, upsamplings=5)
+CITYSCAPES = family_of("spade", in_channels=36, upsamplings=6)
+COCO = family_of("spade", in_channels=184, upsamplings=5)
 
 
 def published(widths: str) -> Arch:
@@ -64,7 +65,7 @@ def totals(op: str) -> tuple[np.ndarray, np.ndarray]:
 
     Summed from the costs of single blocks, each a function of two widths.
     """
-    space = CITYSCAPES.space(PRESETS["channels-64-gaugan"], [op])
+    space = CITYSCAPES.space(SpadeOptions.presets["channels-64-gaugan"], [op])
     lists = [values for slot, values in space.choices if slot.endswith(".width")]
     before = {"up.1": 4, "up.2": 5, "up.3": 6}  # the slot that a block follows on; else the stem's
     counts: dict[tuple[str, int, int], tuple[int, int]] = {}
@@ -152,7 +153,7 @@ def test_block_adds_its_convolutions_to_what_it_was_given(is_changing: bool) -> 
 def test_resolution_doubles_from_the_smallest_map_to_the_image(
     upsamplings: int, sizes: list[int]
 ) -> None:
-    family = Spade(in_channels=2, out_channels=4, upsamplings=upsamplings)
+    family = family_of("spade", in_channels=2, out_channels=4, upsamplings=upsamplings)
     net = skeleton_of(family.build, family.uniform(1))
     found: list[torch.Size] = []
     for block in (*net.get_submodule("body").children(), *net.get_submodule("up").children()):
@@ -166,11 +167,11 @@ def test_resolution_doubles_from_the_smallest_map_to_the_image(
 @pytest.mark.parametrize("upsamplings", [4, 7])
 def test_spade_refuses_other_numbers_of_upsamplings(upsamplings: int) -> None:
     with pytest.raises(ArchError, match=f"spade: upsamplings {upsamplings}; 5 or 6 is allowed"):
-        Spade(upsamplings=upsamplings)
+        family_of("spade", upsamplings=upsamplings)
 
 
 def test_operators_of_blocks_and_of_norms_are_chosen_apart() -> None:
-    family = Spade(in_channels=2)
+    family = family_of("spade", in_channels=2)
     assert family.body == tuple(f"{stage}.norm" for stage in (*TRUNK, *UPS))
     arch = family.uniform(2, "separable").replace({"up.1.op": "separable", "up.2.norm.op": "dense"})
     with torch.device("meta"):
@@ -182,7 +183,7 @@ def test_operators_of_blocks_and_of_norms_are_chosen_apart() -> None:
 
 
 def test_exported_files_take_every_multiple_of_the_smallest_map(tmp_path: Path) -> None:
-    family = Spade(in_channels=2)
+    family = family_of("spade", in_channels=2)
     arch = family.uniform(1)
     net: nn.Module = family.build(arch).eval()
     for name, tensor in net.named_buffers():

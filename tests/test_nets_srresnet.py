@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.errors import ArchError
-from gancompress.nets.families.srresnet import PixelUp, SRResNet, SRResNetGenerator
+from gancompress.nets.families import family_of
+from gancompress.nets.families.srresnet import PixelUp, SRResNetGenerator
 from gancompress.nets.layers.blocks import OPERATORS, Conv
 from gancompress.nets.layers.features import Bands
 from gancompress.nets.layers.windows import bundles_of
@@ -36,7 +37,7 @@ def closed_form(side: int, width: int, *, separable: bool) -> int:
 
 @pytest.mark.parametrize(("op", "params"), [("dense", 1_549_462), ("separable", 226_134)])
 def test_costs_are_the_published_ones_to_the_integer(op: str, params: int) -> None:
-    family = SRResNet()
+    family = family_of("srresnet")
     with torch.device("meta"):
         cost = network_cost(family.build(family.uniform(64, op)), torch.empty(1, 3, 64, 64))
     assert cost.params == params  # Ledig et al. 2017; Karwande et al. 2022
@@ -46,7 +47,7 @@ def test_costs_are_the_published_ones_to_the_integer(op: str, params: int) -> No
 
 
 def test_dense_generator_answers_as_one_written_out_by_hand() -> None:
-    family = SRResNet(blocks=2)
+    family = family_of("srresnet", blocks=2)
     net = stirred(family.build(family.uniform(8)))
     x = torch.randn(2, 3, 5, 7)
 
@@ -75,7 +76,7 @@ def test_dense_generator_answers_as_one_written_out_by_hand() -> None:
 
 @pytest.mark.parametrize("scale", [2, 4])
 def test_outputs_are_as_many_times_larger_at_any_size(scale: int) -> None:
-    family = SRResNet(blocks=1, scale=scale)
+    family = family_of("srresnet", blocks=1, scale=scale)
     net = family.build(family.uniform(4)).eval()
     out = net(torch.randn(1, 3, 5, 9))
     assert out.shape == (1, 3, 5 * scale, 9 * scale) and out.abs().max() <= 1
@@ -84,7 +85,9 @@ def test_outputs_are_as_many_times_larger_at_any_size(scale: int) -> None:
 
 @pytest.mark.parametrize("bands", [Bands(), Bands(0.5)])
 def test_the_trunk_begins_as_the_identity(bands: Bands) -> None:
-    net = SRResNet(blocks=3).build(SRResNet(blocks=3).uniform(16, bands=bands))
+    net = family_of("srresnet", blocks=3).build(
+        family_of("srresnet", blocks=3).uniform(16, bands=bands)
+    )
     x = torch.randn(2, 3, 8, 8)
     seen: dict[str, torch.Tensor] = {}
     for name in ("stem", "tail"):
@@ -115,7 +118,7 @@ def test_bare_separable_convolution_is_depthwise_then_pointwise_alone() -> None:
 @pytest.mark.parametrize("op", ["dense", "separable"])
 def test_sorting_a_teacher_leaves_its_answers_and_keeps_pixels_together(op: str) -> None:
     """Channels of one output channel's four pixels move as one."""
-    family = SRResNet(blocks=2)
+    family = family_of("srresnet", blocks=2)
     arch = family.arch((6, 5, 4, 9, 8), op)
     torch.manual_seed(0)
     net = stirred(family.build(arch))
@@ -135,7 +138,7 @@ def test_sorting_a_teacher_leaves_its_answers_and_keeps_pixels_together(op: str)
 
 
 def test_separable_bank_begins_as_the_teacher_where_kernels_have_rank_one() -> None:
-    family = SRResNet(blocks=2)
+    family = family_of("srresnet", blocks=2)
     arch = family.uniform(6)
     teacher = stirred(family.build(arch))
     with torch.no_grad():
@@ -154,7 +157,7 @@ def test_separable_bank_begins_as_the_teacher_where_kernels_have_rank_one() -> N
 
 
 def test_bands_are_the_trunks_alone_and_fit_images_of_the_outputs_size() -> None:
-    family = SRResNet(blocks=3)
+    family = family_of("srresnet", blocks=3)
     arch = family.uniform(32, bands=Bands(0.25, 0.25))
     assert {slot for slot, _ in arch.slots if slot.endswith("bands")} == {
         f"body.{g}.bands" for g in range(3)
@@ -169,6 +172,8 @@ def test_bands_are_the_trunks_alone_and_fit_images_of_the_outputs_size() -> None
 
 
 def test_taps_are_the_trunks_ends() -> None:
-    assert SRResNet().taps() == ("body.5", "body.10", "body.15", "tail")
-    assert isinstance(SRResNet().build(SRResNet().uniform(2)), SRResNetGenerator)
+    assert family_of("srresnet").taps() == ("body.5", "body.10", "body.15", "tail")
+    assert isinstance(
+        family_of("srresnet").build(family_of("srresnet").uniform(2)), SRResNetGenerator
+    )
     assert PixelUp("dense", 3, 2)(torch.randn(1, 3, 4, 4)).shape == (1, 2, 8, 8)

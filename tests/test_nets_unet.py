@@ -14,14 +14,14 @@ from torch.nn import functional as F
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
 from gancompress.export.card import ExportSource
-from gancompress.nets.families.options import UNetFamily
-from gancompress.nets.families.registry import FAMILIES
-from gancompress.nets.families.unet import UNet, Up
+from gancompress.nets.families import family_of
+from gancompress.nets.families.options import UNetOptions
+from gancompress.nets.families.unet import Up
 from gancompress.supernet.cost import CostModel, network_cost
 from gancompress.supernet.supernet import skeleton_of
 
-UNET = UNet()
-SMALL = UNet(levels=3)
+UNET = family_of("unet")
+SMALL = family_of("unet", levels=3)
 
 
 def channels(levels: int, n: int) -> list[int]:
@@ -58,7 +58,7 @@ def counts(levels: int, n: int, side: int, norm: str) -> tuple[int, int, int]:
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 @pytest.mark.parametrize(("levels", "n"), [(8, 64), (8, 10), (5, 64), (3, 7)])
 def test_unet_costs_are_those_counted_by_hand(norm: str, levels: int, n: int) -> None:
-    family = UNet(levels=levels, norm=norm)
+    family = family_of("unet", levels=levels, norm=norm)
     x = torch.empty(1, 3, 256, 256, device="meta")
     cost = network_cost(skeleton_of(family.build, family.uniform(n)), x)
     found = cost.params, cost.macs_true, cost.macs_published
@@ -83,7 +83,7 @@ def test_separable_unet_is_a_tenth_of_the_dense_one() -> None:
 @pytest.mark.parametrize("op", ["dense", "separable"])
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_unet_maps_any_channels_at_any_multiple_of_its_own(op: str, norm: str) -> None:
-    family = UNet(in_channels=2, out_channels=5, levels=3, norm=norm)
+    family = family_of("unet", in_channels=2, out_channels=5, levels=3, norm=norm)
     assert family.size_multiple == 8
     out = family.build(family.uniform(2, op))(torch.randn(3, 2, 16, 24))
     assert out.shape == (3, 5, 16, 24) and out.abs().max() <= 1
@@ -137,7 +137,7 @@ def test_unet_taps_are_the_ups_of_full_depth() -> None:
 
 def test_unet_drops_out_in_the_three_ups_of_full_depth_behind_the_innermost() -> None:
     with torch.device("meta"):
-        net = UNet(dropout=0.5).build(UNET.uniform(1))
+        net = family_of("unet", dropout=0.5).build(UNET.uniform(1))
     assert [up.dropout.p for up in net.up] == [0, 0.5, 0.5, 0.5, 0, 0, 0]
     assert net.head.dropout.p == 0
 
@@ -151,19 +151,19 @@ def test_unet_batch_norms_follow_all_but_the_ends() -> None:
 
 
 def test_unet_is_rebuilt_from_its_options() -> None:
-    made = UNet(2, 4, 5, 0.3, "instance")
-    assert made.name == "unet" and FAMILIES["unet"](**made.options) == made
+    made = family_of("unet", in_channels=2, out_channels=4, levels=5, dropout=0.3, norm="instance")
+    assert made.name == "unet" and family_of("unet", **made.options) == made
 
 
 def test_recipes_default_to_the_unet_s_own_options() -> None:
-    written = UNetFamily(name="unet", levels=6)
-    assert written.size_multiple == UNet(levels=6).size_multiple == 64
-    assert FAMILIES["unet"](**written.model_dump(exclude={"name"})) == UNet(levels=6)
+    written = UNetOptions(levels=6)
+    assert written.size_multiple == family_of("unet", levels=6).size_multiple == 64
+    assert family_of("unet", **written.model_dump(exclude={"name"})) == family_of("unet", levels=6)
 
 
 def test_unet_s_skips_reach_the_image() -> None:
     """Each down is seen by its up: cut off from all below, the image still depends on it."""
-    net = UNet(levels=4).build(UNet(levels=4).uniform(2)).eval()
+    net = family_of("unet", levels=4).build(family_of("unet", levels=4).uniform(2)).eval()
     x = torch.randn(1, 3, 16, 16)
     for i, stage in enumerate(net.down[:-1]):
         cut = stage.register_forward_hook(lambda m, given, out: out * 2)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gancompress.errors import ArchError
-from gancompress.nets.families.registry import ResNet
+from gancompress.nets.families.resnet import ResNet
 from gancompress.nets.layers.features import ONE, Bands
 from gancompress.project import Project
 from gancompress.project.archnames import parse_arch

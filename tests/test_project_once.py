@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from gancompress.cli import commands as cli
 from gancompress.data.options import PairsOptions
 from gancompress.metrics.evaluate import Evaluator
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families.options import ResNetOptions
 from gancompress.project import Project, results
 from gancompress.recipe.reading import load_recipe
 from gancompress.stages import pipeline
@@ -75,11 +75,11 @@ def counted(patch: pytest.MonkeyPatch, root: Path) -> Counter[str]:
         return "teacher" if place(path) == "run/teacher/model.safetensors" else "other weights"
 
     def family(*_: object) -> str:
-        is_project = "project" in Path(sys._getframe(2).f_code.co_filename).parts[-2]
-        return "family" if is_project else "family of a file"
+        is_of_recipe = sys._getframe(2).f_code.co_name == "family"  # of the recipe's options
+        return "family" if is_of_recipe else "family of a file"
 
     patch.setattr(PairsOptions, "open", noting(PairsOptions.open, lambda *_: "data"))
-    patch.setitem(FAMILIES, "resnet", noting(FAMILIES["resnet"], family))
+    patch.setattr(ResNetOptions, "of", staticmethod(noting(ResNetOptions.of, family)))
     load_features = "gancompress.project.project.load_features"
     patch.setattr(load_features, noting(_attribute(load_features), lambda *_: "features"))
     patch.setattr(results, "load_tensors", noting(results.load_tensors, teacher))

@@ -288,4 +288,4 @@ def test_the_schema_for_editors_knows_kinds_and_bounds() -> None:
     text = json.dumps(schema)
     assert schema["$defs"]["TeacherSection"]["properties"]["steps"]["minimum"] == 1
     assert not {word for word in ("ge", "gt", "le", "lt") if f'"{word}":' in text}
-    assert schema["$defs"]["OwnFamily"]["required"] == ["file"]
+    assert schema["$defs"]["OwnOptions"]["required"] == ["file"]

@@ -16,7 +16,7 @@ from gancompress.archs.arch import Arch
 from gancompress.durations import duration
 from gancompress.export.report import Row
 from gancompress.latency.table import Accuracy, Calibration, LatencyTable
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.nets.families.spade import UNITS
 from gancompress.nets.layers.features import Bands
 from gancompress.report import sections
@@ -156,7 +156,7 @@ def test_stairs_go_across_before_they_go_down() -> None:
 
 @pytest.mark.parametrize("family", ["resnet", "unet", "munit", "spade", "stargan"])
 def test_units_are_the_channels_that_the_family_says(family: str) -> None:
-    made = FAMILIES[family]()
+    made = family_of(family)
     found = channels_per_unit(made.build, made.uniform(8))
     assert set(found) == set(made.width_slots)
     units = getattr(made, "unit", UNITS.get)
@@ -179,7 +179,7 @@ def test_latency_tables_are_the_finished_ones(tmp_path: Path) -> None:
 
 
 def test_bars_are_as_long_as_their_channels_and_split_into_bands() -> None:
-    family = FAMILIES["resnet"]()
+    family = family_of("resnet")
     teacher, arch = family.uniform(32), family.uniform(8, "separable", Bands(0.5))
     plot = arch_plot(arch, teacher, channels_per_unit(family.build, teacher))
     rows = {row.name: row for row in plot.rows}

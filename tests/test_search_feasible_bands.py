@@ -14,7 +14,8 @@ from search_landscape import limited
 import conformance
 from gancompress.archs.arch import Arch, SearchSpace, Value
 from gancompress.archs.slots import Rule
-from gancompress.nets.families.registry import FAMILIES, ResNet
+from gancompress.nets.families import family_of
+from gancompress.nets.families.resnet import ResNet
 from gancompress.nets.layers.features import ONE, Bands
 from gancompress.search.extremes import floor
 from gancompress.supernet.cost import CostModel
@@ -40,8 +41,8 @@ class Costs:
         return self._model(arch).macs_true
 
 
-def family_of(name: str) -> ResNet:
-    family = FAMILIES[name](blocks=2)
+def resnet_of(name: str) -> ResNet:
+    family = family_of(name, blocks=2)
     assert isinstance(family, ResNet)
     return family
 
@@ -50,7 +51,7 @@ def spaces() -> list[tuple[str, ResNet, SearchSpace]]:
     """Each of some hundred archs; widths that no split allows, and one that only splits allow."""
     found = []
     for name in conformance.THOROUGH:
-        family = family_of(name)
+        family = resnet_of(name)
         few = dict.fromkeys(family.width_slots, (16,))
         half, thirds, fifths, three = Bands(0.5), Bands(1 / 3), Bands(0.2), Bands(0.25, 0.25)
         found += [
@@ -181,7 +182,7 @@ def test_listed_draws_are_uniform(family: ResNet, space: SearchSpace) -> None:
 
 
 def test_everything_in_every_stage_is_searched_with_a_bounded_number_of_costs() -> None:
-    family = ResNet(blocks=1)
+    family = family_of("resnet", blocks=1)
     splits = {stage: (ONE, Bands(0.5), Bands(0.25, 0.25)) for stage in family.stages[:-1]}
     space = family.space((40, 32, 16, 8), dict.fromkeys(family.stages, OPS), splits)
     assert space.size > 10**7

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from gancompress.archs.arch import Arch
 from gancompress.export import weights
 from gancompress.export.card import Card, ExportSource
-from gancompress.nets.families.resnet import ResNet
-from gancompress.nets.families.spade import Spade
+from gancompress.nets.families import family_of
 from gancompress.supernet.reestimation import batch_norms, estimate
 from gancompress.supernet.supernet import Supernet
 
-FAMILY = Spade(in_channels=2)
+FAMILY = family_of("spade", in_channels=2)
 SPACE = FAMILY.space((3, 2), ("dense", "separable"))
 
 
@@ -71,7 +70,7 @@ def test_estimates_forget_what_was_before() -> None:
 
 
 def test_networks_without_batch_norms_are_not_run() -> None:
-    family = ResNet(blocks=1)
+    family = family_of("resnet", blocks=1)
     net = family.build(family.uniform(1))
     assert batch_norms(net) == []
     estimate(net, iter([("not an image",)]))  # type: ignore[list-item]

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 import conformance
 from gancompress.archs.arch import Arch, SearchSpace
-from gancompress.nets.families.registry import FAMILIES, ResNet
+from gancompress.nets.families import family_of
+from gancompress.nets.families.resnet import ResNet
 from gancompress.nets.layers.bands import band_conv
 from gancompress.nets.layers.features import ONE, Bands, converted, merged
 from gancompress.nets.layers.windows import TensorView, views_of
@@ -28,7 +29,7 @@ def test_window_starts_where_it_is_told_on_channels_alone() -> None:
 @pytest.mark.parametrize("name", conformance.THOROUGH)
 @pytest.mark.parametrize("op", OPS)
 def test_bank_is_as_large_whatever_bands_the_space_has(name: str, op: str) -> None:
-    family = FAMILIES[name](blocks=1)
+    family = family_of(name, blocks=1)
     every = dict.fromkeys(family.stages, (op,))
     splits = ((ONE,), (ONE, Bands(0.5)), (Bands(0.5), Bands(0.25, 0.25)), (Bands(0.25, 0.25),))
     shapes = []
@@ -41,7 +42,7 @@ def test_bank_is_as_large_whatever_bands_the_space_has(name: str, op: str) -> No
 
 
 def test_operators_of_a_stage_have_tensors_of_their_own() -> None:
-    family = ResNet(blocks=1)
+    family = family_of("resnet", blocks=1)
     both = dict.fromkeys(family.stages, OPS)
     banks = [
         set(Supernet(family.build, family.space((8,), dict.fromkeys(family.stages, (op,)))).bank)
@@ -67,7 +68,7 @@ def test_every_tensor_of_a_split_arch_is_a_block_of_the_dense_one(name: str) -> 
 
 def thirds() -> tuple[ResNet, SearchSpace]:
     """A trunk that is only widest where no group of blocks is split into thirds."""
-    family = ResNet(blocks=3)
+    family = family_of("resnet", blocks=3)
     widths = dict.fromkeys(family.width_slots, (8,)) | {"down.1.width": (8, 6)}
     widths |= {f"{stage}.width": (12, 6) for stage in family.body}
     return family, family.space(widths, OPS, (Bands(1 / 3), ONE))

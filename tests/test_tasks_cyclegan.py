@@ -11,7 +11,7 @@ import toytraining as toy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 from gancompress.nets.layers.blocks import init_normal
 from gancompress.tasks.base import Step
 from gancompress.tasks.cyclegan import CycleGAN
@@ -24,7 +24,7 @@ TASK = CycleGAN(CycleGANOptions(critic_width=2, critic_layers=1, pool=3), SMALL)
 
 
 def nets(task: CycleGAN = TASK) -> dict[str, nn.Module]:
-    family = ResNet(blocks=1)
+    family = family_of("resnet", blocks=1)
     made = task.teacher_nets(lambda: family.build(family.uniform(2)))
     for seed, net in enumerate(made.values()):
         init_normal(net, torch.Generator().manual_seed(seed), std=0.2)

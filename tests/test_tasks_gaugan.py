@@ -14,9 +14,8 @@ from gancompress.distill.supernet import Distilling, Teacher, train_supernet
 from gancompress.distill.teacher import fold, train_teacher
 from gancompress.errors import CheckpointError, RecipeError
 from gancompress.nets.discriminators.multiscale import MultiscaleCritic
-from gancompress.nets.families.options import SpadeFamily
-from gancompress.nets.families.resnet import ResNet
-from gancompress.nets.families.spade import Spade
+from gancompress.nets.families import family_of
+from gancompress.nets.families.options import SpadeOptions
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.supernet.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Step
@@ -25,7 +24,7 @@ from gancompress.tasks.options import GauGANOptions
 from gancompress.tasks.taskoptions import TaskContext
 from gancompress.training.loop import Optimisation, Training
 
-FAMILY = Spade(in_channels=2)
+FAMILY = family_of("spade", in_channels=2)
 PLANES = TaskContext(2, size=(64, 64))
 TASK = GauGAN(GauGANOptions(critic_width=2, critic_layers=3), PLANES)
 WEIGHTS = GauGANOptions(lambda_features=5.0, lambda_vgg=3.0, vgg_weights="vgg.pth", lambda_l1=7.0)
@@ -162,7 +161,7 @@ def test_folding_the_teacher_s_norm_changes_no_output() -> None:
 
 
 def test_other_families_are_trained_without_spectral_norm() -> None:
-    family = ResNet(in_channels=2, blocks=1)
+    family = family_of("resnet", in_channels=2, blocks=1)
     generator = TASK.teacher_nets(lambda: family.build(family.uniform(2)))["generator"]
     assert not any(is_parametrized(module) for module in generator.modules())
 
@@ -265,11 +264,11 @@ def test_task_names_its_parts() -> None:
 
 
 def test_recipe_s_defaults_are_the_family_s() -> None:
-    family = SpadeFamily.model_validate({"name": "spade"})
-    assert Spade(**family.model_dump(exclude={"name"})) == Spade()
+    family = SpadeOptions.model_validate({"name": "spade"})
+    assert family_of("spade", **family.model_dump(exclude={"name"})) == family_of("spade")
     for upsamplings in (5, 6):
-        model = SpadeFamily.model_validate({"name": "spade", "upsamplings": upsamplings})
-        assert model.size_multiple == Spade(upsamplings=upsamplings).size_multiple
+        model = SpadeOptions.model_validate({"name": "spade", "upsamplings": upsamplings})
+        assert model.size_multiple == family_of("spade", upsamplings=upsamplings).size_multiple
 
 
 def test_recipe_asks_for_the_file_that_a_perceptual_loss_needs() -> None:

@@ -12,14 +12,14 @@ from torch.distributions import Normal, kl_divergence
 
 from gancompress.errors import ArchError
 from gancompress.nets.encoder import ImageEncoder, divergence, drawn_style
-from gancompress.nets.families.spade import Spade
+from gancompress.nets.families import family_of
 from gancompress.tasks.base import Step
 from gancompress.tasks.gaugan import GauGAN
 from gancompress.tasks.options import GauGANOptions
 from gancompress.tasks.taskoptions import TaskContext
 
 STYLE = 3
-FAMILY = Spade(in_channels=2 + STYLE, style=STYLE)
+FAMILY = family_of("spade", in_channels=2 + STYLE, style=STYLE)
 TASK = GauGAN(
     GauGANOptions(critic_width=2, critic_layers=2, lambda_style=0.5),
     TaskContext(2 + STYLE, size=(64, 64), style=STYLE),
@@ -101,6 +101,6 @@ def test_student_gets_its_codes_and_its_teachers_image() -> None:
 
 
 def test_a_generator_needs_labels_beside_the_style() -> None:
-    family = Spade(in_channels=3, style=3)
+    family = family_of("spade", in_channels=3, style=3)
     with pytest.raises(ArchError, match="3 planes, 3 of style"):
         family.build(family.uniform(1))

@@ -12,7 +12,8 @@ import toytraining as toy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.families.munit import Munit, MunitGenerator
+from gancompress.nets.families import family_of
+from gancompress.nets.families.munit import MunitGenerator
 from gancompress.nets.layers.blocks import init_kaiming
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Phase, Step
@@ -22,7 +23,7 @@ from gancompress.tasks.taskoptions import TaskContext
 from gancompress.training.loop import Optimisation
 
 STYLE = 2
-FAMILY = Munit(3 + STYLE, 3, style=STYLE, blocks=1, mlp=6)
+FAMILY = family_of("munit", in_channels=3 + STYLE, style=STYLE, blocks=1, mlp=6)
 NARROW = MunitOptions(style_width=2, critic_width=2, critic_layers=2, critic_scales=2)
 CONTEXT = TaskContext(3 + STYLE, 3, (16, 16), style=STYLE)
 TASK = MUNIT(NARROW.model_copy(update={"lambda_cycle": 3.0}), CONTEXT)

@@ -11,7 +11,7 @@ import torch
 import toytraining as toy
 from torch import Tensor, nn
 
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 from gancompress.nets.layers.blocks import init_normal
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Batch, Step
@@ -216,7 +216,7 @@ def test_stargan_names_its_parts() -> None:
 
 
 def toy_nets() -> dict[str, nn.Module]:
-    family = ResNet(in_channels=3 + LABELS, blocks=1)
+    family = family_of("resnet", in_channels=3 + LABELS, blocks=1)
     made: dict[str, nn.Module] = {"generator": family.build(family.uniform(4)), **TOY.critics()}
     for net in made.values():
         init_normal(net, torch.Generator().manual_seed(1), std=0.2)

@@ -14,7 +14,7 @@ from gancompress.data.superres import shrunk_batch
 from gancompress.distill.teacher import train_teacher
 from gancompress.errors import CheckpointError, RecipeError
 from gancompress.nets.discriminators.srgan import SRGANCritic
-from gancompress.nets.families.srresnet import SRResNet
+from gancompress.nets.families import family_of
 from gancompress.nets.vgg import VggContent
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.supernet.cost import network_cost
@@ -35,7 +35,7 @@ def batch(count: int = 2, side: int = 32) -> dict[str, Tensor]:
 
 def nets(task: Superres) -> dict[str, nn.Module]:
     torch.manual_seed(0)
-    family = SRResNet(blocks=1)
+    family = family_of("srresnet", blocks=1)
     return task.teacher_nets(lambda: family.build(family.uniform(4)))
 
 
@@ -116,7 +116,7 @@ def test_critic_begins_and_the_optimiser_begins_anew_with_the_second_stage(
 
 def test_a_teacher_is_trained_through_both_stages(tmp_path: Path) -> None:
     task = Superres(SuperresOptions(critic_width=2), SMALL)
-    family, data = SRResNet(blocks=1), batch()
+    family, data = family_of("srresnet", blocks=1), batch()
     log = MetricsLog(tmp_path / "metrics.jsonl")
     cpu, state_path = torch.device("cpu"), tmp_path / "state.pt"
     how = Training(4, Optimisation(), 0, cpu, "float32", state_path, log)

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from gancompress.distill.teacher import fold
 from gancompress.nets.discriminators.progressive import ProgressiveCritic
-from gancompress.nets.families.progan import ProGAN, ProGANGenerator
+from gancompress.nets.families import family_of
+from gancompress.nets.families.progan import ProGANGenerator
 from gancompress.nets.layers.blocks import INITS
 from gancompress.tasks.base import Phase, Step
 from gancompress.tasks.growth import Growth, grown_evenly
@@ -25,7 +26,7 @@ from gancompress.tasks.unconditional import Unconditional, shrunk
 from gancompress.tasks.unconditionaloptions import UnconditionalOptions
 from gancompress.training.loop import Optimisation
 
-FAMILY = ProGAN(in_channels=5, size=16)  # levels of 4, 8 and 16 pixels
+FAMILY = family_of("progan", in_channels=5, size=16)  # levels of 4, 8 and 16 pixels
 OPTIONS = UnconditionalOptions(critic_width=1, growth=(1, 2, 1))
 CONTEXT = TaskContext(5, 3, (16, 16), grows=True)
 TASK = Unconditional(OPTIONS, CONTEXT)

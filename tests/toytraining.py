@@ -16,7 +16,7 @@ from gancompress.distill.draws import ARCH_DRAWS
 from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
-from gancompress.nets.families.resnet import ResNet
+from gancompress.nets.families import family_of
 from gancompress.nets.layers.blocks import init_normal
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.supernet.supernet import Supernet, named_tensors, skeleton_of
@@ -44,7 +44,7 @@ def batches(start: int) -> Iterator[dict[str, Tensor]]:
 
 def pix2pix_nets(dropout: float = 0.0, task: Pix2Pix = TASK) -> dict[str, nn.Module]:
     """Generator of width 2 and critic, always the same weights."""
-    family = ResNet(blocks=1, dropout=dropout)
+    family = family_of("resnet", blocks=1, dropout=dropout)
     nets: dict[str, nn.Module] = {"generator": family.build(family.uniform(2)), **task.critics()}
     for net in nets.values():
         init_normal(net, torch.Generator().manual_seed(1), std=0.2)
@@ -59,7 +59,7 @@ def distillation(
     discriminator_every: int = 1,
 ) -> Distillation:
     assert set(LOSSES) == set(DISTILL_LOSSES) and archs in ARCH_DRAWS
-    taps = ResNet(blocks=1).taps()
+    taps = family_of("resnet", blocks=1).taps()
     return Distillation(
         TASK,
         taps=taps,
@@ -72,7 +72,7 @@ def distillation(
 
 def distillation_nets() -> dict[str, nn.Module]:
     """A supernet of widths 2..4, either operator, its dense teacher of width 5, and the rest."""
-    family = ResNet(blocks=1)
+    family = family_of("resnet", blocks=1)
     supernet = Supernet(family.build, family.space(SPACE_WIDTHS, ("dense", "separable")))
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():

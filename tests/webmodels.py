@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gancompress.export.card import Card, ExportSource
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 
 CLASSES = ["sky", "grass", "water", "road"]
 KINDS = {  # facts, channels in and out, family options, whether the size is fixed
@@ -19,7 +19,7 @@ KINDS = {  # facts, channels in and out, family options, whether the size is fix
 
 def source(kind: str) -> ExportSource:
     facts, inputs, outputs, options, is_static = KINDS[kind]
-    family = FAMILIES["resnet"](in_channels=inputs, out_channels=outputs, blocks=1)
+    family = family_of("resnet", in_channels=inputs, out_channels=outputs, blocks=1)
     arch = family.uniform(4)
     torch.manual_seed(3)
     net = family.build(arch).eval().requires_grad_(False)
@@ -35,7 +35,7 @@ def source(kind: str) -> ExportSource:
 
 def of_vectors() -> ExportSource:
     """A generator of 16 pixels that takes five random numbers and nothing else."""
-    family = FAMILIES["progan"](in_channels=5, size=16)
+    family = family_of("progan", in_channels=5, size=16)
     arch = family.uniform(1)
     torch.manual_seed(3)
     net = family.build(arch).eval().requires_grad_(False)

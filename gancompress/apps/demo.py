@@ -183,7 +183,7 @@ def _of_run(root: Path, say: Say, named: str | None) -> Demo:
         raise RunError(f"{root}: its export is not finished; give `gancompress export …` first")
     if not run.stage("export").is_up_to_date():
         say(f"{root / 'export'}: made from other results than the run holds now")
-    file = project.family.options.get("file")
+    file = project.family.code_file
     first = next(iter(files))
     model = open_model(files[first], file)
     arch = project.teacher_arch

@@ -20,7 +20,7 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
 from gancompress.export.card import Card
 from gancompress.latency.layers import tensors_of
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import FAMILIES, family_of
 from gancompress.supernet.cost import network_cost
 
 _SIDES = (512, 1024, 2048)  # The sides of the square matrices that are multiplied.
@@ -121,11 +121,11 @@ def card_work(arch: Arch, card: Card, size: tuple[int, int], batch: int = 1) -> 
 
     None where that needs the maker's own code, or where the family refuses the arch.
     """
-    if arch.family not in FAMILIES or "file" in card.options:
+    if arch.family not in FAMILIES or card.code_file is not None:
         return None
     try:
         with torch.device("meta"):
-            net = FAMILIES[arch.family](**card.options).build(arch).eval()
+            net = family_of(arch.family, **card.options).build(arch).eval()
             return work_of(net, torch.empty(batch, card.in_channels, *size))
     # A file of another version, or an image that is too small, ends here.
     except (ArchError, TypeError, RuntimeError):

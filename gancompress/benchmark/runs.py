@@ -74,7 +74,7 @@ def subjects_of_run(
         if sentence := missing(name):
             left_out.append(sentence)
     usable = [name for name in asked if name not in BROWSER and not missing(name)]
-    own = project.family.options.get("file")  # It is there for a user's own generator.
+    own = project.family.code_file
     teacher, compressed = _generators(project, present["safetensors"], size)
     here = present if size in (None, project.recipe.input_size) else {}
     images = _images(project, compressed.card, left_out)
@@ -93,7 +93,7 @@ def _generators(
 ) -> tuple[Generator, Generator]:
     """The run's teacher, and what the weights in `path` are; cards of `size`, if one is given."""
     check_sums(*files_of("safetensors", path))
-    model = load_exported("safetensors", path, project.family.options)
+    model = load_exported("safetensors", path, project.family.code_file)
     assert isinstance(model.run, nn.Module), "weights are loaded into a network"
     nets = {"teacher": (project.teacher_net, project.teacher_arch)}
     nets["compressed"] = (model.run, model.arch)

@@ -12,13 +12,13 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from gancompress.archs.options import Operator, Preset
 from gancompress.distill.options import SupernetSection
 from gancompress.fields.names import FORMAT_PACKAGES, PROGRAMS
 from gancompress.fields.types import LossName
 from gancompress.metrics import METRICS, MIOU
 from gancompress.metrics.options import MetricsSection
 from gancompress.nets.discriminators.names import NAMES
+from gancompress.nets.families.spaceoptions import Operator, Preset
 from gancompress.recipe.reading import packaged_recipes, recipe_comment
 from gancompress.recipe.recipe import Recipe
 from gancompress.search.options import SearchSection

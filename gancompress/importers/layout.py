@@ -17,7 +17,7 @@ from gancompress.errors import CheckpointError
 class Imported:
     """A generator of another project as one of ours.
 
-    `FAMILIES[family](**options).build(arch)` is its network and `tensors` are all of that
+    `family_of(family, **options).build(arch)` is its network and `tensors` are all of that
     network's, by our names. options: those alone that the file decides, in_channels and
     out_channels among them where the family has such. found: a sentence for the user, no stop.
     assumed: what the file does not tell, and other networks whose files look the same, for the

@@ -10,7 +10,8 @@ from torch import Tensor
 from gancompress.archs.arch import Value
 from gancompress.errors import CheckpointError
 from gancompress.importers.layout import RANGE, Imported, Keys
-from gancompress.nets.families.munit import Munit, group_of
+from gancompress.nets.families import family_of
+from gancompress.nets.families.munit import group_of
 
 KIND = "a MUNIT generator"
 CONTENT = "enc_content.model"
@@ -71,7 +72,7 @@ def _read(keys: Keys) -> Imported:
     keys.finish()
     channels = {"in_channels": image_channels + style, "out_channels": out_channels}
     options = {**channels, "style": style, "blocks": reader.blocks, "mlp": codes}
-    family = Munit(**options)
+    family = family_of("munit", **options)
     arch = family.uniform(1).replace(reader.slots)
     ops = sorted({arch.op(f"{stage}.op") for stage in family.body})
     found = (

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gancompress.archs.arch import Value
 from gancompress.importers.layout import DROPOUT, RANGE, RUNNING, Imported, Keys
-from gancompress.nets.families.registry import FAMILIES
+from gancompress.nets.families import family_of
 from gancompress.nets.families.resnet import group_of
 
 # The tensors of a norm, by its name in NORMS; a batch norm counts its steps beside.
@@ -170,7 +170,7 @@ class _Reader:
         form = self.form
         channels = {"in_channels": in_channels, "out_channels": out_channels}
         options = {**channels, "blocks": blocks, "norm": self.norm}
-        family = FAMILIES[form.family](**options)
+        family = family_of(form.family, **options)
         arch = family.uniform(1).replace(self.slots)
         ops = sorted({arch.op(f"{stage}.op") for stage in family.body})
         found = (

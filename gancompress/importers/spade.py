@@ -9,7 +9,8 @@ from torch import Tensor
 
 from gancompress.archs.arch import Value
 from gancompress.importers.layout import RUNNING, Imported, Keys
-from gancompress.nets.families.spade import TRUNK, UNITS, UPS, Spade
+from gancompress.nets.families import family_of
+from gancompress.nets.families.spade import TRUNK, UNITS, UPS
 
 _KIND = "a SPADE generator"
 _BLOCKS = {  # our stage -> their name
@@ -34,12 +35,13 @@ def spade(tensors: Mapping[str, Tensor], where: str) -> Imported:
         before = reader.block(stage, theirs, before, stem.shape[1])
     head = reader.keys.conv("head.conv", "conv_img", (None, before, 3, 3))
     reader.keys.finish()
-    family = Spade(in_channels=stem.shape[1], out_channels=head.shape[0])
+    in_channels, out_channels = stem.shape[1], head.shape[0]
+    family = family_of("spade", in_channels=in_channels, out_channels=out_channels)
     arch = family.uniform(1).replace(reader.slots)
     ops = sorted({arch.op(f"{stage}.op") for stage in family.body})
-    options = {"in_channels": family.in_channels, "out_channels": family.out_channels}
+    options = {"in_channels": in_channels, "out_channels": out_channels}
     found = (
-        f"{_KIND}: {family.in_channels} to {family.out_channels} channels, "
+        f"{_KIND}: {in_channels} to {out_channels} channels, "
         f"{' and '.join(ops)} norms, widths {arch.compact}"
     )
     return Imported(family.name, options, arch, reader.keys.tensors, found, _assumed(ops))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gancompress.archs.arch import Value
 from gancompress.importers.layout import DROPOUT, RANGE, RUNNING, Imported, Keys
+from gancompress.nets.families import family_of
 from gancompress.nets.families.unet import UNet
 
 KIND = "a pix2pix U-Net"
@@ -29,7 +30,9 @@ def unet(tensors: Mapping[str, Tensor], where: str) -> Imported:
     while keys.has_any(f"{blocks[-1]}.3.model."):
         blocks.append(f"{blocks[-1]}.3.model")
     innermost = f"{blocks[-1]}.4.weight"  # of the norm, the only one that all have
-    family = UNet(levels=len(blocks), norm="batch" if innermost in keys else "instance")
+    kept = "batch" if innermost in keys else "instance"
+    family = family_of("unet", levels=len(blocks), norm=kept)
+    assert isinstance(family, UNet)
     if family.norm != "batch" and f"{ROOT}.0.weight" in keys and f"{ROOT}.0.bias" not in keys:
         raise keys.refused(f"{ROOT}.0 has no bias, and no norm is in the file (norm none)")
     reader = _Reader(keys, family, blocks)

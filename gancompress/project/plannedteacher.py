@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import RecipeError
-from gancompress.nets.families.registry import Family
+from gancompress.nets.families.family import Family
 from gancompress.teachers.files import teacher_texts
 from gancompress.training.options import TeacherSection
 

@@ -21,9 +21,7 @@ from gancompress.distill.supernet import Teacher
 from gancompress.metrics.classifiers import Classifier, classifier_of
 from gancompress.metrics.features import FeatureNet, load_features
 from gancompress.metrics.segnets import SegmentationNet
-from gancompress.nets.families.family import Choices, Part, check_size
-from gancompress.nets.families.own import OwnGenerator, check_runs
-from gancompress.nets.families.registry import FAMILIES, Family
+from gancompress.nets.families.family import Choices, Family, Part, check_size
 from gancompress.nets.layers.features import Bands
 from gancompress.project import results
 from gancompress.project.devices import device_named
@@ -82,10 +80,7 @@ class Project:
         recipe = self.recipe
         recipe.check_code("family", "file")
         inputs, outputs = recipe.channels
-        options = recipe.family.model_dump(exclude={"name", "sha256", "latent"})
-        if recipe.family.latent_size:
-            options["size"] = recipe.data.image_size[0]
-        return FAMILIES[recipe.family.name](in_channels=inputs, out_channels=outputs, **options)
+        return recipe.family.family(inputs, outputs, recipe.data.image_size)
 
     @cached_property
     def input_shape(self) -> Shape:
@@ -137,7 +132,8 @@ class Project:
     def space(self) -> SearchSpace:
         """The generators of the supernet. Raises: ArchError if the family does not fit."""
         family, section = self.family, self.recipe.space
-        widths = family.presets[section.preset] if section.preset is not None else section.widths
+        presets = self.recipe.family.presets
+        widths = presets[section.preset] if section.preset is not None else section.widths
         assert widths is not None, "the recipe has exactly one of preset and widths"
         if isinstance(section.bands, dict):
             splits: Choices[Bands] = {s: _bands(listed) for s, listed in section.bands.items()}
@@ -145,8 +141,7 @@ class Project:
             splits = _bands(section.bands)
         found = family.space(widths, section.ops, splits)
         check_size(family, found, self.recipe.data.image_size)
-        if isinstance(family, OwnGenerator):
-            check_runs(family, self.input_shape)
+        family.check_runs(self.input_shape)
         return found
 
     @cached_property

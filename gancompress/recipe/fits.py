@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from gancompress.data.dataoptions import DataOptions
-from gancompress.nets.families.options import Family
+from gancompress.nets.families.familyoptions import FamilyOptions
 from gancompress.tasks import TASKS
 from gancompress.tasks.taskoptions import TaskOptions
 
 
-def misfits(data: DataOptions, family: Family, task: TaskOptions) -> list[str]:
+def misfits(data: DataOptions, family: FamilyOptions, task: TaskOptions) -> list[str]:
     """What is wrong between them, one `section.key: what was found; what is allowed` each."""
     return [
         *_size_misfits(data, family, task),
@@ -18,7 +18,7 @@ def misfits(data: DataOptions, family: Family, task: TaskOptions) -> list[str]:
     ]
 
 
-def _size_misfits(data: DataOptions, family: Family, task: TaskOptions) -> list[str]:
+def _size_misfits(data: DataOptions, family: FamilyOptions, task: TaskOptions) -> list[str]:
     where = f"data.{data.size_key}"
     multiples = [
         f"{where}: found {list(data.image_size)}; multiples of {part.size_multiple} are allowed "
@@ -29,7 +29,7 @@ def _size_misfits(data: DataOptions, family: Family, task: TaskOptions) -> list[
     return [*multiples, *(f"{where}: {line}" for line in family.size_problems(data.image_size))]
 
 
-def _kind_misfits(data: DataOptions, family: Family, task: TaskOptions) -> list[str]:
+def _kind_misfits(data: DataOptions, family: FamilyOptions, task: TaskOptions) -> list[str]:
     problems = []
     if task.takes and data.kind not in task.takes:
         problems.append(
@@ -49,7 +49,7 @@ def _kind_misfits(data: DataOptions, family: Family, task: TaskOptions) -> list[
     return problems
 
 
-def _input_misfits(data: DataOptions, family: Family, task: TaskOptions) -> list[str]:
+def _input_misfits(data: DataOptions, family: FamilyOptions, task: TaskOptions) -> list[str]:
     if family.latent_size:
         if task.unconditional:
             return []
@@ -66,7 +66,7 @@ def _input_misfits(data: DataOptions, family: Family, task: TaskOptions) -> list
     ]
 
 
-def _growth_misfits(data: DataOptions, family: Family, task: TaskOptions) -> list[str]:
+def _growth_misfits(data: DataOptions, family: FamilyOptions, task: TaskOptions) -> list[str]:
     if not family.grows:
         return []
     side = None if family.size_problems(data.image_size) else data.image_size[0]

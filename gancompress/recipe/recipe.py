@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, Union
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     Field,
     PrivateAttr,
     model_validator,
 )
 
-from gancompress.archs.options import SpaceSection
 from gancompress.data import DATASETS
 from gancompress.data.dataoptions import DataOptions
 from gancompress.distill.options import FinetuneSection, SupernetSection
@@ -31,19 +31,28 @@ from gancompress.fields.types import (
     refuse,
 )
 from gancompress.metrics.options import MetricsSection
-from gancompress.nets.families.options import Family
+from gancompress.nets.families import FAMILIES
+from gancompress.nets.families.familyoptions import FamilyOptions
+from gancompress.nets.families.ownoptions import named_own
+from gancompress.nets.families.spaceoptions import SpaceSection
 from gancompress.recipe.fits import misfits
 from gancompress.search.options import SearchSection
 from gancompress.tasks import TASKS
 from gancompress.tasks.taskoptions import TaskOptions
 from gancompress.training.options import TeacherSection
 
-# What `data.name` and `task.name` choose from is what the registries have.
+# What `name` chooses from in these sections is what the registries have.
 if TYPE_CHECKING:
     Data = DataOptions
+    Family = FamilyOptions
     Task = TaskOptions
 else:
     Data = Annotated[Union[tuple(DATASETS.values())], Field(discriminator="name")]  # noqa: UP007
+    Family = Annotated[
+        Union[tuple(FAMILIES.values())],  # noqa: UP007
+        Field(discriminator="name"),
+        BeforeValidator(named_own),
+    ]
     Task = Annotated[Union[tuple(TASKS.values())], Field(discriminator="name")]  # noqa: UP007
 
 

@@ -25,7 +25,7 @@ def json_schema() -> dict[str, Any]:
     schema["required"] = [key for key in schema["required"] if key != "name"]
     for section in schema["$defs"].values():
         _ask_for_name(section)
-    own = schema["$defs"]["OwnFamily"]  # `family: {file: …}` alone says which family is meant
+    own = schema["$defs"]["OwnOptions"]  # `family: {file: …}` alone says which family is meant
     own["required"] = [key for key in own["required"] if key != "name"]
     return schema
 

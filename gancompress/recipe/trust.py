@@ -77,8 +77,8 @@ def opened_code(recipe: Recipe) -> list[str]:
 def code_files(recipe: Recipe) -> dict[tuple[str, ...], str]:
     """The files of code that a recipe names, by their keys."""
     found: dict[tuple[str, ...], str] = {}
-    if recipe.family.name == "own":
-        found[_OWN] = recipe.family.file
+    if recipe.family.code_file is not None:
+        found[_OWN] = recipe.family.code_file
     sections = (recipe.metrics.segmentation, recipe.metrics.classifier)
     for key, section in zip(_NETWORKS, sections, strict=True):
         # torchvision's files are read as plain tensors, and those of pt2 checked for code.

@@ -126,8 +126,8 @@ def file_rows(
     own: the figures of the generator in torch, which float32 files share. Files that compute in
     less are judged on the same images, as the device computes them that they are meant for.
     """
-    options = project.family.options
-    models = {one.name: load_exported(one.name, one.path, options) for one in exported}
+    code = project.family.code_file
+    models = {one.name: load_exported(one.name, one.path, code) for one in exported}
     example = _inputs(project.dataset, "test", 1)[0]
     times = _times(project, models, teacher, example)
     rows = []

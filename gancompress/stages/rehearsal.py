@@ -25,7 +25,6 @@ from gancompress.errors import ArchError, ExportError
 from gancompress.export.card import ExportSource
 from gancompress.export.extract import load_exported, write_all, write_format
 from gancompress.export.formats import FORMATS, missing
-from gancompress.nets.families.own import OwnGenerator
 from gancompress.nets.layers.blocks import INITS
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
@@ -185,7 +184,7 @@ def _exported(project: Project, net: nn.Module, arch: Arch, batch: Batch) -> lis
     plain = copy.deepcopy(net).cpu()
     source = ExportSource(plain, arch, card_of(project, arch), inputs[0])
     here = [name for name in project.recipe.export.formats if not missing(name)]
-    is_own = isinstance(project.family, OwnGenerator)
+    is_own = project.family.code_file is not None
     tried = [name for name in here if is_own or not FORMATS[name].steps]
     exact = [name for name in tried if FORMATS[name].is_float32]
     with TemporaryDirectory() as folder:
@@ -238,6 +237,6 @@ def _written(
     """Raises: ExportError if a file of this format cannot be written or does not run."""
     given = replace(source, calibration=list(inputs), loss=lambda answer: 0.0)
     path = write_format(given, name, folder).path
-    answer = load_exported(name, path, project.family.options)(inputs[0])
+    answer = load_exported(name, path, project.family.code_file)(inputs[0])
     if not answer.isfinite().all():
         raise ExportError(f"{name}: the file answers numbers that are not finite, untrained yet")

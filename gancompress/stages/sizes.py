@@ -10,7 +10,6 @@ from torch import nn
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, RecipeError
-from gancompress.nets.families.own import OwnGenerator
 from gancompress.project import Project
 from gancompress.supernet.skeletons import ShapesAlone, without_values
 
@@ -42,7 +41,8 @@ def check_sizes(project: Project, arch: Arch) -> None:
 def _networks(project: Project, arch: Arch) -> Iterator[tuple[str, Made]]:
     """Teacher, largest generator and discriminators, each by its name."""
     family, images = project.family, _images(project)
-    if not (isinstance(family, OwnGenerator) or family.is_static):  # Those are run elsewhere.
+    # Networks of a user's code and those of one size are run elsewhere.
+    if family.code_file is None and not family.is_static:
         largest = project.space.largest
         for name, one in (("the teacher", arch), ("the largest generator", largest)):
             yield f"{name} ({family.name})", partial(_generator, project, one, images)

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.errors import ArchError, GanCompressError
-from gancompress.nets.families.own import OwnGenerator
+from gancompress.nets.families.family import Family
 from gancompress.nets.families.ownfile import reason
-from gancompress.nets.families.registry import Family
 from gancompress.supernet.channels import Channels
 from gancompress.supernet.layouts import declared, widths_of
 from gancompress.supernet.proof import prove
@@ -33,7 +32,7 @@ def channels_of(
     that the tests prove, too. is_strict: see `proof.prove`.
     Raises: ArchError, see `proof.prove`.
     """
-    if not is_proven and not isinstance(family, OwnGenerator):
+    if not is_proven and family.code_file is None:
         return declared(family.build, [arch, *space.corners()], widths_of(space, arch))
     shape = _proven_shape(family, input_shape)
     with refused_by_name(family, shape):
@@ -48,17 +47,18 @@ def refused_by_name(family: Family, shape: Sequence[int]) -> Iterator[None]:
     except GanCompressError:
         raise
     except Exception as error:
-        if not isinstance(family, OwnGenerator):
+        if family.code_file is None:
             raise
         raise ArchError(
-            f"{family.file}: the network fails on an input of {tuple(shape)} ({reason(error)}); "
-            "mend it, or set SIZE_MULTIPLE, or keep as buffers the tensors that it holds"
+            f"{family.code_file}: the network fails on an input of {tuple(shape)} "
+            f"({reason(error)}); mend it, or set SIZE_MULTIPLE, or keep as buffers the tensors "
+            "that it holds"
         ) from error
 
 
 def _proven_shape(family: Family, shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """The inputs that a proof is made on: smaller ones where the family surely takes them."""
-    if family.is_static or isinstance(family, OwnGenerator):
+    if family.is_static or family.code_file is not None:
         return shape
     channels, height, width = shape
     multiple = family.size_multiple

@@ -6,8 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from gancompress.archs.options import Operator, Width
 from gancompress.fields.types import STRICT, Integer, Real, refuse
+from gancompress.nets.families.spaceoptions import Operator, Width
 from gancompress.teachers.files import SCRATCH
 
 Steps = Annotated[Integer, Field(ge=1, description="training steps, one batch each")]

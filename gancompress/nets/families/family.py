@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -34,8 +35,8 @@ class Part:
     kind: str = field(default="", compare=False)
 
 
-class Family(Protocol):
-    """A family of generators. Frozen: equal options make equal networks of equal archs.
+class Family(ABC):
+    """A family of generators, a frozen dataclass: equal options make equal networks of equal archs.
 
     Families inherit from this: what most have alike is said here, and the members that concern
     bands need no word from a family without `banded` stages.
@@ -45,9 +46,12 @@ class Family(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    @abstractmethod
+    def name(self) -> str:
+        """The key in `families.FAMILIES`."""
 
     @property
+    @abstractmethod
     def size_multiple(self) -> int:
         """Height and width of the input must be multiples of this."""
 
@@ -57,19 +61,23 @@ class Family(Protocol):
         return False
 
     @property
-    def presets(self) -> Mapping[str, Sequence[Sequence[int]]]:
-        """Published choice lists by name, slot by slot in the order of `width_slots`."""
-        return {}
+    def code_file(self) -> str | None:
+        """The file of a user's code that makes its networks; None: they are this project's."""
+        return None
 
     @property
-    def options(self) -> Mapping[str, Any]:
-        """What rebuilds this family: `FAMILIES[family.name](**family.options) == family`."""
+    def options(self) -> dict[str, Any]:
+        """What rebuilds it, as exports keep it: `family_of(family.name, **family.options)`."""
+        found: Any = self  # Each family is a dataclass.
+        return {f.name: getattr(self, f.name) for f in fields(found) if f.name != "name"}
 
     @property
+    @abstractmethod
     def stages(self) -> tuple[str, ...]:
         """The stages from input to output."""
 
     @property
+    @abstractmethod
     def body(self) -> tuple[str, ...]:
         """The stages of the trunk: where the literature chooses operators."""
 
@@ -79,6 +87,7 @@ class Family(Protocol):
         return ()
 
     @property
+    @abstractmethod
     def width_slots(self) -> tuple[str, ...]:
         """The width slots in the order in which the literature writes widths, `c0_c1_…`."""
 
@@ -110,14 +119,20 @@ class Family(Protocol):
         """What the input's sides are multiples of where no band has an odd side."""
         return self.size_multiple
 
+    @abstractmethod
     def parts(self) -> tuple[Part, ...]:
         """The modules that run one after the other, with the slots that each depends on."""
 
+    @abstractmethod
     def taps(self) -> tuple[str, ...]:
         """The modules whose outputs are distilled."""
 
+    @abstractmethod
     def build(self, arch: Arch) -> nn.Module:
         """The network of `arch`, weights as torch initialises them. Raises: ArchError."""
+
+    def check_runs(self, shape: Sequence[int]) -> None:  # noqa: B027
+        """Raises: ArchError where its networks cannot be run on one image (C, H, W) of `shape`."""
 
     def sketch(self, arch: Arch, known: Collection[str]) -> nn.Module:
         """The network of `arch` in which the modules named in `known`, of `parts`, may be others.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +52,7 @@ class LSGANGenerator(nn.Module):
         return torch.tanh(self.head(converted(features, self.head_bands)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LSGAN(Family):
     """The family of these generators, of images of `size` pixels, a multiple of 4.
 
@@ -63,7 +63,7 @@ class LSGAN(Family):
     in_channels: int = 64
     out_channels: int = 1
     size: int = 28
-    norm: str = "batch"
+    norm: str
 
     name: ClassVar[str] = "lsgan"
 
@@ -78,11 +78,6 @@ class LSGAN(Family):
     @property
     def is_static(self) -> bool:
         return True
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What rebuilds this family: `FAMILIES[family.name](**family.options) == family`."""
-        return asdict(self)
 
     @property
     def stages(self) -> tuple[str, ...]:

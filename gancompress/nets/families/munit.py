@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -85,13 +85,7 @@ def group_of(block: int, blocks: int) -> int:
     return block * min(2, blocks) // blocks
 
 
-# Slot-by-slot choices as published (Li et al. 2020), in the order of `Munit.width_slots`.
-PRESETS: dict[str, tuple[tuple[int, ...], ...]] = {
-    "channels-64-munit": ((64, 56, 48, 40, 32, 24, 16),) * 9,
-}
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Munit(Family):
     """The family of MUNIT's generators: what its slots are and how an arch becomes a network.
 
@@ -103,18 +97,12 @@ class Munit(Family):
 
     in_channels: int = 11
     out_channels: int = 3
-    style: int = 8
-    blocks: int = 4
-    mlp: int = 256
+    style: int
+    blocks: int
+    mlp: int
 
     name: ClassVar[str] = "munit"
     size_multiple: ClassVar[int] = 4
-    presets: ClassVar[Mapping[str, Sequence[Sequence[int]]]] = PRESETS
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What rebuilds this family: `FAMILIES[family.name](**family.options) == family`."""
-        return asdict(self)
 
     @property
     def _halves(self) -> tuple[str, ...]:

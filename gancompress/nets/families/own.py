@@ -45,7 +45,7 @@ class _Probe:
         return self.op(slot) if slot.endswith(".op") else self.width(slot)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OwnGenerator(Family):
     """The generators that `file` builds: `build(arch)` returns an ordinary module for an arch.
 
@@ -65,7 +65,7 @@ class OwnGenerator(Family):
 
     in_channels: int = 3
     out_channels: int = 3
-    file: str = ""
+    file: str
     name: ClassVar[str] = "own"
 
     @cached_property
@@ -126,12 +126,6 @@ class OwnGenerator(Family):
         return int(getattr(self._module, "SIZE_MULTIPLE", 4))
 
     @property
-    def options(self) -> dict[str, Any]:
-        """What rebuilds this family, the file among it: its code decides what a network is."""
-        channels = {"in_channels": self.in_channels, "out_channels": self.out_channels}
-        return {**channels, "file": self.file}
-
-    @property
     def stages(self) -> tuple[str, ...]:
         """The stages that have an operator."""
         with torch.device("meta"):
@@ -146,6 +140,17 @@ class OwnGenerator(Family):
         """The width slots in the order in which `build` asks for them."""
         with torch.device("meta"):
             return tuple(self._probe.widths)
+
+    @property
+    def code_file(self) -> str:
+        return self.file
+
+    def check_runs(self, shape: Sequence[int]) -> None:
+        """Whether the networks of a file take one image (C, H, W) and answer with one.
+
+        They are tried without values. Raises: ArchError, naming the file and what it does instead.
+        """
+        check_runs(self, shape)
 
     def example(self) -> nn.Module:
         """A network of width 16 throughout, on the meta device if torch's default is."""

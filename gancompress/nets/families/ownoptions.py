@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from gancompress.fields.bounds import shown
 from gancompress.fields.types import FilePath, refuse
-from gancompress.nets.families.familyoptions import FamilySection
+from gancompress.nets.families.familyoptions import FamilyOptions
 from gancompress.storage.codefiles import code_sum
 
+if TYPE_CHECKING:
+    from gancompress.nets.families.family import Family
 
-class OwnFamily(FamilySection):
+
+class OwnOptions(FamilyOptions):
     """A generator of the user's own: a Python file with a function build(arch)."""
 
     size_multiple: ClassVar[int] = 1  # the file says: it is not run while recipes are read
+    beside: ClassVar[frozenset[str]] = frozenset({"sha256"})
 
-    name: Literal["own"] = Field(description="a generator from a file; may be left out beside file")
+    name: Literal["own"] = Field(
+        default="own", description="a generator from a file; may be left out beside file"
+    )
     file: FilePath = Field(description="Python file with a function build(arch); it is run")
     sha256: str = Field(
-        "",
+        default="",
         description="of the file and those beside it that it imports; filled in, and refused "
         "where it differs",
     )
@@ -49,6 +55,17 @@ class OwnFamily(FamilySection):
                 ]
             )
         return {**given, "sha256": found}
+
+    @property
+    def code_file(self) -> str:
+        """The file, which is run."""
+        return self.file
+
+    @classmethod
+    def made(cls) -> type[Family]:
+        from gancompress.nets.families.own import OwnGenerator
+
+        return OwnGenerator
 
 
 def named_own(given: Any) -> Any:

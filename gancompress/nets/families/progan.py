@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -136,7 +136,7 @@ class ProGANGenerator(nn.Module):
                     equalise(layer, 1.0 if layer.groups > 1 else gain)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProGAN(Family):
     """The family of progressive generators of images of `size` pixels.
 
@@ -165,11 +165,6 @@ class ProGAN(Family):
     @property
     def is_static(self) -> bool:
         return True
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What rebuilds this family: `FAMILIES[family.name](**family.options) == family`."""
-        return asdict(self)
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ Johnson et al. 2016; Zhu et al. 2017; Choi et al. 2018.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -111,14 +111,6 @@ def bands_in(arch: Arch, stage: str) -> Bands:
     return ONE if stage == "head" else Bands.parse(arch.op(f"{stage}.bands"))
 
 
-# Slot-by-slot choice lists as published (Li et al. 2020), in the order of `ResNet.width_slots`.
-PRESETS: dict[str, tuple[tuple[int, ...], ...]] = {
-    "channels-48": ((48, 32),) * 2 + ((48, 40, 32),) * 4 + ((48, 32, 24, 16),) * 2,
-    "channels-32": ((32, 24, 16),) * 8,
-    "channels-64-cyclegan": ((64, 48, 32, 24, 16),) * 8,
-    "channels-64-pix2pix": ((64, 56, 48, 40, 32, 24, 16),) * 8,
-}
-
 _SLOTS = ("width", "op", "bands")  # The slots that every stage but the head has.
 
 STYLES: dict[str, Style] = {
@@ -127,7 +119,7 @@ STYLES: dict[str, Style] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ResNet(Family):
     """The family of ResNet generators: what its slots are and how an arch becomes a network.
 
@@ -138,18 +130,12 @@ class ResNet(Family):
 
     in_channels: int = 3
     out_channels: int = 3
-    blocks: int = 9
-    dropout: float = 0.0
-    norm: str = "instance"
+    blocks: int
+    dropout: float
+    norm: str
     name: str = "resnet"
 
     size_multiple: ClassVar[int] = 4
-    presets: ClassVar[Mapping[str, Sequence[Sequence[int]]]] = PRESETS
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What rebuilds this family: `FAMILIES[family.name](**family.options) == family`."""
-        return {k: v for k, v in asdict(self).items() if k != "name"}
 
     @property
     def body(self) -> tuple[str, ...]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
 from gancompress.fields.types import STRICT, Integer, Listed, Split, refuse
+from gancompress.nets.families import FAMILIES
 
 Operator = Literal["dense", "separable"]
-Preset = Literal[
-    "channels-48",
-    "channels-32",
-    "channels-64-cyclegan",
-    "channels-64-pix2pix",
-    "channels-64-gaugan",
-    "channels-64-munit",
-]
+# What a recipe may name is what the families have.
+if TYPE_CHECKING:
+    Preset = str
+else:
+    Preset = Literal[tuple(name for made in FAMILIES.values() for name in made.presets)]
 Width = Annotated[Integer, Field(ge=1)]
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -167,13 +166,8 @@ UPS = ("up.0", "up.1", "up.2", "up.3")
 # convolutions, as each of them returns to the stem's.
 UNITS = {"stem": 16} | dict.fromkeys(TRUNK, 16) | dict(zip(UPS, (8, 4, 2, 1), strict=True))
 
-# Slot-by-slot choice lists as published (Li et al. 2020), in the order of `Spade.width_slots`.
-PRESETS: dict[str, tuple[tuple[int, ...], ...]] = {
-    "channels-64-gaugan": ((64, 48, 40, 32),) * 5 + ((64, 48, 40, 32, 24),) * 3,
-}
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Spade(Family):
     """The family of SPADE generators: what its slots are and how an arch becomes a network.
 
@@ -185,11 +179,10 @@ class Spade(Family):
 
     in_channels: int = 36  # Cityscapes: 35 classes, and the instances' edges
     out_channels: int = 3
-    upsamplings: int = 5
-    style: int = 0  # of the input's planes, how many hold a style code
+    upsamplings: int
+    style: int  # of the input's planes, how many hold a style code
 
     name: ClassVar[str] = "spade"
-    presets: ClassVar[Mapping[str, Sequence[Sequence[int]]]] = PRESETS
 
     def __post_init__(self) -> None:
         if self.upsamplings not in (5, 6):
@@ -199,11 +192,6 @@ class Spade(Family):
     def size_multiple(self) -> int:
         """Height and width of the input must be multiples of this."""
         return int(2**self.upsamplings)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What rebuilds this family: `FAMILIES[family.name](**family.options) == family`."""
-        return asdict(self)
 
     @property
     def stages(self) -> tuple[str, ...]:

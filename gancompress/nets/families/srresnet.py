@@ -7,8 +7,8 @@ with one, nothing between.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -138,7 +138,7 @@ class SRResNetGenerator(nn.Module):
         return image if self.training else image.clamp(-1, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SRResNet(Family):
     """The family of SRResNets; published with 64 channels everywhere, `blocks` 16, `scale` 4.
 
@@ -151,17 +151,12 @@ class SRResNet(Family):
 
     in_channels: int = 3
     out_channels: int = 3
-    blocks: int = 16
-    scale: int = 4
-    skip: bool = False
+    blocks: int
+    scale: int
+    skip: bool
 
     name: ClassVar[str] = "srresnet"
     size_multiple: ClassVar[int] = 1
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What rebuilds this family: `FAMILIES[family.name](**family.options) == family`."""
-        return asdict(self)
 
     @property
     def banded(self) -> tuple[str, ...]:

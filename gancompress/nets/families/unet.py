@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +109,7 @@ class UNetGenerator(nn.Module):
         return torch.tanh(self.head(x, passed.pop()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UNet(Family):
     """The family of U-Nets: `levels` downs, as many ups, the last of which is the head.
 
@@ -123,20 +123,15 @@ class UNet(Family):
 
     in_channels: int = 3
     out_channels: int = 3
-    levels: int = 8
-    dropout: float = 0.0
-    norm: str = "batch"
+    levels: int
+    dropout: float
+    norm: str
 
     name: ClassVar[str] = "unet"
 
     @property
     def size_multiple(self) -> int:
         return int(2**self.levels)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What rebuilds this family: `FAMILIES[family.name](**family.options) == family`."""
-        return asdict(self)
 
     @property
     def sized(self) -> tuple[str, ...]:
