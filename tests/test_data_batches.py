@@ -11,7 +11,7 @@ from images import save_pairs
 from opening import pair_folders
 
 from gancompress.data import DATASETS
-from gancompress.data.batches import batch_at, in_order, step_loader
+from gancompress.data.batches import batch_at, step_loader
 from gancompress.data.dataset import Batch, Dataset, Split
 from gancompress.errors import DataError
 
@@ -121,11 +121,3 @@ def test_loading_leaves_torchs_generator_alone() -> None:
     before = torch.get_rng_state()
     list(step_loader(_Numbers(10), "train", 4, seed=0, start=0, steps=2))
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_in_order_goes_through_the_split_once_without_augmentation() -> None:
-    batches = list(in_order(_Numbers(10), "test", 4))
-    assert [_numbers(batch) for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert all((batch["target"] == 0).all() for batch in batches)
-    assert [_numbers(b) for b in in_order(_Numbers(10), "test", 4, limit=5)] == [[0, 1, 2, 3], [4]]
-    assert sum(len(_numbers(b)) for b in in_order(_Numbers(3), "test", 4, limit=99)) == 3

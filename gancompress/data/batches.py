@@ -71,15 +71,6 @@ def step_loader(
         yield batch
 
 
-def in_order(
-    dataset: Dataset, split: Split, batch_size: int, limit: int | None = None
-) -> Iterator[Batch]:
-    """The split's first `limit` pairs (None: all), in order and without augmentation."""
-    count = dataset.count(split) if limit is None else min(limit, dataset.count(split))
-    for start in range(0, count, batch_size):
-        yield dataset.batch(split, range(start, min(start + batch_size, count)), None)
-
-
 class _Steps(TorchDataset[Batch | str]):
     """`batch_at` as a torch data set indexed by step; a DataError comes back as its message.
 

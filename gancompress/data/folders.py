@@ -98,16 +98,16 @@ def matched_files(folder: Path, *others: Path, names: Sequence[str] = ()) -> lis
     return [(first[stem], *(stems[stem] for stems in columns)) for stem in sorted(first)]
 
 
-def domain_files(folder: Path, domains: Sequence[str] = ()) -> dict[str, Listing]:
+def domain_files(folder: Path, domains: Sequence[str]) -> dict[str, Listing]:
     """The files of each domain, every one by itself, from sub-folders named after the domains.
 
     They lie in `folder` or in each of its split folders. `domains` chooses among them and gives
-    their order; () takes all, in order of name.
+    their order.
     Raises: DataError for fewer than two domains, or one that is missing or empty anywhere.
     """
     places = _split_folders(folder)
     present = {place: _sub_folders(place) for place in places.values()}
-    names = list(dict.fromkeys(map(spelled, domains))) or sorted(set().union(*present.values()))
+    names = list(dict.fromkeys(map(spelled, domains)))  # One folder may be spelled in two ways.
     if len(names) < 2:
         raise DataError(
             f"{folder}: has {len(names)} domain(s); at least two folders of images are needed, "
