@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import os
 import re
 import threading
 from collections import OrderedDict
@@ -29,6 +30,9 @@ MODEL_16 = ("model-16bit.xml", "model-16bit.bin")
 MODEL_8 = ("model-int8.xml", "model-int8.bin")
 MANIFEST, HASH = "gancompress", "gancompress_bin_sha256"  # keys of the model's `rt_info`
 SHAPES = 4  # The number of input shapes for which a loaded model stays compiled.
+# What oneDNN, which OpenVINO computes with, can be held to by ONEDNN_MAX_CPU_ISA and which has no
+# 16-bit arithmetic; OpenVINO's own list of what the CPU can do does not follow that variable.
+WITHOUT_SIXTEEN = ("SSE41", "AVX", "AVX2", "AVX2_VNNI")
 SIXTEEN = {"BF16": ("bf16", "bfloat16"), "FP16": ("f16", "float16"), "": ("f32", "float32")}
 
 
@@ -133,6 +137,8 @@ def _core() -> Any:
 def sixteen_bits() -> tuple[str, str]:
     """The CPU's 16-bit type as OpenVINO and as torch call it; float32 where it has none."""
     able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in WITHOUT_SIXTEEN:
+        able = ()
     return next(names for key, names in SIXTEEN.items() if not key or key in able)
 
 

@@ -66,7 +66,10 @@ def test_sixteen_bits_are_those_of_the_cpu(able, expected, monkeypatch):
             return able
 
     monkeypatch.setattr(openvino_file, "_core", Core)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     assert openvino_file.sixteen_bits.__wrapped__() == expected
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx2")
+    assert openvino_file.sixteen_bits.__wrapped__() == ("f32", "float32")
 
 
 @pytest.mark.parametrize("name", NAMES)
