@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from gancompress.bars import progress
 from gancompress.data.fixeddraws import DRAW
-from gancompress.distill.taps import tapped
+from gancompress.distill.hooks import hooked
 from gancompress.tasks.base import Batch
 
 Taught = tuple[Tensor, Mapping[str, Tensor]]  # the teacher's image, its features by layer
@@ -75,7 +75,7 @@ def ask(
     for start in progress(starts, "teacher's answers", unit="batch", leave=False):
         numbers = range(start, min(start + draws.batch_size, draws.count))
         batch = {name: values.to(device) for name, values in draws.batch(numbers).items()}
-        with tapped(teacher, layers) as taken:
+        with hooked(teacher, layers) as taken:
             image = teacher(*inputs(batch))
         small = {name: pooled(feature.float()) for name, feature in taken.items()}
         for name, found in {_IMAGE: image, **small}.items():

@@ -1,9 +1,9 @@
-"""First weights by least squares: every convolution of the bank fitted to the teacher's answers.
+"""First weights by least squares: each convolution is fitted to the teacher's answers.
 
 Slices of the teacher's kernels fit no subnet well but the widest: a narrow one lacks part of each
 convolution's input, and the rest does not make up for it. Here each convolution, in the order in
 which they run, is set so that several subnets at once, each on its own inputs, come closest to what
-the teacher's convolution answers to the same images. Subnets share windows of one kernel, so their
+the teacher's convolution answers to the same images. Subnets share views of one kernel, so their
 normal equations add up, padded with zeros: one linear system per group of output channels.
 """
 
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from gancompress.archs.arch import Arch
 from gancompress.bars import progress
-from gancompress.distill.taps import tapped
+from gancompress.distill.hooks import hooked
 from gancompress.supernet.supernet import Supernet
 from gancompress.training import distributed
 
@@ -35,7 +35,7 @@ Conv = nn.Conv2d | nn.ConvTranspose2d
 def calibrate(
     supernet: Supernet, teacher: nn.Module, archs: Sequence[Arch], images: Tensor
 ) -> None:
-    """Fits the bank's convolutions so that `archs` follow the teacher on `images` (N, C, H, W).
+    """Fits the supernet's convolutions so that `archs` follow the teacher on `images` (N, C, H, W).
 
     Depthwise convolutions stay as they are; the pointwise one behind is fitted to the teacher's
     dense one. Convolutions without a counterpart in the teacher stay too, among them a pointwise
@@ -60,7 +60,7 @@ def calibrate(
         if counterpart in known
         and _is_turned(known[counterpart]) == _is_turned(skeleton.get_submodule(name))
     }
-    with tapped(teacher, list(pairs.values())) as answers:
+    with hooked(teacher, list(pairs.values())) as answers:
         teacher(images)
     # What did not run has no answer: heads that only growing networks use.
     pairs = {name: counterpart for name, counterpart in pairs.items() if counterpart in answers}
@@ -81,9 +81,9 @@ def _fit(
     wanted: Tensor,
     chosen: Tensor,
 ) -> None:
-    """Sets one convolution of the bank; `wanted` (P, C) is the teacher's answer at `chosen`."""
-    bank = supernet.bank
-    weight, bias = bank[f"{name}.weight"], bank.get(f"{name}.bias")
+    """Sets one convolution of the supernet; `wanted` (P, C) is the teacher's answer at `chosen`."""
+    shared = supernet.shared
+    weight, bias = shared[f"{name}.weight"], shared.get(f"{name}.bias")
     first = supernet.skeleton(archs[0]).get_submodule(name)
     assert isinstance(first, Conv)
     turned = _is_turned(first)

@@ -8,7 +8,7 @@ import numpy as np
 
 from gancompress.archs.arch import Arch, SearchSpace
 
-ENDS_SHARE = 0.25  # The fraction of weighted draws that are the largest or the smallest arch.
+ENDS_FRACTION = 0.25  # The fraction of weighted draws that are the largest or the smallest arch.
 
 
 def uniform(space: SearchSpace, rng: np.random.Generator) -> list[Arch]:
@@ -22,10 +22,10 @@ def sandwich(space: SearchSpace, rng: np.random.Generator) -> list[Arch]:
 
 
 def weighted(space: SearchSpace, rng: np.random.Generator) -> list[Arch]:
-    """One arch: uniform, but the ends of the space, rare among uniform draws, get a fixed share."""
+    """One arch: uniform, but the ends of the space, rare among those, get a fixed fraction."""
     share = rng.random()
-    if share < ENDS_SHARE:
-        return [space.largest if share < ENDS_SHARE / 2 else space.smallest]
+    if share < ENDS_FRACTION:
+        return [space.largest if share < ENDS_FRACTION / 2 else space.smallest]
     return [space.sample(rng)]
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.distill.answers import Answers
+from gancompress.distill.hooks import adapters, feature_channels
 from gancompress.distill.supernet import Teacher, sorted_teacher
-from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
 from gancompress.supernet.supernet import Build, Supernet, skeleton_of
 from gancompress.supernet.weights import unpack
@@ -38,13 +38,13 @@ def train_alone(
     arch: Arch,
     build: Build,
     teacher: Teacher,
+    *,
     trained: Mapping[str, Mapping[str, Tensor]],
     batches: Callable[[int], Iterable[Batch]],
     how: Training,
-    *,
     losses: Mapping[str, float],
     reference: str,
-    taps: Sequence[str],
+    layers: Sequence[str],
     input_shape: tuple[int, int, int],
     answers: Answers | None = None,
     discriminator_every: int = 1,
@@ -52,21 +52,21 @@ def train_alone(
 ) -> nn.Module:
     """The plain network of `arch`, distilled on from where it stands in `supernet`.
 
-    trained: tensors of the critics and of "adapters" by network, as the supernet's training left
-    them; this one goes on from them, with new optimisers. losses, reference and
+    trained: tensors of the discriminators and of "adapters" by network, as the supernet's training
+    left them; this one goes on from them, with new optimisers. losses, reference and
     discriminator_every: as the supernet's.
     answers: the teacher's, see `Distillation`.
     See `gancompress.training.loop.fit` for resuming and for what is raised.
     """
     alone = supernet_of_one(supernet, build, arch)
-    critics = task.critics()
-    for name, critic in critics.items():
-        unpack(critic, trained[name], name)
+    discriminators = task.discriminators()
+    for name, discriminator in discriminators.items():
+        unpack(discriminator, trained[name], name)
     example = torch.empty(1, *input_shape, device="meta")
-    channels = tap_channels(skeleton_of(build, arch), taps, example)
+    channels = feature_channels(skeleton_of(build, arch), layers, example)
     nets: dict[str, nn.Module] = {
         task.target: alone,
-        **critics,
+        **discriminators,
         "adapters": narrowed_adapters(trained["adapters"], channels),
         "teacher": sorted_teacher(build, teacher, task.target, supernet.channels),
     }
@@ -75,7 +75,7 @@ def train_alone(
     nets["teacher"].eval()
     student = Distillation(
         task,
-        taps=taps,
+        layers=layers,
         losses=losses,
         archs="uniform",
         reference=reference,
@@ -88,11 +88,12 @@ def train_alone(
 
 @torch.no_grad()
 def narrowed_adapters(trained: Mapping[str, Tensor], students: Sequence[int]) -> nn.ModuleList:
-    """Trained adapters for students of so many channels at each tap: their leading columns.
+    """Trained adapters for students of so many channels at each layer: their leading columns.
 
-    trained: "0.weight" (teacher's channels, widest student's), "1.weight" …, in order of the taps.
+    trained: "0.weight" (teacher's channels, widest student's), "1.weight" …, in order of the
+    layers.
     """
-    weights = [trained[f"{tap}.weight"] for tap in range(len(students))]
+    weights = [trained[f"{layer}.weight"] for layer in range(len(students))]
     made = adapters(students, [len(weight) for weight in weights])
     for parameter, weight in zip(made.parameters(), weights, strict=True):
         parameter.copy_(weight[:, : parameter.shape[1]])

@@ -17,7 +17,7 @@ def importance(tensors: Mapping[str, Tensor], moves: Moves) -> Tensor:
 
     moves: the set's channels, see `gancompress.supernet.channels.sets_of`.
 
-    Every tensor counts as its share of the whole, so that large kernels do not drown the others
+    Every tensor counts as its fraction of the whole, so that large kernels do not drown the others
     (channel sorting by L1 norm: Cai et al. 2020).
     """
     total: Tensor | None = None
@@ -26,7 +26,7 @@ def importance(tensors: Mapping[str, Tensor], moves: Moves) -> Tensor:
         if tensor.dim() < 2:
             continue  # biases before an instance norm say nothing
         norm = tensor.abs().sum([i for i in range(tensor.dim()) if i != axis])
-        norm = norm[rows.to(norm.device)].sum(1)  # where several channels belong together
+        norm = norm[rows.to(norm.device)].sum(1)  # Channels that belong together count as one.
         share = norm / norm.sum().clamp_min(torch.finfo(norm.dtype).tiny)
         total = share if total is None else total + share
     assert total is not None, "a width slot moves at least one weight"
@@ -74,14 +74,14 @@ def separable_from_dense(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fill_from_teacher(supernet: Supernet, teacher: nn.Module, arch: Arch | None = None) -> None:
-    """Copies a (sorted) teacher's weights into the bank: leading channels, separable by rank 1.
+    """Copies a (sorted) teacher's weights into the supernet: leading channels, separable by rank 1.
 
     arch: the teacher's, needed where axes have several blocks. What the teacher has no counterpart
     for keeps the value that it has.
     """
     tensors = dict(named_tensors(teacher))
     found = dict(tensors)
-    for name in supernet.bank:
+    for name in supernet.shared:
         stem = name.removesuffix(".depthwise.weight")
         dense = tensors.get(f"{stem}.weight")
         if stem != name and dense is not None and name not in tensors:
@@ -90,7 +90,7 @@ def fill_from_teacher(supernet: Supernet, teacher: nn.Module, arch: Arch | None 
             if is_turned:
                 pointwise = pointwise.transpose(0, 1)
             found[name], found[f"{stem}.pointwise.weight"] = depthwise, pointwise
-            if f"{stem}.bias" in tensors:  # of the part that runs last
+            if f"{stem}.bias" in tensors:  # The bias belongs to the part that runs last.
                 last = "depthwise" if is_turned else "pointwise"
                 found[f"{stem}.{last}.bias"] = tensors[f"{stem}.bias"]
     supernet.fill(found, arch)

@@ -42,7 +42,7 @@ def ssim(at: Comparison) -> Tensor:
 
 
 def features(at: Comparison) -> Tensor:
-    """Sum over the taps of the mean squared difference (Li et al. 2020, eq. 3)."""
+    """Sum over the layers of the mean squared difference (Li et al. 2020, eq. 3)."""
     return torch.stack([F.mse_loss(s.float(), t.float()) for s, t in at.features]).sum()
 
 

@@ -20,7 +20,7 @@ class SupernetSection(TrainingSection):
     archs: Literal["uniform", "sandwich", "weighted"] = Field(
         "uniform", description="which archs a step trains"
     )
-    target: Literal["truth", "teacher", "both"] = Field(
+    target: Literal["ground-truth", "teacher", "both"] = Field(
         "both", description="the image that the student's is compared with"
     )
     kept_answers: Integer = Field(

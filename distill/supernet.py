@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from gancompress.archs.arch import Arch
 from gancompress.distill.answers import Draws, ask
 from gancompress.distill.calibrate import calibrate
+from gancompress.distill.hooks import adapters, feature_channels
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
-from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
 from gancompress.nets.layers.blocks import INITS
 from gancompress.process import release_memory
@@ -51,17 +51,17 @@ def train_supernet(
     how: Training,
     *,
     distilling: Distilling,
-    taps: Sequence[str],
+    layers: Sequence[str],
     input_shape: tuple[int, int, int],
     draws: Draws | None = None,
 ) -> dict[str, nn.Module]:
-    """The supernet, the critics and the adapters, trained; the supernet is filled in place.
+    """The supernet, the discriminators and the adapters, trained; the supernet is filled in place.
 
     draws: all images that `batches` are made of; the teacher is asked about each only once.
 
     The teacher's channels are sorted by importance first, as far as `supernet.channels` knows them,
-    which changes nothing in what it computes; the critics go on from the teacher's, or begin anew
-    where it has none. See `gancompress.training.loop.fit` for resuming and for what is raised.
+    which changes nothing in what it computes; the discriminators go on from the teacher's, or begin
+    anew where it has none. See `gancompress.training.loop.fit` for resuming and for what is raised.
     """
     student, nets = student_of(
         task,
@@ -69,7 +69,7 @@ def train_supernet(
         build,
         teacher,
         distilling=distilling,
-        taps=taps,
+        layers=layers,
         input_shape=input_shape,
         seed=how.seed,
     )
@@ -83,7 +83,7 @@ def train_supernet(
         net.to(how.device).train()
     taught.eval()
     if draws is not None:
-        student = student.answered_by(ask(taught, task.inputs, taps, draws, how.device))
+        student = student.answered_by(ask(taught, task.inputs, layers, draws, how.device))
     fit(student, nets, batches, how, title="supernet")
     return {name: net.eval() for name, net in nets.items() if net is not taught}
 
@@ -95,7 +95,7 @@ def student_of(
     teacher: Teacher,
     *,
     distilling: Distilling,
-    taps: Sequence[str],
+    layers: Sequence[str],
     input_shape: tuple[int, int, int],
     seed: int,
 ) -> tuple[Distillation, dict[str, nn.Module]]:
@@ -109,13 +109,13 @@ def student_of(
         fill_from_teacher(supernet, taught, teacher.arch)
     nets: dict[str, nn.Module] = {
         task.target: supernet,
-        **_critics(task, teacher, seed),
-        "adapters": _adapters(supernet, skeleton_of(build, teacher.arch), taps, input_shape),
+        **_discriminators(task, teacher, seed),
+        "adapters": _adapters(supernet, skeleton_of(build, teacher.arch), layers, input_shape),
         "teacher": taught,
     }
     student = Distillation(
         task,
-        taps=taps,
+        layers=layers,
         losses=distilling.losses,
         archs=distilling.archs,
         reference=distilling.reference,
@@ -131,32 +131,34 @@ def sorted_teacher(build: Build, teacher: Teacher, target: str, channels: Channe
     return taught
 
 
-def _critics(task: ConditionalTask, teacher: Teacher, seed: int) -> dict[str, nn.Module]:
-    """The teacher's critics, or new ones: an imported teacher comes without."""
-    critics = task.critics()
-    for name, critic in critics.items():
+def _discriminators(task: ConditionalTask, teacher: Teacher, seed: int) -> dict[str, nn.Module]:
+    """The teacher's discriminators, or new ones: an imported teacher comes without."""
+    discriminators = task.discriminators()
+    for name, discriminator in discriminators.items():
         if teacher.tensors.get(name):
-            critic.load_state_dict(teacher.tensors[name])
+            discriminator.load_state_dict(teacher.tensors[name])
         else:
-            INITS[task.init_of(name)](critic, torch.Generator().manual_seed(seed))
-    return critics
+            INITS[task.init_of(name)](discriminator, torch.Generator().manual_seed(seed))
+    return discriminators
 
 
 def _adapters(
-    supernet: Supernet, taught: nn.Module, taps: Sequence[str], input_shape: tuple[int, int, int]
+    supernet: Supernet, taught: nn.Module, layers: Sequence[str], input_shape: tuple[int, int, int]
 ) -> nn.ModuleList:
     """Maps from the widest students' features to the teacher's; `taught` may be its skeleton."""
     example = torch.empty(1, *input_shape, device="meta")
     students = [supernet.skeleton(arch) for arch in supernet.space.corners()]
-    channels = zip(*(tap_channels(student, taps, example) for student in students), strict=True)
-    return adapters([max(tap) for tap in channels], tap_channels(taught, taps, example))
+    channels = zip(
+        *(feature_channels(student, layers, example) for student in students), strict=True
+    )
+    return adapters([max(layer) for layer in channels], feature_channels(taught, layers, example))
 
 
 def _fit_levels(supernet: Supernet, taught: nn.Module, images: Tensor) -> None:
-    """Fits the bank to the teacher on one batch, for every level of width from most to least.
+    """Fits the supernet to the teacher on one batch, for every level of width from most to least.
 
     Once for each operator, in undivided networks: what is split uses blocks of the same kernels.
-    Batch norms go by the batch itself, as the bank's statistics are the teacher's.
+    Batch norms go by the batch itself, as the supernet's statistics are the teacher's.
     """
     space = supernet.space
     supernet.train(bool(batch_norms(supernet.skeleton(space.largest))))
@@ -175,7 +177,7 @@ def _fill_random(
     init: Callable[[nn.Module, torch.Generator], None],
     random: torch.Generator,
 ) -> None:
-    """The usual random weights for the whole bank, one corner of the space after the other."""
+    """The usual random weights for the whole supernet, one corner of the space after the other."""
     for corner in supernet.space.corners():
         net = build(corner)
         init(net, random)

@@ -10,21 +10,22 @@ from torch import Tensor, nn
 
 from gancompress.distill.answers import Answers, Taught, pooled
 from gancompress.distill.draws import ARCH_DRAWS
+from gancompress.distill.hooks import hooked
 from gancompress.distill.losses import DISTILL_LOSSES, Comparison
-from gancompress.distill.taps import tapped
 from gancompress.supernet.reestimation import batch_norms
 from gancompress.supernet.supernet import Subnet, Supernet
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step, Task
-from gancompress.tasks.verdicts import DiscriminatorOutput
+from gancompress.tasks.outputs import DiscriminatorOutput
 
 
 class Distillation(Task):
     """Trains a supernet's subnets, drawn per step, to answer as a teacher does.
 
-    Networks: the wrapped task's, with a `Supernet` as its target, and "teacher" (never trained)
-    and "adapters" (one per tap). `losses` are weights by name; `reference` is what the student's
-    image is compared with: "truth", "teacher" or "both". `answers` are the teacher's to all that
-    batches will hold; without them it is asked anew at every step. The discriminators learn at
+    Networks: the wrapped task's, with a `Supernet` as its target, and "teacher" (never trained) and
+    "adapters" (one per distilled layer). `losses` are weights by name; `reference` is what the
+    student's
+    image is compared with: "ground-truth", "teacher" or "both". `answers` are the teacher's to all
+    that batches will hold; without them it is asked anew at every step. The discriminators learn at
     every `discriminator_every`-th step.
     """
 
@@ -32,7 +33,7 @@ class Distillation(Task):
         self,
         task: ConditionalTask,
         *,
-        taps: Sequence[str],
+        layers: Sequence[str],
         losses: Mapping[str, float],
         archs: str,
         reference: str,
@@ -40,7 +41,7 @@ class Distillation(Task):
         discriminator_every: int = 1,
     ) -> None:
         self._task = task
-        self._taps = tuple(taps)
+        self._layers = tuple(layers)
         self._losses = {name: weight for name, weight in losses.items() if weight > 0}
         self._draw = ARCH_DRAWS[archs]
         self._reference = reference
@@ -59,21 +60,23 @@ class Distillation(Task):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The student's turn at every step, and the critics' at every step or more seldom.
+        """The student's turn at every step, and the discriminators' at every step or more seldom.
 
-        A task may give its critics more turns than its generator (WGAN-GP); a student has its
-        teacher's image to follow and does not wait. Critics rest when no adversarial loss is asked
-        for.
+        A task may give its discriminators more turns than its generator (WGAN-GP); a student has
+        its teacher's image to follow and does not wait. Discriminators rest when no adversarial
+        loss is asked for.
         """
         student = Phase(self.target, (self.target, "adapters"))
-        critics = Phase("critic", tuple(self._task.critics()), self._discriminator_every)
-        return (student, *([critics] if "gan" in self._losses else []))
+        discriminators = Phase(
+            "discriminator", tuple(self._task.discriminators()), self._discriminator_every
+        )
+        return (student, *([discriminators] if "gan" in self._losses else []))
 
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
         if phase != self.target:
-            return {phase: self._task.critic_loss(nets, batch, step.kept["fake"], step)}
+            return {phase: self._task.discriminator_loss(nets, batch, step.kept["fake"], step)}
         supernet = nets[self.target]
         assert isinstance(supernet, Supernet)
         image, taught = self._taught(nets, batch)
@@ -92,8 +95,8 @@ class Distillation(Task):
         return {name: torch.stack([t[name] for t in terms]).mean() for name in self._losses}
 
     @property
-    def verdict(self) -> DiscriminatorOutput:
-        return self._task.verdict
+    def discriminator_output(self) -> DiscriminatorOutput:
+        return self._task.discriminator_output
 
     def pictures(
         self, nets: Mapping[str, nn.Module], batch: Batch, step: Step
@@ -112,14 +115,14 @@ class Distillation(Task):
     def _taught(self, nets: Mapping[str, nn.Module], batch: Batch) -> Taught:
         if self._answers is not None:
             return self._answers.of(batch)
-        with torch.no_grad(), tapped(nets["teacher"], self._taps) as taught:
+        with torch.no_grad(), hooked(nets["teacher"], self._layers) as taught:
             return nets["teacher"](*self._task.inputs(batch)), taught
 
     def _references(self, batch: Batch, image: Tensor) -> list[Tensor]:
-        truth = self._task.truth(batch)
-        if truth is None or self._reference == "teacher":
+        wanted = self._task.ground_truth(batch)
+        if wanted is None or self._reference == "teacher":
             return [image]
-        return [truth] if self._reference == "truth" else [truth, image]
+        return [wanted] if self._reference == "ground-truth" else [wanted, image]
 
     def _compare(
         self,
@@ -130,11 +133,11 @@ class Distillation(Task):
         taught: Mapping[str, Tensor],
     ) -> tuple[dict[str, Tensor], Tensor]:
         """The weighted terms of one subnet, and its image without gradient."""
-        with tapped(subnet.skeleton, self._taps) as taken:
+        with hooked(subnet.skeleton, self._layers) as taken:
             fake = subnet(*self._task.inputs(batch))
         adapters = nets["adapters"]
         assert isinstance(adapters, nn.ModuleList)
-        pairs = [(a(taken[n]), taught[n]) for n, a in zip(self._taps, adapters, strict=True)]
+        pairs = [(a(taken[n]), taught[n]) for n, a in zip(self._layers, adapters, strict=True)]
         if self._answers is not None:  # which are kept so
             pairs = [(pooled(student), teacher) for student, teacher in pairs]
         at = Comparison(fake, references, pairs, lambda x: self._task.adversarial(nets, batch, x))

@@ -88,7 +88,7 @@ class Hourglass(Family):
             Part("head", ("head.op", "stem.width")),
         )
 
-    def taps(self) -> tuple[str, ...]:
+    def distilled_layers(self) -> tuple[str, ...]:
         return ("stem", *(f"body.{i}" for i in range(self.blocks)))
 
     def build(self, arch: Arch) -> HourglassGenerator:

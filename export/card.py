@@ -55,7 +55,7 @@ class ExportSource:
 
     net: the generator, float32 on the CPU in evaluation mode. example (1, C, H, W): an input of
     the size that `card` names. calibration: training inputs, each (1, C, H, W), that ranges are
-    measured on. loss: how much worse another way to compute the generator is, as a share of the
+    measured on. loss: how much worse another way to compute the generator is, as a fraction of the
     Frechet distance (0.03: three percent more); None where nothing can tell. made: what one format
     made of it that the next needs too, by name; `dataclasses.replace` starts it anew.
     """

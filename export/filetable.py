@@ -17,7 +17,7 @@ class FileRow:
 
     difference: the largest one to the supernet's own float32 output, of [-1, 1]. figures: the
     file's own, where it is computed in less than float32; those of the generator otherwise.
-    loss: by the figures' labels, how much more than the generator's, as a share. rewrites: how
+    loss: by the values' labels, how much more than the generator's, as a fraction. rewrites: how
     often each step of `rewrite.STEPS` changed the network before it was written.
     """
 

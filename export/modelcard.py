@@ -23,8 +23,8 @@ from gancompress.export.usage import usage_of
 
 UNSTATED = "not stated"
 
-# Facts of a file that say what planes mean, in the order in which the card tells them.
-_PLANES = ("label_planes", "class_planes", "style_planes")
+# Facts of a file that say what channels mean, in the order in which the card tells them.
+_CHANNEL_FACTS = ("label_planes", "class_planes", "style_planes")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def model_card(page: Page) -> str:
             fewer=teacher.macs_true / row.macs_true,
             version=page.version,
             takes=_takes(page.card),
-            planes=[page.card.facts[key] for key in _PLANES if key in page.card.facts],
+            channels=[page.card.facts[key] for key in _CHANNEL_FACTS if key in page.card.facts],
             row=row,
             size="x".join(str(side) for side in page.card.size),
             images=max((f.images for f in row.figures), default=0),

@@ -83,7 +83,7 @@ def _float_values(graph: Any, kind: int) -> set[str]:
 
 
 def _wide(graph: Any, beyond: Collection[str] = ()) -> set[int]:
-    """Indices of the nodes that keep float32: sums, one number for each plane, and what leads in.
+    """Indices of the nodes that keep float32: sums, one number for each channel, and what leads in.
 
     A step that feeds sums alone is one of them: a square overflows before it is summed. Nodes that
     make or read a tensor of `beyond` are others.

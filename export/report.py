@@ -17,7 +17,7 @@ T = TypeVar("T")
 class ReportedValue:
     """One measured quality: its full name (`L1`, `FD-EffNetLite0`), value, number of images.
 
-    details: what it is made of, where that is told: figures by their names, for each class.
+    details: what it is made of, where that is told: values by their names, for each class.
     interval: 95 % confidence, of the mean over test sets of as many such images; above_teacher:
         the same of the value minus the teacher's on the same images. None where nobody asked.
     """
@@ -62,9 +62,9 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def class_table(rows: Sequence[Row]) -> str:
-    """What the rows' figures are made of, a table for each, as `table` lays it out; "" if nothing.
+    """What the rows' values are made of, a table for each, as `table` lays it out; "" if nothing.
 
-    That is classes, levels of size, or the real images beside the generated ones. A figure that all
+    That is classes, levels of size, or the real images beside the generated ones. A value that all
     generators share, as the pixels of a class, has one column.
     """
     labels = dict.fromkeys(f.label for r in rows for f in r.figures if f.details)
@@ -203,7 +203,7 @@ def _threads(count: int | None) -> str:
 def quantity(n: float) -> str:
     """A count with four digits and a decimal prefix: 11378179 -> `11.38 M`."""
     for prefix, unit in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if n >= unit * 0.99995:  # where rounding to four digits reaches the unit
+        if n >= unit * 0.99995:  # Four digits round up to the unit.
             return f"{_digits(n / unit)} {prefix}"
     return f"{n:g} "
 

@@ -23,12 +23,12 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, ExportError
 from gancompress.export import onnx_file
 from gancompress.export.card import Card, ExportSource, Model, Written, manifest
-from gancompress.export.planes import (
+from gancompress.export.inputchannels import (
     NO_CLASS,
-    Planes,
+    InputChannels,
     class_numbers,
+    input_channels_of,
     pixels_of,
-    planes_of,
 )
 from gancompress.nets.families import FAMILIES, family_of
 from gancompress.storage.checkpoint import atomic_path, write_bytes, write_json
@@ -58,10 +58,10 @@ def write(source: ExportSource, folder: Path) -> Written:
     runtime, web = runtime_folder(), folder / FOLDER
     written = onnx_file.write(source, web)
     model = onnx_file.load_run(written.path)
-    planes = planes_of(model.card)
-    is_shown = _write_example(web / EXAMPLE, source.example, planes)
+    channels = input_channels_of(model.card)
+    is_shown = _write_example(web / EXAMPLE, source.example, channels)
     write_json(web / MANIFEST, manifest(model.arch, model.card))
-    write_json(web / PLAN, plan(planes, is_shown, macs_of(model.arch, model.card)))
+    write_json(web / PLAN, plan(channels, is_shown, macs_of(model.arch, model.card)))
     for page in resources.files("gancompress.export").joinpath("webpage").iterdir():
         if page.is_file():
             write_bytes(web / page.name, page.read_bytes())
@@ -92,32 +92,32 @@ def macs_of(arch: Arch, card: Card) -> int | None:
         return None
 
 
-def plan(planes: Planes, has_example: bool, macs: int | None = None) -> dict[str, Any]:
-    """What the page needs beside the manifest, as JSON: the input planes, colours as #rrggbb."""
-    colours = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in planes.colours)
+def plan(channels: InputChannels, has_example: bool, macs: int | None = None) -> dict[str, Any]:
+    """What the page needs beside the manifest, as JSON: the input channels, colours as #rrggbb."""
+    colours = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in channels.colours)
     return {
-        "image": planes.image,
+        "image": channels.image,
         "classes": [
             {"name": name, "colour": colour}
-            for name, colour in zip(planes.classes, colours, strict=True)
+            for name, colour in zip(channels.classes, colours, strict=True)
         ],
-        "domains": list(planes.domains),
-        "is_exclusive": planes.is_exclusive,
-        "other": planes.other,
-        "style": planes.style,
+        "domains": list(channels.domains),
+        "is_exclusive": channels.is_exclusive,
+        "other": channels.other,
+        "style": channels.style,
         "example": EXAMPLE if has_example else None,
         "macs": macs,
     }
 
 
-def _write_example(path: Path, example: Tensor, planes: Planes) -> bool:
+def _write_example(path: Path, example: Tensor, channels: InputChannels) -> bool:
     """Writes the first input as a picture, or as class numbers in grey; False if there is none."""
-    if planes.classes:
-        if len(planes.classes) > NO_CLASS:
+    if channels.classes:
+        if len(channels.classes) > NO_CLASS:
             return False
-        picture = Image.fromarray(class_numbers(example, planes))
-    elif planes.image:
-        picture = Image.fromarray(pixels_of(example[:, : planes.image]))
+        picture = Image.fromarray(class_numbers(example, channels))
+    elif channels.image:
+        picture = Image.fromarray(pixels_of(example[:, : channels.image]))
     else:
         return False
     with atomic_path(path) as temporary:

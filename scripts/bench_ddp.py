@@ -82,7 +82,7 @@ def train(stage: str, recipe: Recipe, feed: Clocked, how: Training) -> None:
         return
     section = recipe.supernet
     losses = {str(name): weight for name, weight in section.losses.items()}
-    nets = {task.target: family.build(arch), **task.critics()}
+    nets = {task.target: family.build(arch), **task.discriminators()}
     train_supernet(
         task,
         supernet_of(recipe, arch),
@@ -91,7 +91,7 @@ def train(stage: str, recipe: Recipe, feed: Clocked, how: Training) -> None:
         feed,
         how,
         distilling=Distilling("teacher", section.archs, section.target, losses),
-        taps=family.taps(),
+        layers=family.distilled_layers(),
         input_shape=Project(recipe).input_shape,
     )
 

@@ -81,11 +81,11 @@ def best_s(call: Callable[[], object], repeats: int = 9) -> tuple[float, float]:
 def measure(n: int, size: int, reference: bool) -> dict[str, float]:
     """Times in seconds and values, with the thread count that this process was started with."""
     real, fake = features(n, 1, 0.0), features(n, 2, 0.1)
-    judge = Evaluator(NoiseImages(n, size), "test", Rows(real, fake), 32)
-    stats = judge.real
+    evaluator = Evaluator(NoiseImages(n, size), "test", Rows(real, fake), 32)
+    stats = evaluator.real
     assert isinstance(stats, RealStats)
-    figures = judge.score(lambda x: x)
-    score = best_s(lambda: judge.score(lambda x: x))
+    figures = evaluator.score(lambda x: x)
+    score = best_s(lambda: evaluator.score(lambda x: x))
     frechet = best_s(lambda: frechet_distance(stats.gaussian, Moments.of(fake)))
     found = dict(zip(("score_s", "score_cpu_s"), score, strict=True))
     found |= {"frechet_s": frechet[0], "value": figures["fd"].value}

@@ -32,12 +32,12 @@ def main() -> None:
     print(f"{'metric':<10} {'first':>8} {'next':>8}  seconds, n={args.images}, {args.size} px")
     for name in METRICS:
         features = net if "features" in metric_named(name).needs else None
-        judge = Evaluator(data, "test", features, 32, metrics=[name], classifier=asked)
-        list(judge.batches)  # read the images
+        evaluator = Evaluator(data, "test", features, 32, metrics=[name], classifier=asked)
+        list(evaluator.batches)  # read the images
         taken = []
         for _ in range(2):
             start = time.perf_counter()
-            judge.score(torch.neg)
+            evaluator.score(torch.neg)
             taken.append(time.perf_counter() - start)
         print(f"{name:<10} {taken[0]:>8.2f} {taken[1]:>8.2f}", flush=True)
 

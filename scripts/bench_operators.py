@@ -5,7 +5,7 @@
 For the residual trunk of a ResNet-9 (256 channels at a quarter of the image's side) and images of
 64, 128 and 256 px it prints, for every operator and split, how many times fewer MACs it has than
 the ordinary convolution, how many times faster it runs forward (one image, no gradients) and in
-training (forward and backward, a batch), and its peak training memory as a share of the ordinary
+training (forward and backward, a batch), and its peak training memory as a fraction of the ordinary
 one's. Times are medians of turns that alternate between all operators in one process; memory is
 measured in a process of its own each: what is allocated at most during a training step, without
 weights, beyond what was there before it. Let nothing else run meanwhile.

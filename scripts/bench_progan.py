@@ -1,7 +1,7 @@
 """python scripts/bench_progan.py [--recipe progan-maps] [--seconds 20] [--threads 1]
 
 Training time of a progressive GAN level by level, dense against separable 3x3 convolutions in both
-networks: one step of the generator and one of the critic with its gradient penalty, as
+networks: one step of the generator and one of the discriminator with its gradient penalty, as
 `gancompress train-teacher` takes them. The two take turns, so that other work on the machine slows
 both alike; the ratio is the figure to look at. With one thread processor time is measured, which
 other programs blur less than the time on the wall; with more, the latter.
@@ -32,7 +32,7 @@ def stepper(recipe: Recipe, op: str, level: int) -> Callable[[], float]:
     """A function that trains both networks for a step at `level`, faded in; seconds it took."""
     task, family = Project(recipe).task, Project(recipe).family
     assert isinstance(task, Unconditional) and task.context.grows
-    task = replace(task, options=task.options.model_copy(update={"critic_op": op}))
+    task = replace(task, options=task.options.model_copy(update={"discriminator_op": op}))
     nets = task.teacher_nets(lambda: family.build(family.uniform(recipe.teacher.width, op)))
     for net in nets.values():
         INITS[task.init](net, torch.Generator().manual_seed(0))

@@ -40,7 +40,7 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import GanCompressError
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.features import EffNetLite0, Inception
-from gancompress.metrics.firstlook import LowFidelityEvaluator, ScorePredictor
+from gancompress.metrics.lowfidelity import LowFidelityEvaluator, ScorePredictor
 from gancompress.nets.layers.blocks import init_normal
 from gancompress.project import Project
 from gancompress.project.subnets import Subnets
@@ -50,7 +50,7 @@ from gancompress.search.feasible import FeasibleSampler
 from gancompress.stages.budgets import costs_of, rows_of
 from gancompress.supernet.supernet import Supernet
 
-PROBES = 8  # archs measured in full, spread over those that the first look drops
+PROBES = 8  # archs measured in full, spread over those that few images eliminate
 TOLD = "targets on a CPU: in full 2.5, two rungs 10 at tau 0.9, to the winner 20"
 Nets = Callable[[Arch], nn.Module]
 
@@ -77,7 +77,7 @@ class Pieces:
     nets: Callable[[], Nets]  # from a supernet that has seen no arch yet
     teacher: nn.Module
     archs: list[Arch]
-    judge: Evaluator
+    evaluator: Evaluator
     plain: Features
     about: str
 
@@ -102,10 +102,10 @@ def pieces_of(recipe: Recipe, given: argparse.Namespace, watch: Watch, folder: P
         archs.append(one)
     features: Any = Timed(watch, "feature network", network.to(device))
     data, size = project.dataset, recipe.metrics.batch_size
-    judge = Evaluator(data, "search", features, size, given.images, None, device)
-    about = f"{network.label} ({what}), {judge.n} images, {len(archs)} random archs"
+    evaluator = Evaluator(data, "search", features, size, images=given.images, device=device)
+    about = f"{network.label} ({what}), {evaluator.n} images, {len(archs)} random archs"
     fresh = partial(random_nets, project) if random else lambda: Subnets(Project(recipe)).plain
-    return Pieces(fresh, teacher, archs, judge, plain, about)
+    return Pieces(fresh, teacher, archs, evaluator, plain, about)
 
 
 def random_nets(project: Project) -> Nets:
@@ -113,7 +113,7 @@ def random_nets(project: Project) -> Nets:
     supernet = Supernet(project.family.build, project.space)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for tensor in supernet.bank.values():
+        for tensor in supernet.shared.values():
             tensor.normal_(0.0, 0.05, generator=generator)
     return supernet.to(project.device).eval().extract
 
@@ -160,17 +160,17 @@ class Way:
 class Rungs:
     """What a search in two rungs ends with."""
 
-    images: int  # of the first look
+    images: int  # of the low-fidelity evaluation
     seconds: float  # of everything
     until_winner: float  # seconds until the winner has been measured in full
     winner: float
-    raw_tau: float  # of the first look's own estimates
+    raw_tau: float  # of the estimates from few images
     tau: float  # of the last ranking: full scores where measured, forecasts elsewhere
-    place: int  # of the best of all archs in the order of the first look, from 1
+    place: int  # of the best of all archs in the order of few images, from 1
 
 
 def two_rungs(looks: Way, images: int, setup: float, full: Way, share: float) -> Rungs:
-    """The search that judges all by the first look, then the best in full, then some probes."""
+    """The search that evaluates all on few images, then the best in full, then some probes."""
     truth, firsts = np.array(full.scores), np.array([look["fd"] for look in looks.scores])
     order = np.argsort(firsts, kind="stable")
     count = math.ceil(share * len(order))
@@ -215,8 +215,8 @@ def report(plain: Way, full: Way, rungs: Sequence[Rungs]) -> None:
         ranks = f"{r.tau:6.3f} {r.raw_tau:8.3f} {r.place:5d}"
         row(f"two rungs, {r.images} first", r.seconds, r.until_winner, r.winner, ranks)
     print(
-        "tau: Kendall's, to the full scores, of the last ranking and of the first look; place: of "
-        f"the best arch\nby the first look; plain and full scores are at most {apart:.0e} apart\n"
+        "tau: Kendall's, to the full scores, of the last ranking and of few images; place: of "
+        f"the best arch\nby few images; plain and full scores differ by {apart:.0e} at most\n"
         f"{TOLD}"
     )
 
@@ -232,16 +232,16 @@ def bench(given: argparse.Namespace) -> None:
         f"load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
-    archs, judge, count = pieces.archs, pieces.judge, len(pieces.archs)
-    loop = PlainLoop(judge.batches, pieces.plain, watch)
-    judge.score(pieces.teacher)  # warms up, and makes the real side's statistics
+    archs, evaluator, count = pieces.archs, pieces.evaluator, len(pieces.archs)
+    loop = PlainLoop(evaluator.batches, pieces.plain, watch)
+    evaluator.score(pieces.teacher)  # warms up, and makes the real side's statistics
     few = min(given.plain, count)
     plain = Way(pieces.nets(), loop.score, [i * count // few for i in range(few)])
-    full = Way(pieces.nets(), lambda net: judge.score(net)["fd"].value, range(count))
+    full = Way(pieces.nets(), lambda net: evaluator.score(net)["fd"].value, range(count))
     looks, setups = {}, {}
     for images in given.first_images:
         begun = watch.now()
-        look = LowFidelityEvaluator(judge, pieces.teacher, images)
+        look = LowFidelityEvaluator(evaluator, pieces.teacher, images)
         setups[images] = watch.now() - begun
         looks[images] = Way(pieces.nets(), look.score, range(count))
     for i, arch in enumerate(tqdm(archs, "archs", leave=False)):

@@ -34,7 +34,7 @@ FAMILY = family_of("resnet")
 class Row:
     """One line of the table; width None draws another arch, never seen before, every time."""
 
-    bank: int
+    widest: int
     width: int | None
     op: str
     batch: int
@@ -43,27 +43,27 @@ class Row:
 
 
 ROWS = (
-    Row(bank=64, width=64, op="dense", batch=4, repeats=3),
-    Row(bank=64, width=64, op="separable", batch=4, repeats=7),
-    Row(bank=32, width=32, op="dense", batch=8, repeats=7),
-    Row(bank=32, width=32, op="separable", batch=8, repeats=7),
-    Row(bank=32, width=32, op="separable", batch=16, repeats=7),
-    Row(bank=64, width=32, op="dense", batch=8, repeats=7),
-    Row(bank=64, width=32, op="separable", batch=8, repeats=7),
-    Row(bank=64, width=16, op="separable", batch=16, repeats=7),
-    Row(bank=64, width=None, op="separable", batch=8, repeats=15),
-    Row(bank=32, width=None, op="separable", batch=16, repeats=7),
-    Row(bank=32, width=None, op="separable", batch=16, repeats=9, dtype=torch.bfloat16),
+    Row(widest=64, width=64, op="dense", batch=4, repeats=3),
+    Row(widest=64, width=64, op="separable", batch=4, repeats=7),
+    Row(widest=32, width=32, op="dense", batch=8, repeats=7),
+    Row(widest=32, width=32, op="separable", batch=8, repeats=7),
+    Row(widest=32, width=32, op="separable", batch=16, repeats=7),
+    Row(widest=64, width=32, op="dense", batch=8, repeats=7),
+    Row(widest=64, width=32, op="separable", batch=8, repeats=7),
+    Row(widest=64, width=16, op="separable", batch=16, repeats=7),
+    Row(widest=64, width=None, op="separable", batch=8, repeats=15),
+    Row(widest=32, width=None, op="separable", batch=16, repeats=7),
+    Row(widest=32, width=None, op="separable", batch=16, repeats=9, dtype=torch.bfloat16),
 )
 
 
 def filled(row: Row) -> Supernet:
-    """A supernet with random weights and, in the bank, all widths up to `row.bank`."""
-    widths = [width for width in WIDTHS if width <= row.bank]
+    """A supernet with random weights and, in the supernet, all widths up to `row.widest`."""
+    widths = [width for width in WIDTHS if width <= row.widest]
     supernet = Supernet(FAMILY.build, FAMILY.space(widths, [row.op]))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for tensor in supernet.bank.values():
+        for tensor in supernet.shared.values():
             tensor.normal_(0.0, 0.02, generator=generator)
     return supernet
 
@@ -141,14 +141,14 @@ def main() -> None:
         f"load {os.getloadavg()[0]:.1f}; ResNet-9, {SIDE}x{SIDE}, channels_last, "
         f"forward + backward, medians of {'processor' if threads == 1 else 'wall'} time"
     )
-    print(f"\n{'bank':>4} {'arch':>6} {'op':>9} {'dtype':>8} {'batch':>5}", end="")
+    print(f"\n{'max':>4} {'arch':>6} {'op':>9} {'dtype':>8} {'batch':>5}", end="")
     print(f" {'static ms':>9} {'supernet ms':>11} {'ratio':>6}")
     worst = 0.0
     for row in ROWS:
         static, shared, ratio = measure(row)
         worst = max(worst, ratio)
         arch, dtype = str(row.width or "random"), str(row.dtype).removeprefix("torch.")
-        print(f"{row.bank:>4} {arch:>6} {row.op:>9} {dtype:>8} {row.batch:>5}", end="")
+        print(f"{row.widest:>4} {arch:>6} {row.op:>9} {dtype:>8} {row.batch:>5}", end="")
         print(f" {static:>9.1f} {shared:>11.1f} {ratio:>6.3f}", flush=True)
     print(
         f"\nworst ratio {worst:.3f}, target <= {TARGET}: {'met' if worst <= TARGET else 'MISSED'}"

@@ -30,23 +30,23 @@ from toyrecipes import SMALL, TOY, of_pairs, save_toy_pairs, toy_data  # noqa: E
 
 from gancompress.recipe.reading import load_recipe  # noqa: E402
 
-NARROW_CRITIC = "task.critic_width=4"
+NARROW_DISCRIMINATOR = "task.discriminator_width=4"
 # A recipe of every task; of pix2pix also one with a packaged teacher, fine-tuning and kept answers.
 RECIPES: dict[str, tuple[str, ...]] = {
     "quickstart": ("finetune.steps=2", "search.first_images=3", "supernet.kept_answers=16"),
     "edges2shoes": (*SMALL, "finetune.steps=2"),
-    "pix2pix-unet-maps": (NARROW_CRITIC,),
-    "cyclegan-maps": (NARROW_CRITIC, "family.blocks=2"),
-    "stargan-maps": (NARROW_CRITIC, "family.blocks=2"),
-    "gaugan-maps": (NARROW_CRITIC,),
-    "munit-maps": (NARROW_CRITIC,),
-    "lsgan-digits": (NARROW_CRITIC,),
-    "progan-maps": (NARROW_CRITIC,),
-    "srgan-maps": (NARROW_CRITIC, "family.blocks=4"),
+    "pix2pix-unet-maps": (NARROW_DISCRIMINATOR,),
+    "cyclegan-maps": (NARROW_DISCRIMINATOR, "family.blocks=2"),
+    "stargan-maps": (NARROW_DISCRIMINATOR, "family.blocks=2"),
+    "gaugan-maps": (NARROW_DISCRIMINATOR,),
+    "munit-maps": (NARROW_DISCRIMINATOR,),
+    "lsgan-digits": (NARROW_DISCRIMINATOR,),
+    "progan-maps": (NARROW_DISCRIMINATOR,),
+    "srgan-maps": (NARROW_DISCRIMINATOR, "family.blocks=4"),
 }
 ARTEFACTS = (
     "teacher/model.safetensors",
-    "supernet/bank.safetensors",
+    "supernet/shared_weights.safetensors",
     "search/front.json",
     "finetune/*.safetensors",
     "export/model/*.safetensors",

@@ -63,7 +63,7 @@ def recipe_in(folder: Path) -> Recipe:
         "edges2shoes",
         [
             f"data={{name: pairs, folder: {images}, load_size: 16, crop_size: 16, {split}}}",
-            "family.blocks=1", "task.critic_width=4", "task.critic_layers=1",
+            "family.blocks=1", "task.discriminator_width=4", "task.discriminator_layers=1",
             "teacher={width: 4, steps: 2, batch_size: 2}", "space={widths: [4, 3, 2]}",
             "supernet.steps=2", "supernet.batch_size=2", "finetune.steps=2",
             "metrics={features: effnet-lite0, images: 4}",

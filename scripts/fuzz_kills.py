@@ -33,7 +33,7 @@ RECIPE = """\
 data: {name: pairs, folder: pairs, load_size: 36, crop_size: 32, search_fraction: 0.3,
        test_fraction: 0.3}
 family: {name: resnet, blocks: 1}
-task: {name: pix2pix, critic_width: 4, critic_layers: 1}
+task: {name: pix2pix, discriminator_width: 4, discriminator_layers: 1}
 teacher: {width: 4, steps: 6, batch_size: 2}
 space: {widths: [4, 2]}
 supernet: {steps: 6, batch_size: 2}

@@ -9,10 +9,10 @@ NAME+none and NAME+batch are NAME without batch norm, and with it everywhere: wi
 have it as published, they make the table {ordinary, depthwise} x {without, with batch norm}.
 
 1500 steps of the six take 1500 seconds of one core: 13 minutes on two. On Fashion-MNIST, seed 0,
-those with live batch norm are lost: separable-inception ends at (0.00, 15.91), won by the critic,
-and makes noise (FD 1115), inception-32+batch at (0.01, 15.65), 847, dense, at step 930, at (16, 0),
-where all is called real. Without, both are sound: (1.90, 12.28), 618, and (2.63, 11.14), 544. Batch
-norm is it, not the depthwise form.
+those with live batch norm are lost: separable-inception ends at (0.00, 15.91), won by the
+discriminator, and makes noise (FD 1115), inception-32+batch at (0.01, 15.65), 847, dense, at step
+930, at (16, 0), where all is called real. Without, both are sound: (1.90, 12.28), 618, and (2.63,
+11.14), 544. Batch norm is it, not the depthwise form.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ SIGNATURES = {
     (16.0, 0.0): "all real",
     (8.0, 4.0): "at chance",
     (16.0, 16.0): "all made",
-    (0.0, 16.0): "critic won",
+    (0.0, 16.0): "discriminator won",
 }
 NEAR = 0.5  # of a signature, in either loss: a thirtieth of what there is
-LOCKED = 1e-3  # mean verdicts on real and made images no further apart: nothing is told apart
+LOCKED = 1e-3  # mean outputs on real and made images no further apart: nothing is told apart
 ALIKE = 0.1  # of real images' distance: generated ones no further apart are one image
 
 
@@ -123,7 +123,7 @@ def discriminator(run: str) -> Discriminator:
     return net
 
 
-def critic_loss(real: Tensor, made: Tensor) -> Tensor:
+def discriminator_loss(real: Tensor, made: Tensor) -> Tensor:
     """Mao et al. 2017, eq. 9 with sums for means; after the sigmoid."""
     return ((real - 1).square().sum() + made.square().sum()) / 2
 
@@ -154,8 +154,8 @@ def train(run: str, folder: Path, steps: int, seed: int, count: int, rate: float
         made = generator(torch.randn(BATCH, LATENT, generator=vectors))
         # Apart, so that batch norm does not tell them apart by their being mixed.
         logits = net(real), net(made.detach())
-        verdicts = [one.sigmoid() for one in logits]
-        loss = critic_loss(*verdicts)
+        outputs = [one.sigmoid() for one in logits]
+        loss = discriminator_loss(*outputs)
         of_net.zero_grad()
         loss.backward()
         of_net.step()
@@ -165,7 +165,7 @@ def train(run: str, folder: Path, steps: int, seed: int, count: int, rate: float
         of_generator.step()
         watch.see(step + 1, (logits[0].detach(), logits[1].detach()), generator, real)
         losses[step] = loss.item(), against.item()
-        gaps[step] = abs((verdicts[0].mean() - verdicts[1].mean()).item())
+        gaps[step] = abs((outputs[0].mean() - outputs[1].mean()).item())
     seconds = time.process_time() - began
     with torch.no_grad():
         z = torch.randn(count, LATENT, generator=vectors.manual_seed(seed + 1))
@@ -179,7 +179,7 @@ def distance(images: Tensor) -> float:
     return float(torch.pdist(flat).mean()) / math.sqrt(flat.shape[1])
 
 
-def verdict(outcome: Outcome, real_distance: float) -> str:
+def conclusion(outcome: Outcome, real_distance: float) -> str:
     """`healthy`, or how it collapsed: the signature of its losses, or images that are all alike."""
     d, g = outcome.end
     for (at_d, at_g), what in SIGNATURES.items():
@@ -223,7 +223,7 @@ def outcomes(runs: Sequence[str], options: argparse.Namespace) -> Iterator[Outco
 
 
 HEAD = (f"{'discriminator':<26} {'params':>8} {'act. B':>8} {'saved B':>9} {'s/1000':>6} {'D':>6} "
-        f"{'G':>6} {'apart':>6} {'FD':>6}  verdict")  # fmt: skip
+        f"{'G':>6} {'apart':>6} {'FD':>6}  conclusion")  # fmt: skip
 
 
 def row(outcome: Outcome, real_distance: float, score: Callable[[Tensor], float]) -> str:
@@ -233,7 +233,7 @@ def row(outcome: Outcome, real_distance: float, score: Callable[[Tensor], float]
     return (
         f"{outcome.name:<26} {cost.params:>8} {cost.activation_bytes:>8} {cost.saved_bytes:>9} "
         f"{per_1000:>6.2f} {d:>6.2f} {g:>6.2f} {distance(images):>6.3f} {score(images):>6.1f}  "
-        f"{verdict(outcome, real_distance)}{''.join(f'; {text}' for text in outcome.named)}"
+        f"{conclusion(outcome, real_distance)}{''.join(f'; {text}' for text in outcome.named)}"
     )
 
 
@@ -258,16 +258,16 @@ def report(runs: Sequence[str], options: argparse.Namespace) -> None:
         "thousand images; D, G: median losses of the last tenth of the steps; apart: distance\n"
         f"of two images, real ones {apart:.3f}; FD: Frechet distance on EffNet-Lite0, "
         f"{options.images} made and {count} real;\n"
-        "behind the verdict: what our trainings' guard named, from which step and at which"
+        "behind the conclusion: what our trainings' guard named, from which step and at which"
     )
-    print(cross({one.name: verdict(one, apart) for one in found}))
+    print(cross({one.name: conclusion(one, apart) for one in found}))
 
 
-def cross(verdicts: Mapping[str, str]) -> str:
+def cross(conclusions: Mapping[str, str]) -> str:
     """The table {ordinary, depthwise} x {without, with batch norm}, as far as it is known."""
     lines = [f"{'':<10} {'without batch norm':<40} with batch norm"]
     for kind in ("ordinary", "depthwise"):
-        cells = [verdicts.get(CROSS[kind, norm], "not run") for norm in ("without", "with")]
+        cells = [conclusions.get(CROSS[kind, norm], "not run") for norm in ("without", "with")]
         lines.append(f"{kind:<10} {cells[0]:<40} {cells[1]}")
     return "\n".join(lines)
 

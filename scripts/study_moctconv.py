@@ -203,10 +203,10 @@ def report(nets: dict[str, Classifier], digits: Digits) -> None:
         print(f"{name:<9} {convs:>11} {total:>10} {percent[name]:>10.2f} {loss:>6.2f}", end="")
         print(f" {PAPER[name]:>8.2f} {paper:>6.2f} {error:>14.4f}")
     print("relative error: |z - z_ordinary| / |z_ordinary|, z all answers before the softmax")
-    print(verdict(percent, len(digits.labels)))
+    print(conclusion(percent, len(digits.labels)))
 
 
-def verdict(percent: dict[str, float], count: int) -> str:
+def conclusion(percent: dict[str, float], count: int) -> str:
     """Whether accuracies keep the paper's order and gaps, as two lines."""
     share = percent["ordinary"] / 100
     noise = 200 * math.sqrt(2 * share * (1 - share) / count)  # two standard errors of a difference

@@ -17,17 +17,19 @@ from gancompress.search.feasible import LISTED_ARCHS, FeasibleSampler, Slot
 from gancompress.search.limits import Constraint, Costs, utilisation
 
 SHARE_STREAM = 6  # The stream of random numbers of the estimate.
-DRAWS = 200  # a share of one half comes out to 0.035, one of a thousandth to a twentieth of itself
-PILOT = 20  # draws that say whether the share is large
-PLAIN_FROM = 0.1  # share of the pilot from which they need fewer costs for the same error
+DRAWS = (
+    200  # a fraction of one half comes out to 0.035, one of a thousandth to a twentieth of itself
+)
+PILOT = 20  # draws that say whether the fraction is large
+PLAIN_FROM = 0.1  # fraction of the pilot from which they need fewer costs for the same error
 # The weight of the proposal towards narrow widths; 2 gave the smallest error on the ResNet space (0
 # to 3 tried).
 TILT = 2.0
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which share of a space's archs fits, how many these are, and the share's standard error."""
+class FeasibleFraction:
+    """The fraction of a space's archs that fits, its standard error, and how many they are."""
 
     value: float
     count: float
@@ -39,8 +41,10 @@ class Share:
         return self.error * self.count / self.value if self.value else 0.0
 
 
-def share(space: SearchSpace, costs: Costs, limits: Sequence[Constraint], seed: int = 0) -> Share:
-    """The share of the archs of `space` that keep all `limits`.
+def feasible_fraction(
+    space: SearchSpace, costs: Costs, limits: Sequence[Constraint], seed: int = 0
+) -> FeasibleFraction:
+    """The fraction of the archs of `space` that keep all `limits`.
 
     Exact where they are few enough to be listed, or where all keep them; otherwise `estimate`.
 
@@ -48,19 +52,19 @@ def share(space: SearchSpace, costs: Costs, limits: Sequence[Constraint], seed: 
     """
     feasible = FeasibleSampler(space, costs, limits, list_up_to=0)
     if _all_fit(feasible):
-        return Share(1.0, space.size, 0.0, True)
+        return FeasibleFraction(1.0, space.size, 0.0, True)
     found = estimate(feasible, seed)
     if found.count - 3 * found.count_error <= LISTED_ARCHS:
         count = FeasibleSampler(space, costs, limits).count
         if count is not None:
-            return Share(count / space.size, count, 0.0, True)
+            return FeasibleFraction(count / space.size, count, 0.0, True)
     return found
 
 
-def estimate(feasible: FeasibleSampler, seed: int = 0) -> Share:
-    """An unbiased estimate of the share that fits, at some 10 000 costs; the same for a seed.
+def estimate(feasible: FeasibleSampler, seed: int = 0) -> FeasibleFraction:
+    """An unbiased estimate of the fraction that fits, at some 10 000 costs; the same for a seed.
 
-    The share of uniform draws; where a first few say that it is small, the mean of what random
+    The fraction of uniform draws; where a first few say that it is small, the mean of what random
     descents stand for (Knuth 1975, "Estimating the efficiency of backtrack programs"). Which of
     the two it is, other draws decide than those that it is made of.
     """
@@ -76,7 +80,7 @@ def estimate(feasible: FeasibleSampler, seed: int = 0) -> Share:
         weights = _descents(feasible, rng)
         value = float(weights.mean()) / space.size
         error = float(weights.std(ddof=1)) / math.sqrt(DRAWS) / space.size
-    return Share(value, value * space.size, error, False)
+    return FeasibleFraction(value, value * space.size, error, False)
 
 
 def _all_fit(feasible: FeasibleSampler) -> bool:
@@ -90,7 +94,7 @@ def _descents(feasible: FeasibleSampler, rng: np.random.Generator) -> NDArray[np
     """Unbiased estimates of how many archs fit, (DRAWS,), each by one random descent."""
     narrow, limits = feasible.smallest, feasible.limits
 
-    def widest_strain(slot: Slot) -> float:
+    def highest_utilisation(slot: Slot) -> float:
         values = feasible.space.fitting(slot[0], narrow.values)
         return utilisation(
             feasible.costs(narrow.replace({slot[0]: max(values, key=_width)})), limits
@@ -98,7 +102,7 @@ def _descents(feasible: FeasibleSampler, rng: np.random.Generator) -> NDArray[np
 
     # Slots that cost little first: the dear ones then have few choices left, and the numbers of
     # choices on the way differ less from one descent to the next.
-    order = sorted(feasible.widths, key=widest_strain)
+    order = sorted(feasible.widths, key=highest_utilisation)
     starts = _starts(feasible)
     return np.array([_descent(feasible, starts, order, rng) for _ in range(DRAWS)])
 

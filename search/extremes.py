@@ -12,7 +12,7 @@ from typing import TypeVar
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.archs.slots import Value
 from gancompress.errors import ArchError, BudgetError
-from gancompress.search.limits import Constraint, Costs, admitted, figure, utilisation
+from gancompress.search.limits import Constraint, Costs, admitted, rounded, utilisation
 
 Number = TypeVar("Number", int, float)
 Complete = Callable[[Mapping[str, Value]], Arch]  # the widths for some operators and bands
@@ -39,7 +39,7 @@ def ceiling(space: SearchSpace, cost: Callable[[Arch], Number]) -> tuple[Arch, N
     return arch, cost(arch)
 
 
-def roomiest(space: SearchSpace, costs: Costs, limits: Sequence[Constraint]) -> Arch:
+def least_utilised(space: SearchSpace, costs: Costs, limits: Sequence[Constraint]) -> Arch:
     """The arch that keeps all `limits` with the most room to the nearest of them.
 
     Raises: BudgetError if no arch keeps them; it names those that no arch keeps even alone, or
@@ -60,8 +60,8 @@ def roomiest(space: SearchSpace, costs: Costs, limits: Sequence[Constraint]) -> 
 
 def _too_low(under: Sequence[tuple[Constraint, float]]) -> str:
     found = [
-        f"{limit.where}: {figure(limit.most)} is below the smallest generator of this space, "
-        f"{figure(least)} {limit.unit}"
+        f"{limit.where}: {rounded(limit.most)} is below the smallest generator of this space, "
+        f"{rounded(least)} {limit.unit}"
         for limit, least in under
     ]
     raising = "the budget" if len(under) == 1 else "the budgets"
@@ -71,7 +71,7 @@ def _too_low(under: Sequence[tuple[Constraint, float]]) -> str:
 def _contradiction(limits: Sequence[Constraint], costs: Mapping[str, float]) -> str:
     named = " and ".join(dict.fromkeys(limit.where for limit in limits))
     near = ", ".join(
-        f"{figure(costs[limit.cost])} {limit.unit} of {figure(limit.most)}" for limit in limits
+        f"{rounded(costs[limit.cost])} {limit.unit} of {rounded(limit.most)}" for limit in limits
     )
     return (
         f"{named}: contradictory, each can be kept but no generator of this space keeps all; the "

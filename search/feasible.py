@@ -13,7 +13,7 @@ import numpy as np
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.archs.slots import Value
 from gancompress.errors import ArchError
-from gancompress.search.extremes import floor, narrow_archs, narrow_starts, roomiest
+from gancompress.search.extremes import floor, least_utilised, narrow_archs, narrow_starts
 from gancompress.search.limits import Constraint, Costs, admitted
 
 __all__ = ["FeasibleSampler", "floor"]
@@ -22,7 +22,7 @@ Slot = tuple[str, tuple[Value, ...]]
 T = TypeVar("T")
 
 LISTED_ARCHS = 10_000  # up to so many feasible archs are listed: some 20 000 costs, once, < 1 s
-REJECTION_TRIES = 100  # finds an arch with 99.4 % where the budget admits a share of 5 %
+REJECTION_TRIES = 100  # finds an arch with 99.4 % where the budget admits a fraction of 5 %
 WALK_SWEEPS = 8  # not to be told from uniform by 40 draws per arch (chi² / df 0.8 to 1.2, 0: 3751)
 NEW_TRIES = 50  # draws before the archs that are left are counted out
 
@@ -35,7 +35,7 @@ class FeasibleSampler:
     cost at once, and says alone whether any arch of theirs keeps all limits. Each method costs a
     bounded number of calls of `costs`.
 
-    Raises: BudgetError if no arch fits, see `roomiest`.
+    Raises: BudgetError if no arch fits, see `least_utilised`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class FeasibleSampler:
         self.space = space
         self.costs = costs
         self.limits = tuple(limits)
-        self.smallest = roomiest(space, costs, self.limits)
+        self.smallest = least_utilised(space, costs, self.limits)
         self._categories = list(space.categories.items())
         self.widths = _width_slots(space)
         narrow = narrow_archs(space) or [self.smallest, *narrow_starts(space)]

@@ -37,6 +37,6 @@ def utilisation(costs: Mapping[str, float], limits: Sequence[Constraint]) -> flo
     return max(used, default=0.0)
 
 
-def figure(number: float) -> str:
+def rounded(number: float) -> str:
     """Whole numbers in groups of three, others with six digits."""
     return f"{int(number):,}".replace(",", " ") if number == int(number) else f"{number:.6g}"

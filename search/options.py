@@ -36,7 +36,7 @@ class SearchSection(BaseModel):
     )
     convention: Annotated[
         Literal["true", "published"], BeforeValidator(lambda v: "true" if v is True else v)
-    ] = Field("true", description="how MACs are counted")  # unquoted, YAML reads true as a truth
+    ] = Field("true", description="how MACs are counted")  # unquoted, YAML reads true as a boolean
     objective: Literal["fd", "kid", "l1", "psnr", "ssim"] = Field(
         "fd",
         description="the score: Frechet or kernel distance; of pixels where answers are known",
@@ -51,13 +51,15 @@ class SearchSection(BaseModel):
         False, description="propose by a model fitted to what was measured; needs scikit-learn"
     )
     images: Integer = Field(
-        0, ge=0, description="images a candidate is judged on; 0: all of split search"
+        0, ge=0, description="images a candidate is evaluated on; 0: all of split search"
     )
     first_images: Integer = Field(
-        64, ge=0, description="images all are judged on first; 0: all are judged in full at once"
+        64,
+        ge=0,
+        description="images all are evaluated on first; 0: all are evaluated in full at once",
     )
     survivors: Real = Field(
-        0.15, gt=0, le=1, description="share of them that is then judged on all `images`"
+        0.15, gt=0, le=1, description="fraction of them that is then evaluated on all `images`"
     )
     baseline: bool = Field(True, description="search as many archs at random too, to compare with")
     storage: str | None = Field(

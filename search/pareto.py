@@ -65,7 +65,7 @@ def by_dominance(history: History) -> list[int]:
     """The places in `history`, best first: by front, then the least crowded, then by arch key."""
     if not history:
         return []
-    values = np.array([figures for _, figures in history])
+    values = np.array([values for _, values in history])
     front = fronts(values)
     room = crowding(values, front)
     return sorted(range(len(history)), key=lambda i: (front[i], -room[i], history[i][0].key))
@@ -81,7 +81,7 @@ class Pareto:
     with probability `mutation`) or a uniform crossover of two, shrunk into the budget; a third of
     them down to what the parents cost on average, for shrinking alone ends near the budget.
 
-    cost: which of the costs is the second of the two figures that are minimised.
+    cost: which of the costs is the second of the two values that are minimised.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from gancompress.archs.arch import Arch
 
 CHILD_TRIES = 50  # children that were measured before, until a fresh arch is drawn instead
 
-# What was measured, in order, and its figures, all to be minimised: the score alone, or the score
+# What was measured, in order, and its values, all to be minimised: the score alone, or the score
 # and a cost.
 History = Sequence[tuple[Arch, tuple[float, ...]]]
 

@@ -13,7 +13,7 @@ from gancompress.errors import ArchError
 from gancompress.storage.checkpoint import record_digest
 
 COST_PREFIX = "cost "  # The prefix of the user attributes that hold an arch's costs.
-SCORE_PREFIX = "score "  # and its figures
+SCORE_PREFIX = "score "  # and its values
 # The user attribute of a trial that repeats a damaged one: the other's number.
 PLACE = "in place of"
 CLAIM_DIGEST = "digest of arch"  # user attributes that tell whether others were changed
@@ -23,7 +23,7 @@ Setting = str | int | float | None
 
 @dataclass(frozen=True)
 class Measured:
-    """An arch that was measured: what it costs, and all its figures, by name."""
+    """An arch that was measured: what it costs, and all its values, by name."""
 
     arch: Arch
     costs: dict[str, float]
@@ -53,13 +53,13 @@ class StudyIdentity:
     """What decides which archs a study proposes and what their scores mean.
 
     objectives: the scores and costs that are the trials' values, each "min" or "max" for better.
-    supernet, judging: hashes of what the scores depend on beside the arch; figures are used again
+    supernet, images: hashes of what the scores depend on beside the arch; scores are used again
     in other studies where both are equal.
     """
 
     objectives: tuple[tuple[str, str], ...]
     supernet: str
-    judging: str
+    images: str
     settings: Mapping[str, Setting]
 
 
@@ -87,7 +87,7 @@ def arch_digest(arch: Arch) -> str:
 def digest_of(measured: Measured, trial: FrozenTrial, context: tuple[str, str]) -> str:
     """A hash of what the trial of that number says when it is finished.
 
-    context: the hashes of the supernet and of what judges, which the scores depend on.
+    context: the hashes of the supernet and of the images and features, which the scores depend on.
     """
     told = {
         "arch": arch_digest(measured.arch),

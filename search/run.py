@@ -30,8 +30,8 @@ Score = Callable[[Arch], Mapping[str, float]]
 class Evaluation:
     """How archs are scored.
 
-    score: all figures of an arch by name; the one named `objective` decides, "min" or "max" being
-    `better`. supernet, judging: hashes of what it depends on beside the arch; figures of other
+    score: all values of an arch by name; the one named `objective` decides, "min" or "max" being
+    `better`. supernet, images: hashes of what it depends on beside the arch; scores of other
     studies with the same two are used again.
     """
 
@@ -39,7 +39,7 @@ class Evaluation:
     objective: str
     better: str
     supernet: str
-    judging: str
+    images: str
 
     def signed(self, one: Measured) -> float:
         """The objective, turned so that lower is better."""
@@ -48,7 +48,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """One study: how many archs the sampler proposes, and by what they are judged.
+    """One study: how many archs the sampler proposes, and by what they are evaluated.
 
     weighed: the cost that is minimised beside the score, if any. settings: what else decides which
     archs come, such as the budget.
@@ -57,21 +57,21 @@ class StudyConfig:
     name: str
     sampler: Sampler
     candidates: int
-    judging: Evaluation
+    evaluation: Evaluation
     weighed: str | None = None
     settings: Mapping[str, Setting] = field(default_factory=dict)
 
     def values(self, one: Measured) -> tuple[float, ...]:
         """What a sampler is told of a measured arch: values to be minimised."""
-        score = self.judging.signed(one)
+        score = self.evaluation.signed(one)
         return (score,) if self.weighed is None else (score, one.costs[self.weighed])
 
     @property
     def kept(self) -> StudyIdentity:
-        objectives = [(self.judging.objective, self.judging.better)]
+        objectives = [(self.evaluation.objective, self.evaluation.better)]
         objectives += [(self.weighed, "min")] if self.weighed is not None else []
-        how = self.judging
-        return StudyIdentity(tuple(objectives), how.supernet, how.judging, self.settings)
+        how = self.evaluation
+        return StudyIdentity(tuple(objectives), how.supernet, how.images, self.settings)
 
 
 @dataclass(frozen=True)
@@ -81,19 +81,19 @@ class SearchResult:
     trials: tuple[Measured, ...]  # in the order in which they were claimed
     exhausted: bool  # the sampler had no more archs before `candidates` were measured
     scored: int  # archs that this process itself measured
-    reused: int  # archs whose figures it took from another study
+    reused: int  # archs whose values it took from another study
 
 
 def search(
     studies: Studies,
     space: SearchSpace,
     costs: Costs,
-    quest: StudyConfig,
+    config: StudyConfig,
     *,
     seed: int,
     progress: bool = True,
 ) -> SearchResult:
-    """Measures `quest.candidates` archs of `space`, together with all workers of the study.
+    """Measures `config.candidates` archs of `space`, together with all workers of the study.
 
     With one worker the archs and their order depend on the arguments alone, not on interruptions
     nor on what other studies know. What a killed worker had claimed is taken up first. With more
@@ -101,48 +101,48 @@ def search(
 
     Raises:
         RunError: the study was made with other arguments. CheckpointError: the storage fails.
-        MetricError: a figure is missing or not finite.
+        MetricError: a value is missing or not finite.
     """
-    study = studies.study(quest.name, space, quest.kept)
-    known = studies.known(quest.judging.supernet, quest.judging.judging)
+    study = studies.study(config.name, space, config.kept)
+    known = studies.known(config.evaluation.supernet, config.evaluation.images)
     scored = reused = 0
     seen = study.look()
     bar = bars.progress(
-        desc=quest.name,
-        total=quest.candidates,
-        initial=min(len(seen.done), quest.candidates),
+        desc=config.name,
+        total=config.candidates,
+        initial=min(len(seen.done), config.candidates),
         unit="arch",
         disable=not progress,
     )
     with bar:
         while True:
-            _show(bar, quest, seen)
-            arch = _next(quest, seen, seed)
+            _show(bar, config, seen)
+            arch = _next(config, seen, seed)
             if arch is None:
                 if not seen.pending:
                     break
                 time.sleep(WAIT_SECONDS)  # one of them may die, or teach the sampler something
-            elif (claim := study.claim(arch, costs(arch), quest.candidates)) is not None:
+            elif (claim := study.claim(arch, costs(arch), config.candidates)) is not None:
                 scores = known.get(arch.key)
                 reused += scores is not None
                 scored += scores is None
                 with _held(study, claim):
-                    study.record(claim, quest.judging.score(arch) if scores is None else scores)
+                    study.record(claim, config.evaluation.score(arch) if scores is None else scores)
             seen = study.look()
-    trials = seen.done[: quest.candidates]
-    return SearchResult(trials, len(trials) < quest.candidates, scored, reused)
+    trials = seen.done[: config.candidates]
+    return SearchResult(trials, len(trials) < config.candidates, scored, reused)
 
 
-def _next(quest: StudyConfig, seen: Progress, seed: int) -> Arch | None:
+def _next(config: StudyConfig, seen: Progress, seed: int) -> Arch | None:
     """What to measure now; None if there is nothing, at least until others are done."""
     claimed = len(seen.done) + len(seen.pending)
-    if claimed >= quest.candidates:
+    if claimed >= config.candidates:
         return None
     if seen.abandoned:
         return seen.abandoned[0]
     rng = np.random.default_rng([seed, SEARCH_STREAM, claimed])
-    history: History = [(one.arch, quest.values(one)) for one in seen.done]
-    return quest.sampler.propose(rng, history, seen.pending)
+    history: History = [(one.arch, config.values(one)) for one in seen.done]
+    return config.sampler.propose(rng, history, seen.pending)
 
 
 @contextmanager
@@ -156,12 +156,14 @@ def _held(study: Study, claim: Claim) -> Iterator[None]:
         raise
 
 
-def _show(bar: tqdm[Never], quest: StudyConfig, seen: Progress) -> None:
-    done: Sequence[Measured] = seen.done[: quest.candidates]
+def _show(bar: tqdm[Never], config: StudyConfig, seen: Progress) -> None:
+    done: Sequence[Measured] = seen.done[: config.candidates]
     bar.n = len(done)
     if done:
-        best = best_of(done, quest.judging.objective, quest.judging.better)
-        figure = f"best {quest.judging.objective} {best.scores[quest.judging.objective]:.4g}"
+        best = best_of(done, config.evaluation.objective, config.evaluation.better)
+        figure = (
+            f"best {config.evaluation.objective} {best.scores[config.evaluation.objective]:.4g}"
+        )
         others = f", {len(seen.pending)} with others" if seen.pending else ""
         bar.set_postfix_str(figure + others, refresh=False)
     bar.refresh()

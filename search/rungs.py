@@ -1,7 +1,7 @@
-"""A search in two rungs: all archs are judged on few images, the best of them then on all.
+"""A search in two rungs: all archs are evaluated on few images, the best of them then on all.
 
-Successive halving with one halving (Jamieson and Talwalkar 2016): what the first look costs is
-small, and what wins was measured in full.
+Successive halving with one halving (Jamieson and Talwalkar 2016): what low-fidelity evaluations
+cost is small, and what wins was measured in full.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FIRST_LOOK = " first look"  # The ending of the name of a study of low-fidelity 
 
 @dataclass(frozen=True)
 class Rungs:
-    """What the first look at each arch found, if there was one, and the full measurements."""
+    """What the low-fidelity evaluations found, if there were any, and the full measurements."""
 
     first: SearchResult | None
     full: SearchResult
@@ -51,11 +51,11 @@ class GivenArchs:
         return list(range(len(history)))
 
 
-def climb(
+def search_in_rungs(
     studies: Studies,
     space: SearchSpace,
     costs: Costs,
-    quest: StudyConfig,
+    config: StudyConfig,
     first: Evaluation | None,
     survivors: float,
     *,
@@ -64,36 +64,37 @@ def climb(
     seed: int,
     progress: bool = True,
 ) -> Rungs:
-    """`quest`, whose archs are all judged by `first` before a share of them is judged in full.
+    """`config`, whose archs are all evaluated by `first` before a fraction of them is in full.
 
-    survivors: that share, in (0, 1]. rows: limits that winners are looked for within; of each the
-    best survive. probes: how many others are judged in full too. Without `first` all are, at once.
+    survivors: that fraction, in (0, 1]. rows: limits that winners are looked for within; of each
+    the best survive. probes: how many others are evaluated in full too. Without `first` all are, at
+    once.
     Raises: as `search`.
     """
 
     if first is None:
-        return Rungs(None, search(studies, space, costs, quest, seed=seed, progress=progress))
-    look = replace(quest, name=quest.name + FIRST_LOOK, judging=first)
-    looked = search(studies, space, costs, look, seed=seed, progress=progress)
-    archs = chosen(looked.trials, replace(quest, judging=first), survivors, rows, probes)
-    listed = replace(quest, sampler=GivenArchs(archs), candidates=len(archs))
-    return Rungs(looked, search(studies, space, costs, listed, seed=seed, progress=progress))
+        return Rungs(None, search(studies, space, costs, config, seed=seed, progress=progress))
+    low_fidelity = replace(config, name=config.name + FIRST_LOOK, evaluation=first)
+    first_rung = search(studies, space, costs, low_fidelity, seed=seed, progress=progress)
+    archs = chosen(first_rung.trials, replace(config, evaluation=first), survivors, rows, probes)
+    listed = replace(config, sampler=GivenArchs(archs), candidates=len(archs))
+    return Rungs(first_rung, search(studies, space, costs, listed, seed=seed, progress=progress))
 
 
 def chosen(
     trials: Sequence[Measured],
-    quest: StudyConfig,
+    config: StudyConfig,
     survivors: float,
     rows: Sequence[Sequence[Constraint]] = (),
     probes: int = PROBES,
 ) -> list[Arch]:
-    """The best share of what was looked at, each row's best, and some probes of the rest."""
-    history: History = [(one.arch, quest.values(one)) for one in trials]
-    order = [trials[i] for i in quest.sampler.order(history)]
+    """The best fraction of what was evaluated, each row's best, and some probes of the rest."""
+    history: History = [(one.arch, config.values(one)) for one in trials]
+    order = [trials[i] for i in config.sampler.order(history)]
     kept = [one.arch for one in order[: math.ceil(survivors * len(order))]]
     for limits in rows:
         inside = [one for one in order if admitted(one.costs, limits)]
-        best = sorted(inside, key=lambda one: (quest.judging.signed(one), one.arch.key))
+        best = sorted(inside, key=lambda one: (config.evaluation.signed(one), one.arch.key))
         kept += [one.arch for one in best[: max(ROW_SURVIVORS, math.ceil(survivors * len(best)))]]
     kept = list(dict.fromkeys(kept))
     rest = [one.arch for one in order if one.arch not in set(kept)]

@@ -131,7 +131,7 @@ def make_sampler(
     """The sampler called `name` in `SAMPLERS`.
 
     surrogate: proposals are chosen by a model of what was measured, see `Screened`.
-    cost: the second figure of the histories that `pareto` is given.
+    cost: the second value of the histories that `pareto` is given.
     Raises: RecipeError if `surrogate` is wanted and scikit-learn is not installed.
     """
     sampler = SAMPLERS[name](feasible, population, mutation, cost)

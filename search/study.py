@@ -1,7 +1,7 @@
 """The record of what was measured: Optuna studies, which any number of processes work on.
 
 `optuna-dashboard` shows them: a trial is an arch, its slots are the trial's parameters, its costs
-and figures are user attributes.
+and values are user attributes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from gancompress.search.storage import STORAGE_ERRORS, Storage, file_errors
 from gancompress.search.workers import BEAT, WORKER, Worker
 
 WITHDRAWN = "withdrawn"  # The mark of a claim that came second, which nobody needs to take up.
-OTHER = {  # how a setting whose value says nothing to a reader is named when it differs
+OTHER = {  # Messages for settings whose values say nothing to a reader.
     "supernet": "another supernet (its weights differ)",
     "judging": "other images or other features",
     "space": "another search space",
@@ -52,7 +52,7 @@ DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
 class Studies:
     """The studies in one storage, for one of the processes that search. Names start with `prefix`.
 
-    say: told of every trial whose figures were changed, which count as not measured.
+    say: told of every trial whose values were changed, which count as not measured.
     Raises: CheckpointError (here and in every other method) if the storage fails.
     """
 
@@ -78,15 +78,15 @@ class Studies:
             self._check(number, name, _plain(space, kept))
         return Study(self._storage, self._worker, number, space, kept, self._say)
 
-    def known(self, supernet: str, judging: str) -> dict[str, dict[str, float]]:
-        """By arch key, the figures that any study of the storage has of that context."""
+    def known(self, supernet: str, images: str) -> dict[str, dict[str, float]]:
+        """By arch key, the values that any study of the storage has of that context."""
         found: dict[str, dict[str, float]] = {}
         with file_errors(self._storage.label):
             for study in self._storage.optuna.get_all_studies():
                 kept = study.user_attrs.get("settings", {})
-                if (kept.get("supernet"), kept.get("judging")) == (supernet, judging):
+                if (kept.get("supernet"), kept.get("judging")) == (supernet, images):
                     for trial in _finished(self._storage.optuna, study._study_id):
-                        if is_whole(trial, self._storage.label, (supernet, judging)):
+                        if is_whole(trial, self._storage.label, (supernet, images)):
                             one = measured_of(trial, self._storage.label)
                             found.setdefault(one.arch.key, one.scores)
         return found
@@ -142,8 +142,8 @@ class Study:
         self._number = number
         self._space, self._say = space, say
         self._objectives = tuple(name for name, _ in kept.objectives)
-        self._context = (kept.supernet, kept.judging)
-        self._places: dict[Arch, int] = {}  # of archs whose figures were changed, the trials
+        self._context = (kept.supernet, kept.images)
+        self._places: dict[Arch, int] = {}  # The trials of archs whose values were changed.
         self._told: set[int] = set()  # trials that `say` heard of
         self._distributions: dict[str, BaseDistribution] = {
             slot: CategoricalDistribution(values) for slot, values in space.choices
@@ -168,7 +168,7 @@ class Study:
                     done[place] = measured_of(trial, self._label)
                     continue
                 if trial.user_attrs.get(WITHDRAWN):
-                    continue  # of nobody
+                    continue  # Nobody measures it any more.
                 arch = claimed_arch(trial, self._label, self._space)
                 if arch is None:  # The sampler comes to the same arch, or another, again.
                     self._tell_of(trial)
@@ -230,13 +230,13 @@ class Study:
             self._fail(claim.trial)
 
     def record(self, claim: Claim, scores: Mapping[str, float]) -> Measured | None:
-        """Records the figures of a claimed arch; it counts as measured from the last step on.
+        """Records the values of a claimed arch; it counts as measured from the last step on.
 
         None if this process was so silent that others took it for dead, and the arch over.
         Raises: MetricError for a missing or non-finite figure.
         """
         measured = Measured(claim.arch, claim.costs, self._checked(claim.arch, scores))
-        figures = {**measured.costs, **measured.scores}
+        values = {**measured.costs, **measured.scores}
         self._worker.rest()
         with file_errors(self._label):
             try:
@@ -245,7 +245,7 @@ class Study:
                 digest = digest_of(measured, self._storage.get_trial(claim.trial), self._context)
                 self._storage.set_trial_user_attr(claim.trial, DIGEST, digest)
                 self._storage.set_trial_state_values(
-                    claim.trial, TrialState.COMPLETE, [figures[name] for name in self._objectives]
+                    claim.trial, TrialState.COMPLETE, [values[name] for name in self._objectives]
                 )
             except optuna.exceptions.UpdateFinishedTrialError:
                 return None
@@ -287,18 +287,18 @@ class Study:
         return True
 
     def _checked(self, arch: Arch, scores: Mapping[str, float]) -> dict[str, float]:
-        figures = {name: float(value) for name, value in sorted(scores.items())}
-        if self._objectives[0] not in figures:
+        values = {name: float(value) for name, value in sorted(scores.items())}
+        if self._objectives[0] not in values:
             raise MetricError(
-                f"search: the score has no {self._objectives[0]!r}; it has {', '.join(figures)}"
+                f"search: the score has no {self._objectives[0]!r}; it has {', '.join(values)}"
             )
-        for name, value in figures.items():
+        for name, value in values.items():
             if not math.isfinite(value):
                 raise MetricError(
                     f"search: {name} of {arch.key} is {value}; check the supernet's training log "
                     "for values that grew without bound"
                 )
-        return figures
+        return values
 
 
 def _finished(storage: BaseStorage, number: int) -> list[FrozenTrial]:
@@ -310,6 +310,6 @@ def _plain(space: SearchSpace, kept: StudyIdentity) -> dict[str, Setting]:
         **kept.settings,
         "objectives": json.dumps(kept.objectives),
         "supernet": kept.supernet,
-        "judging": kept.judging,
+        "judging": kept.images,
         "space": json.dumps([space.family, space.choices]),
     }

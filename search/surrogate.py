@@ -64,12 +64,12 @@ class Screened:
     def _promise(self, archs: Sequence[Arch], history: History) -> Figures:
         """The expected improvement by each of `archs`."""
         kept = [history[i] for i in self._inner.order(history)[:FITTED]]
-        scores = np.array([figures[0] for _, figures in kept])
+        scores = np.array([values[0] for _, values in kept])
         predict = _fitted(features(self._feasible.space, [arch for arch, _ in kept]), scores)
         mean, deviation = predict(features(self._feasible.space, archs))
         if len(kept[0][1]) == 1:
             return expected_improvement(scores.min(), mean, deviation)
-        measured = np.array([figures for _, figures in history])
+        measured = np.array([values for _, values in history])
         costs = [self._feasible.costs(arch)[self._cost] for arch in archs]
         by_arch = zip(costs, mean, deviation, strict=True)
         return np.array([expected_area(measured, *of_arch) for of_arch in by_arch])
@@ -129,7 +129,7 @@ def _fitted(rows: Figures, scores: Figures) -> Callable[[Figures], tuple[Figures
     spread[spread == 0] = 1
     model = process.GaussianProcessRegressor(kernel, normalize_y=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a kernel's parameter is at its bound, e.g. no noise
+        warnings.simplefilter("ignore")  # A kernel's parameter at its bound is no fault.
         model.fit((rows - mean) / spread, scores)
 
     def predict(asked: Figures) -> tuple[Figures, Figures]:

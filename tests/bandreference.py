@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gancompress.nets.layers.bands import BandConv
 from gancompress.nets.layers.features import Bands, Features
-from gancompress.nets.layers.windows import TensorView
+from gancompress.nets.layers.views import TensorView
 
 Bandwise = tuple[Tensor, ...]
 SPLITS = (Bands(0.5), Bands(0.25), Bands(0.5, 0.25))
@@ -162,17 +162,17 @@ def convolved(conv: nn.Module, form: Form, x: Tensor, law: tuple[int, int]) -> T
 
 
 def filled_dense(net: BandConv, dense: nn.Module) -> dict[str, Tensor]:
-    """The tensors of `dense` with every edge's weights in their window and 0 elsewhere."""
+    """The tensors of `dense` with every edge's weights in their view and 0 elsewhere."""
     full = {name: torch.zeros_like(tensor) for name, tensor in dense.state_dict().items()}
     state = net.state_dict()
-    for name, window in net.windows().items():
-        block(full[window.name], window, state[name].shape).copy_(state[name])
+    for name, view in net.views().items():
+        block(full[view.name], view, state[name].shape).copy_(state[name])
     return full
 
 
-def block(whole: Tensor, window: TensorView, shape: torch.Size) -> Tensor:
-    """The part of `whole` that a window of this shape shows."""
-    for axis, start in enumerate(window.starts):
+def block(whole: Tensor, view: TensorView, shape: torch.Size) -> Tensor:
+    """The part of `whole` that a view of this shape shows."""
+    for axis, start in enumerate(view.starts):
         whole = whole.narrow(axis, start, shape[axis])
     return whole
 

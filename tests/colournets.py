@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gancompress.data.labelplanes import label_planes
+from gancompress.data.labelchannels import label_channels
 from gancompress.metrics.options import SegmentationOptions
 from gancompress.metrics.segnets import SegmentationNet
 
@@ -62,5 +62,5 @@ def painted(classes: Tensor) -> Tensor:
     return COLOURS[classes].permute(0, 3, 1, 2)
 
 
-def planes(classes: Tensor, count: int = 5) -> Tensor:
-    return label_planes(classes.numpy(), count)
+def channels(classes: Tensor, count: int = 5) -> Tensor:
+    return label_channels(classes.numpy(), count)

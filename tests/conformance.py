@@ -23,14 +23,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gancompress.archs.arch import Arch, SearchSpace
-from gancompress.distill.taps import tapped
+from gancompress.distill.hooks import hooked
 from gancompress.export import weights
 from gancompress.export.card import Card, ExportSource
 from gancompress.nets.families import FAMILIES, family_of
 from gancompress.nets.families.family import Family, Widths
 from gancompress.nets.layers.blocks import OPERATORS
 from gancompress.nets.layers.features import ONE, Bands
-from gancompress.nets.layers.windows import TensorView, views_of
+from gancompress.nets.layers.views import TensorView, views_of
 from gancompress.supernet.channels import permute, sets_of
 from gancompress.supernet.cost import CostModel, network_cost
 from gancompress.supernet.layouts import declared, widths_of
@@ -97,7 +97,7 @@ def _filled(case: Case, seed: int) -> Supernet:
     generator = torch.Generator().manual_seed(seed)
     supernet = Supernet(case.build, case.space)
     with torch.no_grad():
-        for name, tensor in supernet.bank.items():
+        for name, tensor in supernet.shared.items():
             if tensor.is_floating_point():
                 # Wide kernels less: where a head's tanh is 1 everywhere, all would be equal.
                 fan_in = tensor[0].numel() if tensor.dim() > 1 else 1
@@ -199,7 +199,7 @@ def check_output_equals_extracted(
             if name in windows and not tensor.is_floating_point():
                 continue  # the bands of a batch norm count their batches together
             at = windows.get(name, TensorView(name))
-            own = view_of(supernet.bank[at.name], tensor.shape, at.starts)
+            own = view_of(supernet.shared[at.name], tensor.shape, at.starts)
             assert torch.equal(own, tensor), name
 
 
@@ -209,7 +209,7 @@ def undivided(arch: Arch) -> Arch:
 
 
 def check_gradients_equal_extracted(case: Case) -> None:
-    """Gradients land in the bank: the extracted network's in its window, zero elsewhere."""
+    """Gradients land in the shared weights: the extracted network's in its view, zero elsewhere."""
     supernet = case.supernet()
     x = case.images()
     for arch in case.archs(3, seed=1):
@@ -218,7 +218,7 @@ def check_gradients_equal_extracted(case: Case) -> None:
         weight = torch.randn(net(x).shape, generator=torch.Generator().manual_seed(2))
         (supernet(arch, x) * weight).sum().backward()
         (net(x) * weight).sum().backward()
-        expected = {n: torch.zeros_like(tensor) for n, tensor in supernet.bank.items()}
+        expected = {n: torch.zeros_like(tensor) for n, tensor in supernet.shared.items()}
         trained, windows = set(), views_of(net)
         for name, own in net.named_parameters():
             if own.grad is None and case.name.startswith("progan") and name.startswith("head."):
@@ -227,22 +227,22 @@ def check_gradients_equal_extracted(case: Case) -> None:
             at = windows.get(name, TensorView(name))
             view_of(expected[at.name], own.shape, at.starts).copy_(own.grad)
             trained.add(at.name)
-        for name, tensor in supernet.bank.items():
+        for name, tensor in supernet.shared.items():
             assert (tensor.grad is not None) == (name in trained), name
             if tensor.grad is not None:
                 torch.testing.assert_close(tensor.grad, expected[name], rtol=1e-5, atol=1e-6)
 
 
 def check_bank_holds_the_largest_shapes(case: Case, count: int = 20) -> None:
-    """The bank is the element-wise largest of every name over all archs, not the corners alone;
+    """Shared weights are the element-wise largest of a name over all archs, not corners alone;
     an arch with bands has its windows in what the undivided arch of its widths needs."""
     largest: dict[str, tuple[int, ...]] = {}
     for arch in [*case.space.corners(), *case.archs(count, seed=3)]:
         for name, tensor in named_tensors(skeleton_of(case.build, undivided(arch))):
             before = largest.get(name, (0,) * tensor.dim())
             largest[name] = tuple(map(max, before, tensor.shape))
-    bank = Supernet(case.build, case.space).bank
-    assert {name: tuple(tensor.shape) for name, tensor in bank.items()} == largest
+    shared = Supernet(case.build, case.space).shared
+    assert {name: tuple(tensor.shape) for name, tensor in shared.items()} == largest
 
 
 def check_absorbed_networks_come_back(case: Case) -> None:
@@ -256,18 +256,18 @@ def check_absorbed_networks_come_back(case: Case) -> None:
 
 
 def check_taps_are_features_of_the_trunk(case: Case) -> None:
-    """All taps give (N, C, H, W) of one size, however the features are split, C of the trunk."""
+    """All layers give (N, C, H, W) of one size, however the features are split, C of the trunk."""
     assert case.family is not None
-    supernet, taps, x = case.supernet().eval(), case.family.taps(), case.images()
+    supernet, layers, x = case.supernet().eval(), case.family.distilled_layers(), case.images()
     for arch in case.archs(4, seed=7):
         subnet = supernet.subnet(arch)
-        with torch.no_grad(), tapped(subnet.skeleton, taps) as taken:
+        with torch.no_grad(), hooked(subnet.skeleton, layers) as taken:
             subnet(x)
         plain = skeleton_of(case.build, undivided(arch))
-        with torch.no_grad(), tapped(plain, taps) as wanted:
+        with torch.no_grad(), hooked(plain, layers) as wanted:
             plain(torch.empty_like(x, device="meta"))
-        assert len(taps) > 1 and list(taken) == list(taps)
-        for name in taps:
+        assert len(layers) > 1 and list(taken) == list(layers)
+        for name in layers:
             assert taken[name].shape == wanted[name].shape, (name, arch.key)
             assert torch.isfinite(taken[name]).all(), (name, arch.key)
 

@@ -95,7 +95,7 @@ def cyclegan_resnet(
 
 
 def stargan_generator(width: int = 8, labels: int = 5, blocks: int = 6) -> nn.Module:
-    """StarGAN's, which takes the image and the label planes as one tensor (N, 3+labels, H, W)."""
+    """StarGAN's, which takes the image and the label channels as one tensor (N, 3+labels, H, W)."""
 
     def norm(count: int) -> nn.Module:
         return nn.InstanceNorm2d(count, affine=True, track_running_stats=True)

@@ -56,8 +56,8 @@ def save_coded_worlds(folder: Path, width: int) -> None:
 def coded_image(domain: int, number: int, height: int = 8, width: int = 8) -> Pixels:
     """(height, width, 3): the domain, the number, and columns that rise to the right."""
     columns = np.arange(width) * 8
-    planes = [np.full((height, width), domain), np.full((height, width), number)]
-    return np.stack([*planes, np.tile(columns, (height, 1))], axis=2).astype(np.uint8)
+    channels = [np.full((height, width), domain), np.full((height, width), number)]
+    return np.stack([*channels, np.tile(columns, (height, 1))], axis=2).astype(np.uint8)
 
 
 def save_domains(folder: Path, counts: Mapping[str, int], first: int = 0, **size: int) -> None:
@@ -76,7 +76,7 @@ def save_attributes(
     lines = [str(len(labels)), " ".join(names)]
     for number, label in enumerate(labels):
         save(folder / f"{number:03}.png", coded_image(0, number))
-        lines.append(f"{number:03}.png  " + " ".join(f"{2 * truth - 1:2}" for truth in label))
+        lines.append(f"{number:03}.png  " + " ".join(f"{2 * flag - 1:2}" for flag in label))
     path.write_text("\n".join(lines) + "\n")
 
 

@@ -61,11 +61,11 @@ def work(place: Path | str, folder: Path, candidates: int, seconds: float) -> Se
         return score(arch)
 
     sampler = make_sampler("evolution", within(), population=4, mutation=0.3)
-    quest = StudyConfig(
+    config = StudyConfig(
         "main", sampler, candidates, Evaluation(slow, "fd", "min", "weights", "images")
     )
     with Storage(place) as storage, Worker(folder / "workers", silence_seconds=60) as worker:
-        return search(Studies(storage, worker), SPACE, costs, quest, seed=0, progress=False)
+        return search(Studies(storage, worker), SPACE, costs, config, seed=0, progress=False)
 
 
 def _note(path: Path, arch: Arch) -> None:

@@ -138,15 +138,15 @@ def windowed(folder: Path, ours: Processes) -> Found:
     make = nn.BatchNorm2d if ours.world == 1 else BatchNorm
     with torch.device("meta"):
         skeleton = make(2)
-    bank = {"running_mean": torch.zeros(3), "running_var": torch.ones(3)}
+    shared = {"running_mean": torch.zeros(3), "running_var": torch.ones(3)}
     own = {"weight": torch.ones(2), "bias": torch.zeros(2), "num_batches_tracked": torch.tensor(0)}
     images = (torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(1)) + 1).bfloat16()
-    tensors = own | {name: tensor[:2] for name, tensor in bank.items()}
+    tensors = own | {name: tensor[:2] for name, tensor in shared.items()}
     with torch.autocast("cpu", torch.bfloat16):
         shown = images[ours.rank :: ours.world]
         out = torch.func.functional_call(skeleton, tensors, (shown,))
     assert out.dtype == torch.bfloat16
-    return {"out": out, **bank, "seen": own["num_batches_tracked"]}
+    return {"out": out, **shared, "seen": own["num_batches_tracked"]}
 
 
 def gradients(folder: Path, ours: Processes) -> Found:
@@ -203,7 +203,7 @@ def diverged(folder: Path, ours: Processes) -> Found:
 
 
 def unhealthy(folder: Path, ours: Processes) -> Found:
-    """A critic calls all images real; then all go on with a warning, over a look at the images."""
+    """A discriminator calls all images real; then all go on with a warning and look at images."""
     how: dict[str, Any] = {"feed": shares_of(blobs.batch_at, ours), "steps": 12, "is_healthy": None}
     try:
         toy.train(blobs.Blobs(), blobs.nets(bias=25.0), folder, **how, stops_unhealthy=True)

@@ -13,7 +13,7 @@ from gancompress.apps.apply import BATCH_PIXELS, Applied, apply
 from gancompress.apps.applyinputs import InputOptions
 from gancompress.cli.commands import app
 from gancompress.data.images import to_tensor
-from gancompress.data.labelplanes import label_planes
+from gancompress.data.labelchannels import label_channels
 from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Card, ExportSource, Model
 from gancompress.export.weights import write
@@ -145,17 +145,17 @@ def test_domains_and_style_are_planes_behind_the_image(tmp_path):
     facts = {"domains": ["sad", "happy"], "style_planes": "the last 2"}
     card = Card({"style": 2}, 7, 3, (16, 16), 4, facts=facts)
     path = save(tmp_path / "a.png", noise(16, 16))
-    wishes = InputOptions(domains=("happy",), seed=5)
-    apply(model(card), path, tmp_path / "out.png", wishes, quiet)
+    options = InputOptions(domains=("happy",), seed=5)
+    apply(model(card), path, tmp_path / "out.png", options, quiet)
     code = np.random.default_rng(5).standard_normal(2)
-    planes = torch.tensor([0.0, 1.0, *code]).float()[None, :, None, None].expand(1, 4, 16, 16)
-    x = torch.cat([to_tensor(noise(16, 16)[None]), planes], 1)
+    channels = torch.tensor([0.0, 1.0, *code]).float()[None, :, None, None].expand(1, 4, 16, 16)
+    x = torch.cat([to_tensor(noise(16, 16)[None]), channels], 1)
     assert np.array_equal(read(tmp_path / "out.png"), to_pixels(model(card)(x)))
     for domains, found in (((), "no domain is asked"), (("glad",), "--domain glad is none")):
         with pytest.raises(ExportError, match=f"{found}.* one of sad, happy"):
             apply(model(card), path, tmp_path / "no.png", InputOptions(domains=domains), quiet)
     with pytest.raises(ExportError, match="has no domains"):
-        apply(model(), path, tmp_path / "no.png", wishes, quiet)
+        apply(model(), path, tmp_path / "no.png", options, quiet)
 
 
 def test_label_maps_are_read_by_ids_colours_and_instances(tmp_path):
@@ -165,18 +165,18 @@ def test_label_maps_are_read_by_ids_colours_and_instances(tmp_path):
     path = save(tmp_path / "in" / "deep" / "a.png", ids[..., None])
     save(tmp_path / "instances" / "deep" / "a.bmp", instances[..., None])
     card = Card({}, 5, 3, (16, 16), 4, facts={"classes": ["sea", "land", "ice"]})
-    wishes = InputOptions(unknown=255, instances=tmp_path / "instances")
-    apply(model(card), tmp_path / "in", tmp_path / "out", wishes, quiet)
+    options = InputOptions(unknown=255, instances=tmp_path / "instances")
+    apply(model(card), tmp_path / "in", tmp_path / "out", options, quiet)
     classes = np.where(ids == 255, 3, ids)
     padded = [np.pad(x, ((0, 2), (0, 0)), mode="reflect")[None] for x in (classes, instances)]
-    expected = to_pixels(model(card)(label_planes(padded[0], 4, padded[1])))[:18]
+    expected = to_pixels(model(card)(label_channels(padded[0], 4, padded[1])))[:18]
     assert np.array_equal(read(tmp_path / "out" / "deep" / "a.png"), expected)
     # The same pair, its name spelled by two systems: one letter, or a letter and its accent.
     (tmp_path / "in" / "deep" / "a.png").rename(tmp_path / "in" / "deep" / "\u00e9.png")
     (tmp_path / "instances" / "deep" / "a.bmp").rename(
         tmp_path / "instances" / "deep" / "e\u0301.BMP"
     )
-    apply(model(card), tmp_path / "in", tmp_path / "out", wishes, quiet)
+    apply(model(card), tmp_path / "in", tmp_path / "out", options, quiet)
     assert np.array_equal(read(tmp_path / "out" / "deep" / "\u00e9.png"), expected)
     path = tmp_path / "in" / "deep" / "\u00e9.png"
     table, coloured = (
@@ -192,10 +192,10 @@ def test_label_maps_are_read_by_ids_colours_and_instances(tmp_path):
         save(tmp_path / f"{name}.png", picture)
         apply(model(plain), tmp_path / f"{name}.png", tmp_path / f"{name}-out.png", told, quiet)
     assert np.array_equal(read(tmp_path / "ids-out.png"), read(tmp_path / "colours-out.png"))
-    with pytest.raises(ExportError, match=r"takes 2 plane\(s\) .* --instances FOLDER"):
+    with pytest.raises(ExportError, match=r"takes 2 channel\(s\) .* --instances FOLDER"):
         apply(model(card), path, tmp_path / "no.png", InputOptions(unknown=255), quiet)
     with pytest.raises(ExportError, match="takes no borders of instances"):
-        apply(model(plain), path, tmp_path / "no.png", wishes, quiet)
+        apply(model(plain), path, tmp_path / "no.png", options, quiet)
 
 
 def test_no_answer_takes_the_place_of_another_or_of_an_image(tmp_path):
@@ -335,12 +335,12 @@ def test_another_size_than_trained_is_told_once(tmp_path):
         "note: model.safetensors was trained at 32x32 pixels and is applied to 4 of 5 image(s) at "
         f"other sizes, such as 32x36 ({tmp_path}/in/0.png); --size 32x32 resizes them"
     ]
-    for wishes, given in (
+    for options, given in (
         (InputOptions(size=(64, 64)), model()),
         (InputOptions(), model(CARD.static())),
     ):
         said = []
-        apply(given, tmp_path / "in", tmp_path / "out", wishes, said.append, redo=True)
+        apply(given, tmp_path / "in", tmp_path / "out", options, said.append, redo=True)
         assert not any("was trained" in text for text in said)
 
 
@@ -364,7 +364,7 @@ def test_transparent_pixels_show_the_background_of_the_training_or_the_one_told(
     pixels = noise(16, 16, 4)
     path = save(tmp_path / "a.png", pixels)
     alpha = pixels[..., 3:] / 255
-    for facts, wishes, colour in (
+    for facts, options, colour in (
         ({"background": [255, 0, 9]}, InputOptions(), (255, 0, 9)),
         ({"background": [255, 0, 9]}, InputOptions(background=(0, 0, 0)), (0, 0, 0)),
         ({}, InputOptions(background=(255, 255, 255)), (255, 255, 255)),
@@ -372,7 +372,7 @@ def test_transparent_pixels_show_the_background_of_the_training_or_the_one_told(
         shown = np.floor(pixels[..., :3] * alpha + np.array(colour) * (1 - alpha) + 0.5)
         expected = to_pixels(model()(to_tensor(shown.astype(np.uint8)[None])))
         card = Card(FAMILY.options, 3, 3, (32, 32), 4, facts=facts)
-        apply(model(card), path, tmp_path / "out.png", wishes, quiet, redo=True)
+        apply(model(card), path, tmp_path / "out.png", options, quiet, redo=True)
         assert np.array_equal(read(tmp_path / "out.png"), expected)
 
 

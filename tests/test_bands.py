@@ -185,15 +185,15 @@ def test_edges_of_a_dense_kernel_answer_as_it_does_on_constants(name, split):
 @pytest.mark.parametrize("split", SPLITS, ids=str)
 @pytest.mark.parametrize("form", [ORDINARY, FORMS["transposed"]], ids=["conv", "transposed"])
 @pytest.mark.parametrize("depthwise", [False, True])
-def test_windows_tile_the_dense_kernel(split, form, depthwise):
+def test_views_tile_the_dense_kernel(split, form, depthwise):
     form = replace(form, groups=8 if depthwise else 1)
     c_out = 8 if depthwise else 16
     net, dense = form.build(8, c_out, split, split), form.dense(8, c_out)
     state = net.state_dict()
-    assert set(net.windows()) == set(state)
+    assert set(net.views()) == set(state)
     seen = {name: torch.zeros_like(tensor) for name, tensor in dense.state_dict().items()}
-    for name, window in net.windows().items():
-        part = block(seen[window.name], window, state[name].shape)
+    for name, view in net.views().items():
+        part = block(seen[view.name], view, state[name].shape)
         assert part.shape == state[name].shape
         part += 1
     assert seen["bias"].eq(1).all()
@@ -213,13 +213,13 @@ def test_dense_kernel_filled_from_edges_gives_them_back(split, transposed, group
     form = Form(transposed=transposed, groups=groups)
     net = form.build(8, 8, split, split)
     full = filled_dense(net, form.dense(8, 8))
-    for name, window in net.windows().items():
+    for name, view in net.views().items():
         tensor = net.state_dict()[name]
-        assert torch.equal(block(full[window.name], window, tensor.shape), tensor)
+        assert torch.equal(block(full[view.name], view, tensor.shape), tensor)
 
 
-def test_windows_of_other_groups_are_none():
-    assert Form(groups=2).build(8, 8, Bands(0.5), Bands(0.5)).windows() == {}
+def test_views_of_other_groups_are_none():
+    assert Form(groups=2).build(8, 8, Bands(0.5), Bands(0.5)).views() == {}
 
 
 @pytest.mark.parametrize("name", ["ordinary", "pooled", "strided_even", "transposed", "upsampled"])
@@ -271,8 +271,8 @@ def test_band_norm_norms_every_band_by_itself():
         nn.init.normal_(part.bias)
     expected = tuple(part(band) for part, band in zip(norm.bands, x, strict=True))
     torch.testing.assert_close(norm(x), expected)
-    starts = [window.starts for window in norm.windows().values()]
+    starts = [view.starts for view in norm.views().values()]
     assert starts == [(0,), (0,), (2,), (2,), (6,), (6,)]
     assert type(band_norm(8, ONE)) is InstanceNorm
-    assert not BandNorm(8, THREE).windows()
+    assert not BandNorm(8, THREE).views()
     assert halved(doubled(x[0], 18, 24)).equal(x[0])  # of the reference, too

@@ -40,7 +40,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "edges2shoes",
         [
             f"data={{name: pairs, folder: {folder}/images, load_size: 32, crop_size: 32}}",
-            "family.blocks=1", "teacher={width: 8, steps: 1, batch_size: 1}", "task.critic_width=4",
+            "family.blocks=1", "teacher={width: 8, steps: 1, batch_size: 1}",
+            "task.discriminator_width=4",
             "space={widths: [8, 4]}", "export.formats=[safetensors]", "workers=0",
             "device=cpu", "precision=float32", f"run={folder}/run",
         ],

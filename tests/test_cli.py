@@ -49,7 +49,7 @@ def test_evaluate_lists_every_metric_and_tells_what_it_would_judge_by() -> None:
     shown = out.replace("│", " ").split()
     assert [f"{name}," for name in METRICS if f"{name}," not in shown] == []
     code, out = call("evaluate", "quickstart", "--metrics", "swd, recall,swd", "--dry-run")
-    assert code == 0 and "would judge teacher and winners by swd, recall on split test" in out
+    assert code == 0 and "would evaluate teacher and winners by swd, recall on split test" in out
 
 
 def test_profile_json_has_the_published_counts() -> None:

@@ -2,9 +2,10 @@
 
 In every suite each family shows each property once, in the space that has all operators and splits
 to choose from. What only the slow tests (`pytest -m slow tests/test_conformance.py`) prove: the
-same of spaces of one operator and one split, where no other's tensors are in the bank; of groups of
-unequal numbers of blocks; of every combination of training, bfloat16, memory layout and gradients,
-not of none and all of them; and permutations at every corner of a space, not at one arch.
+same of spaces of one operator and one split, where no other's tensors are among the shared weights;
+of groups of unequal numbers of blocks; of every combination of training, bfloat16, memory layout
+and gradients, not of none and all of them; and permutations at every corner of a space, not at one
+arch.
 """
 
 import itertools

@@ -115,7 +115,7 @@ def test_spelling_counts_only_where_content_is_not_known(
 
 
 TOY = (
-    "task.critic_width=2", "teacher.width=4", "teacher.steps=1", "teacher.batch_size=1",
+    "task.discriminator_width=2", "teacher.width=4", "teacher.steps=1", "teacher.batch_size=1",
     "teacher.decay_from=0", "supernet.steps=1", "supernet.batch_size=1", "supernet.decay_from=0",
     "supernet.init=teacher", "space.preset=null", "space.widths=[4, 2]", "space.ops=[dense]",
     "family.blocks=1", "metrics.features=effnet-lite0", "workers=0",
@@ -176,7 +176,7 @@ def test_a_later_stage_refuses_other_images_and_says_what_to_do(root: Path) -> N
     _stay(root)
     assert "done already" in _begin(_recipe(root), "teacher")[-1]
     said = _begin(_recipe(root), redo=True)
-    assert said[-1] == f"supernet: {root}/run/supernet/bank.safetensors"
+    assert said[-1] == f"supernet: {root}/run/supernet/shared_weights.safetensors"
     contents = [
         read_json(root / "run" / s / "stage.json")["contents"] for s in ("teacher", "supernet")
     ]

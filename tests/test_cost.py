@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gancompress.archs.arch import Arch, SearchSpace
-from gancompress.nets.discriminators.patch import PatchCritic
+from gancompress.nets.discriminators.patch import PatchDiscriminator
 from gancompress.nets.families import family_of
 from gancompress.supernet.cost import Cost, CostModel, layer_costs, network_cost
 from gancompress.supernet.supernet import skeleton_of
@@ -131,7 +131,7 @@ def test_true_macs_are_half_of_torch_s_count() -> None:
     rng = np.random.default_rng(1)
     space = RESNET.space((1, 5, 16), ["dense", "separable"])
     nets = [skeleton_of(RESNET.build, space.sample(rng)) for _ in range(4)]
-    for net in [*nets, skeleton_of(lambda _: PatchCritic(3, 5), space.largest)]:
+    for net in [*nets, skeleton_of(lambda _: PatchDiscriminator(3, 5), space.largest)]:
         x = torch.empty(1, 3, 64, 64, device="meta")
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             net(x)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from images import coded_image, save, save_attributes
 
-from gancompress.data.attributes import Truths, attribute_labels
+from gancompress.data.attributes import Flags, attribute_labels
 from gancompress.errors import DataError
 
 NAMES = ("Blond", "Male", "Young")
@@ -18,7 +18,7 @@ def listed(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _labels(place: Path, *wanted: str) -> dict[str, Truths]:
+def _labels(place: Path, *wanted: str) -> dict[str, Flags]:
     found = attribute_labels(place / "images", place / "list.txt", wanted or NAMES)
     return {path.name: label for path, label in found.items()}
 
@@ -86,7 +86,7 @@ def test_a_table_gives_the_labels_of_the_text_file(
     expected = _labels(listed, "Young", "Blond")
     rows = [["image_id", "Blond", "age, or so", "Male", "Young"]]
     for number, (blond, male, young) in enumerate(LABELS):
-        words = [yes if truth else no for truth in (blond, male, young)]
+        words = [yes if flag else no for flag in (blond, male, young)]
         rows.append([f"{number:03}.png", words[0], "34", words[1], words[2]])
     lines = [separator.join(f'"{cell}"' if "," in cell else cell for cell in row) for row in rows]
     (listed / "list.txt").write_text("\ufeff" + "\r\n".join(lines) + "\r\n")

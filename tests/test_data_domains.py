@@ -53,7 +53,7 @@ def _numbers(images: torch.Tensor) -> list[int]:
 
 
 def _rows(labels: torch.Tensor) -> list[list[int]]:
-    return [[int(truth) for truth in row] for row in labels.reshape(len(labels), -1)]
+    return [[int(flag) for flag in row] for row in labels.reshape(len(labels), -1)]
 
 
 def _whole(data: DomainImages, split: Split, seed: int | None = None) -> Batch:
@@ -75,9 +75,9 @@ def test_input_asks_for_the_label_of_the_target_and_labels_are_the_sources(
             wanted = {"input": (6, 8, 8), "labels": (3, 1, 1), "target": (3, 8, 8)}
             assert shapes == {key: (count, *shape) for key, shape in wanted.items()}
             assert all(value.dtype == torch.float32 for value in batch.values())
-            planes = batch["input"][:, 3:]
-            assert torch.equal(planes, planes[:, :, :1, :1].expand_as(planes))
-            own, asked = _rows(batch["labels"]), _rows(planes[:, :, 0, 0])
+            channels = batch["input"][:, 3:]
+            assert torch.equal(channels, channels[:, :, :1, :1].expand_as(channels))
+            own, asked = _rows(batch["labels"]), _rows(channels[:, :, 0, 0])
             assert all(one != other for one, other in zip(own, asked, strict=True))
             sources, targets = _numbers(batch["input"]), _numbers(batch["target"])
             if data.domains == NAMES:
@@ -132,12 +132,12 @@ def test_split_folders_and_order_of_domains_are_taken_as_they_are(moods: Path) -
 
 def test_flat_folders_are_split_domain_by_domain(tmp_path: Path) -> None:
     save_domains(tmp_path, {"few": 3, "many": 20})
-    shares = {"search_fraction": 0.2, "test_fraction": 0.1}
-    data = _moods(tmp_path, domains=["few", "many"], **shares)
+    fractions = {"search_fraction": 0.2, "test_fraction": 0.1}
+    data = _moods(tmp_path, domains=["few", "many"], **fractions)
     assert [data.count(split) for split in SPLITS] == [1 + 14, 1 + 4, 1 + 2]
     found = [_numbers(_whole(data, split)["input"]) for split in SPLITS]
     assert sorted(sum(found, [])) == list(range(23))
-    again = _moods(tmp_path, domains=["few", "many"], **shares, split_seed=1)
+    again = _moods(tmp_path, domains=["few", "many"], **fractions, split_seed=1)
     assert _numbers(_whole(again, "search")["input"]) != found[1]
 
 
@@ -223,9 +223,9 @@ def test_domains_with_too_few_images_are_refused(tmp_path: Path) -> None:
         _moods(tmp_path, domains=["many", "two"])
 
 
-@pytest.mark.parametrize(("truth", "found"), [(1, "all"), (0, "none")])
-def test_attribute_without_two_sides_is_refused(tmp_path: Path, truth: int, found: str) -> None:
-    labels = [[*row[:2], truth] for row in LABELS]
+@pytest.mark.parametrize(("flag", "found"), [(1, "all"), (0, "none")])
+def test_attribute_without_two_sides_is_refused(tmp_path: Path, flag: int, found: str) -> None:
+    labels = [[*row[:2], flag] for row in LABELS]
     save_attributes(tmp_path / "images", tmp_path / "list.txt", NAMES, labels)
     with pytest.raises(DataError, match=rf"list\.txt: {found} of the 40 images have 'Young'; some"):
         _people(tmp_path)

@@ -10,8 +10,8 @@ from opening import label_maps
 from PIL import Image
 
 from gancompress.data.dataset import SPLITS
+from gancompress.data.labelchannels import edges
 from gancompress.data.labelmaps import LabelMaps
-from gancompress.data.labelplanes import edges
 from gancompress.errors import DataError
 
 
@@ -47,11 +47,11 @@ def test_cityscapes_is_read_as_it_comes(tmp_path: Path) -> None:
     _cityscapes(tmp_path)
     data = _opened("cityscapes", tmp_path, 16, classes=35)
     assert data.channels == (36, 3) and [data.count(split) for split in SPLITS] == [7, 1, 4]
-    planes = data.batch("test", range(4), None)["input"].numpy()
+    channels = data.batch("test", range(4), None)["input"].numpy()
     wanted = np.stack([_labels(number, 16, 34)[..., 0] for number in range(8, 12)])
-    assert np.array_equal(planes[:, :35].argmax(1)[:, 1:], wanted[:, 1:])
-    assert (planes[:, :35, 0] == 0).all() and (planes[:, :35, 1:].sum(1) == 1).all()
-    assert np.array_equal(planes[:, 35] == 1, edges(wanted))
+    assert np.array_equal(channels[:, :35].argmax(1)[:, 1:], wanted[:, 1:])
+    assert (channels[:, :35, 0] == 0).all() and (channels[:, :35, 1:].sum(1) == 1).all()
+    assert np.array_equal(channels[:, 35] == 1, edges(wanted))
 
 
 def test_incomplete_cityscapes_is_refused_by_name(tmp_path: Path) -> None:
@@ -77,10 +77,10 @@ def test_coco_stuff_is_read_as_spade_has_it(tmp_path: Path) -> None:
     settings = {"classes": 182, "unknown_class": True}
     data = _opened("coco-stuff", tmp_path, 8, **settings)
     assert data.channels == (184, 3) and [data.count(split) for split in SPLITS] == [4, 1, 2]
-    planes = data.batch("test", [1], None)["input"].numpy()
+    channels = data.batch("test", [1], None)["input"].numpy()
     wanted = _labels(1, 8, 182)[None, ..., 0]
-    assert np.array_equal(planes[:, :183].argmax(1), np.where(wanted == 255, 182, wanted))
-    assert np.array_equal(planes[:, 183] == 1, edges(wanted))
+    assert np.array_equal(channels[:, :183].argmax(1), np.where(wanted == 255, 182, wanted))
+    assert np.array_equal(channels[:, 183] == 1, edges(wanted))
     (tmp_path / "val_inst" / f"{1:012}.png").unlink()
     with pytest.raises(DataError, match=r"0001\.png: no partner of the same stem in .*val_inst"):
         _opened("coco-stuff", tmp_path, 8, **settings)

@@ -11,9 +11,9 @@ from opening import label_maps
 from PIL import Image
 
 from gancompress.data.dataset import SPLITS
+from gancompress.data.labelchannels import edges, label_picture, palette
 from gancompress.data.labelcodes import LabelCodes, colour_table
 from gancompress.data.labelmaps import LabelMaps
-from gancompress.data.labelplanes import edges, label_picture, palette
 from gancompress.errors import DataError
 
 CLASSES = 5
@@ -46,8 +46,8 @@ def _maps(folder: Path, **settings: object) -> LabelMaps:
     return label_maps(**{**defaults, **settings})
 
 
-def _classes(planes: torch.Tensor) -> npt.NDArray[np.int64]:
-    found: npt.NDArray[np.int64] = planes.argmax(1).numpy()
+def _classes(channels: torch.Tensor) -> npt.NDArray[np.int64]:
+    found: npt.NDArray[np.int64] = channels.argmax(1).numpy()
     return found
 
 
@@ -116,12 +116,12 @@ def test_unknown_pixels_have_no_class_or_a_plane_of_their_own(
         labels[2:4] = 255
         save(tmp_path / "labels" / f"{number}.png", labels)
     data = _maps(tmp_path, unknown=255, unknown_class=own_plane)
-    planes = data.batch("test", [0], None)["input"]
-    assert planes.shape[1] == data.channels[0] == CLASSES + own_plane
-    assert (planes[:, :CLASSES].sum(1)[:, 2:4] == 0).all()
-    assert (planes[:, :CLASSES].sum(1)[:, 4:] == 1).all()
+    channels = data.batch("test", [0], None)["input"]
+    assert channels.shape[1] == data.channels[0] == CLASSES + own_plane
+    assert (channels[:, :CLASSES].sum(1)[:, 2:4] == 0).all()
+    assert (channels[:, :CLASSES].sum(1)[:, 4:] == 1).all()
     if own_plane:
-        assert (planes[:, CLASSES, 2:4] == 1).all() and planes[:, CLASSES].sum() == 16
+        assert (channels[:, CLASSES, 2:4] == 1).all() and channels[:, CLASSES].sum() == 16
 
 
 def test_instances_give_a_last_plane_of_their_borders(tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ def test_instances_give_a_last_plane_of_their_borders(tmp_path: Path) -> None:
     one = data.batch("train", range(4), None)["input"]
     assert torch.equal(one[:, :5], without.batch("train", range(4), None)["input"])
     numbers = {_labels(number).tobytes(): number for number in range(6)}
-    for planes, labels in zip(one, _classes(one[:, :5]).astype(np.uint8), strict=True):
+    for channels, labels in zip(one, _classes(one[:, :5]).astype(np.uint8), strict=True):
         instances = _labels(numbers[labels.tobytes()] + 50)[..., 0]
-        assert np.array_equal(planes[5].numpy() == 1, edges(instances[None])[0])
+        assert np.array_equal(channels[5].numpy() == 1, edges(instances[None])[0])
     for number in range(6):  # an id for each colour
         save(folder / f"{number}.png", np.array(TABLE, np.uint8)[_labels(number + 50)[..., 0]])
     coloured = _maps(tmp_path, instance_folder=folder).batch("train", range(4), None)["input"]
@@ -181,14 +181,16 @@ def test_gray_photographs_become_rgb(tmp_path: Path) -> None:
 def test_label_maps_are_shown_in_their_colours_with_dark_edges(tmp_path: Path) -> None:
     _fill(tmp_path, with_instances=True)
     data = _maps(tmp_path, colours=TABLE)
-    planes = data.batch("test", [0], None)["input"]
-    assert np.array_equal(to_bytes(data.shown(planes)), np.array(TABLE, np.uint8)[_classes(planes)])
+    channels = data.batch("test", [0], None)["input"]
+    assert np.array_equal(
+        to_bytes(data.shown(channels)), np.array(TABLE, np.uint8)[_classes(channels)]
+    )
     with_edges = _maps(tmp_path, instance_folder=tmp_path / "instances")
-    planes = with_edges.batch("test", [0], None)["input"]
-    picture = with_edges.shown(planes)
+    channels = with_edges.batch("test", [0], None)["input"]
+    picture = with_edges.shown(channels)
     assert picture.shape == (1, 3, 8, 8) and picture.min() >= -1 and picture.max() <= 1
-    plain = label_picture(planes[:, :5], palette(5), has_edges=False)
-    is_edge = (planes[:, 5:] == 1).expand_as(plain)
+    plain = label_picture(channels[:, :5], palette(5), has_edges=False)
+    is_edge = (channels[:, 5:] == 1).expand_as(plain)
     assert torch.equal(picture[~is_edge], plain[~is_edge])
     assert (picture[is_edge] <= plain[is_edge]).all() and picture[is_edge].mean() < -0.5
     none = torch.zeros(1, 5, 2, 2)

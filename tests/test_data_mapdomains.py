@@ -45,10 +45,10 @@ def test_target_is_the_same_ground_in_the_map_that_is_asked_for(
     source, target = map_places(batch["input"][:, :3]), map_places(batch["target"])
     assert np.array_equal(source[..., 1:], target[..., 1:])
     labels = batch["labels"][:, :, 0, 0].argmax(1)
-    planes = batch["input"][:, 3:]
-    assert torch.equal(planes, planes[:, :, :1, :1].expand_as(planes))
-    assert torch.equal(planes.sum(1), torch.ones_like(planes[:, 0]))
-    asked = planes[:, :, 0, 0].argmax(1)
+    channels = batch["input"][:, 3:]
+    assert torch.equal(channels, channels[:, :, :1, :1].expand_as(channels))
+    assert torch.equal(channels.sum(1), torch.ones_like(channels[:, 0]))
+    asked = channels[:, :, 0, 0].argmax(1)
     assert _pairs(batch) == list(zip(labels.tolist(), asked.tolist(), strict=True))
     assert (labels != asked).all()
 

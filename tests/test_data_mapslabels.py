@@ -13,7 +13,7 @@ from opening import map_labels, map_tiles
 from PIL import Image
 
 from gancompress.data.dataset import SPLITS
-from gancompress.data.labelplanes import edges
+from gancompress.data.labelchannels import edges
 from gancompress.data.mapslabels import CLASS_NAMES, classes_of
 from gancompress.data.tiles import LAKE, LAND, SEA
 from gancompress.errors import DataError
@@ -104,14 +104,14 @@ def test_specks_and_single_pixels_take_the_class_around_them() -> None:
 def test_planes_are_one_class_a_pixel_and_the_borders_of_the_mask(world: Path) -> None:
     data = map_labels(size=40, min_land=0, folder=world)
     assert (data.channels, data.paired) == ((13, 3), True)
-    planes = data.batch("test", [0, 1, 2], np.random.default_rng(0))["input"].numpy()
-    assert planes.shape == (3, 13, 40, 40) and set(np.unique(planes)) == {0, 1}
-    assert (planes[:, :12].sum(1) == 1).all()
-    classes = planes[:, :12].argmax(1)
+    channels = data.batch("test", [0, 1, 2], np.random.default_rng(0))["input"].numpy()
+    assert channels.shape == (3, 13, 40, 40) and set(np.unique(channels)) == {0, 1}
+    assert (channels[:, :12].sum(1) == 1).all()
+    classes = channels[:, :12].argmax(1)
     seen = [CLASS_NAMES[c] for c in np.unique(classes)]
     assert seen == ["deep sea", "slope", "shelf", "lake", "plain"]  # a slope where depths meet
     sides = np.sign(classes - CLASS_NAMES.index("lake"))
-    assert np.array_equal(planes[:, 12] == 1, edges(sides))
+    assert np.array_equal(channels[:, 12] == 1, edges(sides))
 
 
 def test_tiles_are_those_of_the_pairs_of_maps(coded: Path) -> None:
@@ -141,12 +141,12 @@ def test_planes_are_moved_and_mirrored_with_the_photograph(coded: Path) -> None:
 
 def test_label_maps_are_shown_in_colours_with_dark_coasts(world: Path) -> None:
     data = map_labels(size=40, min_land=0, folder=world)
-    planes = data.batch("test", [0], None)["input"]
-    picture = data.shown(planes)
+    channels = data.batch("test", [0], None)["input"]
+    picture = data.shown(channels)
     assert picture.shape == (1, 3, 40, 40) and picture.min() >= -1 and picture.max() <= 1
-    is_coast = planes[:, 12] == 1
+    is_coast = channels[:, 12] == 1
     assert picture.mean(1)[is_coast].max() < picture.mean(1)[~is_coast].max()
-    inland = to_bytes(picture)[(planes[:, 12] == 0).numpy()]
+    inland = to_bytes(picture)[(channels[:, 12] == 0).numpy()]
     assert len(np.unique(inland, axis=0)) == 5
 
 

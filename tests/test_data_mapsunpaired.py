@@ -128,10 +128,10 @@ def test_halves_of_the_package_show_the_same_kinds_of_land() -> None:
         data.batch("train", range(985), None)["target"],
         whole.batch("train", range(whole.count("train")), None)["target"],
     ]
-    shares = []
+    fractions = []
     for images in photographs:
         red, green, blue = to_bytes(images).astype(int).reshape(-1, 3).T
         ice = (red > 200) & (blue > 200)
         forest = (red < 95) & (green >= red - 5) & (green > blue)
-        shares.append((ice.mean(), forest.mean()))
-    assert np.abs(np.subtract(*shares)).max() < 0.03
+        fractions.append((ice.mean(), forest.mean()))
+    assert np.abs(np.subtract(*fractions)).max() < 0.03

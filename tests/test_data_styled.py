@@ -40,10 +40,10 @@ STYLED = Styled(Plain(), 8)
 
 
 def codes(batch: Batch) -> Tensor:
-    planes = batch["input"][:, 3:]
-    assert planes.shape[1:] == (8, 4, 5)
-    assert torch.equal(planes.amin((2, 3)), planes.amax((2, 3)))  # constant over each image
-    return planes[:, :, 0, 0]
+    channels = batch["input"][:, 3:]
+    assert channels.shape[1:] == (8, 4, 5)
+    assert torch.equal(channels.amin((2, 3)), channels.amax((2, 3)))  # constant over each image
+    return channels[:, :, 0, 0]
 
 
 def test_images_and_targets_are_the_data_sets_own() -> None:

@@ -18,8 +18,8 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError, RunError
 from gancompress.export.card import Card, ExportSource, Model
 from gancompress.export.formats import FORMATS
+from gancompress.export.inputchannels import classes_of, input_channels_of, input_of, pixels_of
 from gancompress.export.opening import open_model
-from gancompress.export.planes import classes_of, input_of, pixels_of, planes_of
 from gancompress.nets.families import family_of
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
@@ -49,7 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [
             f"data={{name: pairs, folder: {folder}/pairs, load_size: 32, crop_size: 32, "
             "flip: false, search_fraction: 0.3, test_fraction: 0.3}",
-            "task.critic_width=4", "family.blocks=1",
+            "task.discriminator_width=4", "family.blocks=1",
             "teacher={width: 4, steps: 2, batch_size: 2}", "space={widths: [4, 2]}",
             "supernet.steps=2", "supernet.batch_size=2", "metrics.features=effnet-lite0",
             "metrics.images=4", "search={reduction: 2, candidates: 2, population: 2, images: 4}",
@@ -71,7 +71,7 @@ def test_run_answers_as_its_networks_do(run: Path) -> None:
     picture = shown.examples[1]
     given, answers = shown.answers(picture)
     assert np.array_equal(given, picture)
-    x = input_of(picture, shown.planes, (), 0)
+    x = input_of(picture, shown.channels, (), 0)
     with torch.inference_mode():
         expected = [pixels_of(teacher(x)), pixels_of(model(x))]
     assert [one.title for one in answers] == ["teacher (torch)", "compressed (safetensors)"]
@@ -104,7 +104,7 @@ def test_model_file_answers_alone(tmp_path: Path) -> None:
     for place in (path, path.parent):
         shown = demo_of(str(place))
         _, (only,) = shown.answers(picture)
-        x = input_of(picture, shown.planes, (), 0)
+        x = input_of(picture, shown.channels, (), 0)
         assert np.array_equal(only.picture, pixels_of(open_model(path)(x)))
         assert shown.name == "toy" and only.cost is None
         assert "fewer" not in demopage.figures([only])
@@ -121,7 +121,7 @@ def test_picture_gets_the_trained_size_and_keeps_its_proportions(shape, is_stati
 
 def test_label_picture_keeps_to_its_classes_when_resized() -> None:
     card = Card({}, 3, 3, (16, 24), 4, facts={"classes": ["a", "b", "c"]})
-    colours = planes_of(card).colours
+    colours = input_channels_of(card).colours
     small = fitted(np.repeat(colours[[0, 2, 1, 0]], 50, 0)[None].repeat(100, 0), card)
     assert small.shape == (12, 24, 3)
     assert np.array_equal(np.unique(small.reshape(-1, 3), axis=0), np.unique(colours, axis=0))
@@ -163,7 +163,7 @@ def test_editor_layers_lie_on_white_or_the_first_class(tmp_path: Path) -> None:
         shown = Demo("x", Card({}, 3, 3, (16, 24), 4, facts=facts), {"m": tmp_path})
         flat = demopage.flattened({"composite": drawn}, shown)
         assert flat[0, 0].tolist() == [10, 20, 30]
-        assert flat[1, 1].tolist() == (ground or shown.planes.colours[0].tolist())
+        assert flat[1, 1].tolist() == (ground or shown.channels.colours[0].tolist())
     with pytest.raises(ExportError, match="nothing is drawn"):
         demopage.flattened(None, shown)
 

@@ -21,7 +21,7 @@ from gancompress.nets.layers.blocks import init_kaiming
 from gancompress.recipe.recipe import Task
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Step
-from gancompress.tasks.halves import halves
+from gancompress.tasks.passes import real_and_fake
 from gancompress.tasks.taskoptions import TaskContext
 
 SIDE = 16
@@ -34,12 +34,12 @@ FORMS_OF: dict[str, tuple[TaskContext, dict[str, Any]]] = {
     "gaugan": (IMAGES, {}),
     "superres": (IMAGES, {}),
     "unconditional": (IMAGES, {"gan": "hinge"}),
-    "munit": (PLANES, {"critic_scales": 2}),
+    "munit": (PLANES, {"discriminator_scales": 2}),
 }
 
 
 class Toy(nn.Module):
-    """A generator of one convolution, for what the critic's side needs of it."""
+    """A generator of one convolution, for what the discriminator's side needs of it."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
@@ -53,8 +53,8 @@ def toy_batch(in_channels: int) -> dict[str, Tensor]:
     labels = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])[:, :, None, None]
     inputs = images(4, 3, SIDE)
     if in_channels == 5:
-        planes = labels.flip(1).expand(-1, -1, SIDE, SIDE)
-        inputs = torch.cat((inputs, planes), 1)
+        channels = labels.flip(1).expand(-1, -1, SIDE, SIDE)
+        inputs = torch.cat((inputs, channels), 1)
     return {"input": inputs, "target": images(4, 3, SIDE, seed=1), "labels": labels}
 
 
@@ -76,21 +76,23 @@ def test_every_discriminator_serves_every_task(task_name: str, name: str) -> Non
     context, keys = FORMS_OF[task_name]
     options = TASKS[task_name](discriminator=name, discriminator_norm=norm, **keys)
     task = options.task(context)
-    critics = task.critics()
-    for key, critic in critics.items():
+    discriminators = task.discriminators()
+    for key, discriminator in discriminators.items():
         assert task.init_of(key) == "kaiming"
-        init_kaiming(critic, torch.Generator().manual_seed(0))
-        critic(torch.rand(task.critic_inputs()[key]).repeat(2, 1, 1, 1))
+        init_kaiming(discriminator, torch.Generator().manual_seed(0))
+        discriminator(torch.rand(task.discriminator_inputs()[key]).repeat(2, 1, 1, 1))
     batch, step = toy_batch(context.in_channels), Step(0, np.random.default_rng(0))
     generator = Toy(context.in_channels)
     fake = generator(*task.inputs(batch))
-    loss = task.critic_loss(critics, batch, fake.detach(), step)
+    loss = task.discriminator_loss(discriminators, batch, fake.detach(), step)
     loss.backward()
-    assert loss.isfinite() and step.verdicts
-    weights = [p for n, p in critics["critic"].named_parameters() if n.endswith("weight")]
+    assert loss.isfinite() and step.outputs
+    weights = [
+        p for n, p in discriminators["discriminator"].named_parameters() if n.endswith("weight")
+    ]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in weights)
     assert weights[0].grad is not None and weights[0].grad.any()  # the first sees the image
-    against = task.adversarial(critics, batch, fake)
+    against = task.adversarial(discriminators, batch, fake)
     against.backward()
     grad = generator.conv.weight.grad
     assert against.isfinite() and grad is not None and grad.isfinite().all() and grad.any()
@@ -101,28 +103,31 @@ def test_every_task_takes_named_discriminators_and_keeps_its_own_by_default() ->
     for name, make in TASKS.items():
         context = replace(FORMS_OF[name][0], size=(64, 64), grows=True)
         task = make().task(context)
-        assert not task.is_named and task.init_of("critic") == task.init
+        assert not task.is_named and task.init_of("discriminator") == task.init
         with torch.device("meta"):
             assert not any(
                 isinstance(part, Discriminator | LabelDiscriminator)
-                for critic in task.critics().values()
-                for part in critic.modules()
+                for discriminator in task.discriminators().values()
+                for part in discriminator.modules()
             ), name
         named = make(discriminator="plain").task(context)
         assert named.init_of(named.target) == task.init
 
 
-def test_halves_apart_and_together_are_the_same_without_batch_norm() -> None:
+def test_separate_and_joint_passes_are_the_same_without_batch_norm() -> None:
     real, made = images(3, 1, 16), images(3, 1, 16, seed=1)
-    for critic in (
+    for discriminator in (
         drawn("plain", 1, 16),
         ScaleDiscriminators("inception-8", 1, (16, 16), 2),
         LabelDiscriminator("inception-8", 1, (16, 16), 2),
     ):
-        one, two = (halves(critic, real, made, apart=apart) for apart in (False, True))
+        one, two = (
+            real_and_fake(discriminator, real, made, separate=separate)
+            for separate in (False, True)
+        )
         torch.testing.assert_close(_flat(one), _flat(two))
     tied = drawn("plain", 1, 16, "batch")
-    one, two = (halves(tied, real, made, apart=apart) for apart in (False, True))
+    one, two = (real_and_fake(tied, real, made, separate=separate) for separate in (False, True))
     assert not torch.allclose(one[0], two[0], rtol=1e-3)
     torch.testing.assert_close(two, (tied(real), tied(made)))
 
@@ -152,7 +157,10 @@ def test_every_task_section_has_the_keys_and_their_defaults() -> None:
     [
         ({"discriminator": "plane"}, "found plane: unknown; one of default, plain"),
         ({"discriminator": "inception-3"}, "found inception-3: found 3; multiples of 2"),
-        ({"discriminator_norm": "none"}, "discriminator_norm: found none; the task's own critic"),
+        (
+            {"discriminator_norm": "none"},
+            "discriminator_norm: found none; the task's own discriminator",
+        ),
         ({"discriminator": "plain", "discriminator_norm": "layer"}, "published"),
     ],
 )

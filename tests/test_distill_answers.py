@@ -12,12 +12,12 @@ import toytraining as toy
 
 from gancompress.data.fixeddraws import DRAW
 from gancompress.distill.answers import Answers, Draws, ask
-from gancompress.distill.taps import tapped
+from gancompress.distill.hooks import hooked
 from gancompress.distill.task import Distillation
 from gancompress.nets.families import family_of
 from gancompress.tasks.base import Batch, Step
 
-LAYERS = family_of("resnet", blocks=1).taps()
+LAYERS = family_of("resnet", blocks=1).distilled_layers()
 
 
 def drawn(numbers: Sequence[int]) -> Batch:
@@ -37,7 +37,7 @@ def asked(nets: dict[str, torch.nn.Module], count: int = 5) -> Answers:
 def student(answers: Answers | None) -> Distillation:
     return Distillation(
         toy.TASK,
-        taps=LAYERS,
+        layers=LAYERS,
         losses={"l1": 1.0, "features": 1.0},
         archs="uniform",
         reference="teacher",
@@ -78,8 +78,8 @@ def test_losses_from_kept_answers_are_those_from_the_teacher() -> None:
     subnet = supernet.subnet(arch)
     with (
         torch.no_grad(),
-        tapped(subnet.skeleton, LAYERS) as ours,
-        tapped(teacher, LAYERS) as theirs,
+        hooked(subnet.skeleton, LAYERS) as ours,
+        hooked(teacher, LAYERS) as theirs,
     ):
         subnet(batch["input"])
         teacher(batch["input"])

@@ -1,4 +1,4 @@
-"""First weights and taps of networks with operators and splits by stage."""
+"""First weights and layers of networks with operators and splits by stage."""
 
 import itertools
 
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 import conformance
 from gancompress.distill.calibrate import calibrate
+from gancompress.distill.hooks import feature_channels, hooked
 from gancompress.distill.initialise import fill_from_teacher, separable_from_dense
 from gancompress.distill.supernet import _adapters, _fill_random, _fit_levels
-from gancompress.distill.taps import tap_channels, tapped
 from gancompress.nets.families import family_of
 from gancompress.nets.families.resnet import ResNet
 from gancompress.nets.layers.blocks import SeparableUp, Stage, init_normal
@@ -83,9 +83,9 @@ def test_separable_ups_take_the_nearest_kernels_of_any_teacher() -> None:
     fill_from_teacher(supernet, taught)
     for name in ("up.0.conv", "up.1.conv"):
         dense = taught.get_parameter(f"{name}.weight")
-        depthwise = supernet.bank[f"{name}.depthwise.weight"]  # (out, 1, k, k)
-        pointwise = supernet.bank[f"{name}.pointwise.weight"]  # (out, in, 1, 1)
-        assert torch.equal(supernet.bank[f"{name}.weight"], dense)
+        depthwise = supernet.shared[f"{name}.depthwise.weight"]  # (out, 1, k, k)
+        pointwise = supernet.shared[f"{name}.pointwise.weight"]  # (out, in, 1, 1)
+        assert torch.equal(supernet.shared[f"{name}.weight"], dense)
         for o, i in itertools.product(range(2), range(2)):
             matrix = dense[:, o].flatten(1)  # (in, k^2)
             left, values, right = torch.linalg.svd(matrix.double(), full_matrices=False)
@@ -103,7 +103,7 @@ def filled(family: ResNet, ops: object, bands: object) -> tuple[nn.Module, Super
 
 
 def bank_of(supernet: Supernet) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in supernet.bank.items()}
+    return {name: tensor.detach().clone() for name, tensor in supernet.shared.items()}
 
 
 @torch.no_grad()
@@ -112,7 +112,7 @@ def test_calibration_leaves_turned_pointwise_convolutions_alone() -> None:
     before = bank_of(supernet)
     archs = [FAMILY.uniform(width).replace(UPS) for width in (8, 4)]
     calibrate(supernet, taught, archs, images(4, 3, 32, 32))
-    moved = {n for n, t in supernet.bank.items() if not torch.equal(t, before[n])}
+    moved = {n for n, t in supernet.shared.items() if not torch.equal(t, before[n])}
     assert not any(name.startswith("up.") for name in moved)
     assert {"stem.conv.weight", "body.0.conv2.weight", "head.weight"} <= moved
 
@@ -122,7 +122,9 @@ def test_calibration_leaves_split_convolutions_alone() -> None:
     taught, supernet = filled(FAMILY, ("dense",), {"down.1": (Bands(0.5),), "body": (Bands(0.5),)})
     before = bank_of(supernet)
     calibrate(supernet, taught, [supernet.space.largest], images(4, 3, 32, 32))
-    moved = {n.rsplit(".", 1)[0] for n, t in supernet.bank.items() if not torch.equal(t, before[n])}
+    moved = {
+        n.rsplit(".", 1)[0] for n, t in supernet.shared.items() if not torch.equal(t, before[n])
+    }
     # up.0 is split at its input alone, which is enough to be several convolutions.
     assert moved == {"stem.conv", "down.0.conv", "up.1.conv", "head"}
 
@@ -133,7 +135,7 @@ def test_fitting_serves_every_operator_and_split_of_a_space() -> None:
     taught, supernet = filled(FAMILY, dict.fromkeys(FAMILY.stages, OPS), bands)
     before, x = bank_of(supernet), images(4, 3, 32, 32)
     _fit_levels(supernet, taught, x)
-    moved = {n for n, t in supernet.bank.items() if not torch.equal(t, before[n])}
+    moved = {n for n, t in supernet.shared.items() if not torch.equal(t, before[n])}
     kernels = {n for n in before if n.endswith("weight")}
     assert kernels - moved == {
         n for n in kernels if "depthwise" in n or (n.startswith("up.") and "pointwise" in n)
@@ -151,7 +153,7 @@ def test_fitting_a_space_whose_first_splits_exclude_each_other_works() -> None:
     taught = teacher(family, 12)
     fill_from_teacher(supernet, taught)
     _fit_levels(supernet, taught, images(2, 3, 32, 32))
-    assert torch.isfinite(supernet.bank["head.weight"]).all()
+    assert torch.isfinite(supernet.shared["head.weight"]).all()
 
 
 @pytest.mark.parametrize("name", conformance.THOROUGH)
@@ -161,7 +163,7 @@ def test_random_filling_reaches_all_kernels_and_is_the_usual_one(name: str) -> N
     space = family.space((32, 16), dict.fromkeys(family.stages, OPS), splits)
     supernet = Supernet(family.build, space)
     _fill_random(supernet, family.build, init_normal, torch.Generator().manual_seed(0))
-    for key, tensor in supernet.bank.items():
+    for key, tensor in supernet.shared.items():
         if tensor.dim() > 1:
             assert tensor.ne(0).all() and abs(tensor.std().item() - 0.02) < 0.006, key
         elif key.endswith("bias"):
@@ -171,13 +173,13 @@ def test_random_filling_reaches_all_kernels_and_is_the_usual_one(name: str) -> N
 
 
 def test_undivided_supernet_is_filled_as_the_plain_network_is() -> None:
-    """A space of one operator has one corner: the generator's draws are the bank's."""
+    """A space of one operator has one corner: the generator's draws are the supernet's."""
     family = family_of("resnet", blocks=2)
     supernet = Supernet(family.build, family.space((8, 4), ("separable",)))
     _fill_random(supernet, family.build, init_normal, torch.Generator().manual_seed(3))
     net = family.build(family.uniform(8, "separable"))
     init_normal(net, torch.Generator().manual_seed(3))
-    assert all(torch.equal(supernet.bank[n], t) for n, t in named_tensors(net))
+    assert all(torch.equal(supernet.shared[n], t) for n, t in named_tensors(net))
 
 
 def test_taps_of_split_features_are_all_bands_at_one_resolution() -> None:
@@ -186,11 +188,11 @@ def test_taps_of_split_features_are_all_bands_at_one_resolution() -> None:
     net = family.build(family.uniform(32, bands=split)).eval()
     x = images(2, 3, 32, 32)
     outputs: dict[str, tuple[Tensor, ...]] = {}
-    for name in family.taps():
+    for name in family.distilled_layers():
         net.get_submodule(name).register_forward_hook(
             lambda module, inputs, out, name=name: outputs.__setitem__(name, out)
         )
-    with torch.no_grad(), tapped(net, family.taps()) as taken:
+    with torch.no_grad(), hooked(net, family.distilled_layers()) as taken:
         net(x)
     for name, tensor in taken.items():
         high, middle, low = outputs[name]
@@ -208,10 +210,10 @@ def test_adapters_take_the_widest_trunk_also_where_the_first_split_forbids_it() 
     assert space.largest.width("down.1.width") == 12
     supernet = Supernet(family.build, space)
     taught = skeleton_of(family.build, family.uniform(16))
-    adapt = _adapters(supernet, taught, family.taps(), (3, 32, 32))
+    adapt = _adapters(supernet, taught, family.distilled_layers(), (3, 32, 32))
     meta = torch.empty(1, 3, 32, 32, device="meta")
     widest = space.largest.replace({"body.0.bands": "0", "down.1.width": 13})
-    channels = tap_channels(supernet.skeleton(widest), family.taps(), meta)
+    channels = feature_channels(supernet.skeleton(widest), family.distilled_layers(), meta)
     shapes = [tuple(weight.shape) for weight in adapt.parameters()]
     assert [student for _, student in shapes] == channels == [52, 52]
     assert widest in space

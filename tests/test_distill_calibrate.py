@@ -86,10 +86,10 @@ def test_convolutions_of_many_unknowns_keep_the_teachers_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     family, teacher, supernet, images = small_teacher("dense")
-    before = {name: tensor.clone() for name, tensor in supernet.bank.items()}
+    before = {name: tensor.clone() for name, tensor in supernet.shared.items()}
     monkeypatch.setattr(calibrating, "MOST_UNKNOWNS", 16 * 9 + 1)  # of the first up stage's output
     calibrate(supernet, teacher, [family.uniform(8), family.uniform(4)], images)
-    fitted = {n.removesuffix(".weight") for n, t in supernet.bank.items()
+    fitted = {n.removesuffix(".weight") for n, t in supernet.shared.items()
               if n.endswith("weight") and not torch.equal(t, before[n])}  # fmt: skip
     # The trunk has 32 channels; stem 3 x 7 x 7, the downs 8 and 16, the second up 16.
     assert {"down.0.conv", "down.1.conv", "up.1.conv"} <= fitted

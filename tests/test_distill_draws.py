@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gancompress.archs.arch import SearchSpace
-from gancompress.distill.draws import ARCH_DRAWS, ENDS_SHARE
+from gancompress.distill.draws import ARCH_DRAWS, ENDS_FRACTION
 from gancompress.distill.options import SupernetSection
 
 SPACE = SearchSpace.of("toy", {"a": (1, 2, 3, 4), "b": (1, 2, 3, 4), "op": ("dense", "separable")})
@@ -46,6 +46,6 @@ def test_weighted_draws_the_ends_as_often_as_stated() -> None:
     rng = np.random.default_rng(3)
     drawn = [arch for _ in range(DRAWS) for arch in ARCH_DRAWS["weighted"](SPACE, rng)]
     assert len(drawn) == DRAWS
-    expected = ENDS_SHARE / 2 + (1 - ENDS_SHARE) / SPACE.size
+    expected = ENDS_FRACTION / 2 + (1 - ENDS_FRACTION) / SPACE.size
     for end in (SPACE.largest, SPACE.smallest):
         assert drawn.count(end) / DRAWS == pytest.approx(expected, abs=0.02)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 import conformance
 from gancompress.archs.arch import Arch
 from gancompress.distill.finetune import narrowed_adapters, supernet_of_one, train_alone
+from gancompress.distill.hooks import adapters
 from gancompress.distill.supernet import Teacher
-from gancompress.distill.taps import adapters
 from gancompress.errors import ArchError, CheckpointError
 from gancompress.nets.families import family_of
 from gancompress.storage.metricslog import MetricsLog
@@ -63,7 +63,7 @@ def test_narrowed_adapters_map_narrow_features_as_the_trained_ones() -> None:
 
 
 class Toys:
-    """What a trained supernet of widths 2..4 leaves: itself, its teacher, critic and adapters."""
+    """A trained supernet of widths 2..4, its teacher, discriminator and adapters."""
 
     def __init__(self) -> None:
         nets = toy.distillation_nets()
@@ -72,7 +72,7 @@ class Toys:
         self.supernet = supernet
         named = {n: t.detach().clone() for n, t in named_tensors(teacher)}
         self.teacher = Teacher(FAMILY.uniform(5), {"generator": named})
-        self.trained = {n: dict(named_tensors(nets[n])) for n in ("critic", "adapters")}
+        self.trained = {n: dict(named_tensors(nets[n])) for n in ("discriminator", "adapters")}
 
     @property
     def arch(self) -> Arch:
@@ -104,12 +104,12 @@ class Toys:
             self.arch,
             FAMILY.build,
             self.teacher,
-            self.trained,
-            feed,
-            how,
+            trained=self.trained,
+            batches=feed,
+            how=how,
             losses=losses or toy.LOSSES,
             reference="both",
-            taps=FAMILY.taps(),
+            layers=FAMILY.distilled_layers(),
             input_shape=(3, 16, 16),
         )
 
@@ -131,36 +131,36 @@ def test_without_a_step_it_is_the_subnet(tmp_path: Path) -> None:
 
 def test_training_moves_the_copy_alone(tmp_path: Path) -> None:
     toys = Toys()
-    before = {n: t.clone() for n, t in toys.supernet.bank.items()}
+    before = {n: t.clone() for n, t in toys.supernet.shared.items()}
     beside = {f"{n}.{k}": t.clone() for n, ts in toys.trained.items() for k, t in ts.items()}
     net = toys.train(tmp_path, steps=2)
     start = tensors(toys.supernet.extract(toys.arch))
     moved = [name for name, tensor in tensors(net).items() if not torch.equal(tensor, start[name])]
     assert len(moved) > 0.9 * len(start)
-    assert all(torch.equal(t, before[n]) for n, t in toys.supernet.bank.items())
+    assert all(torch.equal(t, before[n]) for n, t in toys.supernet.shared.items())
     for name, found in toys.trained.items():
         assert all(torch.equal(tensor, beside[f"{name}.{k}"]) for k, tensor in found.items())
     assert not net.training
 
 
-def test_critics_go_on_from_those_of_the_supernet(tmp_path: Path) -> None:
-    """Another critic shows in the adversarial loss of the very first step."""
+def test_discriminators_go_on_from_those_of_the_supernet(tmp_path: Path) -> None:
+    """Another discriminator shows in the adversarial loss of the very first step."""
     rows = []
     for name, offset in (("one", 0.0), ("other", 0.1)):
         toys = Toys()
-        for tensor in toys.trained["critic"].values():
+        for tensor in toys.trained["discriminator"].values():
             tensor.data.add_(offset)
         toys.train(tmp_path / name, steps=1)
         rows.append(MetricsLog(tmp_path / name / "metrics.jsonl").rows()[0])
-    assert rows[0]["gan"] != rows[1]["gan"] and rows[0]["critic"] != rows[1]["critic"]
+    assert rows[0]["gan"] != rows[1]["gan"] and rows[0]["discriminator"] != rows[1]["discriminator"]
     assert rows[0]["l1"] == rows[1]["l1"]
 
 
-def test_a_critic_of_another_shape_is_refused(tmp_path: Path) -> None:
+def test_a_discriminator_of_another_shape_is_refused(tmp_path: Path) -> None:
     toys = Toys()
-    name = next(iter(toys.trained["critic"]))
-    toys.trained["critic"][name] = torch.zeros(1)
-    with pytest.raises(CheckpointError, match=f"^critic: tensor {name} is"):
+    name = next(iter(toys.trained["discriminator"]))
+    toys.trained["discriminator"][name] = torch.zeros(1)
+    with pytest.raises(CheckpointError, match=f"^discriminator: tensor {name} is"):
         toys.train(tmp_path, steps=1)
 
 

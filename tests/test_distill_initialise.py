@@ -172,9 +172,9 @@ def test_supernet_narrower_than_its_teacher_takes_the_leading_channels() -> None
     net = teacher(5)
     supernet = Supernet(FAMILY.build, FAMILY.space((4, 2), ("dense",)))
     fill_from_teacher(supernet, net)
-    assert torch.equal(supernet.bank["stem.conv.weight"], net.stem.conv.weight[:4])
+    assert torch.equal(supernet.shared["stem.conv.weight"], net.stem.conv.weight[:4])
     own = tensors(net)
-    for name, tensor in supernet.bank.items():
+    for name, tensor in supernet.shared.items():
         leading = own[name][tuple(slice(n) for n in tensor.shape)]
         assert torch.equal(tensor, leading), name
 
@@ -188,6 +188,6 @@ def test_separable_supernet_takes_the_dense_teacher_s_nearest_kernels() -> None:
         for conv in ("conv1", "conv2"):
             stem = f"body.{i}.{conv}"
             depthwise, pointwise = separable_from_dense(tensors(net)[f"{stem}.weight"])
-            assert torch.equal(supernet.bank[f"{stem}.depthwise.weight"], depthwise)
-            assert torch.equal(supernet.bank[f"{stem}.pointwise.weight"], pointwise)
-    assert torch.equal(supernet.bank["head.weight"], net.head.weight)
+            assert torch.equal(supernet.shared[f"{stem}.depthwise.weight"], depthwise)
+            assert torch.equal(supernet.shared[f"{stem}.pointwise.weight"], pointwise)
+    assert torch.equal(supernet.shared["head.weight"], net.head.weight)

@@ -52,7 +52,11 @@ def expected_terms(
     supernet = supernet_of(nets)
     with torch.no_grad():
         image, taught = forward(nets["teacher"], BATCH["input"])
-    shown = {"truth": [BATCH["target"]], "teacher": [image], "both": [BATCH["target"], image]}
+    shown = {
+        "ground-truth": [BATCH["target"]],
+        "teacher": [image],
+        "both": [BATCH["target"], image],
+    }
     sums: dict[str, Tensor] = dict.fromkeys(("l1", "features", "gan"), torch.zeros(()))
     largest = None
     for arch in archs:
@@ -68,13 +72,13 @@ def expected_terms(
             for matrix, s in zip(nets["adapters"].parameters(), student, strict=True)
         ]
         features = sum((a - t).pow(2).mean() for a, t in zip(adapted, taught, strict=True))
-        logits = nets["critic"](torch.cat((BATCH["input"], fake), 1))
+        logits = nets["discriminator"](torch.cat((BATCH["input"], fake), 1))
         for name, term in {"l1": 10 * l1, "features": 2 * features, "gan": -logits.mean()}.items():
             sums[name] = sums[name] + term / len(archs)
     return sums, fake.detach()
 
 
-@pytest.mark.parametrize("reference", ["truth", "teacher", "both"])
+@pytest.mark.parametrize("reference", ["ground-truth", "teacher", "both"])
 @pytest.mark.parametrize("archs", ["uniform", "sandwich", "weighted"])
 def test_terms_equal_hand_computed_ones(archs: str, reference: str) -> None:
     losses = {"l1": 10.0, "features": 2.0, "gan": 1.0}
@@ -89,8 +93,10 @@ def test_terms_equal_hand_computed_ones(archs: str, reference: str) -> None:
     for name, term in terms.items():
         torch.testing.assert_close(found[name], term, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(step.kept["fake"], fake, rtol=1e-4, atol=1e-5)
-    critic = task.losses(nets, BATCH, "critic", step)
-    torch.testing.assert_close(critic["critic"], toy.TASK.critic_loss(nets, BATCH, fake, step))
+    discriminator = task.losses(nets, BATCH, "discriminator", step)
+    torch.testing.assert_close(
+        discriminator["discriminator"], toy.TASK.discriminator_loss(nets, BATCH, fake, step)
+    )
 
 
 def gradients(
@@ -119,17 +125,17 @@ def test_gradients_of_one_arch_stay_in_its_window() -> None:
     (arch,) = ARCH_DRAWS["uniform"](supernet.space, step_rng(0, STEP))
     width = arch.width("stem.width")
     assert width < max(toy.SPACE_WIDTHS)
-    grad = found["_bank.stem/conv/weight"]
+    grad = found["_shared.stem/conv/weight"]
     assert grad is not None and grad[:width].any() and not grad[width:].any()
     other = {"dense": "conv1/weight", "separable": "conv1/depthwise/weight"}
     idle = other["separable" if arch.op("body.0.op") == "dense" else "dense"]
-    assert found[f"_bank.body/0/{idle}"] is None
+    assert found[f"_shared.body/0/{idle}"] is None
 
 
 def test_narrow_archs_of_a_sandwich_also_learn_from_the_largest() -> None:
     nets = toy.distillation_nets()
     space = supernet_of(nets).space
-    task = toy.distillation("sandwich", "truth", {"l1": 1.0})
+    task = toy.distillation("sandwich", "ground-truth", {"l1": 1.0})
     found = task.losses(nets, BATCH, "generator", Step(STEP, step_rng(0, STEP)))["l1"]
     images = {
         arch: supernet_of(nets).extract(arch)(BATCH["input"])
@@ -146,8 +152,8 @@ def test_narrow_archs_of_a_sandwich_also_learn_from_the_largest() -> None:
 def test_the_largest_of_a_sandwich_does_not_learn_from_the_narrow_ones() -> None:
     nets = toy.distillation_nets()
     space = supernet_of(nets).space
-    alone = toy.distillation("sandwich", "truth", {"l1": 1.0})
-    wide = gradients(alone, nets)["generator"]["_bank.stem/conv/weight"]
+    alone = toy.distillation("sandwich", "ground-truth", {"l1": 1.0})
+    wide = gradients(alone, nets)["generator"]["_shared.stem/conv/weight"]
     net = supernet_of(nets).extract(space.largest)
     (F.l1_loss(net(BATCH["input"]), BATCH["target"]) / 3).backward()
     own = net.get_parameter("stem.conv.weight").grad
@@ -156,31 +162,31 @@ def test_the_largest_of_a_sandwich_does_not_learn_from_the_narrow_ones() -> None
     torch.testing.assert_close(wide[drawn:], own[drawn:], rtol=1e-4, atol=1e-6)
 
 
-def test_losses_of_weight_zero_are_left_out_and_without_gan_the_critic_rests() -> None:
+def test_losses_of_weight_zero_are_left_out_and_without_gan_the_discriminator_rests() -> None:
     task = toy.distillation(losses={"l1": 1.0, "features": 0.0, "gan": 0.0})
     assert [phase.name for phase in task.phases] == ["generator"]
     losses = task.losses(toy.distillation_nets(), BATCH, "generator", Step(0, step_rng(0, 0)))
     assert list(losses) == ["l1"]
-    assert [phase.name for phase in toy.distillation().phases] == ["generator", "critic"]
+    assert [phase.name for phase in toy.distillation().phases] == ["generator", "discriminator"]
     assert task.phases[0].trains == ("generator", "adapters")
 
 
-def test_student_and_critics_take_a_turn_at_every_step_whatever_the_task_waits_for() -> None:
+def test_student_and_discriminators_take_a_turn_at_every_step_whatever_the_task_waits_for() -> None:
     def every(losses: dict[str, float], **options: int) -> list[tuple[str, int]]:
         task = Distillation(
-            StarGAN(StarGANOptions(critic_steps=3), TaskContext(8, size=(64, 64))),
-            taps=(),
+            StarGAN(StarGANOptions(discriminator_steps=3), TaskContext(8, size=(64, 64))),
+            layers=(),
             losses=losses,
             archs="uniform",
-            reference="truth",
+            reference="ground-truth",
             **options,
         )
         return [(phase.name, phase.every) for phase in task.phases]
 
-    assert every({"l1": 1.0, "gan": 1.0}) == [("generator", 1), ("critic", 1)]
+    assert every({"l1": 1.0, "gan": 1.0}) == [("generator", 1), ("discriminator", 1)]
     assert every({"l1": 1.0, "gan": 0.0}) == [("generator", 1)]
     seldom = every({"l1": 1.0, "gan": 1.0}, discriminator_every=3)
-    assert seldom == [("generator", 1), ("critic", 3)]
+    assert seldom == [("generator", 1), ("discriminator", 3)]
 
 
 def test_a_discriminator_learns_at_its_steps_alone(tmp_path: Path) -> None:
@@ -192,7 +198,7 @@ def test_a_discriminator_learns_at_its_steps_alone(tmp_path: Path) -> None:
         # The rate must not fall at another step for another number of steps.
         steady = Optimisation(lr=2e-3, decay_from=1.0)
         toy.train(task, nets, tmp_path / f"{every}-{steps}", steps=steps, optimisation=steady)
-        after[every, steps] = {n: t.clone() for n, t in nets["critic"].state_dict().items()}
+        after[every, steps] = {n: t.clone() for n, t in nets["discriminator"].state_dict().items()}
 
     def same(one: tuple[int, int], other: tuple[int, int]) -> bool:
         return all(torch.equal(t, after[other][n]) for n, t in after[one].items())
@@ -201,11 +207,15 @@ def test_a_discriminator_learns_at_its_steps_alone(tmp_path: Path) -> None:
     assert not same((3, 3), (3, 4))
 
 
-@pytest.mark.parametrize("reference", ["truth", "teacher", "both"])
+@pytest.mark.parametrize("reference", ["ground-truth", "teacher", "both"])
 def test_without_truth_the_student_learns_from_the_teacher_s_image_alone(reference: str) -> None:
     nets = toy.distillation_nets()
     unpaired = Distillation(
-        StarGAN(StarGANOptions()), taps=(), losses={"l1": 1.0}, archs="uniform", reference=reference
+        StarGAN(StarGANOptions()),
+        layers=(),
+        losses={"l1": 1.0},
+        archs="uniform",
+        reference=reference,
     )
     nets["adapters"] = nn.ModuleList()
     found = unpaired.losses(nets, BATCH, "generator", Step(STEP, step_rng(0, STEP)))["l1"]
@@ -215,7 +225,9 @@ def test_without_truth_the_student_learns_from_the_teacher_s_image_alone(referen
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_distillation_without_a_critic_trains_student_and_adapters_alone(tmp_path: Path) -> None:
+def test_distillation_without_a_discriminator_trains_student_and_adapters_alone(
+    tmp_path: Path,
+) -> None:
     losses = {"l1": 1.0, "features": 1.0}
     nets = toy.distillation_nets()
     before = toy.weights(nets)

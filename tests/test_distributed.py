@@ -31,8 +31,10 @@ from gancompress.training.distributed import Processes, own_device, processes
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 OVERRIDES = (
     "teacher.steps=12", "teacher.batch_size=8", "supernet.steps=3", "supernet.batch_size=4",
-    "supernet.accumulate=2", "supernet.init=teacher", "family.blocks=1", "task.critic_width=4",
-    "task.critic_layers=2", "teacher.width=4", "space={widths: [4, 2]}", "search.reduction=2",
+    "supernet.accumulate=2", "supernet.init=teacher", "family.blocks=1",
+    "task.discriminator_width=4",
+    "task.discriminator_layers=2",
+    "teacher.width=4", "space={widths: [4, 2]}", "search.reduction=2",
     "search.budget_macs=null", "search.convention=true", "search.images=4", "search.candidates=2",
     "search.population=2", "metrics.features=effnet-lite0", "metrics.images=4",
     "export.formats=[safetensors]", "export.latency_repeats=1", "workers=0", "device=cpu",
@@ -165,7 +167,7 @@ def test_an_ill_training_stops_in_all_processes_and_is_told_by_one(
     folder: Path, results: Results
 ) -> None:
     first, second = results("unhealthy")
-    text = "step 10, critic: saturated since step 1 (100% of its outputs "
+    text = "step 10, discriminator: saturated since step 1 (100% of its outputs "
     assert first.pop("said").startswith(text) and second.pop("said").startswith(text)
     assert_close(first, second, 0)
     (row,) = MetricsLog(folder / "unhealthy" / "health.jsonl").rows()
@@ -281,7 +283,7 @@ def test_a_run_under_torchrun_stops_goes_on_and_ends_as_one_processs_does(tmp_pa
     running = started("run", both)
     out, said = running.communicate()
     assert running.returncode == 0, said
-    artefacts = {"teacher": "model.safetensors", "supernet": "bank.safetensors"}
+    artefacts = {"teacher": "model.safetensors", "supernet": "shared_weights.safetensors"}
     for stage in (*artefacts, "search", "export"):
         assert out.count(f"{stage}: {tmp_path}") == 1, out  # one process speaks
     pipeline.run_stages(

@@ -40,7 +40,7 @@ def supernet():
     net = Supernet(FAMILY.build, FAMILY.space([4, 8], ["dense", "separable"])).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for tensor in net.bank.values():
+        for tensor in net.shared.values():
             tensor.normal_(0.0, 0.1, generator=generator)
     return net
 

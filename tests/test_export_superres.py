@@ -30,7 +30,7 @@ def test_files_answer_larger_than_they_are_asked_at_any_size(
     supernet = Supernet(family.build, space).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for name, tensor in supernet.bank.items():
+        for name, tensor in supernet.shared.items():
             if tensor.is_floating_point():
                 tensor.normal_(0.0, 0.1, generator=generator)
             if name.endswith("running_var"):

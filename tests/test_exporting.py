@@ -28,7 +28,8 @@ def toy(folder: Path) -> Recipe:
         [
             f"data={{name: domains, folder: {folder}/images, domains: [sad, angry, happy], "
             "size: 32, flip: false, search_fraction: 0.3, test_fraction: 0.3}",
-            "task={name: stargan, critic_width: 4, critic_layers: 5}", "family.blocks=1",
+            "task={name: stargan, discriminator_width: 4, discriminator_layers: 5}",
+            "family.blocks=1",
             "teacher={width: 4, steps: 2, batch_size: 2}", "space={widths: [4, 2]}",
             "supernet.steps=2", "supernet.batch_size=2", "metrics.features=effnet-lite0",
             "metrics.images=4", "search={reduction: 2, candidates: 2, population: 2, images: 4}",

@@ -48,7 +48,7 @@ def test_junk_text_is_refused(text):
 
 @pytest.mark.parametrize("text", ["-0.1", "0.5+-0.25", "1.01", "0.75+0.5", "nan", "inf", "0.5+nan"])
 def test_shares_out_of_range_are_refused(text):
-    with pytest.raises(ArchError, match="shares from 0 on, together at most 1, are allowed"):
+    with pytest.raises(ArchError, match="fractions from 0 on, together at most 1, are allowed"):
         Bands.parse(text)
 
 

@@ -40,7 +40,8 @@ pytest.importorskip("efficientnet_lite_pytorch")
 TOY = (
     "teacher={width: 4, steps: 2, batch_size: 4}", "space={widths: [4, 3, 2]}", "family.blocks=1",
     "supernet.steps=2", "supernet.batch_size=4", "supernet.init=teacher",
-    "task={name: pix2pix, critic_width: 4, critic_layers: 1}", "metrics.features=effnet-lite0",
+    "task={name: pix2pix, discriminator_width: 4, discriminator_layers: 1}",
+    "metrics.features=effnet-lite0",
     "metrics.images=4", "search={reduction: 2, images: 4}", "finetune.steps=3",
     "finetune.batch_size=4", "export={formats: [safetensors], images: 2, latency_repeats: 1}",
     "workers=0", "device=cpu", "threads=1", "precision=float32",
@@ -355,12 +356,12 @@ def test_its_section_decides_it_alone(trained: Trained, tmp_path: Path) -> None:
 def test_rates_are_the_supernets_where_none_is_given(trained: Trained, tmp_path: Path) -> None:
     def rates(*more: str) -> tuple[float, float | None]:
         found = finetuning.with_rates(Project(trained.recipe(tmp_path, "supernet.lr=3e-4", *more)))
-        return found.lr, found.lr_critic
+        return found.lr, found.lr_discriminator
 
     assert rates() == (3e-4, None)
-    assert rates("supernet.lr_critic=1e-4") == (3e-4, 1e-4)
-    assert rates("supernet.lr_critic=1e-4", "finetune.lr_critic=1e-5") == (3e-4, 1e-5)
-    assert rates("supernet.lr_critic=1e-4", "finetune.lr=1e-3") == (1e-3, None)
+    assert rates("supernet.lr_discriminator=1e-4") == (3e-4, 1e-4)
+    assert rates("supernet.lr_discriminator=1e-4", "finetune.lr_discriminator=1e-5") == (3e-4, 1e-5)
+    assert rates("supernet.lr_discriminator=1e-4", "finetune.lr=1e-3") == (1e-3, None)
 
 
 def test_batch_norms_have_statistics_of_the_new_weights(tmp_path: Path) -> None:

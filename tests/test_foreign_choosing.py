@@ -51,7 +51,7 @@ WRAPPED: dict[str, tuple[Any, str]] = {
     "compiled, parallel": (under("_orig_mod.module", G), ""),
     "in its module": (under("netG", G), "netG"),
     "deep in its module": (under("model.netG.net", G), "model.netG.net"),
-    "beside its critic": (named(generator=G, discriminator=D), "generator"),
+    "beside its discriminator": (named(generator=G, discriminator=D), "generator"),
     "Lightning": (
         {"epoch": 3, "pytorch-lightning_version": "2.1", "state_dict": named(netG=G, netD=D),
          "optimizer_states": [{"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": []}],

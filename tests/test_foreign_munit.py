@@ -168,9 +168,9 @@ def difference(found: Imported, encoder: Foreign, decoder: Foreign) -> float:
         net.double()
     images = found.options["in_channels"] - STYLE
     x, style = torch.rand(2, images, 16, 24).double() * 2 - 1, torch.randn(2, STYLE).double()
-    planes = style[:, :, None, None].expand(-1, -1, 16, 24)
+    channels = style[:, :, None, None].expand(-1, -1, 16, 24)
     theirs = decoder.decode(encoder.encode(x), style)
-    return float((ours(torch.cat((x, planes), 1)) - theirs).abs().max())
+    return float((ours(torch.cat((x, channels), 1)) - theirs).abs().max())
 
 
 @pytest.mark.parametrize("part", ["a2b", "b2a"])

@@ -104,16 +104,16 @@ def imported(tmp_path: Path, state: Mapping[str, Tensor]) -> Imported:
 
 
 def difference(found: Imported, theirs: nn.Module) -> float:
-    """The largest between their output and ours, on one batch of label planes."""
+    """The largest between their output and ours, on one batch of label channels."""
     ours = family_of("spade", **found.options, upsamplings=6).build(found.arch).eval()
     unpack(ours, found.tensors, "test")
     labels = torch.randint(PLANES, (2, 8, 16), generator=torch.Generator().manual_seed(0))
-    planes = F.one_hot(labels, PLANES).permute(0, 3, 1, 2).float()
-    planes = F.interpolate(planes, scale_factor=16)
+    channels = F.one_hot(labels, PLANES).permute(0, 3, 1, 2).float()
+    channels = F.interpolate(channels, scale_factor=16)
     with torch.no_grad():
-        expected = theirs(planes)
+        expected = theirs(channels)
         assert expected.abs().mean() < 0.9 and expected.std() > 0.01  # not all at an end
-        return float((ours(planes) - expected).abs().max())
+        return float((ours(channels) - expected).abs().max())
 
 
 @pytest.mark.parametrize("separable", [False, True])

@@ -63,6 +63,20 @@ def test_a_given_teacher_is_the_stages_artefact_in_float32(file: Path, tmp_path:
     assert run.stage("teacher").extra()["given"]["from"] == str(file)
 
 
+def test_the_discriminator_of_a_file_from_before_it_was_called_so_is_taken(
+    file: Path, tmp_path: Path
+) -> None:
+    tensors, texts = load_tensors(file)
+    beside = Project(recipe(file, tmp_path)).task.discriminators()["discriminator"]
+    old = {f"critic.{name}": tensor for name, tensor in beside.state_dict().items()}
+    save_tensors(file, tensors | old, texts)
+    made, run = recipe(file, tmp_path / "run"), Run(tmp_path / "run")
+    pipeline.run_stages(Project(made), ["teacher"])
+    taken, _ = load_tensors(run.stage("teacher").artefact())
+    for name, tensor in beside.state_dict().items():
+        assert torch.equal(taken[f"discriminator.{name}"], tensor)
+
+
 def test_where_the_file_lies_and_how_teachers_are_trained_does_not_count(
     file: Path, tmp_path: Path
 ) -> None:
@@ -147,7 +161,7 @@ def test_packaged_teachers_are_small_and_fit_the_recipes_that_name_them(tmp_path
         tensors, _ = load_tensors(teacher_path(name))
         assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
         pipeline.run_stage(Project(made), "teacher", str)
-        assert Project(made).teacher.tensors["critic"]
+        assert Project(made).teacher.tensors["discriminator"]
 
 
 def test_an_unknown_key_is_advised_by_the_name_that_recipes_have() -> None:

@@ -1,4 +1,4 @@
-"""The guard of a training: each symptom, found in what a critic says and in real trainings."""
+"""The guard of a training: each symptom, found in discriminators' outputs and in trainings."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from gancompress.storage.runs import STAGES
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Step
 from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.outputs import DISCRIMINATOR_OUTPUTS, DiscriminatorOutput
 from gancompress.tasks.taskoptions import TaskContext
-from gancompress.tasks.verdicts import VERDICTS, DiscriminatorOutput
 from gancompress.training import health
 from gancompress.training.health import HealthMonitor, is_look_due, values_of, variety
 from gancompress.training.loop import step_rng
 from gancompress.training.symptoms import (
-    OF_CRITICS,
+    OF_DISCRIMINATORS,
     OF_IMAGES,
     OF_PICTURES,
     OF_VALUES,
@@ -36,12 +36,12 @@ from gancompress.training.symptoms import (
 
 
 class Watched:
-    """A guard of one critic that is fed by hand, and what it said."""
+    """A guard of one discriminator that is fed by hand, and what it said."""
 
-    def __init__(self, folder: Path, verdict: DiscriminatorOutput = "probability") -> None:
+    def __init__(self, folder: Path, output: DiscriminatorOutput = "probability") -> None:
         self.lines: list[str] = []
         self.log = MetricsLog(folder / "health.jsonl")
-        self.guard = HealthMonitor(verdict, "test", self.log, self.lines.append)
+        self.guard = HealthMonitor(output, "test", self.log, self.lines.append)
         self.step = 0
 
     def hear(self, real: Tensor, fake: Tensor, times: int = 1) -> None:
@@ -59,7 +59,7 @@ def around(mean: float, spread: float = 0.1) -> Tensor:
     return mean + spread * torch.linspace(-1, 1, 16)[:, None]
 
 
-# verdict, logits of real images, of made ones -> what is found, and after how many turns
+# output, logits of real images, of made ones -> what is found, and after how many turns
 ILL: dict[str, tuple[DiscriminatorOutput, Tensor, Tensor, str, int]] = {
     "all called real": ("probability", around(12), around(12), "saturated", 10),
     "all called made": ("probability", around(-12), around(-12), "saturated", 10),
@@ -78,26 +78,26 @@ ILL: dict[str, tuple[DiscriminatorOutput, Tensor, Tensor, str, int]] = {
 
 
 @pytest.mark.parametrize("name", ILL)
-def test_what_a_critic_says_is_found_when_it_lasts(name: str, tmp_path: Path) -> None:
-    verdict, real, fake, what, turns = ILL[name]
-    watched = Watched(tmp_path, verdict)
+def test_what_a_discriminator_says_is_found_when_it_lasts(name: str, tmp_path: Path) -> None:
+    output, real, fake, what, turns = ILL[name]
+    watched = Watched(tmp_path, output)
     watched.hear(around(0.5), around(0.3), times=3)
     watched.hear(real, fake, times=turns - 1)
     assert watched.lines == [] and not watched.guard.is_ill
     watched.hear(real, fake)
     assert watched.found() == [(what, 4, False)]
     (line,) = watched.lines
-    assert line.startswith(f"test: critic {what} since step 4 (") and "\n" not in line
-    assert line.endswith(f"; {OF_CRITICS[what].advice('test')}")
+    assert line.startswith(f"test: discriminator {what} since step 4 (") and "\n" not in line
+    assert line.endswith(f"; {OF_DISCRIMINATORS[what].advice('test')}")
     watched.hear(real, fake, times=200)  # said once, and nothing that follows from it
     assert len(watched.lines) == 1 and watched.guard.is_ill
 
 
 def test_every_symptom_has_a_case() -> None:
-    assert {what for *_, what, _ in ILL.values()} == set(OF_CRITICS)
-    assert {verdict for verdict, *_ in ILL.values()} == set(READINGS)
-    assert set(itertools.chain(*READINGS.values())) == set(OF_CRITICS)
-    assert set(GAN_LOSSES) == set(VERDICTS)
+    assert {what for *_, what, _ in ILL.values()} == set(OF_DISCRIMINATORS)
+    assert {output for output, *_ in ILL.values()} == set(READINGS)
+    assert set(itertools.chain(*READINGS.values())) == set(OF_DISCRIMINATORS)
+    assert set(GAN_LOSSES) == set(DISCRIMINATOR_OUTPUTS)
 
 
 WELL: dict[str, tuple[DiscriminatorOutput, Tensor, Tensor]] = {
@@ -114,9 +114,9 @@ WELL: dict[str, tuple[DiscriminatorOutput, Tensor, Tensor]] = {
 
 
 @pytest.mark.parametrize("name", WELL)
-def test_healthy_critics_are_left_alone(name: str, tmp_path: Path) -> None:
-    verdict, real, fake = WELL[name]
-    watched = Watched(tmp_path, verdict)
+def test_healthy_discriminators_are_left_alone(name: str, tmp_path: Path) -> None:
+    output, real, fake = WELL[name]
+    watched = Watched(tmp_path, output)
     watched.hear(real, fake, times=300)
     assert watched.found() == []
 
@@ -129,7 +129,7 @@ def test_what_is_over_is_said_once_it_stays_away(tmp_path: Path) -> None:
     watched.hear(around(12), around(12))
     watched.hear(*well, times=10)
     assert watched.found() == [("saturated", 1, False), ("saturated", 31, True)]
-    assert watched.lines[1] == "test: critic recovered at step 31, no longer saturated"
+    assert watched.lines[1] == "test: discriminator recovered at step 31, no longer saturated"
     assert not watched.guard.is_ill
     watched.hear(around(12), around(12), times=10)
     assert watched.found()[2] == ("saturated", 41, False)
@@ -151,16 +151,16 @@ def test_a_lesser_finding_that_is_passing_is_not_told(tmp_path: Path) -> None:
     assert watched.found() == [("saturated", 1, False), ("saturated", 46, True)]
 
 
-def test_each_critic_and_scale_is_watched_by_itself(tmp_path: Path) -> None:
+def test_each_discriminator_and_scale_is_watched_by_itself(tmp_path: Path) -> None:
     watched = Watched(tmp_path)
     well = (around(1), around(-1))
     for step in range(1, 11):
         watched.guard.see(step, [[well, (around(12), around(12)), well]])
     (row,) = watched.log.rows()
-    assert (row["where"], row["what"], row["step"]) == ("critic 2 of 3", "saturated", 10)
+    assert (row["where"], row["what"], row["step"]) == ("discriminator 2 of 3", "saturated", 10)
 
 
-def test_steps_without_a_critics_turn_neither_count_nor_interrupt(tmp_path: Path) -> None:
+def test_steps_without_a_discriminators_turn_neither_count_nor_interrupt(tmp_path: Path) -> None:
     watched = Watched(tmp_path)
     for step in range(1, 51):
         watched.guard.see(step, [[(around(12), around(12))] if step % 5 == 0 else []])
@@ -244,8 +244,8 @@ def test_a_guard_goes_on_from_its_state(stop: int, tmp_path: Path) -> None:
     assert torch.equal(second.guard.fixed["input"], whole.guard.fixed["input"])
 
 
-def test_every_kind_of_gan_says_what_its_critics_answers_are() -> None:
-    found = {name: make().task(TaskContext()).verdict for name, make in TASKS.items()}
+def test_every_kind_of_gan_says_what_its_discriminators_answers_are() -> None:
+    found = {name: make().task(TaskContext()).discriminator_output for name, make in TASKS.items()}
     assert found == {
         "pix2pix": "margin", "cyclegan": "target", "stargan": "score", "gaugan": "margin",
         "munit": "target", "unconditional": "score", "superres": "probability",
@@ -322,7 +322,7 @@ def test_advice_names_rates_that_an_unfinished_stage_goes_on_with(stage: str) ->
                 assert f"(gancompress {STAGES[stage]} … --redo)" in advice
             if stage != "teacher":  # All else would need another teacher.
                 assert not re.search("seed|smaller|larger|tanh at|ReLUs,", advice)
-    assert rates == {f"{stage}.lr", f"{stage}.lr_critic"} == set(changeable(stage))
+    assert rates == {f"{stage}.lr", f"{stage}.lr_discriminator"} == set(changeable(stage))
 
 
 def test_what_was_found_is_watched_for_anew_when_something_changed(tmp_path: Path) -> None:

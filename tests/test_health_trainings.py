@@ -33,7 +33,8 @@ def findings(folder: Path, **settings: Any) -> list[dict[str, Any]]:
     return MetricsLog(folder / "health.jsonl").rows()
 
 
-# The signatures of FACTS section 15: losses of critic and generator, and what they are called.
+# The signatures of FACTS section 15: losses of discriminator and generator, and what they are
+# called.
 STUCK: dict[str, tuple[dict[str, Any], tuple[float, float], str]] = {
     "all called real": ({"bias": 25.0}, (16, 0), "saturated"),
     "all called made": ({"bias": -25.0}, (16, 16), "saturated"),
@@ -45,9 +46,9 @@ STUCK: dict[str, tuple[dict[str, Any], tuple[float, float], str]] = {
 def test_a_stuck_training_is_found_within_fifty_steps(name: str, tmp_path: Path) -> None:
     settings, losses, what = STUCK[name]
     (row,) = findings(tmp_path, nets=blobs.nets(**settings), optimisation=CALM, log_every=50)
-    assert (row["where"], row["what"], row["since"]) == ("critic", what, 1)
+    assert (row["where"], row["what"], row["since"]) == ("discriminator", what, 1)
     (means,) = MetricsLog(tmp_path / "metrics.jsonl").rows()
-    assert (means["critic"], means["gan"]) == pytest.approx(losses, abs=0.05)
+    assert (means["discriminator"], means["gan"]) == pytest.approx(losses, abs=0.05)
 
 
 @pytest.mark.parametrize("norm", [False, True])
@@ -116,12 +117,14 @@ def test_on_request_an_ill_training_stops_saved_and_goes_on_with_a_warning(
     how = {"optimisation": CALM, "steps": 30}
     whole = blobs.nets(bias=25.0)
     rows = findings(tmp_path / "whole", nets=whole, **how)
-    assert capsys.readouterr().err.count("test: critic saturated since step 1 (") == 1
+    assert capsys.readouterr().err.count("test: discriminator saturated since step 1 (") == 1
     for stopped_at in (10, 11):  # and again, while nothing is done about it
         with pytest.raises(UnhealthyError) as caught:
             findings(tmp_path / "parts", nets=blobs.nets(bias=25.0), stops_unhealthy=True, **how)
         text = str(caught.value)
-        assert text.startswith(f"step {stopped_at}, critic: saturated since step 1 (100% of its ")
+        assert text.startswith(
+            f"step {stopped_at}, discriminator: saturated since step 1 (100% of its "
+        )
         assert text.endswith("; on_unhealthy=warn goes on from here") and "\n" not in text
         assert load_state(tmp_path / "parts" / "state.pt")["step"] == stopped_at
     parts = blobs.nets(bias=25.0)
@@ -134,7 +137,7 @@ def test_an_ill_training_that_stopped_has_time_to_recover_at_other_rates(tmp_pat
     how: dict[str, Any] = {"steps": 30, "stops_unhealthy": True}
     for lr, stopped_at in ((1e-3, 10), (1e-4, 20), (1e-4, 21)):
         calm = Optimisation(lr=lr, decay_from=1.0)
-        with pytest.raises(UnhealthyError, match=f"^step {stopped_at}, critic: saturated"):
+        with pytest.raises(UnhealthyError, match=f"^step {stopped_at}, discriminator: saturated"):
             findings(tmp_path, nets=blobs.nets(bias=25.0), optimisation=calm, **how)
 
 

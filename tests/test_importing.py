@@ -41,7 +41,8 @@ def overrides(folder: Path, *more: str) -> list[str]:
         save_pairs(images, 10, 40, 40)
     split = "search_fraction: 0.3, test_fraction: 0.3"
     data = f"data={{name: pairs, folder: {images}, load_size: 36, crop_size: 32, {split}}}"
-    small = ("family.blocks=3", "task.critic_width=4", "task.critic_layers=1", "teacher.width=4",
+    small = ("family.blocks=3", "task.discriminator_width=4", "task.discriminator_layers=1",
+    "teacher.width=4",
              "space={widths: [4, 2]}", "search.reduction=2", "device=cpu",
              f"run={folder / 'run'}")  # fmt: skip
     return [data, *small, *more]

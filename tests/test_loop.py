@@ -96,7 +96,7 @@ def test_training_runs_outside_the_main_thread(tmp_path: Path) -> None:
 def plain_loop(steps: int, rates: list[float], ema: float) -> dict[str, nn.Module]:
     """Pix2pix written out: the loop that `fit` must equal (Isola et al. 2017)."""
     nets = toy.pix2pix_nets()
-    g, d = nets["generator"], nets["critic"]
+    g, d = nets["generator"], nets["discriminator"]
     opt_g = torch.optim.Adam(g.parameters(), betas=(0.4, 0.99), foreach=False)
     opt_d = torch.optim.Adam(d.parameters(), betas=(0.4, 0.99), foreach=False)
     averaged = [p.detach().clone() for p in g.parameters()]
@@ -123,7 +123,9 @@ def plain_loop(steps: int, rates: list[float], ema: float) -> dict[str, nn.Modul
 @pytest.mark.parametrize("ema", [0.0, 0.75])
 def test_fit_equals_a_plain_loop(ema: float, tmp_path: Path) -> None:
     nets = toy.pix2pix_nets()
-    how = Optimisation(lr=4e-3, lr_critic=2e-3, beta1=0.4, beta2=0.99, decay_from=0.5, ema=ema)
+    how = Optimisation(
+        lr=4e-3, lr_discriminator=2e-3, beta1=0.4, beta2=0.99, decay_from=0.5, ema=ema
+    )
     toy.train(toy.TASK, nets, tmp_path, steps=4, optimisation=how)
     # constant for two of the four steps, then falling linearly to zero at the end
     expected = plain_loop(4, [4e-3, 4e-3, 4e-3, 2e-3], ema)
@@ -136,11 +138,11 @@ def test_fit_equals_a_plain_loop(ema: float, tmp_path: Path) -> None:
 
 
 def test_learning_rate_is_constant_then_falls_linearly_to_zero() -> None:
-    how = Optimisation(lr=8.0, lr_critic=4.0, decay_from=0.6)
+    how = Optimisation(lr=8.0, lr_discriminator=4.0, decay_from=0.6)
     rates = [how.rate("generator", step, 10) for step in range(11)]
     assert rates == pytest.approx([8, 8, 8, 8, 8, 8, 8, 6, 4, 2, 0])
-    assert how.rate("critic", 8, 10) == pytest.approx(2)
-    assert Optimisation(lr=8.0).rate("critic", 0, 10) == 8
+    assert how.rate("discriminator", 8, 10) == pytest.approx(2)
+    assert Optimisation(lr=8.0).rate("discriminator", 0, 10) == 8
     assert Optimisation(lr=8.0, decay_from=0.0).rate("generator", 5, 10) == pytest.approx(4)
     assert Optimisation(lr=8.0, decay_from=1.0).rate("generator", 9, 10) == 8
 
@@ -152,7 +154,10 @@ class Recording(Task):
     phases: tuple[Phase, ...] = ()
 
     def __init__(self, every: int = 1) -> None:
-        self.phases = Phase("generator", ("generator",)), Phase("critic", ("critic",), every)
+        self.phases = (
+            Phase("generator", ("generator",)),
+            Phase("discriminator", ("discriminator",), every),
+        )
         self.calls: list[tuple[int, str, set[str], dict[str, Tensor]]] = []
 
     def losses(
@@ -166,7 +171,7 @@ class Recording(Task):
 def test_a_phase_trains_its_networks_alone(tmp_path: Path) -> None:
     task = Recording()
     toy.train(task, toy.pix2pix_nets(), tmp_path, steps=3)
-    phases = "generator", "critic"
+    phases = "generator", "discriminator"
     assert [call[:2] for call in task.calls] == [(i, p) for i in range(3) for p in phases]
     for (_, phase, trained, before), (*_, after) in itertools.pairwise(task.calls):
         moved = {n.split(".")[0] for n, t in before.items() if not torch.equal(t, after[n])}
@@ -176,10 +181,12 @@ def test_a_phase_trains_its_networks_alone(tmp_path: Path) -> None:
 def test_a_phase_runs_every_so_many_steps_and_logs_the_mean_of_its_runs(tmp_path: Path) -> None:
     task = Recording(every=3)
     toy.train(task, toy.pix2pix_nets(), tmp_path / "a", steps=6, log_every=6)
-    assert [call[0] for call in task.calls if call[1] == "critic"] == [0, 3]
+    assert [call[0] for call in task.calls if call[1] == "discriminator"] == [0, 3]
     toy.train(Recording(), toy.pix2pix_nets(), tmp_path / "b", steps=1, log_every=1)
     (row,), (first,) = rows(tmp_path / "a"), rows(tmp_path / "b")
-    assert row["critic"] == pytest.approx(first["critic"], rel=0.5)  # not a third of it
+    assert row["discriminator"] == pytest.approx(
+        first["discriminator"], rel=0.5
+    )  # not a third of it
 
 
 def test_metrics_rows_are_means_over_their_steps(tmp_path: Path) -> None:
@@ -187,7 +194,7 @@ def test_metrics_rows_are_means_over_their_steps(tmp_path: Path) -> None:
     toy.train(toy.TASK, toy.pix2pix_nets(), tmp_path / "two", steps=5, log_every=2)
     single, paired = rows(tmp_path / "one"), rows(tmp_path / "two")
     assert [row["step"] for row in paired] == [2, 4, 5]
-    for name in ("l1", "gan", "critic"):
+    for name in ("l1", "gan", "discriminator"):
         means = [(single[0][name] + single[1][name]) / 2, (single[2][name] + single[3][name]) / 2]
         assert [row[name] for row in paired] == pytest.approx([*means, single[4][name]], rel=1e-5)
 
@@ -210,7 +217,8 @@ def test_nan_in_a_batch_stops_and_keeps_the_state_from_before(tmp_path: Path) ->
         toy.train(toy.TASK, toy.pix2pix_nets(), parts, steps=STEPS, feed=spoiled(3))
     assert str(caught.value).startswith("step 3, generator: the loss is not finite (gan ")
     assert str(caught.value).endswith(
-        "l1 nan); give the same command again with a lower test.lr (now 0.002) and test.lr_critic "
+        "l1 nan); give the same command again with a lower test.lr (now 0.002) and "
+        "test.lr_discriminator "
         "(now 0.001); if it ends so again, what was saved is too far gone: begin anew with that, "
         "gancompress test … --redo"
     )
@@ -277,7 +285,7 @@ def test_mixed_precision_trains_close_to_float32(precision: str, tmp_path: Path)
 def test_state_of_another_training_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         toy.train(toy.TASK, toy.pix2pix_nets(), tmp_path, steps=5, feed=toy.Interrupting(1))
-    wider = Pix2Pix(Pix2PixOptions(critic_width=3, critic_layers=1))
+    wider = Pix2Pix(Pix2PixOptions(discriminator_width=3, discriminator_layers=1))
     with pytest.raises(CheckpointError) as caught:
         toy.train(wider, toy.pix2pix_nets(task=wider), tmp_path, steps=5)
     text = str(caught.value)

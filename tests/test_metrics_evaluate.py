@@ -137,7 +137,7 @@ def test_without_features_only_pixel_metrics_are_told() -> None:
 
 
 class Unpaired(Toy):
-    """Targets that answer no input, and inputs with label planes of 0 and 1 behind the image."""
+    """Targets that answer no input, and inputs with label channels of 0 and 1 behind the image."""
 
     channels = (5, 3)
     paired = False
@@ -145,9 +145,9 @@ class Unpaired(Toy):
     def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
         batch = super().batch(split, indices, rng)
         shape = batch["target"][:, :2].shape
-        planes = torch.tensor([0.0, 1.0])[:, None, None].expand(shape)
-        labels = torch.tensor([1.0, 0.0])[:, None, None].expand(len(planes), 2, 1, 1)
-        return {**batch, "input": torch.cat((batch["input"], planes), 1), "labels": labels}
+        channels = torch.tensor([0.0, 1.0])[:, None, None].expand(shape)
+        labels = torch.tensor([1.0, 0.0])[:, None, None].expand(len(channels), 2, 1, 1)
+        return {**batch, "input": torch.cat((batch["input"], channels), 1), "labels": labels}
 
 
 def test_unpaired_images_are_not_compared_pixel_by_pixel() -> None:
@@ -168,7 +168,9 @@ def test_unpaired_images_are_not_compared_pixel_by_pixel() -> None:
     first, again = torch.cat(seen[:5]), torch.cat(seen[5:])
     assert torch.equal(first, again)
     assert torch.equal(first, Unpaired().batch("test", range(30), None)["input"])
-    with pytest.raises(MetricError, match="none of l1 can judge split 'test'; metrics on features"):
+    with pytest.raises(
+        MetricError, match="none of l1 can evaluate split 'test'; metrics on features"
+    ):
         Evaluator(Unpaired(), "test", None, 7, metrics=("l1",))
 
 

@@ -186,5 +186,5 @@ def test_few_images_and_no_classifier_are_refused() -> None:
     net = Classifier("IS-toy", lambda images: images.mean((2, 3)))
     with pytest.raises(MetricError, match=r"is: 19 image\(s\); its splits need at least 20"):
         evaluator(Toy(19), metrics=["is"], classifier=net).score(darken)
-    with pytest.raises(MetricError, match="none of is can judge split 'test'"):
+    with pytest.raises(MetricError, match="none of is can evaluate split 'test'"):
         evaluator(Toy(), metrics=["is"])

@@ -18,7 +18,7 @@ from gancompress.metrics.kid import kernel_distance
 from gancompress.metrics.subsets import DISTANCES_OF_SUBSETS
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
-from gancompress.stages.export import judged_rows
+from gancompress.stages.export import evaluated_rows
 
 
 def random(seed: int) -> torch.Generator:
@@ -187,7 +187,9 @@ class Darker(nn.Module):
 def test_final_table_has_the_intervals_and_differences_to_its_first_row(resamples: int) -> None:
     recipe = load_recipe("quickstart", [f"metrics.resamples={resamples}", "seed=3"])
     arch, judge = Project(recipe).planned_arch, evaluator(Toy())
-    rows = judged_rows(Project(recipe), {str(by): (Darker(by), arch) for by in (0, 0.1)}, judge, {})
+    rows = evaluated_rows(
+        Project(recipe), {str(by): (Darker(by), arch) for by in (0, 0.1)}, judge, {}
+    )
     first, second = (judge.score(Darker(by), resamples, 3) for by in (0, 0.1))
     for row, scored in zip(rows, (first, second), strict=True):
         assert [f.interval for f in row.figures] == [f.interval for f in scored.values()]

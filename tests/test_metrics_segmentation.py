@@ -10,10 +10,10 @@ import torch
 from colournets import (
     NAMES,
     PLAIN,
+    channels,
     colour_net,
     maps,
     painted,
-    planes,
     segmenter,
     torchscript,
 )
@@ -42,8 +42,8 @@ def judged(metric: MeanIoU, asked: Tensor, shown: Tensor, batch: int = 4) -> Mea
 
 
 def test_label_map_is_the_class_where_exactly_one_plane_is_set() -> None:
-    truth = torch.tensor([[[0, 1, 2, 3]]])
-    found = planes(truth, 4)
+    target = torch.tensor([[[0, 1, 2, 3]]])
+    found = channels(target, 4)
     found = torch.cat((found, torch.ones(1, 1, 1, 4)), 1)  # edges, which are not looked at
     found[0, 1, 0, 2] = 1  # two classes
     found[0, 3, 0, 3] = 0  # none
@@ -55,16 +55,16 @@ def test_label_map_is_the_class_where_exactly_one_plane_is_set() -> None:
 
 @pytest.mark.parametrize("batch", [1, 4, 6])
 def test_mean_iou_equals_a_confusion_counted_by_hand_and_torchmetrics(net, batch: int) -> None:
-    truth, answers = maps(seed=1), maps(seed=2)
-    answers[:4] = truth[:4]
-    metric = judged(MeanIoU(net, range(5), NAMES), planes(truth), painted(answers), batch)
+    target, answers = maps(seed=1), maps(seed=2)
+    answers[:4] = target[:4]
+    metric = judged(MeanIoU(net, range(5), NAMES), channels(target), painted(answers), batch)
     confusion = np.zeros((5, 5))
-    for asked, found in zip(truth.flatten().tolist(), answers.flatten().tolist(), strict=True):
+    for asked, found in zip(target.flatten().tolist(), answers.flatten().tolist(), strict=True):
         confusion[asked, found] += 1
     both = np.diag(confusion)
     expected = 100 * both / (confusion.sum(0) + confusion.sum(1) - both)
-    mean, accuracy = metric.figures()
-    reference = 100 * multiclass_jaccard_index(answers, truth, 5, average="none")
+    mean, accuracy = metric.values()
+    reference = 100 * multiclass_jaccard_index(answers, target, 5, average="none")
     found = [mean.details[name]["IoU %"] for name in NAMES]
     assert found == pytest.approx(expected.tolist(), rel=1e-12)
     assert found == pytest.approx(reference.tolist(), rel=1e-6)
@@ -78,17 +78,17 @@ def test_mean_iou_equals_a_confusion_counted_by_hand_and_torchmetrics(net, batch
 
 
 def test_images_that_show_their_label_maps_get_all_points(net) -> None:
-    truth = maps()
-    metric = judged(MeanIoU(net, range(5), NAMES), planes(truth), painted(truth))
-    assert [figure.value for figure in metric.figures()] == [100, 100]
+    target = maps()
+    metric = judged(MeanIoU(net, range(5), NAMES), channels(target), painted(target))
+    assert [figure.value for figure in metric.values()] == [100, 100]
     assert (metric.name, metric.better) == ("miou", "max")
 
 
 def test_mean_is_over_classes_that_occur_in_label_maps_or_answers(net) -> None:
-    truth, answers = torch.zeros(1, 8, 10).long(), torch.zeros(1, 8, 10).long()
-    truth[:, :4], answers[:, :2] = 1, 1  # sky: 40 asked for, 20 found; the rest is road
+    target, answers = torch.zeros(1, 8, 10).long(), torch.zeros(1, 8, 10).long()
+    target[:, :4], answers[:, :2] = 1, 1  # sky: 40 asked for, 20 found; the rest is road
     answers[:, 7] = 3  # ten pixels of a car that is nowhere
-    (mean, _) = judged(MeanIoU(net, range(5), NAMES), planes(truth), painted(answers)).figures()
+    (mean, _) = judged(MeanIoU(net, range(5), NAMES), channels(target), painted(answers)).values()
     assert mean.details == {
         "road": {"IoU %": 50, "pixels": 40},  # 30 of 40 + 20
         "sky": {"IoU %": 50, "pixels": 40},
@@ -98,25 +98,25 @@ def test_mean_is_over_classes_that_occur_in_label_maps_or_answers(net) -> None:
 
 
 def test_ignored_pixels_do_not_count(net) -> None:
-    truth = maps()
-    asked = planes(truth)
+    target = maps()
+    asked = channels(target)
     asked[:, :, 0] = 0  # pixels of no class
-    wrong = truth.clone()
-    wrong[:, 0] = (truth[:, 0] + 1) % 5
-    wrong[truth == 4] = 0  # a class that stands for nothing
+    wrong = target.clone()
+    wrong[:, 0] = (target[:, 0] + 1) % 5
+    wrong[target == 4] = 0  # a class that stands for nothing
     table = (0, 1, 2, 3, IGNORED)
-    mean, accuracy = judged(MeanIoU(net, table, NAMES), asked, painted(wrong)).figures()
+    mean, accuracy = judged(MeanIoU(net, table, NAMES), asked, painted(wrong)).values()
     assert (mean.value, accuracy.value) == (100, 100)
     assert list(mean.details) == list(NAMES[:4])
     total = sum(details["pixels"] for details in mean.details.values())
-    assert total == (truth[:, 1:] != 4).sum()
+    assert total == (target[:, 1:] != 4).sum()
 
 
 def test_classes_are_compared_by_the_table_and_merged_under_all_their_names(net) -> None:
-    truth = maps()
+    target = maps()
     table = (3, 0, 0, 1, IGNORED)
-    answers = torch.tensor([3, 0, 0, 1, 2])[truth]
-    (mean, _) = judged(MeanIoU(net, table, NAMES), planes(truth), painted(answers)).figures()
+    answers = torch.tensor([3, 0, 0, 1, 2])[target]
+    (mean, _) = judged(MeanIoU(net, table, NAMES), channels(target), painted(answers)).values()
     assert {name: d["IoU %"] for name, d in mean.details.items()} == {
         "sky + tree": 100,
         "car": 100,
@@ -125,11 +125,11 @@ def test_classes_are_compared_by_the_table_and_merged_under_all_their_names(net)
 
 
 def test_answers_of_classes_that_nothing_maps_to_are_misses_and_no_class(net) -> None:
-    truth = torch.zeros(1, 8, 10).long()
-    answers = truth.clone()
+    target = torch.zeros(1, 8, 10).long()
+    answers = target.clone()
     answers[:, :2] = 4
     table = (0, 1, 2, 3, IGNORED)
-    (mean, _) = judged(MeanIoU(net, table, NAMES), planes(truth), painted(answers)).figures()
+    (mean, _) = judged(MeanIoU(net, table, NAMES), channels(target), painted(answers)).values()
     assert mean.details == {"road": {"IoU %": 75, "pixels": 80}}
 
 
@@ -137,7 +137,7 @@ def test_label_maps_without_any_class_are_refused(net) -> None:
     metric = MeanIoU(net, range(5), NAMES)
     metric.update({"input": torch.zeros(2, 5, 8, 8), "output": torch.zeros(2, 3, 8, 8)})
     with pytest.raises(MetricError, match=r"miou: 2 image\(s\) without a pixel that has a class"):
-        metric.figures()
+        metric.values()
 
 
 def test_network_of_too_few_classes_is_refused(tmp_path: Path) -> None:
@@ -146,17 +146,17 @@ def test_network_of_too_few_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         MetricError, match="answers with 3 classes, and class 4 is compared; say in"
     ):
-        metric.update({"input": planes(maps()), "output": painted(maps())})
+        metric.update({"input": channels(maps()), "output": painted(maps())})
 
 
 def test_scores_of_another_size_are_brought_to_the_label_maps(tmp_path: Path) -> None:
     coarse = nn.Sequential(colour_net(), nn.AvgPool2d(4))
     path = torchscript(coarse, tmp_path / "net.pt")
     net = segmenter(path, "torchscript", size=(32, 32), **PLAIN)
-    truth = torch.zeros(1, 16, 16).long()
-    truth[:, :, 8:] = 1
-    found = judged(MeanIoU(net, range(5), NAMES), planes(truth), painted(truth))
-    assert net(painted(truth)).shape == (1, 5, 8, 8)
+    target = torch.zeros(1, 16, 16).long()
+    target[:, :, 8:] = 1
+    found = judged(MeanIoU(net, range(5), NAMES), channels(target), painted(target))
+    assert net(painted(target)).shape == (1, 5, 8, 8)
     assert found.result() == 100
 
 
@@ -167,28 +167,28 @@ class ToyLabels(Toy):
 
     def __init__(self) -> None:
         super().__init__(n=10)
-        self.truth = maps(10)
-        self.input = torch.cat((planes(self.truth), torch.ones(10, 1, 8, 10)), 1)
-        self.target = painted(self.truth)
+        self.classes = maps(10)
+        self.input = torch.cat((channels(self.classes), torch.ones(10, 1, 8, 10)), 1)
+        self.target = painted(self.classes)
 
 
-def test_evaluator_adds_the_figures_of_its_judges(net) -> None:
+def test_evaluator_adds_the_values_of_other_metrics(net) -> None:
     data = ToyLabels()
 
     def generate(x: Tensor) -> Tensor:
         return painted(x[:, :5].argmax(1).where(x[:, 0] == 0, 4))  # roads become sea
 
-    judge = Evaluator(
-        data, "test", None, 4, metrics=("l1",), judges=[lambda: MeanIoU(net, range(5), NAMES)]
+    evaluator = Evaluator(
+        data, "test", None, 4, metrics=("l1",), others=[lambda: MeanIoU(net, range(5), NAMES)]
     )
     for _ in range(2):  # nothing is carried from one generator to the next
-        figures = judge.score(generate)
+        figures = evaluator.score(generate)
         assert list(figures) == ["l1", "miou", "pixel-accuracy"]
         assert figures["miou"].details["road"]["IoU %"] == 0
-        right = 100 * float((data.truth != 0).double().mean())
+        right = 100 * float((data.classes != 0).double().mean())
         assert figures["pixel-accuracy"].value == pytest.approx(right)
         assert [figure.n for figure in figures.values()] == [10, 10, 10]
     alone = Evaluator(
-        data, "test", None, 4, metrics=(), judges=[lambda: MeanIoU(net, range(5), NAMES)]
+        data, "test", None, 4, metrics=(), others=[lambda: MeanIoU(net, range(5), NAMES)]
     )
     assert alone.score(generate)["miou"] == figures["miou"]

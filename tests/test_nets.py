@@ -6,7 +6,7 @@ from torch import nn
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.nets.discriminators.patch import PatchCritic
+from gancompress.nets.discriminators.patch import PatchDiscriminator
 from gancompress.nets.families import FAMILIES, family_of
 from gancompress.nets.families.resnet import ResNetGenerator, group_of
 from gancompress.nets.layers.blocks import OPERATORS, Conv, dense, init_normal
@@ -48,29 +48,29 @@ def test_resnet_parameters_are_the_published_ones(arch: Arch, expected: int) -> 
 @pytest.mark.parametrize(
     ("channels", "width", "expected"), [(6, 128, 11_040_641), (3, 64, 2_764_737)]
 )
-def test_patch_critic_parameters_and_output_are_the_published_ones(
+def test_patch_discriminator_parameters_and_output_are_the_published_ones(
     channels: int, width: int, expected: int
 ) -> None:
     with torch.device("meta"):
-        critic = PatchCritic(channels, width)  # FACTS section 6
-        assert params(critic) == expected
-        assert critic(torch.empty(2, channels, 256, 256)).shape == (2, 1, 30, 30)
+        discriminator = PatchDiscriminator(channels, width)  # FACTS section 6
+        assert params(discriminator) == expected
+        assert discriminator(torch.empty(2, channels, 256, 256)).shape == (2, 1, 30, 30)
 
 
-def test_patch_critic_logit_sees_a_patch_of_70_pixels() -> None:
+def test_patch_discriminator_logit_sees_a_patch_of_70_pixels() -> None:
     # Without norms, which mix all positions, the gradient of one logit is its field of view.
-    critic = PatchCritic(1, 2)
-    critic.norms = nn.ModuleList(nn.Identity() for _ in critic.norms)
+    discriminator = PatchDiscriminator(1, 2)
+    discriminator.norms = nn.ModuleList(nn.Identity() for _ in discriminator.norms)
     x = torch.randn(1, 1, 256, 256, requires_grad=True)
-    critic(x)[0, 0, 15, 15].backward()
+    discriminator(x)[0, 0, 15, 15].backward()
     assert x.grad is not None
     seen = x.grad[0, 0].ne(0)
     assert (seen.any(0).sum(), seen.any(1).sum()) == (70, 70)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 5])
-def test_patch_critic_widths_double_up_to_eight_times(layers: int) -> None:
-    widths = [conv.out_channels for conv in PatchCritic(3, 4, layers).convs]
+def test_patch_discriminator_widths_double_up_to_eight_times(layers: int) -> None:
+    widths = [conv.out_channels for conv in PatchDiscriminator(3, 4, layers).convs]
     assert widths == [min(4 * 2**i, 32) for i in range(layers + 1)]
 
 
@@ -92,8 +92,8 @@ def test_resnet_blocks_fall_into_three_groups(blocks: int, groups: list[int]) ->
 
 
 def test_resnet_taps_are_the_published_ones() -> None:
-    assert RESNET.taps() == ("down.1", "body.2", "body.5", "body.8")  # FACTS section 2
-    assert family_of("resnet", blocks=1).taps() == ("down.1", "body.0")
+    assert RESNET.distilled_layers() == ("down.1", "body.2", "body.5", "body.8")  # FACTS section 2
+    assert family_of("resnet", blocks=1).distilled_layers() == ("down.1", "body.0")
 
 
 @pytest.mark.parametrize("op", OPERATORS)

@@ -39,7 +39,7 @@ def params(family: ResNet, arch: Arch) -> int:
 def test_stargan_parameters_are_the_published_ones(beta: float, expected: int) -> None:
     split = Bands(0.125, beta)
     assert params(stargan(8), stargan(8).uniform(64, bands=split)) == expected
-    # Three label planes fewer: of the 7x7 stem's kernel, all of whose bands the image reaches.
+    # Three label channels fewer: of the 7x7 stem's kernel, all of whose bands the image reaches.
     fewer = 7 * 7 * 3 * 64
     assert params(stargan(5), stargan(5).uniform(64, bands=split)) == expected - fewer
 
@@ -134,7 +134,10 @@ def test_a_residual_block_between_other_splits_answers_in_its_own() -> None:
     ("changes", "text"),
     [
         ({"body.0.bands": "0+0.25"}, "bands: beta 0.25 without alpha; the low band is reached thr"),
-        ({"body.0.bands": "0.75+0.5"}, "bands: alpha 0.75, beta 0.5; shares from 0 on, together a"),
+        (
+            {"body.0.bands": "0.75+0.5"},
+            "bands: alpha 0.75, beta 0.5; fractions from 0 on, together a",
+        ),
         ({"body.0.bands": "half"}, "bands: 'half'; ALPHA or ALPHA+BETA is needed, such as 0.5+0."),
         (
             {"body.1.bands": "0.3"},

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gancompress.errors import ArchError
 from gancompress.export.card import ExportSource
-from gancompress.nets.discriminators.munit import MunitCritic, StyleEncoder
+from gancompress.nets.discriminators.munit import MunitDiscriminator, StyleEncoder
 from gancompress.nets.families import family_of
 from gancompress.nets.families.munit import MunitGenerator, group_of
 from gancompress.nets.families.options import MunitFamilyOptions
@@ -165,7 +165,13 @@ def test_munit_slots_and_taps_are_the_literature_s() -> None:
              "up.0", "up.1"]  # fmt: skip
     assert MUNIT.width_slots == tuple(f"{slot}.width" for slot in slots)
     assert MUNIT.body == tuple(slots[3:])  # what is separable: FACTS section 5's second net
-    assert MUNIT.taps() == ("down.1", "encoder.1", "encoder.3", "decoder.1", "decoder.3")
+    assert MUNIT.distilled_layers() == (
+        "down.1",
+        "encoder.1",
+        "encoder.3",
+        "decoder.1",
+        "decoder.3",
+    )
 
 
 def test_munit_is_rebuilt_from_its_options() -> None:
@@ -178,7 +184,7 @@ def test_munit_refuses_an_input_of_style_planes_alone() -> None:
     family = family_of("munit", in_channels=8)
     with pytest.raises(ArchError) as caught:
         family.build(family.uniform(2))
-    expected = "munit: 8 channels in; an image and 8 planes of its style are needed"
+    expected = "munit: 8 channels in; an image and 8 channels of its style are needed"
     assert str(caught.value) == expected
 
 
@@ -188,37 +194,37 @@ def test_style_encoder_makes_one_code_of_an_image() -> None:
     assert [conv.out_channels for conv in net.convs] == [6, 12, 12, 12]
 
 
-def test_munit_critic_has_the_published_parameters_and_scales() -> None:
+def test_munit_discriminator_has_the_published_parameters_and_scales() -> None:
     with torch.device("meta"):
-        critic = MunitCritic(3, (256, 256))
-        logits = critic(torch.empty(2, 3, 256, 256))
-    assert params(critic) == 8_271_171  # FACTS section 6
+        discriminator = MunitDiscriminator(3, (256, 256))
+        logits = discriminator(torch.empty(2, 3, 256, 256))
+    assert params(discriminator) == 8_271_171  # FACTS section 6
     assert [x.shape for x in logits] == [(2, 1, 16, 16), (2, 1, 8, 8), (2, 1, 4, 4)]
 
 
-def test_munit_critic_s_averages_leave_the_border_out() -> None:
-    critic = MunitCritic(1, (16, 16), width=2, layers=1, scales=2)
+def test_munit_discriminator_s_averages_leave_the_border_out() -> None:
+    discriminator = MunitDiscriminator(1, (16, 16), width=2, layers=1, scales=2)
     x = torch.randn(1, 1, 16, 16)
     padded = F.pad(x, (1, 1, 1, 1))
     weight = F.avg_pool2d(F.pad(torch.ones_like(x), (1, 1, 1, 1)), 3, stride=2)
     half = F.avg_pool2d(padded, 3, stride=2) / weight
-    conv, head = critic.scales[1]
+    conv, head = discriminator.scales[1]
     reflected = F.pad(half, (1, 1, 1, 1), mode="reflect")
     y = F.leaky_relu(F.conv2d(reflected, conv.weight, conv.bias, stride=2), 0.2)
-    torch.testing.assert_close(critic(x)[1], head(y))
+    torch.testing.assert_close(discriminator(x)[1], head(y))
 
 
 @pytest.mark.parametrize(("layers", "scales", "least"), [(4, 3, 61), (1, 1, 2), (2, 3, 13)])
-def test_munit_critic_takes_the_least_size_and_none_below(
+def test_munit_discriminator_takes_the_least_size_and_none_below(
     layers: int, scales: int, least: int
 ) -> None:
     form = {"width": 1, "layers": layers, "scales": scales}
-    critic = MunitCritic(1, (least, least), **form)
-    assert all(x.numel() for x in critic(torch.randn(1, 1, least, least)))
+    discriminator = MunitDiscriminator(1, (least, least), **form)
+    assert all(x.numel() for x in discriminator(torch.randn(1, 1, least, least)))
     with pytest.raises(RuntimeError, match="[Pp]adding"):
-        critic(torch.randn(1, 1, least - 1, least - 1))
+        discriminator(torch.randn(1, 1, least - 1, least - 1))
     with pytest.raises(ArchError, match=rf"image size \[{least - 1}, {least}\]; .* of {least} and"):
-        MunitCritic(1, (least - 1, least), **form)
+        MunitDiscriminator(1, (least - 1, least), **form)
 
 
 def test_convolutions_reflect_at_the_border() -> None:

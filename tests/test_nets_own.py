@@ -33,7 +33,12 @@ def test_example_says_its_slots_by_asking_for_them() -> None:
     family = OwnGenerator(file=str(EXAMPLE))
     assert family.width_slots == ("stem.width", "trunk.width", "last.width")
     assert family.stages == family.body == ("trunk",)
-    assert family.taps() == ("2", "5", "6", "8")  # the convolution before the blocks, three of four
+    assert family.distilled_layers() == (
+        "2",
+        "5",
+        "6",
+        "8",
+    )  # the convolution before the blocks, three of four
     assert family_of("own", **family.options) == family
     net = family.build(family.uniform(8, "separable"))
     assert net(torch.zeros(1, 3, 32, 40)).shape == (1, 3, 32, 40)
@@ -52,8 +57,10 @@ def test_channels_are_handed_over_where_build_takes_them(tmp_path: Path) -> None
 
 
 def test_taps_and_size_multiple_may_be_given(tmp_path: Path) -> None:
-    family = own(EXAMPLE.read_text() + "\nTAPS = ('0', '2')\nSIZE_MULTIPLE = 8\n", tmp_path)
-    assert family.taps() == ("0", "2") and family.size_multiple == 8
+    family = own(
+        EXAMPLE.read_text() + "\nDISTILLED_LAYERS = ('0', '2')\nSIZE_MULTIPLE = 8\n", tmp_path
+    )
+    assert family.distilled_layers() == ("0", "2") and family.size_multiple == 8
 
 
 @pytest.mark.parametrize(
@@ -98,8 +105,10 @@ def test_operator_slots_without_their_ending_are_refused(tmp_path: Path) -> None
 
 
 def test_taps_that_the_network_lacks_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArchError, match="TAPS names 'trunk'"):
-        own(EXAMPLE.read_text() + "\nTAPS = ('trunk',)\n", tmp_path).taps()
+    with pytest.raises(ArchError, match="TAPS is called DISTILLED_LAYERS now; rename it"):
+        own(EXAMPLE.read_text() + "\nTAPS = ('0', '2')\n", tmp_path).distilled_layers()
+    with pytest.raises(ArchError, match="DISTILLED_LAYERS names 'trunk'"):
+        own(EXAMPLE.read_text() + "\nDISTILLED_LAYERS = ('trunk',)\n", tmp_path).distilled_layers()
 
 
 def test_missing_files_are_refused() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancompress.errors import ArchError
-from gancompress.nets.discriminators.progressive import ProgressiveCritic, with_spread
+from gancompress.nets.discriminators.progressive import ProgressiveDiscriminator, with_spread
 from gancompress.nets.families import family_of
 from gancompress.nets.families.progan import ProGANGenerator, unit_of
 from gancompress.nets.layers.blocks import INITS
@@ -14,7 +14,7 @@ from gancompress.nets.layers.features import Bands
 from gancompress.supernet.cost import network_cost
 
 # FACTS, section 14, counted by running the published networks: side, operator, parameters of the
-# generator and of the critic, all heads included.
+# generator and of the discriminator, all heads included.
 COUNTS = [
     (64, "dense", 22_490_383, 22_498_049),
     (64, "separable", 6_276_623, 6_277_898),
@@ -37,15 +37,18 @@ def enlarged(x: Tensor) -> Tensor:
     return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
-@pytest.mark.parametrize(("side", "op", "params", "critic_params"), COUNTS)
+@pytest.mark.parametrize(("side", "op", "params", "discriminator_params"), COUNTS)
 def test_parameters_are_the_published_ones(
-    side: int, op: str, params: int, critic_params: int
+    side: int, op: str, params: int, discriminator_params: int
 ) -> None:
     family = family_of("progan", size=side)
     with torch.device("meta"):
-        net, critic = family.build(family.uniform(16, op)), ProgressiveCritic(3, side, op=op)
+        net, discriminator = (
+            family.build(family.uniform(16, op)),
+            ProgressiveDiscriminator(3, side, op=op),
+        )
     assert sum(p.numel() for p in net.parameters()) == params
-    assert sum(p.numel() for p in critic.parameters()) == critic_params
+    assert sum(p.numel() for p in discriminator.parameters()) == discriminator_params
 
 
 def test_separable_form_has_8_73_times_fewer_macs_at_64_pixels() -> None:
@@ -92,17 +95,17 @@ def test_only_the_direction_of_a_vector_counts() -> None:
 
 
 @pytest.mark.parametrize("op", ["dense", "separable"])
-def test_critic_fades_as_the_generator_does(op: str) -> None:
-    critic = ProgressiveCritic(3, 32, width=1, op=op)
-    INITS["equalised"](critic, torch.Generator().manual_seed(0))
+def test_discriminator_fades_as_the_generator_does(op: str) -> None:
+    discriminator = ProgressiveDiscriminator(3, 32, width=1, op=op)
+    INITS["equalised"](discriminator, torch.Generator().manual_seed(0))
     x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(2))
-    scores = critic.grown(x, 2, 1.0)
+    scores = discriminator.grown(x, 2, 1.0)
     assert scores.shape == (4, 1)
     # At share 0 the level's own layers have no say: the level below sees the image halved.
-    nearly = critic.grown(x, 2, 1e-9)
-    torch.testing.assert_close(nearly, critic.grown(F.avg_pool2d(x, 2), 1, 1.0))
+    nearly = discriminator.grown(x, 2, 1e-9)
+    torch.testing.assert_close(nearly, discriminator.grown(F.avg_pool2d(x, 2), 1, 1.0))
     full = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3))
-    torch.testing.assert_close(critic(full), critic.grown(full, 3, 1.0))
+    torch.testing.assert_close(discriminator(full), discriminator.grown(full, 3, 1.0))
 
 
 def test_spread_is_the_groups_standard_deviation() -> None:
@@ -137,12 +140,12 @@ def test_other_sides_are_refused(side: int) -> None:
     with pytest.raises(ArchError, match=rf"{side} pixels; sides of 4 \* 2\^k from 8 on"):
         family_of("progan", size=side)
     with pytest.raises(ArchError, match=r"sides of 4 \* 2\^k"):
-        ProgressiveCritic(3, side)
+        ProgressiveDiscriminator(3, side)
 
 
-def test_unknown_operator_of_the_critic_is_refused() -> None:
+def test_unknown_operator_of_the_discriminator_is_refused() -> None:
     with pytest.raises(ArchError, match="'octave'; dense or separable"):
-        ProgressiveCritic(3, 16, op="octave")
+        ProgressiveDiscriminator(3, 16, op="octave")
 
 
 def test_bands_begin_where_the_coarsest_holds_a_kernel() -> None:

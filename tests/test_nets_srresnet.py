@@ -11,7 +11,7 @@ from gancompress.nets.families import family_of
 from gancompress.nets.families.srresnet import PixelUp, SRResNetGenerator
 from gancompress.nets.layers.blocks import OPERATORS, Conv
 from gancompress.nets.layers.features import Bands
-from gancompress.nets.layers.windows import bundles_of
+from gancompress.nets.layers.views import bundles_of
 from gancompress.supernet.cost import network_cost
 from gancompress.supernet.layouts import declared
 from gancompress.supernet.supernet import Supernet, named_tensors
@@ -172,7 +172,7 @@ def test_bands_are_the_trunks_alone_and_fit_images_of_the_outputs_size() -> None
 
 
 def test_taps_are_the_trunks_ends() -> None:
-    assert family_of("srresnet").taps() == ("body.5", "body.10", "body.15", "tail")
+    assert family_of("srresnet").distilled_layers() == ("body.5", "body.10", "body.15", "tail")
     assert isinstance(
         family_of("srresnet").build(family_of("srresnet").uniform(2)), SRResNetGenerator
     )

@@ -131,8 +131,8 @@ def test_unet_units_double_up_to_eight() -> None:
 
 
 def test_unet_taps_are_the_ups_of_full_depth() -> None:
-    assert UNET.taps() == ("up.0", "up.1", "up.2", "up.3")
-    assert SMALL.taps() == ("up.0", "up.1")
+    assert UNET.distilled_layers() == ("up.0", "up.1", "up.2", "up.3")
+    assert SMALL.distilled_layers() == ("up.0", "up.1")
 
 
 def test_unet_drops_out_in_the_three_ups_of_full_depth_behind_the_innermost() -> None:

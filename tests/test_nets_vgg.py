@@ -53,10 +53,10 @@ def test_perceptual_loss_is_the_weighted_l1_of_five_features(
     name: str, theirs: nn.Sequential, tmp_path: Path
 ) -> None:
     ours = Vgg19(saved(state(theirs), tmp_path / name))
-    image, truth = torch.rand(2, 1, 3, 32, 16) * 2 - 1
+    image, target = torch.rand(2, 1, 3, 32, 16) * 2 - 1
     image.requires_grad_()
     taken = []
-    for x in (image, truth):
+    for x in (image, target):
         features = []
         for i, layer in enumerate(theirs[: RELUS[-1] + 1]):
             x = layer(x)
@@ -66,11 +66,11 @@ def test_perceptual_loss_is_the_weighted_l1_of_five_features(
     torch.testing.assert_close(ours.features(image), taken[0])
     weights = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1)
     expected = sum(w * (a - b).abs().mean() for w, a, b in zip(weights, *taken, strict=True))
-    loss = ours(image, truth)
+    loss = ours(image, target)
     torch.testing.assert_close(loss, expected)
     (grad,) = torch.autograd.grad(loss, image)
     assert grad.isfinite().all() and grad.abs().sum() > 0
-    assert ours(truth, truth) == 0
+    assert ours(target, target) == 0
 
 
 def test_weights_are_buffers_that_no_initialisation_reaches(

@@ -54,7 +54,7 @@ def run_all(recipe: Recipe) -> list[str]:
 
 def artefact_bytes(run: Path) -> dict[str, bytes]:
     names = (
-        "teacher/model.safetensors", "supernet/bank.safetensors", "search/front.json",
+        "teacher/model.safetensors", "supernet/shared_weights.safetensors", "search/front.json",
         "export/model/model.safetensors", "export/model/arch.json", "export/grid.png",
         "teacher/metrics.jsonl", "supernet/metrics.jsonl",
     )  # fmt: skip
@@ -115,12 +115,13 @@ def test_every_packaged_recipe_runs_at_toy_size(
     name: str, formats: tuple[str, ...], pairs: Path, tmp_path: Path
 ) -> None:
     data = toy_data(load_recipe(name), pairs, tmp_path)
-    # The quickstart's teacher comes with the package: its blocks and its critic's width stay.
+    # The quickstart's teacher comes with the package: its blocks and its discriminator's width
+    # stay.
     few = ["finetune.steps=2", "search.first_images=3", "supernet.kept_answers=16"]
     if name != "quickstart":
         # Three, as presets name the widths of three groups.
         blocks = ["family.blocks=3"] if hasattr(load_recipe(name).family, "blocks") else []
-        few = ["task.critic_width=4", *blocks]
+        few = ["task.discriminator_width=4", *blocks]
     recipe = load_recipe(
         name,
         [*data, *few, *TOY, f"run={tmp_path / name}", "precision=float32",
@@ -143,7 +144,7 @@ def test_a_generator_of_ones_own_goes_all_the_way(
     monkeypatch.chdir(Path(__file__).resolve().parents[1])
     recipe = load_recipe("docs/my_recipe.yaml", [
         *TOY, "data.size=32", "teacher.width=8", "space.widths=[8, 4]", "search.reduction=2",
-        "task.critic_width=4", f"run={tmp_path}", "precision=float32",
+        "task.discriminator_width=4", f"run={tmp_path}", "precision=float32",
     ])  # fmt: skip
     run_all(recipe)
     winner = winners_of(Run(tmp_path))[0].arch
@@ -174,7 +175,7 @@ def test_exported_model_equals_the_supernets_winner(pairs: Path, finished: Path)
 def test_an_imported_teacher_is_compressed_by_its_own_measure(
     pairs: Path, tmp_path: Path, op: str
 ) -> None:
-    """Its widths, not the recipe's, decide budgets and rows; its critics begin anew."""
+    """Its widths, not the recipe's, decide budgets and rows; its discriminators begin anew."""
     theirs = cyclegan_resnet((8, 12, 6, 10, 4, 8, 6, 16), blocks=3, separable=op == "separable")
     torch.save(theirs.state_dict(), tmp_path / "latest_net_G.pth")
     recipe = toy(pairs, tmp_path / "run", "family.blocks=3", "search.reduction=4")
@@ -260,7 +261,7 @@ def test_another_recipe_tampered_weights_and_impossible_budgets_are_refused(
     path.write_bytes(bytes(content))
     with pytest.raises(CheckpointError, match="changed on disk"):
         pipeline.run_stage(Project(recipe), "supernet")
-    assert not (tmp_path / "supernet" / "bank.safetensors").exists()
+    assert not (tmp_path / "supernet" / "shared_weights.safetensors").exists()
 
 
 def test_a_student_of_another_teacher_is_refused_before_it_begins(
@@ -277,7 +278,11 @@ def test_a_student_of_another_teacher_is_refused_before_it_begins(
     before = sorted((tmp_path / "run").iterdir())
     for change, kind, text in (
         ("family.latent=9", RunError, "teacher: its random vectors have 8 numbers, family.latent "),
-        ("task.critic_width=2", CheckpointError, "critic: tensor .* is .*; this network has"),
+        (
+            "task.discriminator_width=2",
+            CheckpointError,
+            "discriminator: tensor .* is .*; this network has",
+        ),
     ):
         with pytest.raises(kind, match=text):
             pipeline.run_stages(Project(grown(change)), ("supernet",), lambda _: None)

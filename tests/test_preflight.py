@@ -80,7 +80,8 @@ def recipe_of(tmp_path: Path, text: str = ownnets.LEAST, *more: str, channels: i
             f"data={{name: pairs, {data}, target_channels: {channels}, {sizes}}}",
             f"family={{file: {path}}}", "teacher.width=16", "space={widths: [16, 12, 8]}",
             "teacher.steps=2", "teacher.batch_size=2", "supernet.steps=2", "supernet.batch_size=2",
-            "task.critic_width=4", "task.critic_layers=1", "metrics.features=effnet-lite0",
+            "task.discriminator_width=4", "task.discriminator_layers=1",
+            "metrics.features=effnet-lite0",
             "metrics.images=4", "search.images=4", "search.candidates=2", "search.population=2",
             "search.more_reductions=[]", "search.reduction=1.3", "search.budget_macs=null",
             "export.formats=[safetensors]", "export.latency_repeats=1", "workers=0", "device=cpu",
@@ -206,8 +207,8 @@ def test_targets_of_four_channels_are_refused_at_once(tmp_path: Path) -> None:
     text = text.replace("(c, 3,", "(c, out_channels,")
     error = refusal(recipe_of(tmp_path, text, channels=4), "teacher")
     assert str(error) == (
-        "edges2shoes: data: found targets of 4 channels; generators are judged on images of 1 or "
-        "3, give data.target_channels=3, and data.background if they are transparent"
+        "edges2shoes: data: found targets of 4 channels; generators are evaluated on images of 1 "
+        "or 3, give data.target_channels=3, and data.background if they are transparent"
     )
 
 

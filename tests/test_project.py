@@ -58,7 +58,7 @@ def test_recipe_with_bands_reads_back_equal(tmp_path: Path) -> None:
     ("overrides", "text"),
     [
         (["space.bands=[[0, 0.25]]"], "bands: beta 0.25 without alpha; the low band is reached"),
-        (["space.bands=[[0.75, 0.5]]"], "bands: alpha 0.75, beta 0.5; shares from 0 on, togeth"),
+        (["space.bands=[[0.75, 0.5]]"], "bands: alpha 0.75, beta 0.5; fractions from 0 on, togeth"),
         (["space.bands={neck: [0.5]}"], "space.bands: no stage 'neck'; one of stem, down.0, "),
         (["space.ops={neck: [dense]}"], "space.ops: no stage 'neck'; one of stem, down.0, "),
         (["space.bands=[0.3]"], "space: body.0.bands=0.3; no width of body.0.width allows it: "),

@@ -150,7 +150,7 @@ def test_a_teacher_wider_than_the_space_gives_the_leading_channels_of_its_blocks
     fill_from_teacher(supernet, net, arch)
     weight = dict(named_tensors(net))["last.weight"]
     places = [*range(5), *range(7, 12), *range(13, 16), *range(16, 21)]
-    assert torch.equal(supernet.bank["last.weight"], weight[:, places])
+    assert torch.equal(supernet.shared["last.weight"], weight[:, places])
 
 
 def test_statistics_of_a_subnet_cut_in_blocks_come_back_to_the_bank() -> None:
@@ -158,11 +158,11 @@ def test_statistics_of_a_subnet_cut_in_blocks_come_back_to_the_bank() -> None:
     channels = prove(ownnets.GLU, space, space.largest, X.shape[1:])
     supernet = Supernet(ownnets.GLU, space, channels).train()
     fill_from_teacher(supernet, teacher_of(ownnets.GLU, space.largest), space.largest)
-    before = supernet.bank["norm.running_mean"].clone()
+    before = supernet.shared["norm.running_mean"].clone()
     net = supernet.extract(space.smallest)
     supernet(space.smallest, X)
     net(X)
-    after = supernet.bank["norm.running_mean"]
+    after = supernet.shared["norm.running_mean"]
     kept = [0, 1, 2, 6, 7, 8]
     assert torch.equal(after[kept], dict(named_tensors(net))["norm.running_mean"])
     assert not torch.equal(after[kept], before[kept])
@@ -175,7 +175,7 @@ def test_gradients_of_a_subnet_cut_in_blocks_land_in_its_blocks() -> None:
     supernet = Supernet(ownnets.Chunk, space, channels)
     fill_from_teacher(supernet, teacher_of(ownnets.Chunk, space.largest), space.largest)
     supernet(space.smallest, X).square().sum().backward()
-    moved = supernet.bank["both.bias"].grad
+    moved = supernet.shared["both.bias"].grad
     assert moved is not None
     assert moved[:3].any() and moved[6:9].any()
     assert not moved[3:6].any() and not moved[9:].any()

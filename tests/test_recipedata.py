@@ -124,7 +124,7 @@ def test_labelled_data_that_makes_sense_is_taken(change: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
-    ("raw", "planes", "size"),
+    ("raw", "channels", "size"),
     [
         (LABELS, 3, (256, 256)),
         (LABELS | {"instance_folder": "c"}, 4, (256, 256)),
@@ -138,10 +138,10 @@ def test_labelled_data_that_makes_sense_is_taken(change: dict[str, Any]) -> None
     ],
 )
 def test_label_maps_tell_their_planes_and_size(
-    raw: dict[str, Any], planes: int, size: tuple[int, int]
+    raw: dict[str, Any], channels: int, size: tuple[int, int]
 ) -> None:
     made = data(raw)
-    assert (made.label_planes, made.channels, made.image_size) == (planes, (planes, 3), size)
+    assert (made.label_channels, made.channels, made.image_size) == (channels, (channels, 3), size)
     assert (made.labels, made.domain_names) == (None, ())
     assert data({"name": made.name, **made.model_dump(mode="json", exclude={"name"})}) == made
 
@@ -154,7 +154,7 @@ def test_classes_have_the_names_given_or_known_or_numbers() -> None:
     assert data(CITIES | {"classes": 34}).class_list[:2] == ("0", "1")
     assert MapsLabelsOptions.class_list == MapLabels.class_names
     for raw in ({"name": "maps"}, UNPAIRED, MOODS):
-        assert (data(raw).class_list, data(raw).label_planes) == ((), 0)
+        assert (data(raw).class_list, data(raw).label_channels) == ((), 0)
 
 
 def test_recipe_and_data_set_agree_on_planes_and_names(tmp_path: Path) -> None:

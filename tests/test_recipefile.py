@@ -153,6 +153,12 @@ def test_missing_sections_are_told_each(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
+        ("task.critic_width=3", 'unknown key; it is called "discriminator_width" now'),
+        ("teacher.lr_critic=1e-4", 'unknown key; it is called "lr_discriminator" now'),
+        (
+            "supernet.target=truth",
+            'found "truth"; one of ground-truth, teacher, both; it is called "ground-truth" now',
+        ),
         ("supernet.lrr=3", 'unknown key; did you mean "lr"?'),
         ("seed", "not of the form key=value; write section.key=value"),
         ("a..b=1", "not of the form key=value; write section.key=value"),

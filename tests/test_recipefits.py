@@ -15,7 +15,10 @@ from gancompress.recipe.reading import load_recipe
         ),
         (["task.growth=[1, 2]"], r"task.growth=\[1, 2\]: found \[1.0, 2.0\]; 5 numbers above 0"),
         (["task.growth=[1, 1, 0, 1, 1]"], r"5 numbers above 0 are allowed, one for each size"),
-        (["task.discriminator=plain"], "found plain; family progan grows beside a critic of its"),
+        (
+            ["task.discriminator=plain"],
+            "found plain; family progan grows beside a discriminator of its",
+        ),
         (
             ["task={name: pix2pix}"],
             "found progan, which makes images of random numbers; task pix2pix gives images",

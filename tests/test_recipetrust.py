@@ -42,7 +42,7 @@ RECIPE = """
 data: {{name: pairs, folder: {folder}/images, load_size: 36, crop_size: 32, search_fraction: 0.3,
        test_fraction: 0.3}}
 family: {{file: {folder}/generator.py}}
-task: {{name: pix2pix, critic_width: 4, critic_layers: 1}}
+task: {{name: pix2pix, discriminator_width: 4, discriminator_layers: 1}}
 teacher: {{steps: 1, batch_size: 2, width: 4}}
 space: {{widths: [4, 2]}}
 supernet: {{steps: 1, batch_size: 2, losses: {{l1: 1}}}}

@@ -24,7 +24,7 @@ from gancompress.recipe.reading import load_recipe
 from gancompress.recipe.recipe import Recipe
 from gancompress.report import reporting
 from gancompress.report.frontplot import front_plot
-from gancompress.report.runfiles import read_files, read_front, read_hunts, read_rows
+from gancompress.report.runfiles import read_files, read_front, read_rows, read_searches
 from gancompress.report.words import arch_text
 from gancompress.stages import pipeline
 from gancompress.storage.checkpoint import file_hash, write_record
@@ -71,7 +71,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    """A run of all stages at toy size: two rows, a first look, two generators trained further."""
+    """A run of all stages at toy size: two rows, few images first, two generators fine-tuned."""
     folder = tmp_path_factory.mktemp("report")
     for number in range(24):
         half = noise(40, 40, seed=number)
@@ -81,7 +81,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
         "edges2shoes",
         [
             f"data={{name: pairs, folder: {folder}/pairs, load_size: 36, crop_size: 32, {split}}}",
-            "family.blocks=1", "task.critic_width=4", "task.critic_layers=1",
+            "family.blocks=1", "task.discriminator_width=4", "task.discriminator_layers=1",
             "teacher={width: 4, steps: 6, batch_size: 2}", "supernet.batch_size=2",
             "space={widths: [4, 2], ops: [dense, separable], bands: [[0, 0], [0.5, 0]]}",
             "supernet.steps=6",
@@ -136,10 +136,10 @@ def test_the_page_names_every_point_of_the_front(page: Page, done: Recipe) -> No
 
 def test_what_the_page_tells_its_script_is_what_was_measured(done: Recipe) -> None:
     search = done.run_dir / "search"
-    front, hunts = read_front(search / "front.json"), read_hunts(search / "trials.json")
-    plot = front_plot(front, hunts)
+    front, searches = read_front(search / "front.json"), read_searches(search / "trials.json")
+    plot = front_plot(front, searches)
     assert plot is not None
-    archs = {p.arch for hunt in hunts for p in hunt.full} | {p.arch for p in front.points}
+    archs = {p.arch for plan in searches for p in plan.full} | {p.arch for p in front.points}
     slots = plot.data["slots"]
     told = {Arch.of(front.points[0].arch.family, dict(zip(slots, values, strict=True)))
             for _, _, values in plot.data["points"]}  # fmt: skip
@@ -235,11 +235,11 @@ def refresh(stage: Path, artefact: str) -> None:
 def test_warnings_of_trainings_are_listed(done: Recipe, page: Page, tmp_path: Path) -> None:
     assert "Warnings" not in page.words
     root = copied(done, tmp_path / "run")
-    row = {"since": 11, "is_over": False, "where": "critic", "what": "dead", "found": "<it>"}
+    row = {"since": 11, "is_over": False, "where": "discriminator", "what": "dead", "found": "<it>"}
     for log in (root / "teacher", next((root / "finetune").glob("*/metrics.jsonl")).parent):
         MetricsLog(log / "health.jsonl").write(20, **row)
     found = Page(reporting.write_report(root).read_text(encoding="utf-8"))
-    assert "Warnings" in found.words and found.words.count("critic dead") == 2
+    assert "Warnings" in found.words and found.words.count("discriminator dead") == 2
     assert found.wrong == [] and "<it>" in found.words
 
 

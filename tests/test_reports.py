@@ -79,8 +79,8 @@ def test_the_teacher_has_a_line_where_its_score_is_known() -> None:
 
 def test_the_worst_do_not_stretch_the_scale_and_are_counted() -> None:
     few = tuple(point(15 + i, 10 + i / 10, 10 + i) for i in range(99))
-    hunts = [ReportedSearch("search", False, (), (*few, point(15, 1e9, 999)))]
-    plot = front_plot(toy_front(), hunts)
+    searches = [ReportedSearch("search", False, (), (*few, point(15, 1e9, 999)))]
+    plot = front_plot(toy_front(), searches)
     assert plot is not None and len(plot.searched) + plot.hidden == 100
     assert 1 <= plot.hidden <= 3 and max(dot.y for dot in plot.searched) <= plot.frame.bottom
 
@@ -91,21 +91,21 @@ def test_nothing_measured_is_nothing_drawn() -> None:
 
 def test_progress_counts_what_breaks_the_limits_as_an_evaluation_only() -> None:
     front = toy_front()
-    hunts = [
+    searches = [
         ReportedSearch(
             "search", False, (), (point(99, 1), point(20, 7), point(25, 5), point(29, 6))
         )
     ]
-    curve = sections._best(front, front.winners[0], hunts, "search")
+    curve = sections._best(front, front.winners[0], searches, "search")
     assert curve == Curve("search", (2, 3, 4), (7.0, 5.0, 5.0))
-    assert len(sections.progress(front, hunts)) == 1 and sections.progress(front, []) == []
+    assert len(sections.progress(front, searches)) == 1 and sections.progress(front, []) == []
 
 
 def test_progress_of_two_rungs_is_told_by_full_scores_where_they_were_proposed() -> None:
     front = toy_front()
     looks = (point(20, 1, 8), point(20, 9, 16), point(20, 2, 24), point(20, 3, 32))
-    hunts = [ReportedSearch("search", False, looks, (point(20, 5, 24), point(20, 6, 16)))]
-    curve = sections._best(front, front.winners[0], hunts, "search")
+    searches = [ReportedSearch("search", False, looks, (point(20, 5, 24), point(20, 6, 16)))]
+    curve = sections._best(front, front.winners[0], searches, "search")
     assert curve == Curve("search", (2, 3, 4), (6.0, 5.0, 5.0))
 
 
@@ -215,17 +215,17 @@ def test_tiles_say_what_the_rows_say() -> None:
 
 def test_findings_of_a_training_are_told_with_their_end_and_what_to_try(tmp_path: Path) -> None:
     log, other = MetricsLog(tmp_path / "a.jsonl"), MetricsLog(tmp_path / "b.jsonl")
-    critic = {"where": "critic", "what": "saturated", "found": "100%"}
-    log.write(20, since=11, is_over=False, **critic)
-    log.write(70, since=61, is_over=True, **critic)
-    log.write(90, since=81, is_over=False, **critic)
+    discriminator = {"where": "discriminator", "what": "saturated", "found": "100%"}
+    log.write(20, since=11, is_over=False, **discriminator)
+    log.write(70, since=61, is_over=True, **discriminator)
+    log.write(90, since=81, is_over=False, **discriminator)
     other.write(90, since=81, is_over=False, where="generator", what="unheard of", found="much")
     table = findings_table({"a": log.path, "b": other.path, "c": tmp_path / "c.jsonl"})
     assert table is not None
-    advice = SYMPTOMS["critic"]["saturated"].advice("a")
+    advice = SYMPTOMS["discriminator"]["saturated"].advice("a")
     assert table.lines == (
-        ("a", "critic saturated", "11", "61", "100%", advice),
-        ("a", "critic saturated", "81", "-", "100%", advice),
+        ("a", "discriminator saturated", "11", "61", "100%", advice),
+        ("a", "discriminator saturated", "81", "-", "100%", advice),
         ("b", "generator unheard of", "81", "-", "much", "-"),
     )
     assert findings_table({"c": tmp_path / "c.jsonl"}) is None

@@ -281,7 +281,7 @@ def test_recipes_read_what_the_scripts_prepare_with_the_settings_of_the_papers()
     assert (cities.data.channels, cities.data.image_size) == ((36, 3), (256, 512))
     assert (coco.data.channels, coco.data.image_size) == ((184, 3), (256, 256))
     for made in (cities, coco):
-        assert (made.teacher.lr, made.teacher.lr_critic) == (1e-4, 4e-4)
+        assert (made.teacher.lr, made.teacher.lr_discriminator) == (1e-4, 4e-4)
         assert (made.teacher.beta1, made.teacher.beta2) == (0.0, 0.9)
     task = horses.task
     assert (task.gan, task.lambda_cycle, task.lambda_identity, task.pool) == ("lsgan", 10, 0.5, 50)

@@ -14,7 +14,7 @@ from search_landscape import (
     small_space,
 )
 
-from gancompress.search.counting import estimate, share
+from gancompress.search.counting import estimate, feasible_fraction
 from gancompress.search.limits import Constraint
 
 OPS = small_space(op0=("dense", "separable"), op1=("dense", "separable"))
@@ -23,7 +23,7 @@ MANY = small_space(op0=("dense", "separable"), **{f"op{i}": ("x", "y") for i in 
 
 def of_macs(space: Any, cost: Any, budget: float, **more: Any) -> Any:
     limits = [Constraint("macs", budget, "true MACs", "search.budget_macs")]
-    return share(space, lambda arch: {"macs": cost(arch)}, limits, **more)
+    return feasible_fraction(space, lambda arch: {"macs": cost(arch)}, limits, **more)
 
 
 @pytest.mark.parametrize("wanted", [0.002, 0.1, 0.8, 1.0])
@@ -67,7 +67,7 @@ def test_estimate_of_a_thousandth_is_near() -> None:
 
 
 def test_estimate_where_operators_have_too_many_combinations_to_be_tried() -> None:
-    """2048 combinations: what fits is a share of the widths times a share of the operators."""
+    """2048 combinations: what fits is a fraction of the widths times one of the operators."""
     assert MANY.size == 125 * 2048
     budget = budget_of_share(MANY, 0.1)
     true = sum(small_cost(arch) <= budget for arch in MANY.all()) / MANY.size

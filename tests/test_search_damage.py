@@ -46,9 +46,9 @@ def opened(path: Path, said: list[str]) -> Iterator[Studies]:
 def searched(path: Path, said: list[str], candidates: int = CANDIDATES) -> SearchResult:
     feasible = FeasibleSampler(SPACE, costs, [LIMIT])
     sampler = make_sampler("evolution", feasible, population=3, mutation=0.3)
-    quest = StudyConfig("main", sampler, candidates, JUDGING)
+    config = StudyConfig("main", sampler, candidates, JUDGING)
     with opened(path, said) as studies:
-        return search(studies, SPACE, costs, quest, seed=0, progress=False)
+        return search(studies, SPACE, costs, config, seed=0, progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from search_landscape import small_cost, small_space
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import BudgetError
-from gancompress.search.extremes import ceiling, floor, roomiest
+from gancompress.search.extremes import ceiling, floor, least_utilised
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.limits import Constraint, admitted, figure, utilisation
 
@@ -96,7 +96,7 @@ def test_no_limit_admits_everything() -> None:
 
 
 def test_roomiest_arch_uses_least_of_its_nearest_limit() -> None:
-    found = roomiest(SPACE, costs, BOTH)
+    found = least_utilised(SPACE, costs, BOTH)
     assert utilisation(costs(found), BOTH) == min(
         utilisation(costs(arch), BOTH) for arch in SPACE.all()
     )

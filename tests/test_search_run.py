@@ -68,10 +68,10 @@ def go(
     judging = Evaluation(scorer, "fd", better, supernet, "images")
     weighed = "macs" if algorithm == "pareto" else None
     settings = {"seed": seed, "algorithm": algorithm, "budget": budget}
-    quest = StudyConfig(name, sampler, candidates, judging, weighed, settings)
+    config = StudyConfig(name, sampler, candidates, judging, weighed, settings)
     with Storage(path) as storage, Worker(path.with_suffix(".workers"), 60) as worker:
         studies = Studies(storage, worker)
-        return search(studies, SPACE, costs, quest, seed=seed, progress=progress)
+        return search(studies, SPACE, costs, config, seed=seed, progress=progress)
 
 
 def best(result: SearchResult, better: str = "min") -> Measured:

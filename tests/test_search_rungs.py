@@ -36,12 +36,12 @@ FULL = Evaluation(lambda arch: {"fd": LANDSCAPE(arch)}, "fd", "min", "weights", 
 def go(folder: Path, algorithm: str, candidates: int, survivors: float = 0.25) -> Rungs:
     sampler = make_sampler(algorithm, within(), population=8, mutation=0.3)
     weighed = "macs" if algorithm == "pareto" else None
-    quest = StudyConfig("main", sampler, candidates, FULL, weighed)
+    config = StudyConfig("main", sampler, candidates, FULL, weighed)
     rows = [(limit,) for limit in BUDGETS] if algorithm == "pareto" else []
     with Storage(folder / "study.db") as storage, Worker(folder, 60) as worker:
         studies = Studies(storage, worker)
         return climb(
-            studies, SPACE, costs, quest, FIRST, survivors, rows=rows, seed=0, progress=False
+            studies, SPACE, costs, config, FIRST, survivors, rows=rows, seed=0, progress=False
         )
 
 
@@ -75,8 +75,8 @@ def test_a_search_in_two_rungs_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_without_survivors_to_leave_out_there_are_no_probes(tmp_path: Path) -> None:
     found = go(tmp_path, "random", 12, survivors=1.0)
     assert found.first is not None
-    quest = StudyConfig("main", make_sampler("random", within(), 4, 0.3), 12, FIRST)
-    assert len(chosen(found.first.trials, quest, 1.0, [])) == len(found.full.trials) == 12
+    config = StudyConfig("main", make_sampler("random", within(), 4, 0.3), 12, FIRST)
+    assert len(chosen(found.first.trials, config, 1.0, [])) == len(found.full.trials) == 12
 
 
 def test_agreement_is_kendalls_tau_of_what_both_hold(tmp_path: Path) -> None:

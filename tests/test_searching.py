@@ -1,4 +1,4 @@
-"""The stage search as the command does it: rows, first look, random search, several workers."""
+"""The stage search as the command does it: rows, two rungs, random search, several workers."""
 
 import json
 import os
@@ -26,7 +26,8 @@ pytest.importorskip("efficientnet_lite_pytorch")
 TOY = (
     "teacher={width: 6, steps: 2, batch_size: 4}", "space={widths: [6, 4, 3, 2]}",
     "family.blocks=1", "supernet.steps=2", "supernet.batch_size=4", "supernet.init=teacher",
-    "task={name: pix2pix, critic_width: 4, critic_layers: 1}", "metrics.features=effnet-lite0",
+    "task={name: pix2pix, discriminator_width: 4, discriminator_layers: 1}",
+    "metrics.features=effnet-lite0",
     "metrics.images=4", "export={formats: [safetensors], images: 2, latency_repeats: 1}",
     "workers=0", "device=cpu", "threads=1", "precision=float32",
     "search={reduction: 1.5, more_reductions: [3], images: 6, first_images: 3, candidates: 10, "
@@ -77,13 +78,13 @@ def test_a_score_of_pixels_is_judged_in_full_and_the_highest_wins(
 ) -> None:
     front = searched(trained, tmp_path / "run", "search.objective=psnr")
     assert (front["objective"], front["better"], front["first_look"]) == ("psnr", "max", None)
-    hunts = told(tmp_path / "run")
-    assert [hunt["first_look"] for hunt in hunts] == [None] * len(hunts)
+    searches = told(tmp_path / "run")
+    assert [plan["first_look"] for plan in searches] == [None] * len(searches)
     for winner in front["winners"]:
         inside = [
             one["scores"]["psnr"]
-            for hunt in hunts
-            for one in hunt["full"]
+            for plan in searches
+            for one in plan["full"]
             if one["costs"]["macs"] <= winner["budget_macs"]
         ]
         assert winner["scores"]["psnr"] == max(inside) > min(inside)
@@ -94,13 +95,13 @@ def test_winners_are_the_best_of_all_that_was_measured_in_full(
     trained: Path, tmp_path: Path, algorithm: str
 ) -> None:
     front = searched(trained, tmp_path / "run", f"search.algorithm={algorithm}")
-    hunts = told(tmp_path / "run")
+    searches = told(tmp_path / "run")
     named = ["search"] if algorithm == "pareto" else ROWS
     beside = [f"{row}, {what}" for what in ("random", "widened") for row in ROWS]
-    assert [hunt["name"] for hunt in hunts] == [*named, *beside]
+    assert [plan["name"] for plan in searches] == [*named, *beside]
     is_random = [True, True, False, False]
-    assert [hunt["is_baseline"] for hunt in hunts] == [False] * len(named) + is_random
-    full = [one for hunt in hunts for one in hunt["full"]]
+    assert [plan["is_baseline"] for plan in searches] == [False] * len(named) + is_random
+    full = [one for plan in searches for one in plan["full"]]
     assert [winner["row"] for winner in front["winners"]] == ROWS
     for winner in front["winners"]:
         inside = [o for o in full if o["costs"]["macs"] <= winner["budget_macs"]]
@@ -114,30 +115,30 @@ def test_winners_are_the_best_of_all_that_was_measured_in_full(
 
 def test_all_are_looked_at_and_few_are_measured_in_full(trained: Path, tmp_path: Path) -> None:
     front = searched(trained, tmp_path / "run", "search.candidates=16", "search.survivors=0.1")
-    hunt = told(tmp_path / "run")[0]
-    assert len(hunt["first_look"]) == 16 > len(hunt["full"])
-    archs = [str(one["arch"]) for one in hunt["first_look"]]
-    assert {str(one["arch"]) for one in hunt["full"]} < set(archs)
-    assert all(set(one["scores"]) == {"fd", "kid", "l1"} for one in hunt["full"])
-    assert all(isinstance(one["forecast"], float) for one in hunt["first_look"])
-    assert front["first_look"]["n"] >= len(hunt["full"])
+    plan = told(tmp_path / "run")[0]
+    assert len(plan["first_look"]) == 16 > len(plan["full"])
+    archs = [str(one["arch"]) for one in plan["first_look"]]
+    assert {str(one["arch"]) for one in plan["full"]} < set(archs)
+    assert all(set(one["scores"]) == {"fd", "kid", "l1"} for one in plan["full"])
+    assert all(isinstance(one["forecast"], float) for one in plan["first_look"])
+    assert front["first_look"]["n"] >= len(plan["full"])
     (tmp_path / "once").mkdir()
     searched(trained, tmp_path / "once" / "run", "search.first_images=0", "search.baseline=false")
     only, *widened = told(tmp_path / "once" / "run")
     assert only["first_look"] is None and len(only["full"]) == 10
-    assert all(hunt["name"].endswith(", widened") for hunt in widened)
+    assert all(plan["name"].endswith(", widened") for plan in widened)
 
 
 def test_what_the_search_found_best_is_widened_to_its_budget(trained: Path, tmp_path: Path) -> None:
     front = searched(trained, tmp_path / "run", "search.first_images=0")
     project = Project(recipe_of(trained, tmp_path / "run"))
-    hunts = {hunt["name"]: hunt["full"] for hunt in told(tmp_path / "run")}
+    searches = {plan["name"]: plan["full"] for plan in told(tmp_path / "run")}
     model, space = project.cost_model, project.space
     for winner in front["winners"]:
         most = winner["budget_macs"]
-        inside = [one for one in hunts["search"] if one["costs"]["macs"] <= most]
+        inside = [one for one in searches["search"] if one["costs"]["macs"] <= most]
         start = min(inside, key=lambda one: one["scores"]["fd"])["arch"]["slots"]
-        for one in hunts[f"{winner['row']}, widened"]:
+        for one in searches[f"{winner['row']}, widened"]:
             slots = one["arch"]["slots"]
             arch = Arch.of(one["arch"]["family"], slots)
             widths = [slot for slot in slots if slot.endswith(".width")]
@@ -164,9 +165,9 @@ def test_workers_that_begin_together_end_with_one_front(trained: Path, tmp_path:
     ]
     said = [worker.communicate(timeout=120) for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], said
-    for hunt in told(run):
+    for plan in told(run):
         for kind in ("first_look", "full"):
-            archs = [str(one["arch"]) for one in hunt[kind]]
+            archs = [str(one["arch"]) for one in plan[kind]]
             assert len(archs) == len(set(archs))
     assert sum(b"compressed:" in out for out, _ in said) == 1  # one of them wrote the front
     assert all(b"front.json" in out for out, _ in said)
@@ -210,7 +211,7 @@ def test_a_front_of_latency_keeps_its_budget(
     table = SimpleNamespace(ms=ms)
     monkeypatch.setattr("gancompress.stages.budgets.table_of", lambda project, runtime: table)
     front = searched(trained, tmp_path / "run", *timed)
-    measured = [one for hunt in told(tmp_path / "run") for one in hunt["full"]]
+    measured = [one for plan in told(tmp_path / "run") for one in plan["full"]]
     assert measured and all(one["costs"]["latency_ms"] <= 12 for one in measured)
     points = [(p["costs"]["latency_ms"], p["scores"]["fd"]) for p in front["points"]]
     assert points == sorted(points) and [fd for _, fd in points] == sorted(
@@ -229,7 +230,7 @@ def test_budgets_hold_together_and_contradictions_are_refused_before_training(
     tight = (f"search.budget_params={params}", "search.more_reductions=[]")
     (tmp_path / "tight").mkdir()
     front = searched(trained, tmp_path / "tight" / "run", *tight)
-    measured = [one for hunt in told(tmp_path / "tight" / "run") for one in hunt["full"]]
+    measured = [one for plan in told(tmp_path / "tight" / "run") for one in plan["full"]]
     assert measured and all(one["costs"]["params"] <= params for one in measured)
     assert front["winners"][0]["limits"]["params"] == params
     nowhere = recipe_of(trained, tmp_path / "none", "search.budget_params=10")

@@ -18,7 +18,7 @@ from gancompress.stages import pipeline
 from gancompress.stages.sizes import check_sizes
 
 SMALL = (
-    "family.blocks=1", "teacher.width=4", "space={widths: [4, 2]}", "task.critic_width=2",
+    "family.blocks=1", "teacher.width=4", "space={widths: [4, 2]}", "task.discriminator_width=2",
     "data.load_size=64", "device=cpu",
 )  # fmt: skip
 
@@ -42,7 +42,7 @@ def runs(net: nn.Module, *shape: int) -> bool:
 def test_the_smallest_size_that_is_told_is_the_smallest_that_runs(
     crop: object, layers: int, least: list[int]
 ) -> None:
-    recipe = recipe_of(crop, f"task.critic_layers={layers}")
+    recipe = recipe_of(crop, f"task.discriminator_layers={layers}")
     size = list(recipe.data.image_size)
     with pytest.raises(RecipeError) as caught:
         check_sizes(Project(recipe), Project(recipe).planned_arch)
@@ -51,14 +51,14 @@ def test_the_smallest_size_that_is_told_is_the_smallest_that_runs(
     assert f"runs on {least} and more" in str(caught.value)
 
     def all_run(sides: list[int]) -> bool:
-        nets = Project(recipe).task.critics()
+        nets = Project(recipe).task.discriminators()
         generator = Project(recipe).family.build(Project(recipe).planned_arch)
         ours = runs(generator.train(), 1, 3, *sides)
         return ours and all(runs(net.train(), 1, 6, *sides) for net in nets.values())
 
     assert not all_run(size) and all_run(least)
     assert not all_run([max(one, side - 4) for one, side in zip(size, least, strict=True)])
-    allowed = recipe_of(least, f"task.critic_layers={layers}")
+    allowed = recipe_of(least, f"task.discriminator_layers={layers}")
     check_sizes(Project(allowed), Project(allowed).planned_arch)
 
 
@@ -68,7 +68,9 @@ def test_commands_refuse_it_before_anything_is_trained(tmp_path: Path) -> None:
         16, f"data.folder={tmp_path / 'images'}", f"run={tmp_path / 'run'}",
         "data.search_fraction=0.3", "data.test_fraction=0.3", "search.reduction=2",
     )  # fmt: skip
-    with pytest.raises(GanCompressError, match=r"the discriminator \(critic\) runs on \[24, 24\]"):
+    with pytest.raises(
+        GanCompressError, match=r"the discriminator \(discriminator\) runs on \[24, 24\]"
+    ):
         pipeline.run_stages(Project(recipe), ["teacher"], lambda text: None)
     assert not (tmp_path / "run").exists()
 

@@ -17,7 +17,7 @@ FAMILY = family_of("spade", in_channels=2)
 SPACE = FAMILY.space((3, 2), ("dense", "separable"))
 
 
-def planes(count: int = 3) -> list[tuple[Tensor, ...]]:
+def channels(count: int = 3) -> list[tuple[Tensor, ...]]:
     generator = torch.Generator().manual_seed(5)
     return [(torch.rand(2, 2, 64, 64, generator=generator).round(),) for _ in range(count)]
 
@@ -27,7 +27,7 @@ def supernet() -> Supernet:
     net = Supernet(FAMILY.build, SPACE).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for name, tensor in net.bank.items():
+        for name, tensor in net.shared.items():
             if tensor.is_floating_point():
                 tensor.normal_(0, 0.1, generator=generator)
             if name.endswith("running_var"):
@@ -84,16 +84,16 @@ def test_norms_without_statistics_are_none_of_those() -> None:
 def settled(supernet: Supernet, arch: Arch) -> nn.Module:
     """A subnet with statistics of its own, as search and export have it."""
     net = supernet.extract(arch)
-    estimate(net, planes())
+    estimate(net, channels())
     return net
 
 
 def test_every_way_to_run_a_settled_subnet_answers_alike(
     supernet: Supernet, tmp_path: Path
 ) -> None:
-    bank = {name: tensor.clone() for name, tensor in supernet.bank.items()}
+    shared = {name: tensor.clone() for name, tensor in supernet.shared.items()}
     mixed = SPACE.smallest.replace({"stem.width": 3, "up.1.norm.op": "dense"})
-    x = planes()[1][0]
+    x = channels()[1][0]
     card = Card(FAMILY.options, 2, 3, (64, 64), FAMILY.size_multiple)
     for arch in (SPACE.largest, SPACE.smallest, mixed):
         net = settled(supernet, arch)
@@ -104,7 +104,7 @@ def test_every_way_to_run_a_settled_subnet_answers_alike(
             assert torch.equal(subnet(x), expected)
             assert torch.equal(weights.load(tmp_path)(x), expected)
             assert not torch.equal(supernet(arch, x), expected)  # whose statistics are no one's
-    assert all(torch.equal(tensor, bank[name]) for name, tensor in supernet.bank.items())
+    assert all(torch.equal(tensor, shared[name]) for name, tensor in supernet.shared.items())
 
 
 def test_statistics_of_a_subnet_do_not_depend_on_those_before_it(supernet: Supernet) -> None:

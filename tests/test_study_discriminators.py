@@ -74,7 +74,7 @@ def test_a_run_is_the_same_twice_and_all_runs_see_the_same(script, folder):
     assert (script.train("inception-8", folder, 3, 2, 4).losses != one.losses).any()
 
 
-def test_the_guard_names_a_critic_that_calls_all_images_real(script, capsys):
+def test_the_guard_names_a_discriminator_that_calls_all_images_real(script, capsys):
     watch = script.Watch("toy", torch.randn(4, 64))
     generator, real = script.Generator(), torch.rand(4, 1, 28, 28)
     for step in range(1, 31):
@@ -82,7 +82,7 @@ def test_the_guard_names_a_critic_that_calls_all_images_real(script, capsys):
         loud = torch.full((4, 1), 20.0 if step > 5 else 0.5) + wobble
         watch.see(step, (loud, loud - int(step <= 5)), generator, real)
     assert watch.named() == ("saturated from 6, at 15",)
-    assert capsys.readouterr().err.startswith("toy: critic saturated since step 6 (")
+    assert capsys.readouterr().err.startswith("toy: discriminator saturated since step 6 (")
 
 
 def test_signatures_are_the_losses_of_32_images_all_judged_alike(script):
@@ -92,9 +92,12 @@ def test_signatures_are_the_losses_of_32_images_all_judged_alike(script):
         (1.0, 1.0, "all real"),
         (0.5, 0.5, "at chance"),
         (0.0, 0.0, "all made"),
-        (1.0, 0.0, "critic won"),
+        (1.0, 0.0, "discriminator won"),
     ):
-        losses = script.critic_loss(real * ones, made * ones), script.generator_loss(made * ones)
+        losses = (
+            script.discriminator_loss(real * ones, made * ones),
+            script.generator_loss(made * ones),
+        )
         found[tuple(float(loss) for loss in losses)] = name
     assert found == script.SIGNATURES
 
@@ -105,14 +108,14 @@ def test_signatures_are_the_losses_of_32_images_all_judged_alike(script):
         ((16.0, 0.1), 0.0, 1.0, "collapsed (16, 0): all real"),
         ((7.9, 4.1), 0.3, 1.0, "collapsed (8, 4): at chance"),
         ((15.9, 16.0), 0.0, 1.0, "collapsed (16, 16): all made"),
-        ((0.0, 16.0), 1.0, 1.0, "collapsed (0, 16): critic won"),
+        ((0.0, 16.0), 1.0, 1.0, "collapsed (0, 16): discriminator won"),
         ((3.0, 9.0), 1e-4, 1.0, "collapsed: at chance"),
         ((3.0, 9.0), 0.5, 0.01, "collapsed: one image"),
         ((3.0, 9.0), 0.5, 1.0, "healthy"),
     ],
 )
-def test_verdict_reads_the_last_tenth(script, losses, gap, spread, told):
-    assert script.verdict(outcome(script, losses, gap, spread), real_distance=1.4) == told
+def test_conclusion_reads_the_last_tenth(script, losses, gap, spread, told):
+    assert script.conclusion(outcome(script, losses, gap, spread), real_distance=1.4) == told
 
 
 def test_distance_is_the_mean_over_all_pairs(script):

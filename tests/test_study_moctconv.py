@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_study_prints_the_table_and_a_verdict(script, folder, capsys):
+def test_study_prints_the_table_and_a_conclusion(script, folder, capsys):
     assert script.main([str(folder), "--epochs", "2"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.strip().splitlines()]
     table = {row[0]: row[1:] for row in rows[1:5]}
@@ -88,8 +88,8 @@ def test_learning_by_paths_leaves_no_gradient_between_convolutions(script, folde
         ((96.75, 96.70, 94.44, 92.19), "holds", "DOES NOT HOLD"),
     ],
 )
-def test_verdict_tells_order_and_gaps(script, percent, order, gaps):
-    found = script.verdict(dict(zip(script.PAPER, percent, strict=True)), 10_000)
+def test_conclusion_tells_order_and_gaps(script, percent, order, gaps):
+    found = script.conclusion(dict(zip(script.PAPER, percent, strict=True)), 10_000)
     assert [line.split(": ")[1] for line in found.splitlines()] == [order, gaps]
 
 

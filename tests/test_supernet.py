@@ -42,20 +42,20 @@ def test_window_is_leading_on_channels_and_centred_on_kernels() -> None:
 def test_borrowed_kernels_are_the_centre_of_the_bank() -> None:
     supernet = TOY.supernet()
     borrowed = supernet.borrow(Arch.of("toy", {"width": 3, "kernel": 1}))
-    assert torch.equal(borrowed["first.weight"], supernet.bank["first.weight"][:3, :, 2:3, 2:3])
-    assert torch.equal(borrowed["up.weight"], supernet.bank["up.weight"][:3, :3, 2:3, 2:3])
-    assert torch.equal(borrowed["norm.running_var"], supernet.bank["norm.running_var"][:3])
+    assert torch.equal(borrowed["first.weight"], supernet.shared["first.weight"][:3, :, 2:3, 2:3])
+    assert torch.equal(borrowed["up.weight"], supernet.shared["up.weight"][:3, :3, 2:3, 2:3])
+    assert torch.equal(borrowed["norm.running_var"], supernet.shared["norm.running_var"][:3])
 
 
 def test_toy_bank_holds_parameters_and_buffers_of_the_largest_arch() -> None:
     conformance.check_bank_holds_the_largest_shapes(TOY)
     supernet = TOY.supernet()
     net = Toy(SPACE.largest)
-    assert list(supernet.bank) == [name for name, _ in named_tensors(net)]
-    assert {n for n, t in supernet.bank.items() if isinstance(t, nn.Parameter)} == {
+    assert list(supernet.shared) == [name for name, _ in named_tensors(net)]
+    assert {n for n, t in supernet.shared.items() if isinstance(t, nn.Parameter)} == {
         name for name, _ in net.named_parameters()
     }
-    assert supernet.bank["norm.num_batches_tracked"].dtype == torch.int64
+    assert supernet.shared["norm.num_batches_tracked"].dtype == torch.int64
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -68,12 +68,12 @@ def test_toy_output_and_statistics_equal_the_extracted(training: bool, bf16: boo
 
 def test_toy_training_moves_the_statistics_of_its_window_alone() -> None:
     supernet = TOY.supernet().train()
-    before = supernet.bank["norm.running_mean"].clone()
+    before = supernet.shared["norm.running_mean"].clone()
     supernet(Arch.of("toy", {"width": 3, "kernel": 3}), TOY.images())
-    after = supernet.bank["norm.running_mean"]
+    after = supernet.shared["norm.running_mean"]
     assert not torch.isclose(after[:3], before[:3]).any()
     assert torch.equal(after[3:], before[3:])
-    assert supernet.bank["norm.num_batches_tracked"] == 1
+    assert supernet.shared["norm.num_batches_tracked"] == 1
 
 
 def test_toy_gradients_equal_the_extracted() -> None:
@@ -86,8 +86,8 @@ def test_bank_is_the_element_wise_largest_where_no_corner_holds_all() -> None:
         return nn.Linear(2 * width, width) if arch.op("form") == "wide" else nn.Linear(width, 9)
 
     space = SearchSpace.of("forms", {"form": ("wide", "tall"), "width": (2, 4)})
-    bank = Supernet(build, space).bank
-    assert (bank["weight"].shape, bank["bias"].shape) == ((9, 8), (9,))
+    shared = Supernet(build, space).shared
+    assert (shared["weight"].shape, shared["bias"].shape) == ((9, 8), (9,))
 
 
 def test_toy_skeletons_hold_no_memory() -> None:
@@ -122,7 +122,7 @@ def test_subnet_shares_the_bank_and_owns_nothing() -> None:
     assert list(subnet.parameters()) == [] and not subnet.training
     assert torch.equal(before, supernet(SPACE.smallest, x))
     with torch.no_grad():
-        supernet.bank["scale"].mul_(2)
+        supernet.shared["scale"].mul_(2)
     torch.testing.assert_close(subnet(x), 2 * before)
 
 
@@ -131,7 +131,7 @@ def test_extracted_network_owns_its_weights() -> None:
     net, x = supernet.extract(SPACE.smallest), TOY.images()
     before = net(x)
     with torch.no_grad():
-        for tensor in supernet.bank.values():
+        for tensor in supernet.shared.values():
             tensor.zero_()
     assert isinstance(net, Toy) and torch.equal(net(x), before)
     held = sum(tensor.untyped_storage().nbytes() for _, tensor in named_tensors(net))
@@ -145,10 +145,10 @@ def test_fill_copies_the_window_that_both_share() -> None:
     x = TOY.images()
     arch = Arch.of("toy", {"width": 3, "kernel": 3})
     assert torch.equal(supernet.eval()(arch, x), small.eval()(x))
-    assert supernet.bank["first.weight"][3:].eq(0).all()
+    assert supernet.shared["first.weight"][3:].eq(0).all()
     wide = Toy(Arch.of("toy", {"width": 8, "kernel": 7}))
     supernet.fill(dict(named_tensors(wide)))
-    assert torch.equal(supernet.bank["first.weight"], wide.first.weight[:5, :, 1:6, 1:6])
+    assert torch.equal(supernet.shared["first.weight"], wide.first.weight[:5, :, 1:6, 1:6])
 
 
 def test_supernet_state_dict_gives_the_same_supernet_back() -> None:

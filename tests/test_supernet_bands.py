@@ -1,4 +1,4 @@
-"""One bank for all operators and splits: its size, its blocks, and that it holds every arch."""
+"""Shared weights of all operators and splits: size, blocks, and that they hold every arch."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from gancompress.nets.families import family_of
 from gancompress.nets.families.resnet import ResNet
 from gancompress.nets.layers.bands import band_conv
 from gancompress.nets.layers.features import ONE, Bands, converted, merged
-from gancompress.nets.layers.windows import TensorView, views_of
+from gancompress.nets.layers.views import TensorView, views_of
 from gancompress.supernet.supernet import Supernet, view_of
 
 OPS = ("dense", "separable")
@@ -35,8 +35,8 @@ def test_bank_is_as_large_whatever_bands_the_space_has(name: str, op: str) -> No
     shapes = []
     for listed in splits:
         bands = dict.fromkeys(family.stages[:-1], listed)
-        bank = Supernet(family.build, family.space((32, 16), every, bands)).bank
-        shapes.append({name: tensor.shape for name, tensor in bank.items()})
+        shared = Supernet(family.build, family.space((32, 16), every, bands)).shared
+        shapes.append({name: tensor.shape for name, tensor in shared.items()})
     assert all(found == shapes[0] for found in shapes[1:])
     assert shapes[0]["stem.conv.weight" if op == "dense" else "stem.conv.pointwise.weight"][0] == 32
 
@@ -45,10 +45,10 @@ def test_operators_of_a_stage_have_tensors_of_their_own() -> None:
     family = family_of("resnet", blocks=1)
     both = dict.fromkeys(family.stages, OPS)
     banks = [
-        set(Supernet(family.build, family.space((8,), dict.fromkeys(family.stages, (op,)))).bank)
+        set(Supernet(family.build, family.space((8,), dict.fromkeys(family.stages, (op,)))).shared)
         for op in OPS
     ]
-    together = set(Supernet(family.build, family.space((8,), both)).bank)
+    together = set(Supernet(family.build, family.space((8,), both)).shared)
     assert together == banks[0] | banks[1]
     assert {n for n in banks[0] & banks[1] if n.endswith("weight")} == set()
 
@@ -110,7 +110,7 @@ def test_split_kernels_of_a_dense_bank_answer_as_it_does_on_constants() -> None:
     x = torch.randn(2, 16, 1, 1).expand(2, 16, 32, 32)
     dense = Arch.of("conv", {"in": "0", "out": "0"})
     expected = supernet(dense, x)[..., 16, 16]
-    weight, bias = supernet.bank["conv.weight"], supernet.bank["conv.bias"]
+    weight, bias = supernet.shared["conv.weight"], supernet.shared["conv.bias"]
     kernel = weight.sum((2, 3))  # what a constant is multiplied with
     torch.testing.assert_close(expected, x[..., 0, 0] @ kernel.T + bias, atol=1e-4, rtol=0)
     for arch in space.all():

@@ -39,7 +39,7 @@ def test_the_celeba_recipe_costs_what_is_published_to_the_integer() -> None:
 
 def test_inputs_are_as_many_times_smaller_and_cards_say_so() -> None:
     recipe = load_recipe("srgan-maps")
-    assert recipe.input_size == (24, 24) and recipe.data.judged_size == (96, 96)
+    assert recipe.input_size == (24, 24) and recipe.data.evaluated_size == (96, 96)
     card = card_of(Project(recipe), Project(recipe).planned_arch)
     assert (card.size, card.size_multiple, card.is_static) == ((24, 24), 1, False)
     assert facts_of(Project(recipe))["enlargement"] == 4
@@ -108,8 +108,8 @@ def test_the_table_gets_a_row_for_bicubic_enlarging(small: Recipe) -> None:
     assert references_of(Project(load_recipe("maps"))) == {}
 
 
-def test_task_and_critic_are_of_the_training_crops() -> None:
-    recipe = faces("task.critic_width=2")
+def test_task_and_discriminator_are_of_the_training_crops() -> None:
+    recipe = faces("task.discriminator_width=2")
     task = Project(recipe).task
-    assert task.critic_inputs() == {"critic": (1, 3, 96, 96)}
-    assert task.critics()["critic"](torch.zeros(2, 3, 96, 96)).shape == (2, 1)
+    assert task.discriminator_inputs() == {"discriminator": (1, 3, 96, 96)}
+    assert task.discriminators()["discriminator"](torch.zeros(2, 3, 96, 96)).shape == (2, 1)

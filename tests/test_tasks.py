@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gancompress.nets.discriminators.patch import PatchCritic
+from gancompress.nets.discriminators.patch import PatchDiscriminator
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Phase, Step
 from gancompress.tasks.losses import GAN_LOSSES
@@ -27,10 +27,10 @@ def sigmoid(x: float) -> float:
 
 
 GAN_VALUES = {
-    # critic: half of mean max(0, 1 - real) = (0 + .5 + 2) / 3 and mean max(0, 1 + fake)
+    # discriminator: half of mean max(0, 1 - real) = (0 + .5 + 2) / 3 and mean max(0, 1 + fake)
     # = (0 + 1 + 1.5) / 3; generator: -mean fake
     "hinge": ((2.5 / 3 + 2.5 / 3) / 2, 2.5 / 3),
-    # critic: half of mean (real - 1)^2 = (1 + .25 + 4) / 3 and mean fake^2 = 9.25 / 3;
+    # discriminator: half of mean (real - 1)^2 = (1 + .25 + 4) / 3 and mean fake^2 = 9.25 / 3;
     # generator: mean (fake - 1)^2 = (16 + 1 + .25) / 3
     "lsgan": ((5.25 / 3 + 9.25 / 3) / 2, 17.25 / 3),
     "lsgan-sigmoid": (
@@ -56,7 +56,7 @@ class Scaled(nn.Module):
         return self.gain * x
 
 
-class MeanCritic(nn.Module):
+class MeanDiscriminator(nn.Module):
     """The mean of every image, weighed per channel: pairs in, one logit out."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class MeanCritic(nn.Module):
 
 
 def nets() -> dict[str, nn.Module]:
-    return {"generator": Scaled(), "critic": MeanCritic()}
+    return {"generator": Scaled(), "discriminator": MeanDiscriminator()}
 
 
 def batch(seed: int = 0) -> dict[str, Tensor]:
@@ -82,9 +82,9 @@ def step() -> Step:
 
 def test_gan_losses_equal_hand_values() -> None:
     assert set(GAN_LOSSES) == set(GAN_VALUES) and len(GAN_LOSSES) == 5
-    for name, (critic, generator) in GAN_LOSSES.items():
+    for name, (discriminator, generator) in GAN_LOSSES.items():
         expected = GAN_VALUES[name]
-        assert critic(REAL, FAKE).item() == pytest.approx(expected[0], rel=1e-6), name
+        assert discriminator(REAL, FAKE).item() == pytest.approx(expected[0], rel=1e-6), name
         assert generator(FAKE).item() == pytest.approx(expected[1], rel=1e-6), name
 
 
@@ -103,11 +103,11 @@ def test_pix2pix_losses_are_its_two_weighted_terms(gan: str) -> None:
 
 
 @pytest.mark.parametrize("gan", ["hinge", "lsgan"])
-def test_pix2pix_critic_learns_from_the_fake_of_this_step(gan: str) -> None:
+def test_pix2pix_discriminator_learns_from_the_fake_of_this_step(gan: str) -> None:
     task = Pix2Pix(Pix2PixOptions(gan=gan), ONE_CHANNEL)
     both, data, now = nets(), batch(), step()
     task.losses(both, data, "generator", now)
-    losses = task.losses(both, data, "critic", now)
+    losses = task.losses(both, data, "discriminator", now)
 
     def logits(image: Tensor) -> Tensor:
         return data["input"].mean((1, 2, 3)) - 2 * image.mean((1, 2, 3))
@@ -117,41 +117,44 @@ def test_pix2pix_critic_learns_from_the_fake_of_this_step(gan: str) -> None:
         expected = ((1 - real).clamp(min=0).mean() + (1 + fake).clamp(min=0).mean()) / 2
     else:
         expected = ((real - 1).pow(2).mean() + fake.pow(2).mean()) / 2
-    assert set(losses) == {"critic"}
-    torch.testing.assert_close(losses["critic"], expected)
-    losses["critic"].backward()
+    assert set(losses) == {"discriminator"}
+    torch.testing.assert_close(losses["discriminator"], expected)
+    losses["discriminator"].backward()
     assert both["generator"].get_parameter("gain").grad is None
-    assert both["critic"].get_parameter("weight").grad is not None
+    assert both["discriminator"].get_parameter("weight").grad is not None
 
 
-def test_pix2pix_critic_s_one_pass_equals_two() -> None:
-    task = Pix2Pix(Pix2PixOptions(critic_width=3, critic_layers=1), ONE_CHANNEL)
+def test_pix2pix_discriminator_s_one_pass_equals_two() -> None:
+    task = Pix2Pix(Pix2PixOptions(discriminator_width=3, discriminator_layers=1), ONE_CHANNEL)
     data = batch()
-    both: Mapping[str, nn.Module] = task.critics()
+    both: Mapping[str, nn.Module] = task.discriminators()
     fake = torch.tanh(data["target"] * 3)
-    critic = both["critic"]
-    real_logits = critic(torch.cat((data["input"], data["target"]), 1))
-    fake_logits = critic(torch.cat((data["input"], fake), 1))
+    discriminator = both["discriminator"]
+    real_logits = discriminator(torch.cat((data["input"], data["target"]), 1))
+    fake_logits = discriminator(torch.cat((data["input"], fake), 1))
     expected = (torch.relu(1 - real_logits).mean() + torch.relu(1 + fake_logits).mean()) / 2
     at = step()
-    torch.testing.assert_close(task.critic_loss(both, data, fake, at), expected)
-    (seen,) = at.verdicts
+    torch.testing.assert_close(task.discriminator_loss(both, data, fake, at), expected)
+    (seen,) = at.outputs
     torch.testing.assert_close(seen, (real_logits, fake_logits))
 
 
-def test_pix2pix_critic_takes_input_and_image_together() -> None:
-    options = Pix2PixOptions(critic_width=5, critic_layers=2)
-    critic = Pix2Pix(options, TaskContext(2, 3)).critics()["critic"]
-    assert isinstance(critic, PatchCritic)
-    assert critic.convs[0].in_channels == 5
-    assert [conv.out_channels for conv in critic.convs] == [5, 10, 20]
+def test_pix2pix_discriminator_takes_input_and_image_together() -> None:
+    options = Pix2PixOptions(discriminator_width=5, discriminator_layers=2)
+    discriminator = Pix2Pix(options, TaskContext(2, 3)).discriminators()["discriminator"]
+    assert isinstance(discriminator, PatchDiscriminator)
+    assert discriminator.convs[0].in_channels == 5
+    assert [conv.out_channels for conv in discriminator.convs] == [5, 10, 20]
 
 
 def test_pix2pix_names_its_parts() -> None:
     task, data = Pix2Pix(Pix2PixOptions(), ONE_CHANNEL), batch()
-    assert task.target == "generator" and list(task.critics()) == ["critic"]
-    assert task.phases == (Phase("generator", ("generator",)), Phase("critic", ("critic",)))
-    assert task.inputs(data) == (data["input"],) and task.truth(data) is data["target"]
+    assert task.target == "generator" and list(task.discriminators()) == ["discriminator"]
+    assert task.phases == (
+        Phase("generator", ("generator",)),
+        Phase("discriminator", ("discriminator",)),
+    )
+    assert task.inputs(data) == (data["input"],) and task.ground_truth(data) is data["target"]
 
 
 def test_every_task_trains_its_target_first_and_owns_nothing() -> None:
@@ -161,13 +164,13 @@ def test_every_task_trains_its_target_first_and_owns_nothing() -> None:
     for make in TASKS.values():
         task = make().task(everything)
         trained = [name for phase in task.phases for name in phase.trains]
-        assert task.phases[0].trains[0] == task.target  # its critics see the image just made
+        assert task.phases[0].trains[0] == task.target  # its discriminators see the image just made
         with torch.device("meta"):
-            critics = task.critics()
-            shapes = task.critic_inputs()
-            assert critics.keys() == shapes.keys()
-            for name, critic in critics.items():
-                critic(torch.empty(shapes[name]))
+            discriminators = task.discriminators()
+            shapes = task.discriminator_inputs()
+            assert discriminators.keys() == shapes.keys()
+            for name, discriminator in discriminators.items():
+                discriminator(torch.empty(shapes[name]))
             assert sorted(trained) == sorted(task.teacher_nets(nn.Identity))
-        assert {task.target, *critics} <= set(trained)
+        assert {task.target, *discriminators} <= set(trained)
         assert make().task(everything) == task

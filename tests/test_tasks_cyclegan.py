@@ -20,7 +20,7 @@ from gancompress.tasks.pool import ImagePool
 from gancompress.tasks.taskoptions import TaskContext
 
 SMALL = TaskContext(size=(16, 16))
-TASK = CycleGAN(CycleGANOptions(critic_width=2, critic_layers=1, pool=3), SMALL)
+TASK = CycleGAN(CycleGANOptions(discriminator_width=2, discriminator_layers=1, pool=3), SMALL)
 
 
 def nets(task: CycleGAN = TASK) -> dict[str, nn.Module]:
@@ -47,8 +47,8 @@ def test_generator_terms_are_those_of_the_paper() -> None:
     cycle = F.l1_loss(back(there(a)), a) + F.l1_loss(there(back(b)), b)
     identity = F.l1_loss(there(b), b) + F.l1_loss(back(a), a)
     expected = {
-        "gan": mse(made["critic"](there(a)), 1),
-        "gan_backward": mse(made["critic_backward"](back(b)), 1),
+        "gan": mse(made["discriminator"](there(a)), 1),
+        "gan_backward": mse(made["discriminator_backward"](back(b)), 1),
         "cycle": 10 * cycle,
         "identity": 5 * identity,
     }
@@ -57,32 +57,41 @@ def test_generator_terms_are_those_of_the_paper() -> None:
         torch.testing.assert_close(terms[name], term)
 
 
-def test_critics_see_their_own_side() -> None:
+def test_discriminators_see_their_own_side() -> None:
     made, batch, at = nets(), toy.batch_at(0), step()
     TASK.losses(made, batch, "generator", at)
-    terms = TASK.losses(made, batch, "critic", at)
+    terms = TASK.losses(made, batch, "discriminator", at)
     there, back = made["generator"](batch["input"]), made["backward"](batch["target"])
-    critics = made["critic"], made["critic_backward"]
+    discriminators = made["discriminator"], made["discriminator_backward"]
     expected = {  # the pool is not full: it gives back what it is given
-        "critic": (mse(critics[0](batch["target"]), 1) + mse(critics[0](there), 0)) / 2,
-        "critic_backward": (mse(critics[1](batch["input"]), 1) + mse(critics[1](back), 0)) / 2,
+        "discriminator": (
+            mse(discriminators[0](batch["target"]), 1) + mse(discriminators[0](there), 0)
+        )
+        / 2,
+        "discriminator_backward": (
+            mse(discriminators[1](batch["input"]), 1) + mse(discriminators[1](back), 0)
+        )
+        / 2,
     }
     for name, term in expected.items():
         torch.testing.assert_close(terms[name], term)
     torch.testing.assert_close(
-        TASK.critic_loss(made, batch, there.detach(), step()), expected["critic"]
+        TASK.discriminator_loss(made, batch, there.detach(), step()), expected["discriminator"]
     )
 
 
 def test_identity_costs_nothing_when_it_is_not_asked_for() -> None:
-    options = CycleGANOptions(critic_width=2, critic_layers=1, lambda_identity=0)
+    options = CycleGANOptions(discriminator_width=2, discriminator_layers=1, lambda_identity=0)
     task = CycleGAN(options, SMALL)
     assert "identity" not in task.losses(nets(task), toy.batch_at(0), "generator", step())
 
 
-def test_a_student_needs_the_target_s_critic_alone() -> None:
-    assert list(TASK.critics()) == ["critic"] and TASK.truth(toy.batch_at(0)) is None
-    assert TASK.critic_inputs() == {"critic": (1, 3, 16, 16)}
+def test_a_student_needs_the_target_s_discriminator_alone() -> None:
+    assert (
+        list(TASK.discriminators()) == ["discriminator"]
+        and TASK.ground_truth(toy.batch_at(0)) is None
+    )
+    assert TASK.discriminator_inputs() == {"discriminator": (1, 3, 16, 16)}
 
 
 def numbered(first: int, count: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from gancompress.distill.supernet import Distilling, Teacher, train_supernet
 from gancompress.distill.teacher import fold, train_teacher
 from gancompress.errors import CheckpointError, RecipeError
-from gancompress.nets.discriminators.multiscale import MultiscaleCritic
+from gancompress.nets.discriminators.multiscale import MultiscaleDiscriminator
 from gancompress.nets.families import family_of
 from gancompress.nets.families.options import SpadeOptions
 from gancompress.storage.metricslog import MetricsLog
@@ -26,7 +26,7 @@ from gancompress.training.loop import Optimisation, Training
 
 FAMILY = family_of("spade", in_channels=2)
 PLANES = TaskContext(2, size=(64, 64))
-TASK = GauGAN(GauGANOptions(critic_width=2, critic_layers=3), PLANES)
+TASK = GauGAN(GauGANOptions(discriminator_width=2, discriminator_layers=3), PLANES)
 WEIGHTS = GauGANOptions(lambda_features=5.0, lambda_vgg=3.0, vgg_weights="vgg.pth", lambda_l1=7.0)
 EVERY = GauGAN(WEIGHTS, TaskContext(2, 1))
 
@@ -53,18 +53,18 @@ class TwoScales(nn.Module):
 class SquaredError(nn.Module):
     """In place of VGG."""
 
-    def forward(self, image: Tensor, truth: Tensor) -> Tensor:
-        return (image - truth).square().mean()
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        return (image - target).square().mean()
 
 
 def batch(seed: int = 0) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    planes = torch.rand(2, 2, 8, 8, generator=generator).round()
-    return {"input": planes, "target": torch.rand(2, 1, 8, 8, generator=generator) * 2 - 1}
+    channels = torch.rand(2, 2, 8, 8, generator=generator).round()
+    return {"input": channels, "target": torch.rand(2, 1, 8, 8, generator=generator) * 2 - 1}
 
 
 def nets() -> dict[str, nn.Module]:
-    return {"generator": Blur(), "critic": TwoScales(), "vgg": SquaredError()}
+    return {"generator": Blur(), "discriminator": TwoScales(), "vgg": SquaredError()}
 
 
 def test_generator_terms_are_those_of_the_paper() -> None:
@@ -104,7 +104,7 @@ def test_matching_moves_the_generator_and_not_its_target() -> None:
     assert data["target"].grad is not None and data["target"].grad.eq(0).all()
 
 
-def test_critic_loss_is_hinge_at_every_scale() -> None:
+def test_discriminator_loss_is_hinge_at_every_scale() -> None:
     data = batch()
     fake = torch.tanh(3 * data["target"])
 
@@ -117,25 +117,25 @@ def test_critic_loss_is_hinge_at_every_scale() -> None:
         for real, made in zip(logits(data["target"]), logits(fake), strict=True)
     ]
     step = Step(0, np.random.default_rng(0), {"fake": fake})
-    loss = EVERY.critic_loss(nets(), data, fake, step)
+    loss = EVERY.discriminator_loss(nets(), data, fake, step)
     torch.testing.assert_close(loss, sum(terms) / 2)
-    assert EVERY.losses(nets(), data, "critic", step) == {"critic": loss}
+    assert EVERY.losses(nets(), data, "discriminator", step) == {"discriminator": loss}
 
 
-def test_critic_takes_planes_and_image_together() -> None:
-    options = GauGANOptions(critic_width=5, critic_layers=2, critic_scales=3)
+def test_discriminator_takes_planes_and_image_together() -> None:
+    options = GauGANOptions(discriminator_width=5, discriminator_layers=2, discriminator_scales=3)
     task = GauGAN(options, TaskContext(4, size=(32, 64)))
-    critic = task.critics()["critic"]
-    assert isinstance(critic, MultiscaleCritic)
-    scales = critic(torch.rand(task.critic_inputs()["critic"]))
-    assert task.critic_inputs() == {"critic": (1, 7, 32, 64)}
+    discriminator = task.discriminators()["discriminator"]
+    assert isinstance(discriminator, MultiscaleDiscriminator)
+    scales = discriminator(torch.rand(task.discriminator_inputs()["discriminator"]))
+    assert task.discriminator_inputs() == {"discriminator": (1, 7, 32, 64)}
     assert [[f.shape[1] for f in scale] for scale in scales] == [[5, 10, 1]] * 3
 
 
 @pytest.mark.parametrize("spectral", [False, True])
 @pytest.mark.parametrize("op", ["dense", "separable"])
 def test_teacher_s_blocks_are_under_spectral_norm_if_asked_for(spectral: bool, op: str) -> None:
-    task = GauGAN(GauGANOptions(spectral=spectral, critic_width=2), PLANES)
+    task = GauGAN(GauGANOptions(spectral=spectral, discriminator_width=2), PLANES)
     ops = {f"{stage}.op": op for stage in ("body.0", "up.0")}
     arch = FAMILY.uniform(1).replace(ops)
     generator = task.teacher_nets(lambda: FAMILY.build(arch))["generator"]
@@ -150,13 +150,13 @@ def test_teacher_s_blocks_are_under_spectral_norm_if_asked_for(spectral: bool, o
 
 def test_folding_the_teacher_s_norm_changes_no_output() -> None:
     generator = TASK.teacher_nets(lambda: FAMILY.build(FAMILY.uniform(2)))["generator"]
-    planes = next(batches(0))["input"]
+    channels = next(batches(0))["input"]
     for _ in range(2):
-        generator.train()(planes)
+        generator.train()(channels)
     with torch.no_grad():
-        before = generator.eval()(planes)
+        before = generator.eval()(channels)
         fold(generator)
-        assert torch.equal(generator(planes), before)
+        assert torch.equal(generator(channels), before)
     assert not any(is_parametrized(module) for module in generator.modules())
 
 
@@ -177,7 +177,7 @@ def training(folder: Path, steps: int = 2) -> Training:
     folder.mkdir()
     return Training(
         steps=steps,
-        optimisation=Optimisation(lr=1e-4, lr_critic=4e-4, beta1=0.0, beta2=0.9),
+        optimisation=Optimisation(lr=1e-4, lr_discriminator=4e-4, beta1=0.0, beta2=0.9),
         seed=3,
         device=torch.device("cpu"),
         precision="float32",
@@ -199,7 +199,7 @@ def test_trained_teacher_is_a_plain_network_and_a_supernet_learns_from_it(tmp_pa
     assert first["body.0.norm0.norm.num_batches_tracked"] == 2  # one pass a step
     space = FAMILY.space((3, 2), ["separable"])
     supernet = Supernet(FAMILY.build, space)
-    before = {name: tensor.clone() for name, tensor in supernet.bank.items()}
+    before = {name: tensor.clone() for name, tensor in supernet.shared.items()}
     tensors = {name: dict(named_tensors(net)) for name, net in trained[0].items()}
     nets = train_supernet(
         TASK,
@@ -211,25 +211,25 @@ def test_trained_teacher_is_a_plain_network_and_a_supernet_learns_from_it(tmp_pa
         distilling=Distilling(
             "fitted", "uniform", "both", {"l1": 1.0, "features": 1.0, "gan": 1.0}
         ),
-        taps=FAMILY.taps(),
+        layers=FAMILY.distilled_layers(),
         input_shape=(2, 64, 64),
     )
-    assert set(nets) == {"generator", "critic", "adapters"}
-    moved = {name for name, t in supernet.bank.items() if not torch.equal(t, before[name])}
+    assert set(nets) == {"generator", "discriminator", "adapters"}
+    moved = {name for name, t in supernet.shared.items() if not torch.equal(t, before[name])}
     assert moved == set(before)
-    assert all(tensor.isfinite().all() for tensor in supernet.bank.values())
+    assert all(tensor.isfinite().all() for tensor in supernet.shared.values())
 
 
 def test_perceptual_network_goes_along_and_is_not_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gancompress.tasks.gaugan.Vgg19", lambda path: SquaredError())
-    options = GauGANOptions(lambda_vgg=10.0, vgg_weights="vgg.pth", critic_width=2)
+    options = GauGANOptions(lambda_vgg=10.0, vgg_weights="vgg.pth", discriminator_width=2)
     task = GauGAN(options, PLANES)
     nets = train_teacher(
         task, lambda: FAMILY.build(FAMILY.uniform(1)), batches, training(tmp_path / "run", steps=1)
     )
-    assert set(nets) == {"generator", "critic"}
+    assert set(nets) == {"generator", "discriminator"}
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_task_names_its_parts() -> None:
     task = GauGAN(GauGANOptions())
     data = batch()
     assert task.target == "generator" and task.init == "xavier"
-    assert task.inputs(data) == (data["input"],) and task.truth(data) is data["target"]
+    assert task.inputs(data) == (data["input"],) and task.ground_truth(data) is data["target"]
 
 
 def test_recipe_s_defaults_are_the_family_s() -> None:

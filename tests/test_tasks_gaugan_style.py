@@ -21,7 +21,7 @@ from gancompress.tasks.taskoptions import TaskContext
 STYLE = 3
 FAMILY = family_of("spade", in_channels=2 + STYLE, style=STYLE)
 TASK = GauGAN(
-    GauGANOptions(critic_width=2, critic_layers=2, lambda_style=0.5),
+    GauGANOptions(discriminator_width=2, discriminator_layers=2, lambda_style=0.5),
     TaskContext(2 + STYLE, size=(64, 64), style=STYLE),
 )
 
@@ -70,7 +70,7 @@ def test_teacher_learns_with_the_true_images_style() -> None:
     """What the input says of the style does not matter to a teacher in training."""
     nets = TASK.teacher_nets(lambda: FAMILY.build(FAMILY.uniform(1)))
     assert TASK.phases[0].trains == ("generator", "style") and set(nets) == {
-        "generator", "critic", "style",
+        "generator", "discriminator", "style",
     }  # fmt: skip
     batch = batch_at()
     other = batch | {"input": torch.cat((batch["input"][:, :2], batch["input"][:, 2:] + 1), 1)}
@@ -91,9 +91,11 @@ def test_teacher_learns_with_the_true_images_style() -> None:
 
 def test_student_gets_its_codes_and_its_teachers_image() -> None:
     batch = batch_at()
-    assert TASK.truth(batch) is None and TASK.inputs(batch)[0] is batch["input"]
-    assert list(TASK.critics()) == ["critic"]
-    assert TASK.critic_inputs() == {"critic": (1, 5, 64, 64)}  # labels and image, no style
+    assert TASK.ground_truth(batch) is None and TASK.inputs(batch)[0] is batch["input"]
+    assert list(TASK.discriminators()) == ["discriminator"]
+    assert TASK.discriminator_inputs() == {
+        "discriminator": (1, 5, 64, 64)
+    }  # labels and image, no style
     net = FAMILY.build(FAMILY.uniform(1)).eval()
     other = batch["input"].clone()
     other[:, 2:] += 3
@@ -102,5 +104,5 @@ def test_student_gets_its_codes_and_its_teachers_image() -> None:
 
 def test_a_generator_needs_labels_beside_the_style() -> None:
     family = family_of("spade", in_channels=3, style=3)
-    with pytest.raises(ArchError, match="3 planes, 3 of style"):
+    with pytest.raises(ArchError, match="3 channels, 3 of style"):
         family.build(family.uniform(1))

@@ -24,7 +24,9 @@ from gancompress.training.loop import Optimisation
 
 STYLE = 2
 FAMILY = family_of("munit", in_channels=3 + STYLE, style=STYLE, blocks=1, mlp=6)
-NARROW = MunitOptions(style_width=2, critic_width=2, critic_layers=2, critic_scales=2)
+NARROW = MunitOptions(
+    style_width=2, discriminator_width=2, discriminator_layers=2, discriminator_scales=2
+)
 CONTEXT = TaskContext(3 + STYLE, 3, (16, 16), style=STYLE)
 TASK = MUNIT(NARROW.model_copy(update={"lambda_cycle": 3.0}), CONTEXT)
 
@@ -33,8 +35,8 @@ def batch_at(index: int) -> dict[str, Tensor]:
     """Images of A, each with a style of B behind it, and others of B."""
     batch = toy.batch_at(index)
     codes = torch.randn(2, STYLE, 1, 1, generator=torch.Generator().manual_seed(index))
-    planes = codes.expand(-1, -1, 16, 16)
-    return {"input": torch.cat((batch["input"], planes), 1), "target": batch["target"]}
+    channels = codes.expand(-1, -1, 16, 16)
+    return {"input": torch.cat((batch["input"], channels), 1), "target": batch["target"]}
 
 
 def batches(start: int) -> Iterator[dict[str, Tensor]]:
@@ -66,8 +68,8 @@ def drawn_styles() -> Tensor:
     return torch.randn(2, STYLE)
 
 
-def all_scales(critic: nn.Module, image: Tensor, value: float) -> Tensor:
-    return torch.stack([(logits - value).square().mean() for logits in critic(image)]).sum()
+def all_scales(discriminator: nn.Module, image: Tensor, value: float) -> Tensor:
+    return torch.stack([(logits - value).square().mean() for logits in discriminator(image)]).sum()
 
 
 def test_generator_terms_are_those_of_the_paper() -> None:
@@ -88,8 +90,8 @@ def test_generator_terms_are_those_of_the_paper() -> None:
     cycle = F.l1_loss(back.decode(back.encode(ab), own_a), a)
     cycle = cycle + F.l1_loss(there.decode(there.encode(ba), own_b), b)
     expected = {
-        "gan": all_scales(made["critic"], ab, 1),
-        "gan_backward": all_scales(made["critic_backward"], ba, 1),
+        "gan": all_scales(made["discriminator"], ab, 1),
+        "gan_backward": all_scales(made["discriminator_backward"], ba, 1),
         "image": 10 * image,
         "style": style,
         "content": content,
@@ -117,30 +119,30 @@ def test_weights_scale_their_own_terms() -> None:
         torch.testing.assert_close(found[1][name], factor * term)
 
 
-def test_critics_see_their_own_side() -> None:
+def test_discriminators_see_their_own_side() -> None:
     made, batch, at = nets(), batch_at(0), step()
     _, back = generators(made)
     torch.manual_seed(11)
     TASK.losses(made, batch, "generator", at)
-    terms = TASK.losses(made, batch, "critic", at)
+    terms = TASK.losses(made, batch, "discriminator", at)
     ab = made["generator"](batch["input"])
     ba = back.decode(back.encode(batch["target"]), drawn_styles())
     expected = {
         name: (all_scales(made[name], real, 1) + all_scales(made[name], fake, 0)) / 2
         for name, real, fake in (
-            ("critic", batch["target"], ab),
-            ("critic_backward", batch["input"][:, :3], ba),
+            ("discriminator", batch["target"], ab),
+            ("discriminator_backward", batch["input"][:, :3], ba),
         )
     }
     assert terms.keys() == expected.keys()
     for name, term in expected.items():
         torch.testing.assert_close(terms[name], term)
     torch.testing.assert_close(
-        TASK.critic_loss(made, batch, ab.detach(), step()), expected["critic"]
+        TASK.discriminator_loss(made, batch, ab.detach(), step()), expected["discriminator"]
     )
     sum(terms.values(), torch.zeros(())).backward()
     assert all(p.grad is None for name in TASK.phases[0].trains for p in made[name].parameters())
-    assert all(p.grad is not None for p in made["critic_backward"].parameters())
+    assert all(p.grad is not None for p in made["discriminator_backward"].parameters())
 
 
 def test_generator_phase_reaches_every_weight_that_it_trains() -> None:
@@ -160,22 +162,26 @@ def test_cycle_costs_nothing_when_it_is_not_asked_for() -> None:
 def test_terms_are_finite_in_half_precision() -> None:
     made, batch, at = nets(), batch_at(0), step()
     with torch.autocast("cpu", torch.bfloat16):
-        terms = TASK.losses(made, batch, "generator", at) | TASK.losses(made, batch, "critic", at)
+        terms = TASK.losses(made, batch, "generator", at) | TASK.losses(
+            made, batch, "discriminator", at
+        )
     assert len(terms) == 8 and all(torch.isfinite(term) for term in terms.values())
     assert {term.dtype for term in terms.values()} == {torch.float32}
 
 
-def test_a_student_needs_the_target_s_critic_alone() -> None:
+def test_a_student_needs_the_target_s_discriminator_alone() -> None:
     batch = batch_at(0)
-    assert list(TASK.critics()) == ["critic"] and TASK.truth(batch) is None
+    assert list(TASK.discriminators()) == ["discriminator"] and TASK.ground_truth(batch) is None
     assert TASK.inputs(batch) == (batch["input"],) and TASK.target == "generator"
-    assert TASK.critic_inputs() == {"critic": (1, 3, 16, 16)} and TASK.init == "kaiming"
+    assert (
+        TASK.discriminator_inputs() == {"discriminator": (1, 3, 16, 16)} and TASK.init == "kaiming"
+    )
 
 
 def test_phases_train_all_that_a_teacher_has() -> None:
     assert TASK.phases == (
         Phase("generator", ("generator", "backward", "style", "style_backward")),
-        Phase("critic", ("critic", "critic_backward")),
+        Phase("discriminator", ("discriminator", "discriminator_backward")),
     )
     trained = {name for phase in TASK.phases for name in phase.trains}
     assert trained == set(TASK.teacher_nets(lambda: FAMILY.build(FAMILY.uniform(1))))
@@ -194,7 +200,7 @@ def smooth(start: int) -> Iterator[dict[str, Tensor]]:
 
 
 def test_training_lowers_the_reconstruction_losses(tmp_path: Path) -> None:
-    how = Optimisation(lr=1e-2, lr_critic=1e-3, decay_from=1.0)
+    how = Optimisation(lr=1e-2, lr_discriminator=1e-3, decay_from=1.0)
     settings = {"optimisation": how, "log_every": 20, "save_seconds": 60.0}
     toy.train(TASK, nets(), tmp_path, steps=60, feed=smooth, **settings)
     found = rows(tmp_path / "metrics.jsonl")

@@ -42,14 +42,14 @@ def test_each_name_is_that_of_its_own_options_and_recipes_take_all() -> None:
     assert Recipe.model_fields["task"].discriminator == "name"
 
 
-def test_a_critic_is_made_as_its_generator_is_where_it_can_be() -> None:
+def test_a_discriminator_is_made_as_its_generator_is_where_it_can_be() -> None:
     found = {}
     for name, made in TASKS.items():
         usual, other = made(), made().like_generator("separable", (0.25, 0.25))
         found[name] = {key: value for key, value in other if value != getattr(usual, key)}
     assert {name: keys for name, keys in found.items() if keys} == {
-        "stargan": {"critic_bands": (0.25, 0.25)},
-        "unconditional": {"critic_op": "separable"},
+        "stargan": {"discriminator_bands": (0.25, 0.25)},
+        "unconditional": {"discriminator_op": "separable"},
     }
     assert all(made().like_generator(None, None) == made() for made in TASKS.values())
 
@@ -57,7 +57,9 @@ def test_a_critic_is_made_as_its_generator_is_where_it_can_be() -> None:
 def test_what_grows_beside_a_task_is_a_matter_of_that_task() -> None:
     growth = UnconditionalOptions(growth=(1, 0, 1), discriminator="plain")
     named, levels = growth.growth_problems("progan", 16)
-    assert named.startswith("discriminator: found plain; family progan grows beside a critic of")
+    assert named.startswith(
+        "discriminator: found plain; family progan grows beside a discriminator of"
+    )
     assert levels == (
         "growth: found [1.0, 0.0, 1.0]; 3 numbers above 0 are allowed, one for each size from 4 to "
         "16 pixels"
@@ -87,37 +89,42 @@ class Plain(ConditionalTask):
     def gan(self) -> str:
         return "lsgan"
 
-    def own_critic(self, channels: int) -> nn.Module:
+    def own_discriminator(self, channels: int) -> nn.Module:
         return nn.Conv2d(channels, 1, 1)
 
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
-        if phase == "critic":
-            return {"critic": self.critic_loss(nets, batch, step.kept["fake"], step)}
+        if phase == "discriminator":
+            return {"discriminator": self.discriminator_loss(nets, batch, step.kept["fake"], step)}
         fake = nets[self.target](*self.inputs(batch))
         step.kept["fake"] = fake.detach()
         return {"gan": self.adversarial(nets, batch, fake)}
 
 
-def test_a_task_of_three_methods_trains_with_its_own_critic_and_with_a_named_one(
+def test_a_task_of_three_methods_trains_with_its_own_discriminator_and_with_a_named_one(
     tmp_path: Path,
 ) -> None:
     for options in (PlainOptions(), PlainOptions(discriminator="inception-8")):
         task = options.task(TaskContext(size=(16, 16)))
         nets = task.teacher_nets(lambda: nn.Conv2d(3, 3, 1))
-        assert isinstance(nets["critic"], Discriminator) == task.is_named
-        assert len(nets["critic"](torch.zeros(task.critic_inputs()["critic"]))) == 1
+        assert isinstance(nets["discriminator"], Discriminator) == task.is_named
+        assert (
+            len(nets["discriminator"](torch.zeros(task.discriminator_inputs()["discriminator"])))
+            == 1
+        )
         batch, at = toy.batch_at(0), Step(0, np.random.default_rng(0))
         fake = nets["generator"](batch["input"])
-        real, made = (nets["critic"](x) for x in (batch["target"], fake))
+        real, made = (nets["discriminator"](x) for x in (batch["target"], fake))
         expected = ((real - 1).square().mean() + made.square().mean()) / 2
-        torch.testing.assert_close(task.critic_loss(nets, batch, fake.detach(), at), expected)
-        torch.testing.assert_close(at.verdicts, [(real, made)])
+        torch.testing.assert_close(
+            task.discriminator_loss(nets, batch, fake.detach(), at), expected
+        )
+        torch.testing.assert_close(at.outputs, [(real, made)])
         against = task.adversarial(nets, batch, fake)
         torch.testing.assert_close(against, (made - 1).square().mean())
-        assert task.verdict == "target" and task.truth(batch) is None
-        assert task.init_of("critic") == ("kaiming" if task.is_named else "normal")
+        assert task.discriminator_output == "target" and task.ground_truth(batch) is None
+        assert task.init_of("discriminator") == ("kaiming" if task.is_named else "normal")
         toy.train(task, nets, tmp_path / options.discriminator, steps=2, is_healthy=None)
 
 

@@ -23,7 +23,12 @@ from gancompress.training.loop import Optimisation
 
 LABELS = 2
 TOY = StarGAN(
-    StarGANOptions(critic_steps=2, critic_width=4, critic_layers=4, critic_bands=(0.25, 0.25)),
+    StarGANOptions(
+        discriminator_steps=2,
+        discriminator_width=4,
+        discriminator_layers=4,
+        discriminator_bands=(0.25, 0.25),
+    ),
     TaskContext(3 + LABELS, 3, (16, 16), labels="exclusive"),
 )
 
@@ -44,7 +49,7 @@ def batches(start: int) -> Iterator[dict[str, Tensor]]:
 
 
 class Mixed(nn.Module):
-    """0.5 * image + 0.1 * first label plane - 0.2 * second; counts its calls."""
+    """0.5 * image + 0.1 * first label channel - 0.2 * second; counts its calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +74,7 @@ class Means(nn.Module):
 
 
 def nets() -> dict[str, nn.Module]:
-    return {"generator": Mixed(), "critic": Means()}
+    return {"generator": Mixed(), "discriminator": Means()}
 
 
 def step() -> Step:
@@ -98,7 +103,7 @@ def test_classification_equals_hand_values() -> None:
     assert found == pytest.approx(terms.sum() / 2, rel=1e-6)
 
 
-def test_gradient_penalty_of_a_linear_critic_is_its_slope_s_alone() -> None:
+def test_gradient_penalty_of_a_linear_discriminator_is_its_slope_s_alone() -> None:
     weight = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
     real, fake = torch.rand(2, 5, 3, 4, 4).unbind()
     # Two patches, whose slopes add up to the weight's.
@@ -120,12 +125,12 @@ def test_gradient_penalty_is_taken_at_one_random_point_between_each_pair() -> No
 
 
 def test_gradient_penalty_is_float32_under_autocast() -> None:
-    critic = TOY.critics()["critic"]
+    discriminator = TOY.discriminators()["discriminator"]
     real, fake = torch.rand(2, 2, 3, 16, 16).unbind()
     types = []
 
     def logits(images: Tensor) -> Tensor:
-        out: Tensor = critic(images)[0]
+        out: Tensor = discriminator(images)[0]
         types.append(out.dtype)
         return out
 
@@ -134,7 +139,7 @@ def test_gradient_penalty_is_float32_under_autocast() -> None:
     torch.manual_seed(3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = gradient_penalty(logits, real, fake)
-        assert critic(real)[0].dtype == torch.bfloat16
+        assert discriminator(real)[0].dtype == torch.bfloat16
     assert types == [torch.float32, torch.float32]
     assert torch.equal(found, expected)
 
@@ -159,27 +164,27 @@ def test_generator_losses_equal_hand_computed_ones(labels: str) -> None:
 
 
 @pytest.mark.parametrize("labels", ["exclusive", "independent"])
-def test_critic_losses_equal_hand_computed_ones(labels: str) -> None:
+def test_discriminator_losses_equal_hand_computed_ones(labels: str) -> None:
     task = StarGAN(
         StarGANOptions(lambda_cls=2.0, lambda_gp=7.0), TaskContext(3 + LABELS, labels=labels)
     )
     data, both, now = batch_at(0), nets(), step()
     task.losses(both, data, "generator", now)
-    found = task.losses(both, data, "critic", now)
+    found = task.losses(both, data, "discriminator", now)
     image, source = data["input"][:, :3], data["labels"]
     fake_logits, _ = judged(plain(image, source.flip(0)))
     real_logits, classes = judged(image)
-    assert list(found) == ["wasserstein", "critic_cls", "gp"]
+    assert list(found) == ["wasserstein", "discriminator_cls", "gp"]
     torch.testing.assert_close(found["wasserstein"], fake_logits.mean() - real_logits.mean())
     known = LABEL_LOSSES[labels](classes, source.flatten(1))
-    torch.testing.assert_close(found["critic_cls"], 2 * known)
+    torch.testing.assert_close(found["discriminator_cls"], 2 * known)
     slope = np.sqrt((1 + 4 + 0.25) / 256)  # each of 256 pixels has the weight / 256
     assert found["gp"].item() == pytest.approx(7 * (slope - 1) ** 2, rel=1e-5)
-    total = task.critic_loss(both, data, now.kept["fake"], now)
+    total = task.discriminator_loss(both, data, now.kept["fake"], now)
     torch.testing.assert_close(total, torch.stack(list(found.values())).sum())
     total.backward()
     assert both["generator"].get_parameter("gain").grad is None
-    assert both["critic"].get_parameter("weight").grad is not None
+    assert both["discriminator"].get_parameter("weight").grad is not None
 
 
 def test_no_name_means_a_loss_of_either_phase() -> None:
@@ -188,20 +193,20 @@ def test_no_name_means_a_loss_of_either_phase() -> None:
     assert len(names) == len(set(names)) == 6  # the log would average them together
 
 
-def test_the_critic_makes_its_own_fake_where_the_generator_has_no_turn() -> None:
+def test_the_discriminator_makes_its_own_fake_where_the_generator_has_no_turn() -> None:
     data, both, now = batch_at(0), nets(), step()
     generator = both["generator"]
     assert isinstance(generator, Mixed)
     TOY.losses(both, data, "generator", now)
     assert generator.calls == 2  # there and back
-    TOY.losses(both, data, "critic", now)
+    TOY.losses(both, data, "discriminator", now)
     assert generator.calls == 2
     alone = step()
     torch.manual_seed(0)
-    found = TOY.losses(both, data, "critic", alone)
+    found = TOY.losses(both, data, "discriminator", alone)
     assert generator.calls == 3 and not alone.kept["fake"].requires_grad
     torch.manual_seed(0)
-    expected = TOY.losses(both, data, "critic", now)
+    expected = TOY.losses(both, data, "discriminator", now)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
@@ -209,15 +214,18 @@ def test_stargan_names_its_parts() -> None:
     data = batch_at(0)
     assert [(p.name, p.trains, p.every) for p in StarGAN(StarGANOptions()).phases] == [
         ("generator", ("generator",), 5),
-        ("critic", ("critic",), 1),
+        ("discriminator", ("discriminator",), 1),
     ]
-    assert TOY.inputs(data) == (data["input"],) and TOY.truth(data) is None
-    assert TOY.critic_inputs() == {"critic": (1, 3, 16, 16)}
+    assert TOY.inputs(data) == (data["input"],) and TOY.ground_truth(data) is None
+    assert TOY.discriminator_inputs() == {"discriminator": (1, 3, 16, 16)}
 
 
 def toy_nets() -> dict[str, nn.Module]:
     family = family_of("resnet", in_channels=3 + LABELS, blocks=1)
-    made: dict[str, nn.Module] = {"generator": family.build(family.uniform(4)), **TOY.critics()}
+    made: dict[str, nn.Module] = {
+        "generator": family.build(family.uniform(4)),
+        **TOY.discriminators(),
+    }
     for net in made.values():
         init_normal(net, torch.Generator().manual_seed(1), std=0.2)
     return made
@@ -228,10 +236,10 @@ def rows(folder: Path) -> list[dict[str, float]]:
 
 
 def test_training_lowers_the_reconstruction_loss(tmp_path: Path) -> None:
-    how = Optimisation(lr=1e-2, lr_critic=1e-3, decay_from=1.0)
+    how = Optimisation(lr=1e-2, lr_discriminator=1e-3, decay_from=1.0)
     toy.train(TOY, toy_nets(), tmp_path, steps=160, feed=batches, log_every=40, optimisation=how)
     found = rows(tmp_path / "metrics.jsonl")
-    assert {"gan", "cls", "rec", "wasserstein", "critic_cls", "gp"} < set(found[0])
+    assert {"gan", "cls", "rec", "wasserstein", "discriminator_cls", "gp"} < set(found[0])
     assert found[-1]["rec"] < 0.7 * found[0]["rec"]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.distill.teacher import fold
-from gancompress.nets.discriminators.progressive import ProgressiveCritic
+from gancompress.nets.discriminators.progressive import ProgressiveDiscriminator
 from gancompress.nets.families import family_of
 from gancompress.nets.families.progan import ProGANGenerator
 from gancompress.nets.layers.blocks import INITS
@@ -27,7 +27,7 @@ from gancompress.tasks.unconditionaloptions import UnconditionalOptions
 from gancompress.training.loop import Optimisation
 
 FAMILY = family_of("progan", in_channels=5, size=16)  # levels of 4, 8 and 16 pixels
-OPTIONS = UnconditionalOptions(critic_width=1, growth=(1, 2, 1))
+OPTIONS = UnconditionalOptions(discriminator_width=1, growth=(1, 2, 1))
 CONTEXT = TaskContext(5, 3, (16, 16), grows=True)
 TASK = Unconditional(OPTIONS, CONTEXT)
 
@@ -51,10 +51,12 @@ def step(index: int, total: int = 80) -> Step:
     return Step(index, np.random.default_rng(0), total=total)
 
 
-def networks(made: Mapping[str, nn.Module]) -> tuple[ProGANGenerator, ProgressiveCritic]:
-    generator, critic = made["generator"], made["critic"]
-    assert isinstance(generator, ProGANGenerator) and isinstance(critic, ProgressiveCritic)
-    return generator, critic
+def networks(made: Mapping[str, nn.Module]) -> tuple[ProGANGenerator, ProgressiveDiscriminator]:
+    generator, discriminator = made["generator"], made["discriminator"]
+    assert isinstance(generator, ProGANGenerator) and isinstance(
+        discriminator, ProgressiveDiscriminator
+    )
+    return generator, discriminator
 
 
 def test_plan_gives_levels_their_steps_and_fades_them_in() -> None:
@@ -62,8 +64,10 @@ def test_plan_gives_levels_their_steps_and_fades_them_in() -> None:
     assert plan.starts == (0, 0.25, 0.75)
     seen = [plan.at(i, 16) for i in range(16)]
     assert [level for level, _ in seen] == [0] * 4 + [1] * 8 + [2] * 4
-    shares = [share for _, share in seen]
-    assert shares == pytest.approx([1] * 4 + [0.2, 0.4, 0.6, 0.8] + [1] * 4 + [1 / 3, 2 / 3, 1, 1])
+    fractions = [share for _, share in seen]
+    assert fractions == pytest.approx(
+        [1] * 4 + [0.2, 0.4, 0.6, 0.8] + [1] * 4 + [1 / 3, 2 / 3, 1, 1]
+    )
     assert [Growth((1, 1), fade=0).at(i, 4) for i in (1, 2)] == [(0, 1.0), (1, 1.0)]
     assert grown_evenly(3).weights == (1, 1, 1)
 
@@ -72,7 +76,7 @@ def test_optimisers_begin_anew_where_levels_do() -> None:
     for phase in TASK.phases:
         assert [i for i in range(80) if phase.restarts_at(i, 80)] == [20, 60]
         assert all(phase.has_turn(i, 80) for i in range(80))
-    late = Phase("critic", ("critic",), every=2, first=0.5)
+    late = Phase("discriminator", ("discriminator",), every=2, first=0.5)
     assert [i for i in range(10) if late.has_turn(i, 10)] == [6, 8]
 
 
@@ -88,23 +92,23 @@ def test_real_images_fade_as_the_networks_do() -> None:
 @pytest.mark.parametrize("index", [0, 22, 45, 61, 79])
 def test_losses_are_those_of_the_paper_at_every_level(index: int) -> None:
     made, data, now = nets(), batch(), step(index)
-    generator, critic = networks(made)
+    generator, discriminator = networks(made)
     level, share = TASK.plan.at(index, 80)
     terms = TASK.losses(made, data, "generator", now)
     fake = generator.grown(data["input"], level, share)
-    torch.testing.assert_close(terms["gan"], -critic.grown(fake, level, share).mean())
+    torch.testing.assert_close(terms["gan"], -discriminator.grown(fake, level, share).mean())
     torch.manual_seed(3)
-    terms = TASK.losses(made, data, "critic", now)
+    terms = TASK.losses(made, data, "discriminator", now)
     real = shrunk(data["target"], level, share)
-    scores = [critic.grown(x, level, share) for x in (real, fake)]
-    torch.testing.assert_close(terms["critic"], scores[1].mean() - scores[0].mean())
+    scores = [discriminator.grown(x, level, share) for x in (real, fake)]
+    torch.testing.assert_close(terms["discriminator"], scores[1].mean() - scores[0].mean())
     torch.testing.assert_close(terms["drift"], 1e-3 * scores[0].square().mean())
     torch.manual_seed(3)
     between = torch.lerp(fake, real, torch.rand(4, 1, 1, 1)).detach().requires_grad_()
-    slopes = torch.autograd.grad(critic.grown(between, level, share).sum(), between)[0]
+    slopes = torch.autograd.grad(discriminator.grown(between, level, share).sum(), between)[0]
     penalty = 10 * (slopes.flatten(1).norm(dim=1) - 1).square().mean()
     torch.testing.assert_close(terms["gp"], penalty)
-    torch.testing.assert_close(now.verdicts[0], (scores[0].detach(), scores[1].detach()))
+    torch.testing.assert_close(now.outputs[0], (scores[0].detach(), scores[1].detach()))
 
 
 def test_levels_above_get_no_gradient() -> None:
@@ -117,25 +121,27 @@ def test_levels_above_get_no_gradient() -> None:
 
 def test_a_student_is_judged_at_full_size() -> None:
     made, data = nets(), batch()
-    generator, critic = networks(made)
+    generator, discriminator = networks(made)
     fake, now = generator(data["input"]).detach(), step(0)
-    torch.testing.assert_close(TASK.adversarial(made, data, fake), -critic(fake).mean())
+    torch.testing.assert_close(TASK.adversarial(made, data, fake), -discriminator(fake).mean())
     torch.manual_seed(1)
-    loss = TASK.critic_loss(made, data, fake, now)
+    loss = TASK.discriminator_loss(made, data, fake, now)
     torch.manual_seed(1)
-    terms = TASK.losses(made, data, "critic", Step(79, now.rng, {"fake": fake}, total=80))
+    terms = TASK.losses(made, data, "discriminator", Step(79, now.rng, {"fake": fake}, total=80))
     torch.testing.assert_close(loss, torch.stack(list(terms.values())).sum())
-    assert TASK.truth(data) is None and TASK.inputs(data) == (data["input"],)
+    assert TASK.ground_truth(data) is None and TASK.inputs(data) == (data["input"],)
 
 
 @pytest.mark.parametrize("gan", [name for name in GAN_LOSSES if name != "wgan-gp"])
 def test_other_losses_have_no_penalty(gan: str) -> None:
-    task = Unconditional(UnconditionalOptions(gan=gan, critic_width=1), CONTEXT)
+    task = Unconditional(UnconditionalOptions(gan=gan, discriminator_width=1), CONTEXT)
     made, data, now = nets(), batch(), step(79)
-    terms = task.losses(made, data, "generator", now) | task.losses(made, data, "critic", now)
-    assert terms.keys() == {"gan", "critic"}
-    real, fake = now.verdicts[0]
-    torch.testing.assert_close(terms["critic"], GAN_LOSSES[gan][0](real, fake))
+    terms = task.losses(made, data, "generator", now) | task.losses(
+        made, data, "discriminator", now
+    )
+    assert terms.keys() == {"gan", "discriminator"}
+    real, fake = now.outputs[0]
+    torch.testing.assert_close(terms["discriminator"], GAN_LOSSES[gan][0](real, fake))
 
 
 def test_losses_on_logits_equal_their_definitions() -> None:
@@ -144,8 +150,10 @@ def test_losses_on_logits_equal_their_definitions() -> None:
     bce, generator = GAN_LOSSES["bce"]
     torch.testing.assert_close(bce(real, fake), -(p.log().mean() + (1 - q).log().mean()))
     torch.testing.assert_close(generator(fake), -q.log().mean())
-    critic, generator = GAN_LOSSES["lsgan-sigmoid"]
-    torch.testing.assert_close(critic(real, fake), ((1 - p).square() + q.square()).mean() / 2)
+    discriminator, generator = GAN_LOSSES["lsgan-sigmoid"]
+    torch.testing.assert_close(
+        discriminator(real, fake), ((1 - p).square() + q.square()).mean() / 2
+    )
     torch.testing.assert_close(generator(fake), (1 - q).square().mean())
 
 
@@ -186,7 +194,9 @@ def test_optimisers_are_fresh_at_a_level_s_first_step(tmp_path: Path) -> None:
             return super().losses(nets, batch, phase, step)
 
     seen: list[Tensor] = []
-    task = Watching(UnconditionalOptions(critic_width=1, growth=(1, 1, 1), fade=1.0), CONTEXT)
+    task = Watching(
+        UnconditionalOptions(discriminator_width=1, growth=(1, 1, 1), fade=1.0), CONTEXT
+    )
     how = Optimisation(lr=1e-2, beta1=0.0, beta2=0.999, decay_from=1.0)
 
     toy.train(task, nets(), tmp_path, steps=12, feed=feed, optimisation=how)
@@ -211,5 +221,5 @@ def test_pictures_are_of_the_level_that_is_trained() -> None:
         ours, real = TASK.pictures(made, data, step(index))
         torch.testing.assert_close(ours, generator.grown(data["input"], level, 1.0))
         torch.testing.assert_close(real, F.avg_pool2d(data["target"], 2 ** (2 - level)))
-    assert TASK.verdict == "score"
-    assert Unconditional(UnconditionalOptions(gan="bce")).verdict == "probability"
+    assert TASK.discriminator_output == "score"
+    assert Unconditional(UnconditionalOptions(gan="bce")).discriminator_output == "probability"

@@ -1,7 +1,7 @@
-"""A least-squares GAN of 28-pixel blobs, small enough for tests, healthy or not as its critic is.
+"""A least-squares GAN of 28-pixel blobs, for tests, healthy or not as its discriminator is.
 
-The loss is the summed one behind a sigmoid: of 16 real and 16 made images it is 16 for a critic
-that calls all of them real, or all of them made, and 8 for one that knows nothing.
+The loss is the summed one behind a sigmoid: of 16 real and 16 made images it is 16 for a
+discriminator that calls all of them real, or all of them made, and 8 for one that knows nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.tasks.base import Batch, Phase, Step, Task
-from gancompress.tasks.verdicts import DiscriminatorOutput
+from gancompress.tasks.outputs import DiscriminatorOutput
 
 LATENT = 16
 
@@ -36,7 +36,7 @@ def batches(start: int) -> Iterator[dict[str, Tensor]]:
         start += 1
 
 
-def critic(width: int = 8, *, norm: bool = False, dead: bool = False) -> nn.Module:
+def discriminator(width: int = 8, *, norm: bool = False, dead: bool = False) -> nn.Module:
     """Four blocks of convolution, ReLU and pool, as the study's plain one; a logit (N, 1)."""
     layers: list[nn.Module] = []
     channels = 1
@@ -64,8 +64,8 @@ class Blobs(Task):
     """Mao et al. 2017 behind a sigmoid, summed over the batch; real and made judged apart."""
 
     target = "generator"
-    phases = (Phase("generator", ("generator",)), Phase("critic", ("critic",)))
-    verdict: DiscriminatorOutput = "probability"
+    phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",)))
+    discriminator_output: DiscriminatorOutput = "probability"
 
     def pictures(
         self, nets: Mapping[str, nn.Module], batch: Batch, step: Step
@@ -78,20 +78,23 @@ class Blobs(Task):
         if phase == "generator":
             fake = nets["generator"](batch["input"])
             step.kept["fake"] = fake.detach()
-            return {"gan": (torch.sigmoid(nets["critic"](fake)) - 1).square().sum()}
-        real, fake = nets["critic"](batch["target"]), nets["critic"](step.kept["fake"])
-        step.judged(real, fake)
+            return {"gan": (torch.sigmoid(nets["discriminator"](fake)) - 1).square().sum()}
+        real, fake = (
+            nets["discriminator"](batch["target"]),
+            nets["discriminator"](step.kept["fake"]),
+        )
+        step.note_outputs(real, fake)
         right, wrong = torch.sigmoid(real) - 1, torch.sigmoid(fake)
-        return {"critic": right.square().sum() + wrong.square().sum()}
+        return {"discriminator": right.square().sum() + wrong.square().sum()}
 
 
 def nets(
     *, seed: int = 0, norm: bool = False, dead: bool = False, bias: float = 0.0
 ) -> dict[str, nn.Module]:
-    """Generator and critic, always the same weights; `bias`: the critic's first word."""
+    """Generator and discriminator, always the same weights; `bias`: the discriminator's."""
     torch.manual_seed(seed)
-    made = {"generator": generator(), "critic": critic(norm=norm, dead=dead)}
-    head = made["critic"][-1]
+    made = {"generator": generator(), "discriminator": discriminator(norm=norm, dead=dead)}
+    head = made["discriminator"][-1]
     assert isinstance(head, nn.Linear)
     if bias or dead:
         nn.init.constant_(head.bias, bias)

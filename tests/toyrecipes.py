@@ -16,7 +16,8 @@ TOY = (
     "workers=0", "device=cpu", "precision=float32",
 )  # fmt: skip
 SMALL = (
-    "family.blocks=1", "task.critic_width=4", "task.critic_layers=1", "teacher.width=4",
+    "family.blocks=1", "task.discriminator_width=4", "task.discriminator_layers=1",
+    "teacher.width=4",
     "space={widths: [4, 2]}", "search.more_reductions=[]", "search.reduction=2",
     "search.budget_macs=null", "search.convention=true", "export.formats=[safetensors]",
 )  # fmt: skip
@@ -40,7 +41,7 @@ def of_pairs(folder: Path) -> tuple[str, ...]:
 
 
 ONE_BUDGET = ("search.reduction=2", "search.more_reductions=[]")
-GROWN = ("teacher.width=2", "task.critic_width=1", "task.growth=[]", "space.widths=[2, 1]",
+GROWN = ("teacher.width=2", "task.discriminator_width=1", "task.growth=[]", "space.widths=[2, 1]",
          "family.latent=8", *ONE_BUDGET)  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def toy_data(recipe: Recipe, pairs: Path, folder: Path) -> tuple[str, ...]:
     budget = ("search.reduction=2", "search.budget_macs=null", "search.convention=true")
     narrow = ("teacher.width=4", "space.widths=[4, 2]", *budget)
     # Wide enough for bands; of stargan's six layers, four for images of 64.
-    deep = ("task.critic_layers=4", "teacher.width=16", "space.widths=[16, 8]", *budget)
+    deep = ("task.discriminator_layers=4", "teacher.width=16", "space.widths=[16, 8]", *budget)
     split = "search_fraction: 0.3, test_fraction: 0.3"
     match recipe.data.name:
         case "pairs":

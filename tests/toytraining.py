@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.distill.draws import ARCH_DRAWS
+from gancompress.distill.hooks import adapters, feature_channels
 from gancompress.distill.losses import DISTILL_LOSSES
-from gancompress.distill.taps import adapters, tap_channels
 from gancompress.distill.task import Distillation
 from gancompress.nets.families import family_of
 from gancompress.nets.layers.blocks import init_normal
@@ -25,7 +25,7 @@ from gancompress.tasks.options import Pix2PixOptions
 from gancompress.tasks.pix2pix import Pix2Pix
 from gancompress.training.loop import Optimisation, Training, fit
 
-OPTIONS = Pix2PixOptions(critic_width=2, critic_layers=1)
+OPTIONS = Pix2PixOptions(discriminator_width=2, discriminator_layers=1)
 TASK = Pix2Pix(OPTIONS)
 LOSSES = {"l1": 10.0, "features": 1.0, "gan": 1.0, "ssim": 0.5}
 SPACE_WIDTHS = (4, 3, 2)
@@ -43,9 +43,12 @@ def batches(start: int) -> Iterator[dict[str, Tensor]]:
 
 
 def pix2pix_nets(dropout: float = 0.0, task: Pix2Pix = TASK) -> dict[str, nn.Module]:
-    """Generator of width 2 and critic, always the same weights."""
+    """Generator of width 2 and discriminator, always the same weights."""
     family = family_of("resnet", blocks=1, dropout=dropout)
-    nets: dict[str, nn.Module] = {"generator": family.build(family.uniform(2)), **task.critics()}
+    nets: dict[str, nn.Module] = {
+        "generator": family.build(family.uniform(2)),
+        **task.discriminators(),
+    }
     for net in nets.values():
         init_normal(net, torch.Generator().manual_seed(1), std=0.2)
     return nets
@@ -53,16 +56,16 @@ def pix2pix_nets(dropout: float = 0.0, task: Pix2Pix = TASK) -> dict[str, nn.Mod
 
 def distillation(
     archs: str = "uniform",
-    reference: str = "truth",
+    reference: str = "ground-truth",
     losses: Mapping[str, float] | None = None,
     *,
     discriminator_every: int = 1,
 ) -> Distillation:
     assert set(LOSSES) == set(DISTILL_LOSSES) and archs in ARCH_DRAWS
-    taps = family_of("resnet", blocks=1).taps()
+    layers = family_of("resnet", blocks=1).distilled_layers()
     return Distillation(
         TASK,
-        taps=taps,
+        layers=layers,
         losses=losses or LOSSES,
         archs=archs,
         reference=reference,
@@ -76,18 +79,23 @@ def distillation_nets() -> dict[str, nn.Module]:
     supernet = Supernet(family.build, family.space(SPACE_WIDTHS, ("dense", "separable")))
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
-        for tensor in supernet.bank.values():
+        for tensor in supernet.shared.values():
             tensor.normal_(0, 0.2, generator=generator)
     teacher = family.build(family.uniform(5))
     init_normal(teacher, generator, std=0.2)
     x = torch.empty(1, 3, 16, 16, device="meta")
     channels = [
-        tap_channels(skeleton_of(family.build, arch), family.taps(), x)
+        feature_channels(skeleton_of(family.build, arch), family.distilled_layers(), x)
         for arch in (supernet.space.largest, family.uniform(5))
     ]
-    critic = pix2pix_nets()["critic"]
+    discriminator = pix2pix_nets()["discriminator"]
     adapt = adapters(*channels)
-    return {"generator": supernet, "critic": critic, "teacher": teacher, "adapters": adapt}
+    return {
+        "generator": supernet,
+        "discriminator": discriminator,
+        "teacher": teacher,
+        "adapters": adapt,
+    }
 
 
 def train(
@@ -116,7 +124,7 @@ def training(
     return Training(
         steps=steps,
         seed=7,
-        optimisation=optimisation or Optimisation(lr=2e-3, lr_critic=1e-3, ema=0.9),
+        optimisation=optimisation or Optimisation(lr=2e-3, lr_discriminator=1e-3, ema=0.9),
         device=torch.device("cpu"),
         state_path=folder / "state.pt",
         log=MetricsLog(folder / "metrics.jsonl"),
@@ -152,7 +160,7 @@ class Killed(Pix2Pix):
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
-        if (step.index, phase) == (4, "critic"):
+        if (step.index, phase) == (4, "discriminator"):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().losses(nets, batch, phase, step)
 

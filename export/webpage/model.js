@@ -1,4 +1,4 @@
-// The generator: what its file says about itself, its input planes, its runs by onnxruntime-web.
+// The generator: what its file says about itself, its input channels, its runs by onnxruntime-web.
 
 import * as ort from "./ort.wasm.min.mjs";
 import { NONE } from "./drawing.js";
@@ -69,7 +69,7 @@ export function firstLine(error) {
   return String(error?.message ?? error).trim().split("\n")[0];
 }
 
-/** (C, H, W) in [-1, 1] as the generator takes it, in the order of its planes. */
+/** (C, H, W) in [-1, 1] as the generator takes it, in the order of its channels. */
 export function inputOf(drawing, plan, asked, seed) {
   const { width, height, values } = drawing;
   const count = width * height;
@@ -79,25 +79,25 @@ export function inputOf(drawing, plan, asked, seed) {
     ...normals(plan.style, seed),
   ];
   const first = plan.classes.length || plan.image;
-  const planes = new Float32Array((first + constants.length) * count);
+  const values = new Float32Array((first + constants.length) * count);
   if (plan.classes.length) {
     values.forEach((value, i) => {
-      if (value !== NONE) planes[value * count + i] = 1;
+      if (value !== NONE) values[value * count + i] = 1;
     });
   } else if (plan.image === 3) {
     values.forEach((value, i) => {
-      planes[i] = (value >> 16) / 127.5 - 1;
-      planes[count + i] = ((value >> 8) & 255) / 127.5 - 1;
-      planes[2 * count + i] = (value & 255) / 127.5 - 1;
+      values[i] = (value >> 16) / 127.5 - 1;
+      values[count + i] = ((value >> 8) & 255) / 127.5 - 1;
+      values[2 * count + i] = (value & 255) / 127.5 - 1;
     });
   } else if (plan.image === 1) {
     values.forEach((value, i) => { // ITU-R BT.601
       const grey = 0.299 * (value >> 16) + 0.587 * ((value >> 8) & 255) + 0.114 * (value & 255);
-      planes[i] = Math.round(grey) / 127.5 - 1;
+      values[i] = Math.round(grey) / 127.5 - 1;
     });
   }
-  constants.forEach((value, i) => planes.fill(value, (first + i) * count, (first + i + 1) * count));
-  return planes;
+  constants.forEach((value, i) => values.fill(value, (first + i) * count, (first + i + 1) * count));
+  return values;
 }
 
 /** `count` numbers drawn from N(0, 1), always the same for one seed (Box and Muller 1958). */

@@ -132,7 +132,7 @@ function describe({ manifest, plan, bytes }) {
     ? `, and takes ${(plan.macs / 1e6).toPrecision(3)} million multiply-adds for ${unit}` : "";
   const data = facts.data ? `, trained on ${facts.data}` : "";
   const zeros = !plan.other ? ""
-    : ` ${plan.other} further input ${plan.other > 1 ? "planes are" : "plane is"} left 0 here.`;
+    : ` ${plan.other} further input ${plan.other > 1 ? "channels are" : "channel is"} left 0 here.`;
   if (name) find("title").textContent = document.title = `${name}: compressed generator`;
   find("about").textContent = `A ${manifest.arch.family} network that ${does}${data}. It has `
     + `${Math.round(bytes / 1000).toLocaleString("en")} kB${cost}.${zeros}`;

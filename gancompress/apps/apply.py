@@ -21,7 +21,7 @@ from gancompress.data.decoding import refused_by_name
 from gancompress.data.origin import by_ending
 from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Model
-from gancompress.export.planes import check_takes_pictures
+from gancompress.export.inputchannels import check_takes_pictures
 from gancompress.process import is_too_little_memory
 from gancompress.storage.checkpoint import remove_dead, write_bytes
 
@@ -52,7 +52,7 @@ def apply(
     model: Model,
     images: Path,
     out: Path,
-    wishes: InputOptions | None = None,
+    options: InputOptions | None = None,
     say: Say = print,
     *,
     batch: int = 8,
@@ -64,11 +64,11 @@ def apply(
     a PNG. Answers that are there already are kept unless `redo`, so that what was stopped goes on;
     images that cannot be read are left out and told of, as are files that are no images. `batch`:
     images of equal size that are run at once, fewer where they are large.
-    Raises: ExportError for wishes that the generator does not admit; DataError if there are no
+    Raises: ExportError for options that the generator does not admit; DataError if there are no
     images, or none could be used; CheckpointError if `out` cannot be written.
     """
     check_takes_pictures(model.card, model.where)
-    inputs = Inputs(model.card, wishes or InputOptions(), model.where)
+    inputs = Inputs(model.card, options or InputOptions(), model.where)
     suffix = ".png" if model.card.out_channels in _PICTURES else ".npy"
     listed = jobs_of(images, out, suffix)
     todo = [task for task in listed.tasks if redo or not task.target.exists()]

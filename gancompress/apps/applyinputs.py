@@ -18,12 +18,12 @@ from gancompress.data.images import (
     resized,
     to_tensor,
 )
+from gancompress.data.labelchannels import label_channels
 from gancompress.data.labelcodes import Ids, LabelCodes, colour_table, read_instances
 from gancompress.data.labelmaps import nearest
-from gancompress.data.labelplanes import label_planes
 from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Card
-from gancompress.export.planes import planes_of
+from gancompress.export.inputchannels import input_channels_of
 from gancompress.fields.types import COLOURS
 from gancompress.storage.regularfiles import spelled
 
@@ -61,41 +61,47 @@ class Prepared:
 class Inputs:
     """Makes inputs for the generator that `card` is of; `where` names its file.
 
-    Raises: ExportError if what it needs to know is not in `wishes`.
+    Raises: ExportError if what it needs to know is not in `options`.
     """
 
-    def __init__(self, card: Card, wishes: InputOptions, where: str) -> None:
-        self._card, self._wishes, self._planes = card, wishes, planes_of(card)
-        planes = self._planes
-        if card.is_static and wishes.size not in (None, card.size):
+    def __init__(self, card: Card, options: InputOptions, where: str) -> None:
+        self._card, self._options, self._input_channels = card, options, input_channels_of(card)
+        channels = self._input_channels
+        if card.is_static and options.size not in (None, card.size):
             height, width = card.size
             raise ExportError(
                 f"{where}: its size is fixed; leave --size out or give {height}x{width}"
             )
-        _check_domains(planes.domains, wishes.domains, where)
+        _check_domains(channels.domains, options.domains, where)
         self._instance_files: dict[str, Path] | None = None  # by name, once one is asked for
-        self._channels = planes.image + planes.other  # of an image; unused for label maps
+        self._channels = (
+            channels.image + channels.other
+        )  # An image's channels; unused for label maps.
         # As the demo and the page draw it, so that a seed means one style everywhere.
-        style = np.random.default_rng(wishes.seed).standard_normal(planes.style)
-        asked = [float(name in wishes.domains) for name in planes.domains]
+        style = np.random.default_rng(options.seed).standard_normal(channels.style)
+        asked = [float(name in options.domains) for name in channels.domains]
         constants = torch.from_numpy(np.array([*asked, *style], np.float32))
         self._constants = constants[None, :, None, None]  # (1, domains + style, 1, 1)
         told = reading_of(card.facts)
         self._reading = Reading(
-            wishes.max_value or told.max_value, wishes.background or told.background
+            options.max_value or told.max_value, options.background or told.background
         )
         self._codes: LabelCodes | None = None
-        if planes.classes:
+        if channels.classes:
             table = (
-                colour_table((), wishes.colours, len(planes.classes)) if wishes.colours else None
+                colour_table((), options.colours, len(channels.classes))
+                if options.colours
+                else None
             )
-            self._codes = LabelCodes(len(planes.classes), wishes.unknown, table)
-            self._one_hot = len(planes.classes) + _unknown_planes(planes.other, wishes, where)
+            self._codes = LabelCodes(len(channels.classes), options.unknown, table)
+            self._one_hot = len(channels.classes) + _unknown_channels(
+                channels.other, options, where
+            )
 
     @property
     def is_resized(self) -> bool:
         """Whether images are brought to a size that the user or the file asks for."""
-        return self._card.is_static or self._wishes.size is not None
+        return self._card.is_static or self._options.size is not None
 
     def of(self, path: Path, relative: Path) -> Prepared:
         """The input that a picture makes; `relative`: its place within what the user gave.
@@ -107,20 +113,20 @@ class Inputs:
             pixels = self._reading.image(path, self._channels)
             size = self._size(pixels.shape[:2])
             image = _reflected(resized(pixels, *size), *self._padded(size))
-            planes = to_tensor(image[None])
+            x = to_tensor(image[None])
         else:
             classes = self._codes.read(path)
             size = self._size(classes.shape)
             instances = None
-            if self._wishes.instances is not None:
-                instances = self._instances(self._wishes.instances, relative, classes)
-            planes = label_planes(
+            if self._options.instances is not None:
+                instances = self._instances(self._options.instances, relative, classes)
+            x = label_channels(
                 self._fitted(classes, size),
                 self._one_hot,
                 None if instances is None else self._fitted(instances, size),
             )
-        constants = self._constants.expand(-1, -1, *planes.shape[2:])
-        return Prepared(torch.cat([planes, constants], 1), size)
+        constants = self._constants.expand(-1, -1, *x.shape[2:])
+        return Prepared(torch.cat([x, constants], 1), size)
 
     def _fitted(self, ids: Ids, size: tuple[int, int]) -> Ids:
         """(1, H, W) ids at the size that the generator is given."""
@@ -130,7 +136,7 @@ class Inputs:
         """Height and width that a picture is brought to."""
         if self._card.is_static:
             return self._card.size
-        return self._wishes.size or (own[0], own[1])
+        return self._options.size or (own[0], own[1])
 
     def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
         """The sides that the generator takes, at least `size`.
@@ -216,14 +222,14 @@ def _check_domains(known: tuple[str, ...], asked: tuple[str, ...], where: str) -
         raise ExportError(f"{where}: --domain {strange[0]}: this file has no domains; leave it out")
 
 
-def _unknown_planes(others: int, wishes: InputOptions, where: str) -> int:
-    """How many planes, 0 or 1, pixels without class have; `others`: those behind the classes'."""
-    left = others - (wishes.instances is not None)
+def _unknown_channels(others: int, options: InputOptions, where: str) -> int:
+    """How many channels, 0 or 1, pixels without class have; `others`: those behind the classes'."""
+    left = others - (options.instances is not None)
     if left < 0:
         raise ExportError(f"{where}: takes no borders of instances; leave --instances out")
-    if left > 1 or (left == 1 and wishes.unknown is None):
+    if left > 1 or (left == 1 and options.unknown is None):
         raise ExportError(
-            f"{where}: takes {others} plane(s) behind those of its classes; give --instances "
+            f"{where}: takes {others} channel(s) behind those of its classes; give --instances "
             "FOLDER for borders of instances, --unknown ID for pixels without class, or both"
         )
     return left

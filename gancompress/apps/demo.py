@@ -19,18 +19,18 @@ from torch import Tensor
 
 from gancompress.errors import DataError, ExportError, RunError
 from gancompress.export.card import Card
-from gancompress.export.opening import locate, models_in, open_model
-from gancompress.export.planes import (
+from gancompress.export.inputchannels import (
+    InputChannels,
     Pixels,
-    Planes,
     check_takes_pictures,
     classes_of,
     fitting_size,
+    input_channels_of,
     input_of,
     picture_of,
     pixels_of,
-    planes_of,
 )
+from gancompress.export.opening import locate, models_in, open_model
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
 from gancompress.report import reporting
@@ -103,8 +103,8 @@ class Demo:
     _opened: dict[str, DemoGenerator] = field(default_factory=dict)
 
     @property
-    def planes(self) -> Planes:
-        return planes_of(self.card)
+    def channels(self) -> InputChannels:
+        return input_channels_of(self.card)
 
     def answers(
         self, picture: Pixels, asked: Collection[str] = (), seed: int = 0, name: str = ""
@@ -115,10 +115,10 @@ class Demo:
         proportions kept where they can be. asked, seed: as `input_of`. name: which of `files`, by
         default the first. Raises: ExportError or CheckpointError for a file that cannot be opened.
         """
-        x = input_of(fitted(picture, self.card), self.planes, asked, seed)
+        x = input_of(fitted(picture, self.card), self.channels, asked, seed)
         sides = [self.teacher] if self.teacher else []
         sides.append(self.side(name or next(iter(self.files))))
-        return picture_of(x, self.planes), [side.answer(x) for side in sides]
+        return picture_of(x, self.channels), [side.answer(x) for side in sides]
 
     def side(self, name: str) -> DemoGenerator:
         """The compressed generator's file of that format, opened once."""
@@ -130,17 +130,17 @@ class Demo:
 
 def fitted(picture: Pixels, card: Card) -> Pixels:
     """A picture (H, W, 3) at the size that its generator takes and was trained at."""
-    planes = planes_of(card)
+    channels = input_channels_of(card)
     if not picture.size:
         raise ExportError(f"the picture: found {picture.shape}; give one with pixels")
     before = picture.shape[0], picture.shape[1]
     height, width = fitting_size(*before, card, max(card.size))
     if (height, width) == before:
         return picture
-    if planes.classes:  # a mix of two classes' colours would be a third class
-        colours = planes.colours
+    if channels.classes:  # a mix of two classes' colours would be a third class
+        colours = channels.colours
         picture = colours[classes_of(picture, colours)]
-    how = Image.Resampling.NEAREST if planes.classes else Image.Resampling.BICUBIC
+    how = Image.Resampling.NEAREST if channels.classes else Image.Resampling.BICUBIC
     return np.asarray(Image.fromarray(picture).resize((width, height), how))
 
 
@@ -202,10 +202,10 @@ def _examples(project: Project, card: Card, say: Say) -> list[Pixels]:
     except DataError as error:
         say(f"no examples: {error}")
         return []
-    count, planes = dataset.count("test"), planes_of(card)
-    if not planes.classes and not planes.image:
+    count, channels = dataset.count("test"), input_channels_of(card)
+    if not channels.classes and not channels.image:
         return []
     wanted = min(EXAMPLES, count)
     chosen = [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
     inputs = dataset.batch("test", chosen, None)["input"]
-    return [picture_of(one[None], planes) for one in inputs]
+    return [picture_of(one[None], channels) for one in inputs]

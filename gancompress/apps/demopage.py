@@ -19,8 +19,8 @@ from gancompress.apps.demo import Answer, Demo
 from gancompress.apps.demouploads import MOST_BYTES, check_upload, read_upload
 from gancompress.data.images import Reading, over
 from gancompress.errors import ExportError, GanCompressError
+from gancompress.export.inputchannels import Pixels
 from gancompress.export.markdown import words
-from gancompress.export.planes import Pixels
 from gancompress.fields.types import COLOURS
 
 Say = Callable[[str], None]
@@ -90,7 +90,7 @@ def serve(
 
 def page(demo: Demo) -> Any:
     """The page as Gradio's blocks, not launched. Raises: ExportError as `gradio`."""
-    gr, planes = gradio(), demo.planes
+    gr, channels = gradio(), demo.channels
     with gr.Blocks(
         analytics_enabled=False,
         title=f"gancompress: {demo.name}",
@@ -101,11 +101,11 @@ def page(demo: Demo) -> Any:
             with gr.Column():
                 editor = _editor(gr, demo)
                 _offer_deep_files(gr, demo, editor)
-                if planes.classes:
+                if channels.classes:
                     gr.HTML(legend(demo))
                 domains = _domains(gr, demo)
                 seed = gr.Number(
-                    0, label="Style (seed)", precision=0, minimum=0, visible=planes.style > 0
+                    0, label="Style (seed)", precision=0, minimum=0, visible=channels.style > 0
                 )
                 names = list(demo.files)
                 file = gr.Radio(names, value=names[0], label="Compressed file")
@@ -153,11 +153,11 @@ def _picture(gr: Any) -> Any:
 
 def _editor(gr: Any, demo: Demo) -> Any:
     """What is drawn on: the first example, or an empty page."""
-    planes, (height, width) = demo.planes, demo.card.size
-    hexes = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in planes.colours]
+    channels, (height, width) = demo.channels, demo.card.size
+    hexes = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in channels.colours]
     start = demo.examples[0] if demo.examples else None
     if start is None:
-        colour = planes.colours[0] if planes.classes else np.full(3, 255, np.uint8)
+        colour = channels.colours[0] if channels.classes else np.full(3, 255, np.uint8)
         start = np.broadcast_to(colour, (height, width, 3)).copy()
     brush = gr.Brush(
         default_size=max(2, width // 16),
@@ -216,10 +216,10 @@ def _offer_deep_files(gr: Any, demo: Demo, editor: Any) -> None:
 
 
 def _domains(gr: Any, demo: Demo) -> Any:
-    planes = demo.planes
-    names, is_shown = list(planes.domains), bool(planes.domains)
+    channels = demo.channels
+    names, is_shown = list(channels.domains), bool(channels.domains)
     first = names[0] if names else None
-    if planes.is_exclusive:
+    if channels.is_exclusive:
         return gr.Radio(names, value=first, label="Make it", visible=is_shown)
     value = [first] if first else []
     return gr.CheckboxGroup(names, value=value, label="Make it", visible=is_shown)
@@ -251,9 +251,9 @@ def flattened(drawn: Any, demo: Demo) -> Pixels:
     whole = None if drawn is None else drawn["composite"]
     if whole is None:
         raise ExportError("the picture: nothing is drawn; draw, upload or choose an example")
-    planes = demo.planes
+    channels = demo.channels
     background = reading_of(demo.card.facts).background or COLOURS["white"]
-    ground = planes.colours[0] if planes.classes else background
+    ground = channels.colours[0] if channels.classes else background
     if whole.ndim == 2:
         whole = np.repeat(whole[..., None], 3, axis=2)
     if whole.shape[2] == 3:
@@ -285,14 +285,14 @@ def figures(answers: list[Answer]) -> str:
 
 def legend(demo: Demo) -> str:
     """The classes with their colours, as HTML."""
-    planes = demo.planes
+    channels = demo.channels
     swatch = (
         '<span style="display:inline-block;width:1em;height:1em;margin:0 .3em -.1em 0;'
         'background:rgb({},{},{})"></span>{}'
     )
     return " &emsp; ".join(
         swatch.format(*colour, html.escape(name))
-        for name, colour in zip(planes.classes, planes.colours, strict=True)
+        for name, colour in zip(channels.classes, channels.colours, strict=True)
     )
 
 

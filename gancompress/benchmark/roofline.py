@@ -24,7 +24,7 @@ from gancompress.nets.families import FAMILIES, family_of
 from gancompress.supernet.cost import network_cost
 
 _SIDES = (512, 1024, 2048)  # The sides of the square matrices that are multiplied.
-_CHANNELS, _PIXELS = 256, 64  # of the convolutions, channels last, for where a BLAS is slow:
+_CHANNELS, _PIXELS = 256, 64  # The convolutions, channels last, for where a BLAS is slow:
 _KERNELS = (1, 3)  # MKL and 1x1 stop at 56 GMACs/s on an AMD core whose 3x3 reaches 128, its peak
 _SECONDS = 0.25  # for each kind of work; the fastest call counts
 _LEAST_BUFFER = 256 * 2**20  # bytes
@@ -60,9 +60,9 @@ class Work:
 
 @dataclass(frozen=True)
 class Roofline:
-    """A measured time beside its bound. Shares are of the machine's rates, 1.0 the whole.
+    """A measured time beside its bound. Fractions are of the machine's rates, 1.0 the whole.
 
-    A share above 1 is no error: of the product rate where a file computes in fewer bits, of the
+    A fraction above 1 is no error: of the product rate where a file computes in fewer bits, of the
     copy rate where layers are fused or features stay in the cache.
     """
 

@@ -123,7 +123,7 @@ def _images(project: Project, card: Card, left_out: list[str]) -> Tensor:
         return noise * 2 - 1
     images = batch["input"]
     if tuple(images.shape[2:]) != card.size:
-        images = F.interpolate(images, card.size)  # nearest: planes of labels stay 0 or 1
+        images = F.interpolate(images, card.size)  # nearest: channels of labels stay 0 or 1
     return images
 
 

@@ -104,6 +104,7 @@ def import_teacher(
         str, typer.Option("--from", metavar="PROGRAM", help=f"Who wrote it. {_PROGRAMS}")
     ],
     overrides: Overrides = None,
+    *,
     part: Annotated[
         str | None, typer.Option(metavar="KEY", help="Which network, where FILE holds several.")
     ] = None,
@@ -208,6 +209,7 @@ def schema() -> None:
 def profile(
     recipe: RecipeArg,
     overrides: Overrides = None,
+    *,
     arch: Annotated[
         str,
         typer.Option(
@@ -223,7 +225,7 @@ def profile(
         typer.Option(
             metavar="ALPHA[,BETA]",
             help="Split the features of the teacher or of widths, and those of a discriminator "
-            "that takes bands: shares of the channels at half and at a quarter of the resolution.",
+            "that takes bands: fractions of the channels at half and quarter of the resolution.",
         ),
     ] = None,
     as_json: Json = False,
@@ -238,8 +240,8 @@ def profile(
     from gancompress.project import Project
 
     with exit_codes():
-        figures = describe.profile(Project(read), arch, op, bands)
-        typer.echo(json.dumps(figures, indent=2) if as_json else describe.profile_text(figures))
+        costs = describe.profile(Project(read), arch, op, bands)
+        typer.echo(json.dumps(costs, indent=2) if as_json else describe.profile_text(costs))
 
 
 @app.command("space", epilog="Example: gancompress space quickstart search.reduction=20")
@@ -256,9 +258,9 @@ def space(
     from gancompress.project import Project
 
     with exit_codes():
-        figures = spaces.space_figures(Project(read))
-        typer.echo(json.dumps(figures, indent=2) if as_json else spaces.space_text(figures))
-        spaces.refused(figures)
+        summary = spaces.space_summary(Project(read))
+        typer.echo(json.dumps(summary, indent=2) if as_json else spaces.space_text(summary))
+        spaces.refused(summary)
 
 
 @app.command("latency-table", epilog="Example: gancompress latency-table quickstart")
@@ -293,6 +295,7 @@ def latency_table(
 def evaluate(
     recipe: RecipeArg,
     overrides: Overrides = None,
+    *,
     arch: Annotated[
         list[str] | None,
         typer.Option(help="A generator as `profile` takes it; may be repeated. Default: the "
@@ -307,7 +310,7 @@ def evaluate(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:  # fmt: skip
-    """Judge the teacher and generators of the supernet on real images, every figure with its n."""
+    """Evaluate the teacher and generators of the supernet on real images, with every value."""
     read = read_recipe(recipe, overrides)
     from gancompress.cli import describe
     from gancompress.project import Project
@@ -318,7 +321,7 @@ def evaluate(
             names = ", ".join(arch or ["teacher and winners"])
             if metrics is not None:
                 names += f" by {', '.join(describe.metric_names(Project(read), metrics))}"
-            typer.echo(f"{resolved_yaml(read)}\nwould judge {names} on split {split}")
+            typer.echo(f"{resolved_yaml(read)}\nwould evaluate {names} on split {split}")
             return
         say = partial(typer.echo, err=as_json)
         rows = describe.evaluate(Project(read), arch or [], split, metrics, say)

@@ -24,7 +24,7 @@ from gancompress.project.results import winners_of
 from gancompress.project.subnets import Subnets
 from gancompress.recipe.stagesections import stage_sections
 from gancompress.recipe.trust import opened_code
-from gancompress.stages.export import chosen_nets, judged_rows, measure, reference_rows
+from gancompress.stages.export import chosen_nets, evaluated_rows, measure, reference_rows
 from gancompress.storage.stagerecords import other_length
 from gancompress.supernet.cost import Cost, network_cost
 from gancompress.supernet.skeletons import without_values
@@ -78,14 +78,16 @@ def profile(
     split = None if bands is None else (bands.alpha, bands.beta)
     told = recipe.task.like_generator(op, split)
     task = Project(recipe.model_copy(update={"task": told})).task
-    shapes = task.critic_inputs()
+    shapes = task.discriminator_inputs()
     with without_values():
-        nets = task.critics()
-    critics = [network_cost(net, torch.empty(shapes[n], device="meta")) for n, net in nets.items()]
+        nets = task.discriminators()
+    discriminators = [
+        network_cost(net, torch.empty(shapes[n], device="meta")) for n, net in nets.items()
+    ]
     slots = {"family": arch.family, "slots": arch.values}
     return {
         "generator": {**asdict(cost), "arch": slots},
-        "discriminator": asdict(sum(critics, Cost())),
+        "discriminator": asdict(sum(discriminators, Cost())),
     }
 
 
@@ -153,14 +155,14 @@ def evaluate(
     if note := changed_since(project):
         say(note)
     images = recipe.metrics.images
-    judge = evaluator_of(project, known[split], images, final=True, metrics=names)
+    evaluator = evaluator_of(project, known[split], images, final=True, metrics=names)
     example = project.dataset.batch(known[split], [0], None)["input"]
-    rows = judged_rows(project, nets, judge, measure(project, nets, example))
-    return [*rows, *reference_rows(project, judge)]
+    rows = evaluated_rows(project, nets, evaluator, measure(project, nets, example))
+    return [*rows, *reference_rows(project, evaluator)]
 
 
 def tables(rows: Sequence[Row]) -> str:
-    """The rows as a table, and under it what their figures are made of."""
+    """The rows as a table, and under it what their values are made of."""
     return "\n\n".join(filter(None, (table(rows), class_table(rows))))
 
 

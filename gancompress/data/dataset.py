@@ -17,14 +17,14 @@ Batch = dict[str, Tensor]  # "input", "target": (N, C, H, W); perhaps "labels"
 class Dataset(Protocol):
     """Pairs of images in three splits: one to learn from, one to choose on, one to report on.
 
-    Sets of several domains add a plane of 0 or 1 to the input's image for each domain, the label
+    Sets of several domains add a channel of 0 or 1 to the input's image for each domain, the label
     that is asked for, and "labels" to the batch, the input's own: see `labels.labelled_batch`.
-    The input of label maps is planes of 0 or 1 alone: see `labelplanes.label_planes`. That of
+    The input of label maps is channels of 0 or 1 alone: see `labelchannels.label_channels`. That of
     super-resolution is the target itself, made small: see `superres.shrunk_batch`. Sets of images
     alone, whose makers begin with random numbers (see `latent`), give each as its own input.
     """
 
-    channels: tuple[int, int]  # of the input, of the target
+    channels: tuple[int, int]  # The input's and the target's.
     paired: bool  # whether "target" is the true answer to "input", not just one of its kind
 
     def count(self, split: Split) -> int:

@@ -50,10 +50,10 @@ class DomainImages:
         self.options = options
         folder = Path(options.folder)
         if options.attribute_file is None:
-            self.domains, items = _in_folders(folder, options.domains, options.shares)
+            self.domains, items = _in_folders(folder, options.domains, options.split_fractions)
         else:
             table, self.domains = Path(options.attribute_file), options.attributes
-            items = _with_attributes(folder, table, self.domains, options.shares)
+            items = _with_attributes(folder, table, self.domains, options.split_fractions)
         self.channels = (3 + len(self.domains), 3)
         self._paths = {split: files for split, (files, _) in items.items()}
         self._labels = {split: labels for split, (_, labels) in items.items()}
@@ -92,11 +92,11 @@ class DomainImages:
         """Digest of the split's names, file bytes, labels and settings."""
         options = self.options
         settings = [self.domains, options.crop, options.size, options.flip]
-        truths = ["".join(str(int(truth)) for truth in label) for label in self._labels[split]]
-        return self._files.digest(split, settings, truths)
+        flags = ["".join(str(int(flag)) for flag in label) for label in self._labels[split]]
+        return self._files.digest(split, settings, flags)
 
     def shown(self, inputs: Tensor) -> Tensor:
-        """The images without the planes behind them; see `Dataset.shown`."""
+        """The images without the channels behind them; see `Dataset.shown`."""
         return shown_part(inputs)
 
     def check(self) -> None:
@@ -122,16 +122,16 @@ class DomainImages:
         return middle_square(pixels, self.options.crop, path)
 
 
-Shares = tuple[float, float, int]  # search_fraction, test_fraction, split_seed
+Fractions = tuple[float, float, int]  # search_fraction, test_fraction, split_seed
 Items = dict[Split, tuple[list[Path], Labels]]
 
 
 def _in_folders(
-    folder: Path, wanted: Sequence[str], shares: Shares
+    folder: Path, wanted: Sequence[str], fractions: Fractions
 ) -> tuple[tuple[str, ...], Items]:
     listings = domain_files(folder, wanted)
     by_domain = {
-        name: split_pairs(listing, *shares, where=f"{folder}: domain {name}", unit="images")
+        name: split_pairs(listing, *fractions, where=f"{folder}: domain {name}", unit="images")
         for name, listing in listings.items()
     }
     one_hot = np.eye(len(by_domain), dtype=bool)
@@ -144,12 +144,12 @@ def _in_folders(
 
 
 def _with_attributes(
-    folder: Path, attribute_file: Path, wanted: Sequence[str], shares: Shares
+    folder: Path, attribute_file: Path, wanted: Sequence[str], fractions: Fractions
 ) -> Items:
     label_of = attribute_labels(folder, attribute_file, wanted)
     _check_both_occur(np.array(list(label_of.values())), wanted, f"{attribute_file}")
     listing: Listing = {"": [(path,) for path in label_of]}
-    splits = split_pairs(listing, *shares, where=f"{folder}", unit="images")
+    splits = split_pairs(listing, *fractions, where=f"{folder}", unit="images")
     items: Items = {}
     for split, pairs in splits.items():
         labels = np.array([label_of[path] for (path,) in pairs])
@@ -160,9 +160,9 @@ def _with_attributes(
 
 def _check_both_occur(labels: Labels, names: Sequence[str], where: str) -> None:
     """Raises: DataError unless every domain has images in it and others outside."""
-    for name, truths in zip(names, labels.T, strict=True):
-        if truths.all() or not truths.any():
-            found = "all" if truths.all() else "none"
+    for name, flags in zip(names, labels.T, strict=True):
+        if flags.all() or not flags.any():
+            found = "all" if flags.all() else "none"
             raise DataError(
                 f"{where}: {found} of the {len(labels)} images have {name!r}; "
                 "some must have it and some must not: add images or choose another attribute"

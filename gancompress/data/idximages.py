@@ -49,8 +49,8 @@ class IdxImages:
         test = _file(path, _TEST) if path.is_dir() and _is_there(path, _TEST) else None
         taken = _read(train, size)
         order = np.random.default_rng([options.split_seed, _STREAM]).permutation(len(taken))
-        shares = (options.search_fraction, options.test_fraction if test is None else 0.0)
-        ends = np.cumsum([round(share * len(taken)) for share in shares])
+        fractions = (options.search_fraction, options.test_fraction if test is None else 0.0)
+        ends = np.cumsum([round(fraction * len(taken)) for fraction in fractions])
         search, held_back, rest = np.split(order, ends)
         self._splits: dict[Split, Pixels] = {
             "train": taken[np.sort(rest)],

@@ -36,7 +36,7 @@ class ImageFolder:
         self.options, self.channels = options, options.channels
         folder = options.folder
         splits = split_pairs(
-            single_files(Path(folder)), *options.shares, where=folder, unit="images"
+            single_files(Path(folder)), *options.split_fractions, where=folder, unit="images"
         )
         self._paths = {split: [path for (path,) in found] for split, found in splits.items()}
         group = group_of(splits, folder)

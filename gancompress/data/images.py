@@ -149,22 +149,24 @@ def resized(pixels: Pixels, height: int, width: int) -> Pixels:
     if pixels.shape[2] == 3:
         whole = Image.fromarray(np.ascontiguousarray(pixels))
         return np.asarray(whole.resize((width, height), Image.Resampling.BICUBIC))
-    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in pixels.transpose(2, 0, 1)]
-    small = [plane.resize((width, height), Image.Resampling.BICUBIC) for plane in planes]
-    return np.stack([np.asarray(plane) for plane in small], axis=2)
+    channels = [
+        Image.fromarray(np.ascontiguousarray(channel)) for channel in pixels.transpose(2, 0, 1)
+    ]
+    small = [channel.resize((width, height), Image.Resampling.BICUBIC) for channel in channels]
+    return np.stack([np.asarray(channel) for channel in small], axis=2)
 
 
 def to_tensor(pixels: Pixels) -> Tensor:
     """(N, C, H, W) float32 in [-1, 1] from (N, H, W, C) uint8; 0 is -1 and 255 is 1."""
     # In numpy: torch would start its threads for this, which costs more than the work itself.
-    planes = pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C")  # (N, C, H, W)
-    planes /= 127.5
-    planes -= 1.0
-    return torch.from_numpy(planes)
+    channels = pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C")  # (N, C, H, W)
+    channels /= 127.5
+    channels -= 1.0
+    return torch.from_numpy(channels)
 
 
 def shown_part(inputs: Tensor) -> Tensor:
-    """What can be looked at of images with any planes behind them: (N, 3, H, W), or 1 if gray."""
+    """What can be looked at of images with any channels behind them: (N, 3, H, W), or 1 if gray."""
     return inputs[:, : 3 if inputs.shape[1] >= 3 else 1]
 
 

@@ -14,10 +14,10 @@ from gancompress.data.dataset import Batch, Split
 from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import Listing, Pair, split_pairs
 from gancompress.data.images import Pixels, resized, to_tensor
+from gancompress.data.labelchannels import label_channels, label_picture, palette
 from gancompress.data.labelcodes import Ids, LabelCodes, colour_table, read_instances
 from gancompress.data.labelfiles import in_cityscapes, in_coco_stuff, in_folders
 from gancompress.data.labelmapsoptions import LabelMapsOptions
-from gancompress.data.labelplanes import label_picture, label_planes, palette
 from gancompress.errors import DataError
 from gancompress.storage.digests import Digests
 
@@ -34,8 +34,8 @@ class LabelMaps:
     equal stems, in train/, test/ (or val/) and perhaps search/, or directly, to be split by
     `split_seed`. "cityscapes" and "coco-stuff": `folder` is that data set, see `labelfiles`; the
     search split is taken from the training images. With `edges` the instances, where there are
-    some, give one more plane. How images stand for `classes` is told in `labelcodes.LabelCodes`;
-    `unknown` pixels have no class, or one plane of their own with `unknown_class`.
+    some, give one more channel. How images stand for `classes` is told in `labelcodes.LabelCodes`;
+    `unknown` pixels have no class, or one channel of their own with `unknown_class`.
 
     Images are resized, cropped and mirrored as `crops.Crops` says, label map and photograph alike:
     photographs bicubic, labels and instances to the nearest pixel. Sets of at most `cache_mb`
@@ -53,14 +53,14 @@ class LabelMaps:
         self.crops = crops_of(options.load_size, options.crop_size, options.flip)
         table = colour_table(options.colours, options.colour_file, options.classes)
         self._codes = LabelCodes(options.classes, options.unknown, table)
-        self._one_hot = options.classes + options.unknown_class  # planes
+        self._one_hot = options.classes + options.unknown_class  # channels
         self.channels, self.class_names = options.channels, options.class_names
         self._has_edges = options.has_edges
         shown = palette(options.classes) if table is None else table
         self._colours = np.concatenate([shown, np.array([_UNKNOWN_COLOUR], np.uint8)])
         folders = (options.label_folder, options.image_folder, options.instance_folder)
         listing = _listing(options, self._has_edges)
-        self._items = split_pairs(listing, *options.shares)
+        self._items = split_pairs(listing, *options.split_fractions)
         roots = (options.folder, *folders[: 3 if self._has_edges else 2])
         self._files = FolderFiles(
             options,
@@ -76,9 +76,10 @@ class LabelMaps:
         return len(self._items[split])
 
     def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
-        """`{"input", "target"}`: planes of 0 or 1 (N, planes, *crop), photographs in [-1, 1].
+        """`{"input", "target"}`: channels of 0 or 1 (N, channels, *crop), photographs in [-1, 1].
 
-        The planes are one for each class, then that of the unknown, then the edges, of `channels`.
+        The channels are one for each class, then that of the unknown, then the edges, of
+        `channels`.
         Raises: DataError naming the first file that cannot be used.
         """
         images = [self._images(self._items[split][int(i)], self.crops.before(rng)) for i in indices]
@@ -87,8 +88,8 @@ class LabelMaps:
         classes = np.stack([window.of(image[0]) for window, image in cut])
         photographs = np.stack([window.of(image[1]) for window, image in cut])
         instances = np.stack([window.of(image[2]) for window, image in cut])
-        planes = label_planes(classes, self._one_hot, instances if self._has_edges else None)
-        return {"input": planes, "target": to_tensor(photographs)}
+        channels = label_channels(classes, self._one_hot, instances if self._has_edges else None)
+        return {"input": channels, "target": to_tensor(photographs)}
 
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes and settings."""

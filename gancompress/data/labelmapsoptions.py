@@ -77,10 +77,10 @@ class LabelMapsOptions(CroppedOptions):
         default=None, description="id of pixels without class; cityscapes and coco-stuff 255"
     )
     unknown_class: bool = Field(
-        default=False, description="give those a plane of their own; coco-stuff true"
+        default=False, description="give those a channel of their own; coco-stuff true"
     )
     edges: bool = Field(
-        default=True, description="a plane of instances' borders, where there are some"
+        default=True, description="a channel of instances' borders, where there are some"
     )
     load_size: Load = Field(
         default=(286, 286),
@@ -98,19 +98,19 @@ class LabelMapsOptions(CroppedOptions):
 
     @property
     def has_edges(self) -> bool:
-        """Whether the input's last plane is that of the instances' borders."""
+        """Whether the input's last channel is that of the instances' borders."""
         has_instances = self.layout != "folders" or self.instance_folder is not None
         return self.edges and has_instances
 
     @property
-    def label_planes(self) -> int:
-        """Planes of the input: the classes, perhaps the unknown, perhaps the edges."""
+    def label_channels(self) -> int:
+        """Channels of the input: the classes, perhaps the unknown, perhaps the edges."""
         return self.classes + self.unknown_class + self.has_edges
 
     @property
     def channels(self) -> tuple[int, int]:
         """Channels of input and target."""
-        return self.label_planes, 3
+        return self.label_channels, 3
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gancompress.data.dataset import Batch, Split
 from gancompress.data.images import Pixels, to_tensor
-from gancompress.data.labelplanes import label_picture, label_planes
+from gancompress.data.labelchannels import label_channels, label_picture
 from gancompress.data.mapsoptions import MapsLabelsOptions
 from gancompress.data.tiles import LAKE, LAND, cut
 from gancompress.data.worldset import WorldSet
@@ -68,7 +68,7 @@ class MapLabels(WorldSet):
 
     The tints of the relief map are averaged over 5 by 5 pixels of the same kind, land or sea, which
     evens out its shading, and matched to the nearest of a table; a median of 5 by 5 takes specks
-    away. The mask decides what is sea, lake or land, and its borders are the edge plane. (Without
+    away. The mask decides what is sea, lake or land, and its borders are the edge channel. (Without
     a mask file there are no lakes.) For tiles, splits and arguments see `tiles.WorldTiles`.
 
     Raises: DataError where a map is missing or damaged, or no tile of that size fits.
@@ -90,12 +90,12 @@ class MapLabels(WorldSet):
         return f"labels {settings}"
 
     def batch(self, split: Split, indices: Sequence[int], rng: np.random.Generator | None) -> Batch:
-        """`{"input", "target"}`: planes of 0 or 1 (N, 13, size, size), photographs in [-1, 1]."""
+        """`{"input", "target"}`: channels of 0 or 1 (N, 13, size, size), photographs in [-1, 1]."""
         windows, n, size = self._tiles.windows(split, indices, rng), len(indices), self._tiles.size
         classes = cut([self._classes] * n, size, *windows)  # (N, size, size)
         kinds = cut([self._tiles.kinds] * n, size, *windows)
         return {
-            "input": label_planes(classes, len(CLASS_NAMES), kinds),
+            "input": label_channels(classes, len(CLASS_NAMES), kinds),
             "target": to_tensor(self._tiles.cut([_PHOTOGRAPH] * n, *windows)),
         }
 

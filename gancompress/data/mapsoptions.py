@@ -46,12 +46,12 @@ class MapDomainsOptions(WorldOptions):
 
     @property
     def channels(self) -> tuple[int, int]:
-        """Channels of input, an image and a plane for each domain, and of target."""
+        """Channels of input, an image and a channel for each domain, and of target."""
         return 3 + len(self.domain_names), 3
 
     @property
-    def has_truth(self) -> bool:
-        """Whether every input has one true answer: the same ground, where it is judged."""
+    def has_ground_truth(self) -> bool:
+        """Whether every input has one true answer: the same ground, where it is evaluated."""
         return True
 
     def open(self, digests: Digests | None = None) -> MapDomains:
@@ -73,8 +73,8 @@ class MapsUnpairedOptions(WorldOptions):
     )
 
     @property
-    def has_truth(self) -> bool:
-        """Whether every input has one true answer: the same ground, where it is judged."""
+    def has_ground_truth(self) -> bool:
+        """Whether every input has one true answer: the same ground, where it is evaluated."""
         return True
 
     def open(self, digests: Digests | None = None) -> UnpairedMaps:
@@ -91,7 +91,7 @@ class MapsLabelsOptions(WorldOptions):
         "deep sea", "slope", "shelf", "lake", "lowland", "plain",
         "upland", "hills", "mountains", "high mountains", "high plateau", "ice",
     )  # fmt: skip
-    label_planes: ClassVar[int] = 13  # the classes, and the borders of land, sea and lakes
+    label_channels: ClassVar[int] = 13  # the classes, and the borders of land, sea and lakes
 
     name: Literal["maps-labels"] = Field(
         default="maps-labels", description="the built-in world maps as label maps"
@@ -100,7 +100,7 @@ class MapsLabelsOptions(WorldOptions):
     @property
     def channels(self) -> tuple[int, int]:
         """Channels of input and target."""
-        return self.label_planes, 3
+        return self.label_channels, 3
 
     def open(self, digests: Digests | None = None) -> MapLabels:
         from gancompress.data.mapslabels import MapLabels

@@ -25,7 +25,7 @@ class UnpairedMaps(WorldSet):
     generator any photograph tile is equally likely, otherwise they are spread evenly.
 
     In the search and test splits "target" is the same tile of the photograph, the true answer:
-    evaluation compares with it pixel by pixel, so `paired` is true. Training has no such truth.
+    evaluation compares with it pixel by pixel, so `paired` is true. Training has no ground truth.
     For tiles, splits and the other arguments see `tiles.WorldTiles`.
 
     Raises: DataError where a map is missing or damaged, or no tile of that size fits.

@@ -104,13 +104,14 @@ class DomainsOptions(FilesOptions):
         "that hold them; attributes: holds the images"
     )
     domains: tuple[str, ...] = Field(
-        default=(), description="folders: the sub-folders to use, in the order of the label planes"
+        default=(),
+        description="folders: the sub-folders to use, in the order of the label channels",
     )
     attribute_file: FilePath | None = Field(
         default=None, description="attributes: file as CelebA's list_attr_celeba, .txt or .csv"
     )
     attributes: tuple[str, ...] = Field(
-        default=(), description="attributes: the names to use, in the order of the label planes"
+        default=(), description="attributes: the names to use, in the order of the label channels"
     )
     crop: Integer = Field(
         default=0, ge=0, description="side of the square taken from the middle; 0: the largest"
@@ -126,12 +127,12 @@ class DomainsOptions(FilesOptions):
 
     @property
     def domain_names(self) -> tuple[str, ...]:
-        """Names of the label planes behind the input's image."""
+        """Names of the label channels behind the input's image."""
         return self.domains if self.layout == "folders" else self.attributes
 
     @property
     def channels(self) -> tuple[int, int]:
-        """Channels of input, an image and a plane for each domain, and of target."""
+        """Channels of input, an image and a channel for each domain, and of target."""
         return 3 + len(self.domain_names), 3
 
     def problems(self) -> list[str]:
@@ -232,10 +233,10 @@ class IdxOptions(DataOptions):
         default=0, ge=0, description="side that black is added up to; 0: none is added"
     )
     search_fraction: Fraction = Field(
-        default=0.1, gt=0, description="share of train-images split off"
+        default=0.1, gt=0, description="fraction of train-images split off"
     )
     test_fraction: Fraction = Field(
-        default=0.1, description="share split off where no t10k-images are"
+        default=0.1, description="fraction split off where no t10k-images are"
     )
     split_seed: Integer = Field(
         default=0, ge=0, description="another one makes another seeded split"

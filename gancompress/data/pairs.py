@@ -50,7 +50,7 @@ class PairFolders:
     def __init__(self, options: PairsOptions, digests: Digests | None = None) -> None:
         self.options, self.channels = options, options.channels
         self.crops = crops_of(options.load_size, options.crop_size, options.flip)
-        self._pairs = split_pairs(_listing(options), *options.shares)
+        self._pairs = split_pairs(_listing(options), *options.split_fractions)
         roots = (options.folder, options.input_folder, options.target_folder)
         group = group_of(self._pairs, *roots)
         self._files = FolderFiles(options, group, roots=roots, digests=digests)

@@ -15,8 +15,8 @@ Area = Split | Half  # a half is a part of the training split
 
 # Blocks of 30 by 30 degrees, from 90 N down and from 180 W on: s search, t test, the others train.
 # Drawn once from random tables in which search and test never touch, each has about 16 % of the
-# land and a share in every zone of latitude, and ice, desert and forest have the same share of
-# each split's land to 3 %. South of 60 S (x) nothing is used: that ice sheet is plain white, and
+# land and a fraction in every zone of latitude, and ice, desert and forest have the same fraction
+# of each split's land to 3 %. South of 60 S (x) nothing is used: that ice sheet is plain white, and
 # would be a quarter of all tiles.
 REGIONS = (
     ".ss..tt.t..t",
@@ -28,7 +28,7 @@ REGIONS = (
 )
 # The same blocks with those of training in two halves, r and p, for sets without pairs. Found by
 # annealing over such tables: of 2065 tiles of 64 pixels the halves have 985 and 996 (the others
-# lie on both), and ice, desert and forest have the same share of each half's land to 1 %.
+# lie on both), and ice, desert and forest have the same fraction of each half's land to 1 %.
 HALVES = (
     "rssprttrtppt",
     "rrrsrppppptt",
@@ -39,8 +39,9 @@ HALVES = (
 )
 _LETTERS: dict[Split, str] = {"train": ".", "search": "s", "test": "t"}
 _HALF_LETTERS: dict[Half, str] = {"train-relief": "r", "train-photograph": "p"}
-# Pixels between training and any other region: 240 km at the equator. Not a share of the tile: how
-# far ground resembles ground does not depend on it, and half of 256 would leave 18 training tiles.
+# Pixels between training and any other region: 240 km at the equator. Not a fraction of the tile:
+# how far ground resembles ground does not depend on it, and half of 256 would leave 18 training
+# tiles.
 MARGIN = 32
 
 

@@ -16,7 +16,7 @@ _STREAM = 11
 
 
 class Styled:
-    """`dataset` with `style` constant planes behind the input's, a code drawn from N(0, 1).
+    """`dataset` with `style` constant channels behind the input's, a code drawn from N(0, 1).
 
     With a generator every batch draws new codes; without, each image of a split has its own for
     good. Teacher and student get the same code, because they get the same input.
@@ -42,8 +42,8 @@ class Styled:
             drawn = [np.random.default_rng(s).standard_normal(self._style) for s in seeds]
             codes = np.array(drawn, np.float32).reshape(-1, self._style)
         shape = (*codes.shape, *images.shape[2:])
-        planes = torch.from_numpy(np.broadcast_to(codes[:, :, None, None], shape).copy())
-        batch["input"] = torch.cat((images, planes), 1)  # (N, C + style, H, W)
+        channels = torch.from_numpy(np.broadcast_to(codes[:, :, None, None], shape).copy())
+        batch["input"] = torch.cat((images, channels), 1)  # (N, C + style, H, W)
         return batch
 
     def shown(self, inputs: Tensor) -> Tensor | None:

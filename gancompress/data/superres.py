@@ -51,11 +51,11 @@ class SuperresFolder:
 
     def __init__(self, options: SuperresFolderOptions, digests: Digests | None = None) -> None:
         self.options = options
-        self._crop, self._test = options.crop_size, options.judged_size[0]
+        self._crop, self._test = options.crop_size, options.evaluated_size[0]
         large, small, least = Path(options.folder), options.small_folder, self._least
         self._pairs = split_pairs(
             single_files(large) if small is None else matched_pairs(large, Path(small)),
-            *options.shares, where=options.folder, unit="images",
+            *options.split_fractions, where=options.folder, unit="images",
         )  # fmt: skip
         roots = (options.folder, small)
         group = group_of(self._pairs, *roots)

@@ -41,7 +41,7 @@ class SuperresFolderOptions(FilesOptions):
     test_size: Integer = Field(
         default=0,
         ge=0,
-        description="side of the middles that generators are judged on; 0: crop_size",
+        description="side of the middles that generators are evaluated on; 0: crop_size",
     )
     load_size: Integer = Field(
         default=0, ge=0, description="pixels that the shorter side is resized to first; 0: as it is"
@@ -50,8 +50,8 @@ class SuperresFolderOptions(FilesOptions):
     filter: Filter = "bicubic"
 
     @property
-    def judged_size(self) -> tuple[int, int]:
-        """Height and width of the images that generators are judged, and their costs told, by."""
+    def evaluated_size(self) -> tuple[int, int]:
+        """Height and width of the images that scores and costs of generators are of."""
         side = self.test_size or self.crop_size
         return side, side
 

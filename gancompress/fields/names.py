@@ -18,7 +18,7 @@ PROGRAMS: dict[str, str] = {
         "generator of SPADE (GauGAN) without style encoder, or of GAN Compression, latest_net_G.pth"
     ),
     "stargan": (
-        "generator of StarGAN, such as 200000-G.ckpt; takes image and label planes as one tensor"
+        "generator of StarGAN, such as 200000-G.ckpt; takes image and label channels as one tensor"
     ),
 }
 

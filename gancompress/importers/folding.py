@@ -80,7 +80,7 @@ def _spectral(
         """1 where u is as the last power iteration left it: along W v."""
         return float(F.cosine_similarity(table.mv(right(table)), u, dim=0))
 
-    table = max(tables, key=agreement)  # of a square one, axes cannot be told by their lengths
+    table = max(tables, key=agreement)  # A square table's axes have equal lengths.
     return factor / torch.dot(u, table.mv(right(table)))
 
 

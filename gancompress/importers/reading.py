@@ -32,7 +32,7 @@ _OPTIMISERS = {"exp_avg", "square_avg", "momentum_buffer"}  # in what is kept of
 # The most levels of nested containers, and entries of one, that are looked at.
 _DEPTH, _ENTRIES = 6, 200
 
-Raw = dict[str, Any]  # what a file calls tensors, by key
+Raw = dict[str, Any]  # A file's entries by key.
 
 
 def networks_in(path: Path | str, part: str | None = None) -> dict[str, Raw]:

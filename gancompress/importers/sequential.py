@@ -34,10 +34,10 @@ class Form:
     kind: str  # for messages
     family: str
     root: str  # the Sequential's key
-    inner: str  # that of a block's own
+    inner: str  # The key of a block's own Sequential.
     pads: int
     seconds: tuple[int, ...]
-    kernel: int  # of downs and ups
+    kernel: int  # The kernel side of downs and ups.
     norm: str
     biases: bool
     separable: bool = False  # whether blocks may be
@@ -88,7 +88,7 @@ class _Reader:
     form: Form
     keys: Keys
     norm: str
-    slots: dict[str, Value] = field(default_factory=dict)  # of the arch, as far as read
+    slots: dict[str, Value] = field(default_factory=dict)  # The arch's slots read so far.
 
     @property
     def _has_biases(self) -> bool:

@@ -55,7 +55,7 @@ def _assumed(ops: list[str]) -> tuple[str, ...]:
         RUNNING,
         *([inner] if "separable" in ops else []),
         "the smallest map doubled as often as family.upsamplings says (5 or 6)",
-        "planes of labels, and an answer from -1 to 1 with tanh at the end",
+        "label channels, and an answer from -1 to 1 with tanh at the end",
     )
 
 
@@ -64,9 +64,9 @@ class _Reader:
     """One file on its way to our names."""
 
     keys: Keys
-    slots: dict[str, Value] = field(default_factory=dict)  # of the arch, as far as read
+    slots: dict[str, Value] = field(default_factory=dict)  # The arch's slots read so far.
 
-    def block(self, stage: str, theirs: str, before: int, planes: int) -> int:
+    def block(self, stage: str, theirs: str, before: int, label_channels: int) -> int:
         """Takes a residual block that is given `before` channels; how many it gives."""
         first = self.keys.conv(f"{stage}.conv0", f"{theirs}.conv_0", (None, before, 3, 3))
         width = self.keys.units(f"{theirs}.conv_0.weight", first, 0, UNITS[stage])
@@ -81,7 +81,7 @@ class _Reader:
         is_separable = f"{theirs}.norm_0.mlp_gamma.conv.0.weight" in self.keys
         for name, channels in normed.items():
             ours, place = f"{stage}.norm{name}", f"{theirs}.norm_{name.removeprefix('_')}"
-            self._norm(ours, place, (planes, 2 * width, channels), is_separable)
+            self._norm(ours, place, (label_channels, 2 * width, channels), is_separable)
         self.slots[f"{stage}.width"] = width
         self.slots[f"{stage}.norm.op"] = "separable" if is_separable else "dense"
         return behind
@@ -89,9 +89,9 @@ class _Reader:
     def _norm(
         self, ours: str, theirs: str, sizes: tuple[int, int, int], is_separable: bool
     ) -> None:
-        """Takes a norm; sizes: the planes of labels, the channels between, and those normed."""
-        planes, hidden, channels = sizes
-        self.keys.conv(f"{ours}.shared", f"{theirs}.mlp_shared.0", (hidden, planes, 3, 3))
+        """Takes a norm; sizes: channels of the labels, those between, and those normed."""
+        label_channels, hidden, channels = sizes
+        self.keys.conv(f"{ours}.shared", f"{theirs}.mlp_shared.0", (hidden, label_channels, 3, 3))
         for name in ("gamma", "beta"):
             if is_separable:
                 place = f"{theirs}.mlp_{name}.conv"

@@ -25,5 +25,5 @@ _FORM = Form(
 
 
 def stargan(tensors: Mapping[str, Tensor], where: str) -> Imported:
-    """generator of StarGAN, such as 200000-G.ckpt; takes image and label planes as one tensor"""
+    """generator of StarGAN, such as 200000-G.ckpt; takes image and label channels as one tensor"""
     return read_sequential(tensors, where, _FORM)

@@ -29,7 +29,7 @@ def unet(tensors: Mapping[str, Tensor], where: str) -> Imported:
     blocks = [ROOT, f"{ROOT}.1.model"]
     while keys.has_any(f"{blocks[-1]}.3.model."):
         blocks.append(f"{blocks[-1]}.3.model")
-    innermost = f"{blocks[-1]}.4.weight"  # of the norm, the only one that all have
+    innermost = f"{blocks[-1]}.4.weight"  # The norm's weight, which all variants have.
     kept = "batch" if innermost in keys else "instance"
     family = family_of("unet", levels=len(blocks), norm=kept)
     assert isinstance(family, UNet)

@@ -35,7 +35,7 @@ class Calibration:
 class Accuracy:
     """How predictions compare with `generators` that were measured whole, and not calibrated on.
 
-    Errors are shares of the measured time; correlations are of ranks, None where there are none.
+    Errors are fractions of the measured time; correlations are of ranks, None where there are none.
     """
 
     generators: int
@@ -82,7 +82,7 @@ class LatencyTable:
             if not part.slots:  # the same in every generator
                 self._constant += sum(scaled.values())
                 continue
-            if len(part.slots) == 1:  # of one slot, itemgetter gives no tuple
+            if len(part.slots) == 1:  # For one slot itemgetter gives no tuple.
                 self._tables.append((itemgetter(*part.slots), {v: t for (v,), t in scaled.items()}))
             else:
                 self._tables.append((itemgetter(*part.slots), dict(scaled)))

@@ -1,4 +1,4 @@
-"""Figures of how good generated images are."""
+"""Values of how good generated images are."""
 
 from __future__ import annotations
 

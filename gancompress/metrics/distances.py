@@ -16,7 +16,7 @@ from gancompress.metrics.realstats import RealStats
 class FrechetDistance:
     """Frechet distance of the generated images' features to the real ones'.
 
-    Biased upward for few images: compare figures of equal n only.
+    Biased upward for few images: compare values of equal n only.
     """
 
     name: ClassVar[str] = "fd"
@@ -25,8 +25,8 @@ class FrechetDistance:
     details: Details = NO_DETAILS
 
     @staticmethod
-    def real_side(judge: RealImages) -> RealStats | None:
-        return judge.real
+    def real_side(real: RealImages) -> RealStats | None:
+        return real.real
 
     def __init__(self, real: RealStats | None) -> None:
         self._real = needed_stats(real, self.name)
@@ -56,8 +56,8 @@ class KernelDistance:
     details: Details = NO_DETAILS
 
     @staticmethod
-    def real_side(judge: RealImages) -> RealStats | None:
-        return judge.real
+    def real_side(real: RealImages) -> RealStats | None:
+        return real.real
 
     def __init__(self, real: RealStats | None) -> None:
         self._real = needed_stats(real, self.name)

@@ -17,7 +17,6 @@ from gancompress.errors import MetricError
 from gancompress.metrics import metric_named
 from gancompress.metrics.classifiers import Classifier
 from gancompress.metrics.features import FeatureNet
-from gancompress.metrics.figure import MetricValue
 from gancompress.metrics.fixed import FixedBatches, is_finite
 from gancompress.metrics.intervals import (
     DISTANCES_OF_SUBSETS,
@@ -30,19 +29,20 @@ from gancompress.metrics.kid import SparseRows
 from gancompress.metrics.metric import Metric
 from gancompress.metrics.realcache import cached_real_stats
 from gancompress.metrics.realstats import RealStats
+from gancompress.metrics.value import MetricValue
 from gancompress.training.precisions import AUTOCAST
 
 HELD_BYTES = 2**30
 DEFAULT_METRICS = ("l1", "fd", "kid")
 
 
-class Judge(Protocol):
-    """Figures that take more than images and features: one judge for every generator."""
+class OtherMetric(Protocol):
+    """Values that take more than images and features: one for every generator."""
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Takes the next images: "output", and what the data set gave: "input", "target"."""
 
-    def figures(self) -> Sequence[MetricValue]:
+    def values(self) -> Sequence[MetricValue]:
         """Raises: MetricError for too few images."""
 
 
@@ -56,10 +56,10 @@ class Evaluator:
         metrics: names of METRICS; those that need features, or a classifier, are left out when
             there are none, and those that compare pixel by pixel when the data set is not paired.
         classifier: that the inception score asks.
-        judges: what makes the judges of one generator, whose figures come after the metrics'.
+        others: what makes the other metrics of one generator, whose values come after the metrics'.
         precision: of the generator: float32, bf16 or fp16 (autocast).
         feature_precision: of the feature network; anything but float32 shows in the labels,
-            because it changes the figures.
+            because it changes the values.
 
     Raises: MetricError if the split is empty or has one image for a metric on features, if a
         metric or a precision is not known, or if no metric is left.
@@ -71,13 +71,13 @@ class Evaluator:
         split: Split,
         features: FeatureNet | None,
         batch_size: int,
+        *,
         images: int = 0,
         cache_dir: Path | None = None,
         device: torch.device | str = "cpu",
-        *,
         metrics: Sequence[str] = DEFAULT_METRICS,
         classifier: Classifier | None = None,
-        judges: Sequence[Callable[[], Judge]] = (),
+        others: Sequence[Callable[[], OtherMetric]] = (),
         precision: str = "float32",
         feature_precision: str = "float32",
         held_bytes: int = HELD_BYTES,
@@ -97,10 +97,10 @@ class Evaluator:
             if all(given[need] for need in metric.needs)
         ]
         self._real_sides: dict[str, Any] = {}  # by metric, each at first use
-        self._judges = tuple(judges)
-        if not (self._metrics or self._judges):
+        self._others = tuple(others)
+        if not (self._metrics or self._others):
             raise MetricError(
-                f"evaluate: none of {', '.join(metrics) or 'no metrics'} can judge split "
+                f"evaluate: none of {', '.join(metrics) or 'no metrics'} can evaluate split "
                 f"{split!r}; metrics on features need a feature network, the others paired images"
             )
         if features is not None:
@@ -130,7 +130,7 @@ class Evaluator:
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the metrics that can judge these images."""
+        """Names of the metrics that can evaluate these images."""
         return [metric.name for metric in self._metrics]
 
     def real_images(self) -> Iterator[Tensor]:
@@ -165,7 +165,7 @@ class Evaluator:
     def score(
         self, generate: Callable[[Tensor], Tensor], resamples: int = 0, seed: int = 0
     ) -> dict[str, MetricValue]:
-        """The figures of a generator, by metric.
+        """The values of a generator, by metric.
 
         Args:
             generate: inputs (N, C, H, W) in [-1, 1] on the evaluator's device → images of the
@@ -179,7 +179,7 @@ class Evaluator:
         metrics = [make(self._real_side(make)) for make in self._metrics]
         with_intervals = resamples and DISTANCES_OF_SUBSETS.keys() & {m.name for m in metrics}
         kept = SparseRows(self.real.stride) if with_intervals and self.real else None
-        judges = [make() for make in self._judges]
+        others = [make() for make in self._others]
         with torch.no_grad():  # inference mode would taint tensors that a generator caches
             for batch in self._batches:
                 scored = self.answered(generate, batch)
@@ -187,12 +187,12 @@ class Evaluator:
                     kept.update(scored["features"])
                 for metric in metrics:
                     metric.update(scored)
-                for judge in judges:
-                    judge.update(scored)
+                for other in others:
+                    other.update(scored)
         moves = {} if kept is None else self._spreads(kept.result(), resamples, seed)
-        figures = [_with(self._figure(metric), moves.get(metric.name)) for metric in metrics]
-        figures += [figure for judge in judges for figure in judge.figures()]
-        return {figure.metric: figure for figure in figures}
+        values = [_with(self._value(metric), moves.get(metric.name)) for metric in metrics]
+        values += [value for other in others for value in other.values()]
+        return {value.metric: value for value in values}
 
     def answered(
         self, generate: Callable[[Tensor], Tensor], batch: Mapping[str, Tensor]
@@ -210,7 +210,7 @@ class Evaluator:
         return found
 
     def _spreads(self, rows: Tensor, resamples: int, seed: int) -> dict[str, Spread]:
-        """Of the figures of the images that features `rows` (k, dim) are kept of."""
+        """Of the values of the images that features `rows` (k, dim) are kept of."""
         if self.real is None or len(rows) < FEWEST:
             return {}
         generator = torch.Generator().manual_seed(seed)
@@ -249,22 +249,22 @@ class Evaluator:
             )
         return output.float()
 
-    def _figure(self, metric: Metric) -> MetricValue:
-        value, n = metric.result(), metric.n
+    def _value(self, metric: Metric) -> MetricValue:
+        result, n = metric.result(), metric.n
         details = dict(metric.details)
         if "features" not in metric.needs or self._features is None:
-            return MetricValue(metric.name, metric.label, value, n, details=details)
+            return MetricValue(metric.name, metric.label, result, n, details=details)
         suffix = "" if self._feature_precision == "float32" else f" ({self._feature_precision})"
         features = self._features.label + suffix
-        return MetricValue(metric.name, metric.label + suffix, value, n, features, details)
+        return MetricValue(metric.name, metric.label + suffix, result, n, features, details)
 
 
-def _with(figure: MetricValue, spread: Spread | None) -> MetricValue:
-    """The figure with the interval that the spread of the rows that were kept of it gives."""
+def _with(value: MetricValue, spread: Spread | None) -> MetricValue:
+    """The value with the interval that the spread of the rows that were kept of it gives."""
     if spread is None:
-        return figure
-    own = spread.of_more(figure.n)
-    return replace(figure, interval=own.around(figure.value), spread=own)
+        return value
+    own = spread.of_more(value.n)
+    return replace(value, interval=own.around(value.value), spread=own)
 
 
 def _known(precision: str) -> str:

@@ -1,23 +1,23 @@
 """How far a Frechet or kernel distance would move, had other images been tested: 95 % intervals.
 
 What an interval is for. The Frechet distance of n images is biased upward, and nobody can take that
-bias away reliably. So the interval is for the expectation of the figure *at the same n*, over test
-sets like this one: figures of equal n compare, as ever, and what is asked is whether chance in the
+bias away reliably. So the interval is for the expectation of the value *at the same n*, over test
+sets like this one: values of equal n compare, as ever, and what is asked is whether chance in the
 choice of images explains a difference.
 
-How it is made. A random halving of the n images is two independent test sets of n/2. The figures of
+How it is made. A random halving of the n images is two independent test sets of n/2. The values of
 both have the same expectation, bias included, so that half of their difference has mean 0 and half
-the variance of a figure of n/2 images; and as variance falls with 1/n, that is the variance of the
-figure of all n. The root of its mean square over `resamples` halvings is the standard deviation,
-1.96 of which lie on each side of the figure. This is a bootstrap without replacement of half the
+the variance of a value of n/2 images; and as variance falls with 1/n, that is the variance of the
+value of all n. The root of its mean square over `resamples` halvings is the standard deviation,
+1.96 of which lie on each side of the value. This is a bootstrap without replacement of half the
 images (McCarthy 1969, "Pseudo-replication: half samples"; Bickel et al. 1997 on drawing fewer than
 n). Halves hold no image twice, so the kernel distance stays unbiased on them.
 
 Why not the ordinary bootstrap. A resample of n with replacement has 63 % different images and thus
-a bias of its own, on top of the figure's: neither its percentiles nor their mirror image (the
-"basic" interval) cover. Shifted to its own mean it covers, but repeated images inflate the figure's
-quadratic part's variance threefold, halvings twofold; and it takes longer. Measured: share of 100
-to 200 sets whose interval holds the mean of 300 to 1500 sets, and mean width / that of 1.96
+a bias of its own, on top of the value's: neither its percentiles nor their mirror image (the
+"basic" interval) cover. Shifted to its own mean it covers, but repeated images inflate the value's
+quadratic part's variance threefold, halvings twofold; and it takes longer. Measured: fraction of
+100 to 200 sets whose interval holds the mean of 300 to 1500 sets, and mean width / that of 1.96
 standard deviations of those; then the same for FD by the ordinary bootstrap's percentiles and by
 the shifted one (the last line: 40 sets):
 
@@ -35,7 +35,7 @@ Too wide is the safe side; that is reached where the images are hardly worse tha
 
 Which images. An image stands with its input and, where the data set is paired, its target: other
 test images would change both, so both sides are halved together. An unpaired real side is halved on
-its own, for other real images would move the figure as well. A style code that an input carries
+its own, for other real images would move the value as well. A style code that an input carries
 (data/styled.py) goes with its image, so the interval covers the choice of codes too, and other
 seeds of the codes would add nothing. Images that show the same thing (neighbouring tiles, one tile
 on three maps, a real image that stands for several inputs) count as different ones here, which
@@ -88,38 +88,38 @@ class Halvings:
 
 @dataclass(frozen=True)
 class Spread:
-    """What halvings say of a figure of n images: its deviations, one of each halving, around 0."""
+    """What halvings say of a value of n images: its deviations, one of each halving, around 0."""
 
     n: int
     deviations: tuple[float, ...]
 
     @classmethod
     def of(cls, by_half: Tensor, n: int) -> Self:
-        """From the figures (resamples, 2) of the halves of n images, of n // 2 each."""
+        """From the values (resamples, 2) of the halves of n images, of n // 2 each."""
         halved = cls(n // 2 * 2, tuple(((by_half[:, 0] - by_half[:, 1]) / 2).tolist()))
         return halved.of_more(n)
 
     def of_more(self, n: int) -> Self:
-        """The spread of the figure of n images: its variance falls with 1/n."""
+        """The spread of the value of n images: its variance falls with 1/n."""
         shrink = (self.n / n) ** 0.5
         return replace(self, n=n, deviations=tuple(shrink * x for x in self.deviations))
 
     @property
     def deviation(self) -> float:
-        """The standard deviation of the figure; the mean is 0, as the halves have no order."""
+        """The standard deviation of the value; the mean is 0, as the halves have no order."""
         return float(torch.tensor(self.deviations, dtype=torch.float64).square().mean().sqrt())
 
     def around(self, value: float) -> Interval:
-        """The interval of 95 % around a figure."""
+        """The interval of 95 % around a value."""
         reach = QUANTILE * self.deviation
         return value - reach, value + reach
 
     def minus(self, other: Spread) -> Spread:
-        """The spread of the difference of two figures of the same images, equally halved."""
+        """The spread of the difference of two values of the same images, equally halved."""
         mine, theirs = (self.n, len(self.deviations)), (other.n, len(other.deviations))
         if mine != theirs:
             raise MetricError(
-                "interval: figures of {} images by {} halvings and of {} by {}; only those of the "
+                "interval: values of {} images by {} halvings and of {} by {}; only those of the "
                 "same images and halvings can be compared".format(*mine, *theirs)
             )
         pairs = zip(self.deviations, other.deviations, strict=True)

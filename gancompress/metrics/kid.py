@@ -108,5 +108,5 @@ class SparseRows:
     def result(self) -> Tensor:
         """The kept rows (n, dim), on the CPU. Raises: MetricError if there were none."""
         if not self._kept:
-            raise MetricError("metric: figures of no images; at least one is needed")
+            raise MetricError("metric: values of no images; at least one is needed")
         return torch.cat(self._kept)

@@ -47,7 +47,7 @@ class Manifold:
         return cls(rows, torch.cat(found))
 
     def share_inside(self, points: Tensor) -> float:
-        """The share of points (m, dim) that lie in a ball, its border included (eq. 2)."""
+        """The fraction of points (m, dim) that lie in a ball, its border included (eq. 2)."""
         inside = 0
         longest = max(float(side.norm(dim=1).max()) for side in (self.rows, points))
         slack = _ROUNDING * longest**2
@@ -76,7 +76,7 @@ def _label(name: str, stats: RealStats) -> str:
 
 
 class Precision:
-    """The share of generated images that lie in the real images' manifold: from 0 to 1.
+    """The fraction of generated images that lie in the real images' manifold: from 0 to 1.
 
     High where each image looks right, however few kinds there are. Of at most 5000 images, those
     of the kernel distance; it falls with their number.
@@ -88,8 +88,8 @@ class Precision:
     details: Details = NO_DETAILS
 
     @classmethod
-    def real_side(cls, judge: RealImages) -> tuple[RealStats, Manifold]:
-        stats = needed_stats(judge.real, cls.name)
+    def real_side(cls, real: RealImages) -> tuple[RealStats, Manifold]:
+        stats = needed_stats(real.real, cls.name)
         return stats, Manifold.of(stats.rows)
 
     def __init__(self, real: tuple[RealStats, Manifold]) -> None:
@@ -109,7 +109,7 @@ class Precision:
 
 
 class Recall:
-    """The share of real images that lie in the generated images' manifold: from 0 to 1.
+    """The fraction of real images that lie in the generated images' manifold: from 0 to 1.
 
     High where every kind of real image is made, and near 0 where a generator has collapsed. Of the
     images that `Precision` takes.
@@ -121,8 +121,8 @@ class Recall:
     details: Details = NO_DETAILS
 
     @classmethod
-    def real_side(cls, judge: RealImages) -> RealStats:
-        return needed_stats(judge.real, cls.name)
+    def real_side(cls, real: RealImages) -> RealStats:
+        return needed_stats(real.real, cls.name)
 
     def __init__(self, real: RealStats) -> None:
         self._real = real

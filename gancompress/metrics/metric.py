@@ -1,4 +1,4 @@
-"""What a metric is: one figure over many generated images."""
+"""What a metric is: one value over many generated images."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gancompress.metrics.realside import Details, Needs, RealImages
 
 
 class Metric(Protocol):
-    """One figure over many generated images.
+    """One value over many generated images.
 
-    `better` is "min" or "max"; `label` is how the figure is printed; `n` counts the images behind
+    `better` is "min" or "max"; `label` is how the value is printed; `n` counts the images behind
     it; `details`, after `result`, are what it is made of. What it needs: a feature network, whose
     "features" batches must then carry; "pairs", targets that answer their inputs, one by one; a
     classifier, for "classes".
@@ -24,7 +24,7 @@ class Metric(Protocol):
     needs: ClassVar[Needs]
 
     @staticmethod
-    def real_side(judge: RealImages) -> Any:
+    def real_side(real: RealImages) -> Any:
         """What it holds of the real images, worked out once for all generators."""
 
     def __init__(self, real: Any) -> None:
@@ -44,4 +44,4 @@ class Metric(Protocol):
         (N, dim), those of "output", if the metric needs them."""
 
     def result(self) -> float:
-        """The figure. Raises: MetricError for too few images."""
+        """The value. Raises: MetricError for too few images."""

@@ -1,7 +1,7 @@
 """MS-SSIM of random pairs of generated images: how much they look alike.
 
 Odena et al. 2017 (AC-GAN), section 4.2; Karras et al. 2018, section 5. It finds large-scale mode
-collapse, and says nothing of quality: noise scores lowest. So the real images' own figure stands
+collapse, and says nothing of quality: noise scores lowest. So the real images' own value stands
 beside it, and a generator does best that comes near it.
 """
 
@@ -95,8 +95,8 @@ class PairSimilarity:
     needs: ClassVar[Needs] = frozenset()
 
     @staticmethod
-    def real_side(judge: RealImages) -> RealSimilarity:
-        return RealSimilarity(mean_similarity(real_bytes(judge)), judge.n)
+    def real_side(real: RealImages) -> RealSimilarity:
+        return RealSimilarity(mean_similarity(real_bytes(real)), real.n)
 
     def __init__(self, real: RealSimilarity) -> None:
         self._real, self._kept = real, ByteImages(real.n)

@@ -1,4 +1,4 @@
-"""What a recipe says about judging images: feature network and segmentation network."""
+"""What a recipe says about evaluating images: feature network and segmentation network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
     MetricName = Literal[tuple(METRICS)]
 
-# Cityscapes' label id -> the class, 0 to 18, that networks are trained on and judged by. The other
+# Cityscapes' label id -> the class, 0 to 18, that networks are trained on and evaluated by. Other
 # ids are ignored there; the numbers are those of the data set's own scripts.
 CITYSCAPES_CLASSES = dict(
     zip(
@@ -204,7 +204,7 @@ class ClassifierOptions(FileNetOptions):
 
 
 class MetricsSection(BaseModel):
-    """What judges images."""
+    """What evaluates images."""
 
     model_config = STRICT
 
@@ -216,19 +216,19 @@ class MetricsSection(BaseModel):
     )
     batch_size: Integer = Field(32, ge=1, description="images in a batch of the feature network")
     images: Integer = Field(
-        0, ge=0, description="images that the final figures are measured on; 0: all of split test"
+        0, ge=0, description="images that the final values are measured on; 0: all of split test"
     )
     resamples: Integer = Field(
-        200, ge=0, description="resamples of the final figures' intervals; 0: none"
+        200, ge=0, description="resamples of the final values' intervals; 0: none"
     )
     segmentation: SegmentationOptions | None = Field(
-        None, description="label maps alone: the network that the final figures' mIoU asks"
+        None, description="label maps alone: the network that the final values' mIoU asks"
     )
     classifier: ClassifierOptions | None = Field(
         None, description="the network that the inception score asks; default: that of features"
     )
     also: tuple[MetricName, ...] = Field(
-        (), description="final figures beside l1, fd and kid, as swd; candidates go without"
+        (), description="final values beside l1, fd and kid, as swd; candidates go without"
     )
 
     def label_problems(self, class_names: Sequence[str], data: str) -> list[str]:

@@ -20,14 +20,14 @@ _PSNR_CEILING = 100.0  # dB, of equal images: their ratio is infinite
 
 
 class OfTargets(ABC):
-    """A figure that each image has with its own target, the mean over images."""
+    """A value that each image has with its own target, the mean over images."""
 
     better: ClassVar[str] = "max"
     needs: ClassVar[Needs] = frozenset({"pairs"})
     details: Details = NO_DETAILS
 
     @staticmethod  # noqa: B027
-    def real_side(judge: RealImages) -> None:
+    def real_side(real: RealImages) -> None:
         """Nothing: each image is compared with its own target."""
 
     def __init__(self, real: object = None) -> None:
@@ -36,13 +36,13 @@ class OfTargets(ABC):
 
     @abstractmethod
     def compared(self, images: Tensor, targets: Tensor) -> Tensor:
-        """The figures (N,) of images and targets (N, C, H, W) in [-1, 1]."""
+        """The values (N,) of images and targets (N, C, H, W) in [-1, 1]."""
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Takes the next images; see `Metric.update`."""
-        figures = self.compared(batch["output"], batch["target"])
-        self._sum += float(figures.cpu().double().sum())
-        self.n += len(figures)
+        values = self.compared(batch["output"], batch["target"])
+        self._sum += float(values.cpu().double().sum())
+        self.n += len(values)
 
     def result(self) -> float:
         """Raises: MetricError if there was no image."""

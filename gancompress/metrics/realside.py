@@ -17,7 +17,7 @@ from gancompress.metrics.realstats import RealStats
 
 # What a metric needs beside images: features of a network, true pairs, a classifier's classes.
 Needs = frozenset[Literal["features", "pairs", "classes"]]
-Details = Mapping[str, Mapping[str, float]]  # figures by their names, by what they are of
+Details = Mapping[str, Mapping[str, float]]  # values by their names, by what they are of
 NO_DETAILS: Details = MappingProxyType({})
 # Images that metrics on sets of images keep, at most: as bytes 100 MB of 64 pixels, 1.6 GB of 256.
 MOST_IMAGES = 8192
@@ -68,10 +68,10 @@ class ByteImages:
         return self._kept.result()
 
 
-def real_bytes(judge: RealImages) -> Tensor:
+def real_bytes(real: RealImages) -> Tensor:
     """The real images that `ByteImages` keeps (n, C, H, W), uint8."""
-    kept = ByteImages(judge.n)
-    for images in judge.real_images():
+    kept = ByteImages(real.n)
+    for images in real.real_images():
         kept.update(images)
     return kept.result()
 

@@ -16,32 +16,32 @@ from gancompress.metrics.segnets import SegmentationNet
 IGNORED = -1
 
 
-def label_map(planes: Tensor, class_table: Tensor) -> Tensor:
+def label_map(channels: Tensor, class_table: Tensor) -> Tensor:
     """(N, H, W) the class that each pixel should show, IGNORED where there is none.
 
     Args:
-        planes: (N, C, H, W), one plane of 0 or 1 for each class, perhaps others behind them.
-        class_table: (classes,) int64, the network's class of each plane, or IGNORED.
+        channels: (N, C, H, W), one channel of 0 or 1 for each class, perhaps others behind them.
+        class_table: (classes,) int64, the network's class of each channel, or IGNORED.
     """
-    own = planes[:, : len(class_table)]
+    own = channels[:, : len(class_table)]
     classes = class_table[own.argmax(1)]  # (N, H, W)
     return classes.where(own.sum(1) == 1, IGNORED)
 
 
-def confusion_matrix(answers: Tensor, truth: Tensor, classes: int) -> Tensor:
+def confusion_matrix(answers: Tensor, asked: Tensor, classes: int) -> Tensor:
     """(classes, classes) int64, pixels of each class (row) by the class answered (column).
 
     Args:
         answers: (N, H, W) int64, in [0, classes).
-        truth: (N, H, W) int64, in [0, classes), or IGNORED where a pixel does not count.
+        asked: (N, H, W) int64, in [0, classes), or IGNORED where a pixel does not count.
     """
-    has_class = truth != IGNORED
-    pairs = truth[has_class] * classes + answers[has_class]  # (pixels,), row-major cell numbers
+    has_class = asked != IGNORED
+    pairs = asked[has_class] * classes + answers[has_class]  # (pixels,), row-major cell numbers
     return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 class MeanIoU:
-    """Mean over classes of intersection over union, in percent, and the share of pixels found.
+    """Mean over classes of intersection over union, in percent, and the fraction of pixels found.
 
     One confusion matrix counts the pixels of all images, as Cityscapes' benchmark does; pixels
     without a class are left out. The mean is over the classes that the table names and that occur
@@ -49,7 +49,7 @@ class MeanIoU:
 
     Args:
         class_table: the network's class of each of the data set's, IGNORED for none.
-        class_names: the data set's, one for each plane.
+        class_names: the data set's, one for each channel.
     """
 
     name: ClassVar[str] = "miou"
@@ -61,20 +61,20 @@ class MeanIoU:
     ) -> None:
         self._net = net
         self._table = torch.tensor(class_table)
-        self._names: dict[int, str] = {}  # of the network's classes, by their number
+        self._names: dict[int, str] = {}  # The network's class names by number.
         for number, name in zip(class_table, class_names, strict=True):
             if number != IGNORED:
                 before = self._names.get(number)
                 self._names[number] = name if before is None else f"{before} + {name}"
-        self._confusion = torch.zeros(0, 0, dtype=torch.int64)  # (truth, answer), when it is known
+        self._confusion = torch.zeros(0, 0, dtype=torch.int64)  # (asked, answer), when it is known
         self.n = 0
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
-        """Takes the next images: "output" (N, 3, H, W) in [-1, 1], "input" (N, C, H, W) the planes.
+        """Takes the next images: "output" (N, 3, H, W) in [-1, 1], "input" (N, C, H, W).
 
         Raises: MetricError if the network does not take the images, or knows too few classes.
         """
-        truth = label_map(batch["input"], self._table.to(batch["input"].device))
+        asked = label_map(batch["input"], self._table.to(batch["input"].device))
         logits = self._net(batch["output"])  # (N, K, h, w)
         classes, known = logits.shape[1], max(self._names) + 1
         if classes < known:
@@ -82,12 +82,12 @@ class MeanIoU:
                 f"{self._net.where}: answers with {classes} classes, and class {known - 1} is "
                 "compared; say in metrics.segmentation.classes which of its classes each one is"
             )
-        size = truth.shape[-2:]
+        size = asked.shape[-2:]
         if logits.shape[-2:] != size:
             logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-        counted = confusion_matrix(logits.argmax(1), truth, classes).cpu()
+        counted = confusion_matrix(logits.argmax(1), asked, classes).cpu()
         self._confusion = counted + self._confusion if self.n else counted
-        self.n += len(truth)
+        self.n += len(asked)
 
     def result(self) -> float:
         """The mean. Raises: MetricError if no pixel had a class."""
@@ -99,8 +99,8 @@ class MeanIoU:
             )
         return sum(found) / len(found)
 
-    def figures(self) -> list[MetricValue]:
-        """The mean, with IoU and pixels of each class, and the share of pixels found."""
+    def values(self) -> list[MetricValue]:
+        """The mean, with IoU and pixels of each class, and the fraction of pixels found."""
         mean = self.result()
         right = float(self._confusion.diagonal().sum() / self._confusion.sum()) * 100
         return [
@@ -110,12 +110,12 @@ class MeanIoU:
 
     def _classes(self) -> dict[str, dict[str, float]]:
         """IoU in percent and pixels of label maps, for each class that occurs, by its name."""
-        truth, answers = self._confusion.sum(1), self._confusion.sum(0)
+        asked, answers = self._confusion.sum(1), self._confusion.sum(0)
         both = self._confusion.diagonal()
         rows = {}
         for number, name in sorted(self._names.items()) if self.n else ():
-            union = int(truth[number] + answers[number] - both[number])
+            union = int(asked[number] + answers[number] - both[number])
             if union:
                 iou = 100 * int(both[number]) / union
-                rows[name] = {"IoU %": iou, "pixels": float(truth[number])}
+                rows[name] = {"IoU %": iou, "pixels": float(asked[number])}
         return rows

@@ -31,7 +31,7 @@ class Vgg19(nn.Module):
     """How different two images look: L1 between their features in VGG-19, weighted and summed.
 
     Images (N, 3, H, W) in [-1, 1], which it takes as they are, as SPADE's program gives them; H and
-    W at least 16. `truth` carries no gradient. Its weights are buffers: nothing trains or saves
+    W at least 16. `target` carries no gradient. Its weights are buffers: nothing trains or saves
     them.
     """
 
@@ -59,10 +59,10 @@ class Vgg19(nn.Module):
                     self.register_buffer(f"{kind}_{number}", found[key].float())
                 before = width
 
-    def forward(self, image: Tensor, truth: Tensor) -> Tensor:
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
         ours = self.features(image)
         with torch.no_grad():
-            wanted = self.features(truth)
+            wanted = self.features(target)
         pairs = zip(_WEIGHTS, ours, wanted, strict=True)
         return torch.stack([w * F.l1_loss(a.float(), b.float()) for w, a, b in pairs]).sum()
 
@@ -90,7 +90,7 @@ class VggContent(nn.Module):
     """SRGAN's content loss: mean squared difference of relu5_4 (Ledig et al. 2017, eq. 5).
 
     Images (N, 3, H, W) in [-1, 1], H and W at least 16, brought to the range that the network was
-    trained on. `truth` carries no gradient.
+    trained on. `target` carries no gradient.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -100,9 +100,9 @@ class VggContent(nn.Module):
         for name, values in (("mean", _MEAN), ("std", _STD)):
             self.register_buffer(name, torch.tensor(values)[:, None, None])
 
-    def forward(self, image: Tensor, truth: Tensor) -> Tensor:
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
         with torch.no_grad():
-            wanted = self._features(truth)
+            wanted = self._features(target)
         return _RESCALED * F.mse_loss(self._features(image).float(), wanted.float())
 
     def _features(self, x: Tensor) -> Tensor:

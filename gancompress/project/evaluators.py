@@ -1,4 +1,4 @@
-"""What judges a project's generators."""
+"""What evaluates a project's generators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from gancompress.data.dataset import Split
 from gancompress.errors import MetricError
 from gancompress.metrics import MIOU, metric_named
-from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, Judge
+from gancompress.metrics.evaluate import DEFAULT_METRICS, Evaluator, OtherMetric
 from gancompress.metrics.segmentation import MeanIoU
 from gancompress.project.project import Project
 
@@ -23,12 +23,12 @@ def evaluator_of(
     metrics: Sequence[str] | None = None,
     cache_dir: Path | None = None,
 ) -> Evaluator:
-    """Judges generators on one split with the recipe's metrics.
+    """Evaluates generators on one split with the recipe's metrics.
 
     final: with those that take too long to choose generators by, too: mIoU, and metrics.also.
     metrics: names of METRICS, and MIOU, in place of these. cache_dir: where the real side's
     statistics are kept; by default in the run.
-    Raises: MetricError if one is not known, or cannot judge this data.
+    Raises: MetricError if one is not known, or cannot evaluate this data.
     """
     section = project.recipe.metrics
     if metrics is None:
@@ -37,27 +37,27 @@ def evaluator_of(
         names = [name for name in metrics if name != MIOU]
         final = MIOU in metrics
     needs = {need for name in names for need in metric_named(name).needs}
-    judge = Evaluator(
+    evaluator = Evaluator(
         project.dataset,
         split,
         project.features if "features" in needs else None,
         section.batch_size,
-        images,
-        project.run.root / "cache" if cache_dir is None else cache_dir,
-        project.device,
+        images=images,
+        cache_dir=project.run.root / "cache" if cache_dir is None else cache_dir,
+        device=project.device,
         metrics=names,
         classifier=project.classifier if "classes" in needs else None,
-        judges=_judges_of(project) if final else (),
+        others=_others_of(project) if final else (),
     )
-    _check_paired(project, () if metrics is None else names, judge)
-    return judge
+    _check_paired(project, () if metrics is None else names, evaluator)
+    return evaluator
 
 
-def _check_paired(project: Project, asked: Sequence[str], judge: Evaluator) -> None:
+def _check_paired(project: Project, asked: Sequence[str], evaluator: Evaluator) -> None:
     """Raises: MetricError for a metric that was asked for and compares pairs, where there are none;
     all else that it can need is there."""
     for name in asked:
-        if name not in judge.metrics:
+        if name not in evaluator.metrics:
             raise MetricError(
                 f"metrics: {name} compares each image with its own target; data "
                 f"{project.recipe.data.name} is not paired"
@@ -65,12 +65,12 @@ def _check_paired(project: Project, asked: Sequence[str], judge: Evaluator) -> N
 
 
 def _metrics_of(project: Project) -> tuple[str, ...]:
-    """What generators are judged by; the figures of the task's own field come first."""
+    """What generators are evaluated by; the values of the task's own field come first."""
     recipe = project.recipe
     return tuple(dict.fromkeys((*recipe.task.metrics, *DEFAULT_METRICS, recipe.search.objective)))
 
 
-def _judges_of(project: Project) -> tuple[Callable[[], Judge], ...]:
+def _others_of(project: Project) -> tuple[Callable[[], OtherMetric], ...]:
     net, section = project.segmentation, project.recipe.metrics.segmentation
     if net is None or section is None:
         return ()

@@ -22,7 +22,7 @@ def files_of(project: Project, sections: Mapping[str, Any]) -> Files:
 def changed_since(project: Project) -> str:
     """One sentence if the latest stage was made from other files than there are now, else nothing.
 
-    For what judges and makes no stage of its own. Raises: DataError.
+    For what evaluates and makes no stage of its own. Raises: DataError.
     """
     run = project.run
     done = [name for name in ("teacher", "supernet", "search") if run.stage(name).is_finished()]

@@ -84,7 +84,7 @@ class Project:
 
     @cached_property
     def input_shape(self) -> Shape:
-        """(C, H, W) of what the generator takes where it is judged."""
+        """(C, H, W) of what the generator takes where it is evaluated."""
         return self.recipe.channels[0], *self.recipe.input_size
 
     @cached_property
@@ -101,7 +101,7 @@ class Project:
             out_channels=outputs,
             size=size,
             labels=recipe.data.labels,
-            style=recipe.family.style_planes,
+            style=recipe.family.style_channels,
             grows=recipe.family.grows,
         )
         return recipe.task.task(context)
@@ -120,12 +120,12 @@ class Project:
     @cached_property
     def dataset(self) -> Dataset:
         """The images, beside random vectors or style codes where the family takes them."""
-        planes, latent = self.recipe.family.style_planes, self.recipe.family.latent_size
+        channels, latent = self.recipe.family.style_channels, self.recipe.family.latent_size
         opened: Dataset = self.files
         if latent:
             opened = Latent(opened, latent)
-        elif planes:
-            opened = Styled(opened, planes)
+        elif channels:
+            opened = Styled(opened, channels)
         return HashedOnce(opened)
 
     @cached_property
@@ -164,7 +164,7 @@ class Project:
 
     @cached_property
     def features(self) -> FeatureNet:
-        """The network whose features judge images. Raises: MetricError without its weights."""
+        """The network whose features evaluate images. Raises: MetricError without its weights."""
         section = self.recipe.metrics
         return load_features(section.features, {"inception": section.inception_weights})
 
@@ -259,8 +259,8 @@ class Project:
         return self._made("supernet", "supernet", load)
 
     def companions(self) -> dict[str, dict[str, Tensor]]:
-        """What was trained beside the run's supernet: tensors of its critics and "adapters"."""
-        return results.load_companions(self.run, (*self.task.critics(), "adapters"))
+        """Tensors that were trained beside the supernet: of its discriminators and "adapters"."""
+        return results.load_companions(self.run, (*self.task.discriminators(), "adapters"))
 
     def _made(self, stage: str, name: str, make: Callable[[], T]) -> T:
         """What `make` makes of a stage's artefact, kept for as long as that stays the same.
@@ -280,5 +280,5 @@ def _opened_once(data: DataOptions) -> FromFiles:
     return data.open()
 
 
-def _bands(shares: Iterable[tuple[float, float]]) -> list[Bands]:
-    return [Bands(alpha, beta) for alpha, beta in shares]
+def _bands(fractions: Iterable[tuple[float, float]]) -> list[Bands]:
+    return [Bands(alpha, beta) for alpha, beta in fractions]

@@ -28,7 +28,7 @@ def stored_arch(run: Run) -> Arch:
 
 
 def load_teacher(run: Run, task: ConditionalTask, build: Build, latent: int) -> Teacher:
-    """The run's trained teacher, an imported one without critics.
+    """The run's trained teacher, an imported one without discriminators.
 
     latent: how many random numbers the recipe's generators take, 0 for images.
     Raises: RunError if there is none, or its random vectors are of another size; CheckpointError
@@ -40,7 +40,7 @@ def load_teacher(run: Run, task: ConditionalTask, build: Build, latent: int) -> 
     arch = Arch.from_json(meta.get("arch", ""), str(path))
     _check_latent(stage, latent)
     with torch.device("meta"):
-        nets = {task.target: build(arch), **task.critics()}
+        nets = {task.target: build(arch), **task.discriminators()}
     found = {name: part(tensors, name) for name in nets}
     for name, net in nets.items():
         if name == task.target or found[name]:

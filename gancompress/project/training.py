@@ -37,10 +37,10 @@ def batches_of(
             dataset,
             "train",
             section.batch_size,
-            recipe.seed,
-            start,
-            section.steps,
-            recipe.workers,
+            seed=recipe.seed,
+            start=start,
+            steps=section.steps,
+            workers=recipe.workers,
             rank=ours.rank,
             world=ours.world,
         )
@@ -94,7 +94,7 @@ def check_shares(project: Project, section: TrainingSection, processes: int) -> 
 def optimisation_of(section: TrainingSection) -> Optimisation:
     return Optimisation(
         lr=section.lr,
-        lr_critic=section.lr_critic,
+        lr_discriminator=section.lr_discriminator,
         beta1=section.beta1,
         beta2=section.beta2,
         decay_from=section.decay_from,

@@ -40,10 +40,10 @@ def _kind_misfits(data: DataOptions, family: FamilyOptions, task: TaskOptions) -
         problems.append(
             f"family.name: found {family.name}; task {task.name} takes {' or '.join(task.families)}"
         )
-    elif family.style_planes and not task.styled:
+    elif family.style_channels and not task.styled:
         styled = [name for name, options in TASKS.items() if options.styled]
         problems.append(
-            f"family.style: found {family.style_planes}; task {task.name} has no styles, "
+            f"family.style: found {family.style_channels}; task {task.name} has no styles, "
             f"{' and '.join(styled)} do"
         )
     return problems

@@ -16,6 +16,17 @@ from gancompress.recipe.recipe import Recipe
 
 Path = tuple[str, ...]
 MAX_PROBLEMS = 30  # The most problems that are listed at once; further ones are counted.
+# Keys and values of recipes by the names that they had before 2026-11-29.
+RENAMED = {
+    "critic_width": "discriminator_width",
+    "critic_layers": "discriminator_layers",
+    "critic_scales": "discriminator_scales",
+    "critic_bands": "discriminator_bands",
+    "critic_op": "discriminator_op",
+    "critic_steps": "discriminator_steps",
+    "lr_critic": "lr_discriminator",
+    "truth": "ground-truth",
+}
 MAX_LINE = 500  # characters of what our own validators say of one key
 
 _KINDS = {
@@ -59,7 +70,7 @@ def problems_of(error: ValidationError, raw: dict[str, Any]) -> tuple[list[Probl
     order = {name: i for i, name in enumerate(Recipe.model_fields)}
     details = error.errors(include_url=False)
     details.sort(key=lambda d: order.get(str(d["loc"][0]) if d["loc"] else "", len(order)))
-    lengths: dict[tuple[str | int, ...], int] = {}  # that lists which lack entries should have
+    lengths: dict[tuple[str | int, ...], int] = {}  # Lengths that too short lists should have.
     for detail in details:
         if detail["type"] == "missing" and isinstance(detail["loc"][-1], int):
             lengths[detail["loc"][:-1]] = detail["loc"][-1] + 1
@@ -99,7 +110,7 @@ def _problems(detail: ErrorDetails, raw: dict[str, Any]) -> list[Problem]:
     if kind == "missing":
         return [Problem(path, _missing(path[-1], _model_at(detail["loc"])))]
     if kind == "literal_error":
-        is_key = detail["loc"][-1] == "[key]"  # of a mapping whose keys are fixed
+        is_key = detail["loc"][-1] == "[key]"  # A mapping's key, where keys are fixed.
         found = "unknown key" if is_key else f"found {_shown(detail['input'])}"
         allowed = _one_of(detail["input"], _names(context["expected"]))
         return [Problem(path, f"{found}; {allowed}")]
@@ -186,6 +197,8 @@ def _missing(key: str, model: type[BaseModel] | None) -> str:
 
 def _unknown_key(path: Path, model: type[BaseModel] | None) -> str:
     keys = [field.alias or key for key, field in model.model_fields.items()] if model else []
+    if (now := RENAMED.get(path[-1])) in keys:
+        return f'unknown key; it is called "{now}" now'
     if close := difflib.get_close_matches(path[-1], keys, n=1):
         return f'unknown key; did you mean "{close[0]}"?'
     elsewhere = [
@@ -206,6 +219,8 @@ def _one_of(found: object, names: Sequence[str]) -> str:
     if len(names) == 1:
         return f"{names[0]} is allowed"
     allowed = f"one of {', '.join(names)}"
+    if (now := RENAMED.get(str(found))) in names:
+        return f'{allowed}; it is called "{now}" now'
     close = difflib.get_close_matches(str(found), names, n=1)
     return allowed + (f'; did you mean "{close[0]}"?' if close else "")
 

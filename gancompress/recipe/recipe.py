@@ -86,7 +86,7 @@ class Recipe(BaseModel):
     space: SpaceSection = Field(description="the generators that the supernet holds")
     supernet: SupernetSection = Field(description="training of the supernet")
     metrics: MetricsSection = Field(
-        MetricsSection.model_validate({}), description="what judges images"
+        MetricsSection.model_validate({}), description="what evaluates images"
     )
     search: SearchSection = Field(description="choice of the winner")
     finetune: FinetuneSection = Field(
@@ -122,23 +122,23 @@ class Recipe(BaseModel):
 
     @property
     def channels(self) -> tuple[int, int]:
-        """Channels of what the generator takes, planes among them, and of what it makes."""
+        """Channels of what the generator takes, channels among them, and of what it makes."""
         inputs, outputs = self.data.channels
-        return self.family.latent_size or inputs + self.family.style_planes, outputs
+        return self.family.latent_size or inputs + self.family.style_channels, outputs
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of what the generator takes where it is judged."""
+        """Height and width of what the generator takes where it is evaluated."""
         if self.family.latent_size:
             return 1, 1
-        height, width = self.data.judged_size
+        height, width = self.data.evaluated_size
         return height // self.data.enlargement, width // self.data.enlargement
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         problems = misfits(self.data, self.family, self.task)
-        has_truth = self.data.has_truth and not self.family.latent_size
-        if self.search.objective not in ("fd", "kid") and not has_truth:
+        has_ground_truth = self.data.has_ground_truth and not self.family.latent_size
+        if self.search.objective not in ("fd", "kid") and not has_ground_truth:
             problems.append(
                 f"search.objective: found {self.search.objective}; data {self.data.name} has no "
                 "true answers, fd and kid are allowed"

@@ -46,7 +46,7 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
             del plain[section][key]
     if recipe.teacher.is_given:
         plain["teacher"] = {"sha256": teacher_sha256(recipe.teacher.from_)}
-    for name in ("segmentation", "classifier", "also"):  # candidates are not judged by them
+    for name in ("segmentation", "classifier", "also"):  # candidates are not evaluated by them
         if stage != "export" or not plain["metrics"][name]:
             del plain["metrics"][name]
     for key in recipe.data.newer:
@@ -62,4 +62,4 @@ def changeable(stage: str) -> frozenset[str]:
 
     Messages advise a lower learning rate where a training diverges or is ill.
     """
-    return frozenset(f"{stage}.{key}" for key in ("lr", "lr_critic") if stage in _TRAININGS)
+    return frozenset(f"{stage}.{key}" for key in ("lr", "lr_discriminator") if stage in _TRAININGS)

@@ -66,7 +66,7 @@ def _refusal(key: tuple[str, ...], file: str) -> str:
 
 
 def opened_code(recipe: Recipe) -> list[str]:
-    """A line for each network that judges and whose file can run code when it is opened."""
+    """A line for each network that evaluates and whose file can run code when it is opened."""
     return [
         f"{'.'.join(key)}: opens {shown(file, 200)}; TorchScript can run code that is in it"
         for key, file in code_files(recipe).items()

@@ -22,7 +22,7 @@ LABEL_HEIGHT, LABEL_WIDTH = 16, 170
 
 @dataclass(frozen=True)
 class Dot:
-    """A measured generator at (x, y); number: of its figures in `FrontPlot.data`."""
+    """A measured generator at (x, y); number: of its values in `FrontPlot.data`."""
 
     x: float
     y: float
@@ -86,7 +86,7 @@ class FrontPlot:
 
 
 class _Numbered:
-    """Figures of archs, each once, for the page's script."""
+    """Values of archs, each once, for the page's script."""
 
     def __init__(self, front: Front) -> None:
         self.slots = [slot for slot, _ in front.points[0].arch.slots]
@@ -112,11 +112,11 @@ class _Numbered:
         }
 
 
-def front_plot(front: Front, hunts: Sequence[ReportedSearch]) -> FrontPlot | None:
+def front_plot(front: Front, searches: Sequence[ReportedSearch]) -> FrontPlot | None:
     """The front and every candidate that was measured in full; None if there is nothing to draw."""
     if not (line := _drawable(front, front.points)):
         return None
-    everything = _drawable(front, [point for hunt in hunts for point in hunt.full])
+    everything = _drawable(front, [point for plan in searches for point in plan.full])
     winners = _drawable(front, [winner.point for winner in front.winners])
     across, up = _axes(front, everything, [*line, *winners])
     numbered, step = _Numbered(front), max(1, -(-len(everything) // MOST_DOTS))
@@ -134,7 +134,7 @@ def front_plot(front: Front, hunts: Sequence[ReportedSearch]) -> FrontPlot | Non
         )
 
     def candidates(is_random: bool) -> tuple[Dot, ...]:
-        of = [p for hunt in hunts if hunt.is_baseline == is_random for p in hunt.full]
+        of = [p for plan in searches if plan.is_baseline == is_random for p in plan.full]
         return dots(_drawable(front, of)[::step])
 
     best, chosen, score = dots(line), dots(winners), _teacher(front)

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WINDOW_SHARE = 0.08  # A smoothed point is the mean of this fraction of a curve's points.
+WINDOW_FRACTION = 0.08  # A smoothed point is the mean of this fraction of a curve's points.
 PANEL = (2.9, 2.0)  # inches
 ENLARGED = 1.3  # at most, where the page has room
 INKS = {  # stand-ins that matplotlib draws with, and what the page has in their place
@@ -32,7 +32,7 @@ STYLE: dict[Any, object] = {  # Any: matplotlib's stubs list the names
     "svg.fonttype": "none",
     "text.parse_math": False,  # names come from files
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # what room is reckoned by; the page sets its own
+    "font.sans-serif": ["DejaVu Sans"],  # The layout's font; the page sets its own.
     "font.size": 8.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -51,7 +51,7 @@ STYLE: dict[Any, object] = {  # Any: matplotlib's stubs list the names
     "legend.fontsize": 8,
 }
 
-Content = TypeVar("Content")  # of a panel
+Content = TypeVar("Content")  # The content of a panel.
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def scatter(x: Sequence[float], y: Sequence[float], titles: tuple[str, str], nam
 
 def smoothed(values: Sequence[float]) -> np.ndarray:
     """The mean of the values around each, of fewer towards the ends."""
-    reach = math.ceil(WINDOW_SHARE * len(values) / 2)
+    reach = math.ceil(WINDOW_FRACTION * len(values) / 2)
     sums = np.concatenate([[0.0], np.cumsum(values)])
     at = np.arange(len(values))
     first, last = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(values))

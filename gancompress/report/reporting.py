@@ -31,8 +31,8 @@ from gancompress.report.runfiles import (
     read_files,
     read_finetuning,
     read_front,
-    read_hunts,
     read_rows,
+    read_searches,
 )
 from gancompress.report.words import arch_text
 from gancompress.storage.checkpoint import remove_dead, write_text
@@ -225,22 +225,22 @@ def _variants(run: Run, name: str) -> list[StageDir]:
 def _search(source: ReportedRun) -> dict[str, Any]:
     stage = source.run.stage("search")
     front: Front | None = None
-    hunts: list[ReportedSearch] = []
+    searches: list[ReportedSearch] = []
     if stage.is_finished():
         front = read_front(stage.artefact())
         trials = stage.file("trials.json") or stage.path / "trials.json"
-        hunts = read_hunts(trials) if trials.is_file() else []
-    look = None if front is None else sections.first_look_scatter(front, hunts)
-    drawn = [] if front is None else sections.progress(front, hunts)
+        searches = read_searches(trials) if trials.is_file() else []
+    look = None if front is None else sections.first_look_scatter(front, searches)
+    drawn = [] if front is None else sections.progress(front, searches)
     return {
         "front": front,
-        "front_plot": None if front is None else front_plot(front, hunts),
+        "front_plot": None if front is None else front_plot(front, searches),
         "front_table": None if front is None else sections.front_table(front),
         "chosen": [] if front is None else sections.chosen(front, source.arch, source.units),
         "teacher_plot": None if source.arch is None else arch_plot(source.arch, None, source.units),
         "progress": _safe(drawn),
         "first_look": None if look is None else Markup(look),
-        "measured": sum(len(hunt.full) for hunt in hunts),
+        "measured": sum(len(plan.full) for plan in searches),
         "search_command": source.command("search"),
     }
 

@@ -55,7 +55,8 @@ class RowWinner:
 class Front:
     """What the search found. points: the front, cheap first; teacher: measured on the same images.
 
-    first_look: Kendall's tau and how many archs it is of; None where there was no first look.
+    first_look: Kendall's tau and how many archs it is of; None where there was no evaluation on few
+    images.
     """
 
     objective: str
@@ -92,7 +93,7 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Finetuning:
-    """What training further changed, judged on `images`; tau: of the orders before and after."""
+    """What training further changed, evaluated on `images`; tau: of the orders before and after."""
 
     steps: int
     objective: str
@@ -121,7 +122,7 @@ def read_front(path: Path) -> Front:
         )
 
 
-def read_hunts(path: Path) -> list[ReportedSearch]:
+def read_searches(path: Path) -> list[ReportedSearch]:
     with _reading(path, "search"):
         return [
             ReportedSearch(

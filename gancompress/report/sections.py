@@ -34,7 +34,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A winner of the search for the page: its drawing, and its figures as (what, value)."""
+    """A winner of the search for the page: its drawing, and its values as (what, value)."""
 
     row: str
     plot: ArchPlot
@@ -61,7 +61,7 @@ def _cells(markdown: str) -> Table:
 
 
 def tiles(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """The few figures to remember: (figure, what it is) of what was exported beside its teacher."""
+    """The few values to remember: (figure, what it is) of what was exported beside its teacher."""
     if len(rows) < 2:
         return []
     teacher, chosen = rows[:2]
@@ -117,7 +117,7 @@ def findings_table(logs: Mapping[str, Path]) -> Table | None:
 
 
 def front_table(front: Front) -> Table:
-    """Every point of the front with all its figures, cheap first."""
+    """Every point of the front with all its values, cheap first."""
     if not front.points:
         return Table((), ())
     costs, scores = list(front.points[0].costs), list(front.points[0].scores)
@@ -167,13 +167,13 @@ def _limit(limits: Mapping[str, float], cost: str) -> str:
     return f", at most {cost_text(cost, limits[cost])}" if cost in limits else ""
 
 
-def progress(front: Front, hunts: Sequence[ReportedSearch]) -> list[str]:
+def progress(front: Front, searches: Sequence[ReportedSearch]) -> list[str]:
     """Per row of the table, the best score so far inside its limits: the search's, chance's."""
     panels: dict[str, list[Curve]] = {}
     for winner in front.winners:
-        own = [h for h in hunts if h.name == winner.row and not h.is_baseline]
-        searches = own or [h for h in hunts if not h.is_baseline]
-        chance = [h for h in hunts if h.is_baseline and h.name.startswith(f"{winner.row},")]
+        own = [h for h in searches if h.name == winner.row and not h.is_baseline]
+        searches = own or [h for h in searches if not h.is_baseline]
+        chance = [h for h in searches if h.is_baseline and h.name.startswith(f"{winner.row},")]
         curves = [
             _best(front, winner, of, name)
             for of, name in ((searches, front.algorithm), (chance, "random"))
@@ -184,35 +184,35 @@ def progress(front: Front, hunts: Sequence[ReportedSearch]) -> list[str]:
 
 
 def _best(
-    front: Front, winner: RowWinner, hunts: Sequence[ReportedSearch], name: str
+    front: Front, winner: RowWinner, searches: Sequence[ReportedSearch], name: str
 ) -> Curve | None:
     """Candidates in the order in which they were proposed; those outside the row's limits, or that
-    fell out after a first look, count as evaluations, but not as the best."""
+    fell out after an evaluation on few images, count as evaluations, but not as the best."""
     worst = math.inf if front.is_lower_better else -math.inf
     scores = [
         full.get(front.objective, worst)
         if all(point.costs.get(c, 0) <= most for c, most in winner.limits.items())
         else worst
-        for hunt in hunts
-        for point, full in _proposed(hunt)
+        for plan in searches
+        for point, full in _proposed(plan)
     ]
     best = best_so_far(scores, front.is_lower_better)
     known = [(n, score) for n, score in enumerate(best, 1) if math.isfinite(score)]
     return Curve(name, *zip(*known, strict=True)) if known else None
 
 
-def _proposed(hunt: ReportedSearch) -> list[tuple[Point, Mapping[str, float]]]:
+def _proposed(plan: ReportedSearch) -> list[tuple[Point, Mapping[str, float]]]:
     """Every candidate in order, and its scores in full, none if it was only looked at."""
-    if not hunt.first_look:
-        return [(point, point.scores) for point in hunt.full]
-    full = {point.arch: point.scores for point in hunt.full}
-    return [(point, full.get(point.arch, {})) for point in hunt.first_look]
+    if not plan.first_look:
+        return [(point, point.scores) for point in plan.full]
+    full = {point.arch: point.scores for point in plan.full}
+    return [(point, full.get(point.arch, {})) for point in plan.first_look]
 
 
-def first_look_scatter(front: Front, hunts: Sequence[ReportedSearch]) -> str | None:
+def first_look_scatter(front: Front, searches: Sequence[ReportedSearch]) -> str | None:
     """Each arch's score on few images against that on all; None where one of them is unknown."""
-    looks = {p.arch: p.scores for hunt in hunts for p in hunt.first_look}
-    full = {p.arch: p.scores for hunt in hunts for p in hunt.full}
+    looks = {p.arch: p.scores for plan in searches for p in plan.first_look}
+    full = {p.arch: p.scores for plan in searches for p in plan.full}
     both = [arch for arch in looks if arch in full and front.objective in full[arch]]
     if len(both) < 3:
         return None
@@ -237,7 +237,7 @@ def finetuning_table(found: Finetuning) -> Table:
             cells += [f"{s[name]:.4g}" if name in s else "-" for s in (one.before, one.after)]
         lines.append(tuple(cells))
     rank = "" if found.tau is None else f"; the orders agree with Kendall's tau {found.tau:.2f}"
-    note = f"{found.steps} steps each, judged on split search (n={found.images})" + (
+    note = f"{found.steps} steps each, evaluated on split search (n={found.images})" + (
         f"{rank} (n={len(found.generators)})" if rank else ""
     )
     return Table(tuple(titles), tuple(lines), (note,))

@@ -8,7 +8,7 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import RunError
 from gancompress.latency.timing import table_of
 from gancompress.project import Project
-from gancompress.search.extremes import roomiest
+from gancompress.search.extremes import least_utilised
 from gancompress.search.limits import Constraint, Costs
 from gancompress.supernet.cost import Cost
 
@@ -61,7 +61,7 @@ def check_budgets(project: Project, arch: Arch | None = None) -> None:
     """
     space, costs = project.space, costs_of(project)
     for limits in rows_of(project, arch).values():
-        roomiest(space, costs, limits)
+        least_utilised(space, costs, limits)
 
 
 def costs_of(project: Project, *, must_time: bool = True) -> Costs:

@@ -141,9 +141,9 @@ class _Timer:
     def _export_stage(self) -> Estimate:
         section, count = self._recipe.export, self._dataset.count("test")
         full = min(self._recipe.metrics.images or count, count)
-        judged = 2 + len(rows_of(self._project)) + len(section.formats)
-        seconds = judged * full * self._seconds_of_an_image("test")
-        text = f"{len(section.formats)} formats, {judged * full} images"
+        evaluated = 2 + len(rows_of(self._project)) + len(section.formats)
+        seconds = evaluated * full * self._seconds_of_an_image("test")
+        text = f"{len(section.formats)} formats, {evaluated * full} images"
         return Estimate("export", seconds + FORMAT_SECONDS * len(section.formats), text)
 
     def _step(
@@ -193,7 +193,7 @@ class _Timer:
         if draws is None:
             return None
         few = Draws(draws.batch_size, draws.batch, draws.batch_size)
-        layers = self._family.taps()
+        layers = self._family.distilled_layers()
         ask(self._teacher, self._task.inputs, layers, few, self._device)  # makes kernels ready
         started = time.monotonic()
         answers = ask(self._teacher, self._task.inputs, layers, few, self._device)
@@ -211,7 +211,7 @@ class _Timer:
             self._family.build,
             Teacher(self._project.planned_arch, {self._task.target: self._tensors}),
             distilling=replace(distilling_of(self._recipe.supernet), init="random"),
-            taps=self._family.taps(),
+            layers=self._family.distilled_layers(),
             input_shape=self._project.input_shape,
             seed=self._recipe.seed,
         )
@@ -224,7 +224,7 @@ class _Timer:
         return {name: t.detach() for name, t in named_tensors(self._teacher)}
 
     def _seconds_of_an_image(self, split: Split) -> float:
-        """To make an image by a small generator and to judge it: the mean over a few archs."""
+        """To make an image by a small generator and to evaluate it: the mean over a few archs."""
         size = min(self._recipe.metrics.batch_size, self._dataset.count(split), 16)
         batch = self._dataset.batch(split, range(size), None)
         features = self._project.features.to(self._device)
@@ -233,13 +233,13 @@ class _Timer:
         nets = [supernet.subnet(arch) for arch in (space.largest, space.smallest)]
 
         @torch.no_grad()
-        def judge() -> None:
+        def evaluate() -> None:
             for net in nets:
                 features(net(*inputs).float())
 
-        judge()  # makes kernels ready
+        evaluate()  # makes kernels ready
         started = time.monotonic()
-        judge()
+        evaluate()
         return (time.monotonic() - started) / (len(nets) * size)
 
 

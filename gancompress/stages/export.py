@@ -56,7 +56,7 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
     run, section = project.run, project.recipe.export
     shown = evenly(dataset.count("test"), section.images)
     batch = dataset.batch("test", shown, None)
-    judge = evaluator_of(project, "test", project.recipe.metrics.images, final=True)
+    evaluator = evaluator_of(project, "test", project.recipe.metrics.images, final=True)
     formats = _installed(section.formats, say)
     chosen = exported_of(run, section.budget_macs)
     plain, finetuned = chosen_nets(chosen, run, subnets), finetuned_of(run)
@@ -77,8 +77,11 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
     nets = {"teacher": (teacher, project.teacher_arch), **plain}
     written = {next(iter(plain)): one.path for one in exported if one.name == "onnx"}
     latencies = measure(project, nets, batch["input"][:1], written)
-    rows = [*judged_rows(project, nets, judge, latencies), *reference_rows(project, judge)]
-    files, teacher_ms = file_rows(project, exported, teacher, judge, rows[1].figures)
+    rows = [
+        *evaluated_rows(project, nets, evaluator, latencies),
+        *reference_rows(project, evaluator),
+    ]
+    files, teacher_ms = file_rows(project, exported, teacher, evaluator, rows[1].figures)
     inputs = dataset.shown(batch["input"])
     columns = {
         **({} if inputs is None else {"input": inputs}),
@@ -173,16 +176,18 @@ Nets = Mapping[str, tuple[nn.Module, Arch]]
 Latencies = Mapping[str, Mapping[str, Latency]]  # by generator and runtime
 
 
-def judged_rows(project: Project, nets: Nets, judge: Evaluator, latencies: Latencies) -> list[Row]:
+def evaluated_rows(
+    project: Project, nets: Nets, evaluator: Evaluator, latencies: Latencies
+) -> list[Row]:
     """A row of the table for every generator: its costs, its times, its figures.
 
-    The figures' differences are to those of the first one, the teacher.
+    The values' differences are to those of the first one, the teacher.
     """
     rows: list[Row] = []
     first: Mapping[str, Scored] = {}
     for name, (net, arch) in nets.items():
         cost = project.cost(arch)
-        scored = judge.score(net, project.recipe.metrics.resamples, project.recipe.seed)
+        scored = evaluator.score(net, project.recipe.metrics.resamples, project.recipe.seed)
         first = first or scored
         rows.append(
             Row(
@@ -214,13 +219,15 @@ def references_of(project: Project) -> dict[str, nn.Module]:
     return {"bicubic": Bicubic(times)} if times > 1 else {}
 
 
-def reference_rows(project: Project, judge: Evaluator) -> list[Row]:
-    """A row of the table for each of `references_of`: no network, so figures alone."""
+def reference_rows(project: Project, evaluator: Evaluator) -> list[Row]:
+    """A row of the table for each of `references_of`: no network, so values alone."""
     rows = []
     for name, net in references_of(project).items():
-        scored = judge.score(net, project.recipe.metrics.resamples, project.recipe.seed).values()
-        figures = (ReportedValue(f.label, f.value, f.n, f.details, f.interval) for f in scored)
-        rows.append(Row(name, 0, 0, 0, figures=tuple(figures)))
+        scored = evaluator.score(
+            net, project.recipe.metrics.resamples, project.recipe.seed
+        ).values()
+        values = (ReportedValue(f.label, f.value, f.n, f.details, f.interval) for f in scored)
+        rows.append(Row(name, 0, 0, 0, figures=tuple(values)))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The winner as files: written, proven, timed, and judged where they compute in less."""
+"""The winner as files: written, proven, timed, and evaluated where they compute in less."""
 
 from __future__ import annotations
 
@@ -89,17 +89,17 @@ def _on_the_cpu(project: Project, supernet: Supernet | None) -> Iterator[Superne
         supernet.to(project.device)
 
 
-def loss_of(judge: Evaluator, net: nn.Module) -> Callable[[Answer], float]:
+def loss_of(evaluator: Evaluator, net: nn.Module) -> Callable[[Answer], float]:
     """How much worse another way to compute `net` is: of its FD, or of L1 without features.
 
-    judge: on images that the final table does not use, as layers are chosen by it.
+    evaluator: on images that the final table does not use, as layers are chosen by it.
     """
     base: list[float] = []
 
     def value(answer: Answer) -> float:
-        figures = judge.score(partial(_answer, answer))
-        name = "fd" if "fd" in figures else next(iter(figures))
-        return figures[name].value
+        values = evaluator.score(partial(_answer, answer))
+        name = "fd" if "fd" in values else next(iter(values))
+        return values[name].value
 
     def loss(answer: Answer) -> float:
         if not base:
@@ -110,7 +110,7 @@ def loss_of(judge: Evaluator, net: nn.Module) -> Callable[[Answer], float]:
 
 
 def _answer(answer: Answer, x: Tensor) -> Tensor:
-    """Files answer on the CPU, whatever device judges."""
+    """Files answer on the CPU, whatever device evaluates."""
     return answer(x.cpu()).to(x.device)
 
 
@@ -118,13 +118,13 @@ def file_rows(
     project: Project,
     exported: Sequence[Exported],
     teacher: nn.Module,
-    judge: Evaluator,
+    evaluator: Evaluator,
     own: Sequence[ReportedValue],
 ) -> tuple[list[FileRow], Latency]:
     """A row for every file, and the teacher's time in torch, which was taken in turn with theirs.
 
-    own: the figures of the generator in torch, which float32 files share. Files that compute in
-    less are judged on the same images, as the device computes them that they are meant for.
+    own: the values of the generator in torch, which float32 files share. Files that compute in
+    less are evaluated on the same images, as the device computes them that they are meant for.
     """
     code = project.family.code_file
     models = {one.name: load_exported(one.name, one.path, code) for one in exported}
@@ -133,14 +133,14 @@ def file_rows(
     rows = []
     shared = tuple(ReportedValue(f.label, f.value, f.images) for f in own)
     for one in exported:
-        model, figures, loss = models[one.name], shared, {}
+        model, values, loss = models[one.name], shared, {}
         entry = FORMATS[one.name]
         if not entry.is_float32:
-            judged = model if entry.as_meant is None else entry.as_meant(one.path)
-            scored = judge.score(partial(_answer, judged))
-            figures = tuple(ReportedValue(f.label, f.value, f.n) for f in scored.values())
+            evaluated = model if entry.as_meant is None else entry.as_meant(one.path)
+            scored = evaluator.score(partial(_answer, evaluated))
+            values = tuple(ReportedValue(f.label, f.value, f.n) for f in scored.values())
             base = {f.label: f.value for f in own}
-            loss = {f.label: f.value / base[f.label] - 1 for f in figures if base.get(f.label)}
+            loss = {f.label: f.value / base[f.label] - 1 for f in values if base.get(f.label)}
         rows.append(
             FileRow(
                 one.name,
@@ -149,7 +149,7 @@ def file_rows(
                 model.card.precision,
                 one.difference,
                 times[one.name],
-                figures,
+                values,
                 loss,
                 one.rewrites,
                 one.note,
@@ -189,7 +189,7 @@ def card_of(project: Project, arch: Arch) -> Card:
 
 
 def facts_of(project: Project) -> dict[str, object]:
-    """What a user of the files should know beside shapes: above all, what each plane means."""
+    """What a user of the files should know beside shapes: what each input channel means."""
     recipe = project.recipe
     facts: dict[str, object] = {"recipe": project.name, "data": recipe.data.name}
     if domains := recipe.data.domain_names:
@@ -202,9 +202,9 @@ def facts_of(project: Project) -> dict[str, object]:
     if latent := recipe.family.latent_size:
         facts["latent"] = latent
         facts["input"] = f"{latent} numbers drawn from N(0, 1) for each image"
-    if planes := recipe.family.style_planes:
+    if channels := recipe.family.style_channels:
         facts["style_planes"] = (
-            f"the last {planes} input channels hold a number each throughout: the style code, "
+            f"the last {channels} input channels hold a number each throughout: the style code, "
             "drawn from N(0, 1)"
         )
     if recipe.data.enlargement > 1:

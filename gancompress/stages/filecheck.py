@@ -46,7 +46,7 @@ class FileCheck:
         return self._thread is None or not self._thread.is_alive()
 
     def _open(self, dataset: Checked) -> None:
-        if sys.platform == "linux":  # where a thread has a niceness of its own: training goes first
+        if sys.platform == "linux":  # Threads have a niceness there: training goes first.
             with suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         try:

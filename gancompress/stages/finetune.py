@@ -1,7 +1,7 @@
-"""The stage between search and export: chosen generators, trained further each alone, and judged.
+"""The stage between search and export: chosen generators, each trained further alone, evaluated.
 
-finetune/finetune.json names them and says how they were judged before and after, on the images
-that the search judges by; NAME.safetensors are their weights, NAME/ holds a training's state
+finetune/finetune.json names them and says how they were evaluated before and after, on the images
+that the search evaluates by; NAME.safetensors are their weights, NAME/ holds a training's state
 and log.
 """
 
@@ -67,7 +67,7 @@ def check_finetune(project: Project) -> None:
 
 
 def finetune_stage(project: Project, stage: StageDir, say: Callable[[str], None]) -> None:
-    """Trains what was chosen, one after the other; of several processes one then judges, alone."""
+    """Trains what was chosen, one after the other; one process then evaluates."""
     chosen = distributed.together(lambda: choices(project.run, project.recipe.finetune.archs))
     dataset = drawn_once(project, again=1)
     answers: Answers | None = None
@@ -80,7 +80,7 @@ def finetune_stage(project: Project, stage: StageDir, say: Callable[[str], None]
             _train(project, one, stage, dataset=dataset, answers=answers, title=title)
     if distributed.current().world > 1:
         return  # batch norms, once together, would wait for the others; see pipeline.run_stages
-    _judge(project, chosen, stage, say)
+    _evaluate(project, chosen, stage, say)
 
 
 def choices(run: Run, count: int) -> list[Choice]:
@@ -119,7 +119,7 @@ def _ask(project: Project, draws: Draws) -> Answers:
     device = project.device
     channels = project.channels(teacher.arch, is_proven=False)
     taught = sorted_teacher(family.build, teacher, task.target, channels).to(device)
-    return ask(taught, task.inputs, family.taps(), draws, device)
+    return ask(taught, task.inputs, family.distilled_layers(), draws, device)
 
 
 def _train(
@@ -146,12 +146,12 @@ def _train(
         one.arch,
         family.build,
         teacher,
-        companions,
-        batches_of(project, dataset, section),
-        training_of(project, with_rates(project), folder),
+        trained=companions,
+        batches=batches_of(project, dataset, section),
+        how=training_of(project, with_rates(project), folder),
         losses={str(name): weight for name, weight in losses_of(project).items()},
         reference=supernets.target,
-        taps=family.taps(),
+        layers=family.distilled_layers(),
         input_shape=project.input_shape,
         answers=answers,
         discriminator_every=section.discriminator_every or supernets.discriminator_every,
@@ -174,34 +174,36 @@ def with_rates(project: Project) -> FinetuneSection:
     section, supernet = project.recipe.finetune, project.recipe.supernet
     if section.lr:
         return section
-    critic = supernet.lr_critic if section.lr_critic is None else section.lr_critic
-    return section.model_copy(update={"lr": supernet.lr, "lr_critic": critic})
+    discriminator = (
+        supernet.lr_discriminator if section.lr_discriminator is None else section.lr_discriminator
+    )
+    return section.model_copy(update={"lr": supernet.lr, "lr_discriminator": discriminator})
 
 
-def _judge(
+def _evaluate(
     project: Project,
     chosen: Sequence[Choice],
     stage: StageDir,
     say: Callable[[str], None],
 ) -> None:
-    """Judges all as in the supernet and as they are now, and finishes the stage."""
+    """Evaluates all as in the supernet and as they are now, and finishes the stage."""
     subnets, objective = Subnets(project), project.recipe.search.objective
-    judge = evaluator_of(project, "search", images=project.recipe.search.images)
+    evaluator = evaluator_of(project, "search", images=project.recipe.search.images)
     generators: list[dict[str, Any]] = []
-    for one in progress(chosen, "judging", unit="generator", leave=False):
+    for one in progress(chosen, "evaluating", unit="generator", leave=False):
         path = one.weights(stage)
         now = Finetuned(one.name, one.arch, path, file_hash(path))
         nets = {"before": subnets.plain(one.arch), "after": subnets.finetuned(now)}
         scores = {
-            when: {name: figure.value for name, figure in judge.score(net).items()}
+            when: {name: figure.value for name, figure in evaluator.score(net).items()}
             for when, net in nets.items()
         }
         arch = {"family": one.arch.family, "slots": one.arch.values}
         file = {"file": path.name, "sha256": now.sha256}
         generators.append({"name": one.name, "arch": arch, **file, **scores})
         before, after = (scores[when][objective] for when in nets)
-        say(f"  {one.name}: {objective} {before:.4g} before, {after:.4g} after (n={judge.n})")
-    about = {"steps": project.recipe.finetune.steps, "objective": objective, "images": judge.n}
+        say(f"  {one.name}: {objective} {before:.4g} before, {after:.4g} after (n={evaluator.n})")
+    about = {"steps": project.recipe.finetune.steps, "objective": objective, "images": evaluator.n}
     agreement = rank_agreement(generators, objective)
     write_json(
         stage.path / "finetune.json",

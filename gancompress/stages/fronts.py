@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gancompress.archs.arch import Arch
-from gancompress.metrics.firstlook import ScorePredictor
+from gancompress.metrics.lowfidelity import ScorePredictor
 from gancompress.project import Project
 from gancompress.search.front import best_of, front, plain
 from gancompress.search.limits import Constraint, admitted
 from gancompress.search.record import Measured
 from gancompress.search.run import Evaluation
 from gancompress.search.rungs import Rungs, agreement
+from gancompress.stages.archevaluation import ArchEvaluator, values_of
 from gancompress.stages.budgets import named
-from gancompress.stages.judging import ArchEvaluator, values_of
 from gancompress.storage.checkpoint import write_json
 from gancompress.storage.runs import StageDir
 
@@ -25,27 +25,27 @@ BASELINE = "random"  # The names of random searches end so.
 def write_front(
     project: Project,
     stage: StageDir,
-    judges: ArchEvaluator,
+    evaluator: ArchEvaluator,
     rows: Mapping[str, tuple[Constraint, ...]],
     found: Mapping[str, Rungs],
     say: Say,
 ) -> None:
     """Writes the front and everything measured, and says who won."""
-    section, how = project.recipe.search, judges.full
+    section, how = project.recipe.search, evaluator.full
     arch = project.teacher_arch
     costs = named(project.cost(arch), section.convention)
-    teacher = plain(Measured(arch, costs, values_of(judges.evaluator.score(judges.teacher))))
+    teacher = plain(Measured(arch, costs, values_of(evaluator.images.score(evaluator.teacher))))
     everything = [one for rungs in found.values() for one in rungs.full.trials]
     winners = [_winner(row, limits, found, how) for row, limits in rows.items()]
     looks = [one for rungs in found.values() if rungs.first for one in rungs.first.trials]
-    alike = agreement(looks, everything, (judges.first, how)) if judges.first else None
+    alike = agreement(looks, everything, (evaluator.first, how)) if evaluator.first else None
     about = {
         "objective": how.objective,
         "better": how.better,
         "cost": section.cost,
         "convention": section.convention,
         "features": project.recipe.metrics.features,
-        "images": judges.evaluator.n,
+        "images": evaluator.images.n,
         "first_images": section.first_images,
         "algorithm": section.algorithm,
         "first_look": alike and {"kendall_tau": alike.tau, "n": alike.n},
@@ -62,7 +62,7 @@ def write_front(
         say(_said(winner, how.objective))
     if alike is not None:
         say(
-            f"  first look on {section.first_images} images ranks as the full score does with "
+            f"  the score on {section.first_images} images ranks as the full score does with "
             f"Kendall's tau {alike.tau:.2f} (n={alike.n})"
         )
 
@@ -108,7 +108,7 @@ def _said(winner: Mapping[str, Any], objective: str) -> str:
 def _forecast(
     looks: Sequence[Measured], full: Sequence[Measured], objective: str
 ) -> ScorePredictor:
-    """What first looks foretell of full scores, told from those of which both are known."""
+    """What predicts full scores from those on few images, by the archs that have both."""
     scores = {one.arch: one.scores[objective] for one in full}
     both = {one.arch: one for one in looks if one.arch in scores}.values()
     return ScorePredictor.fitted(

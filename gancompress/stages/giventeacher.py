@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gancompress.errors import CheckpointError, RecipeError
 from gancompress.project import Project
@@ -25,11 +27,10 @@ def check_given(project: Project) -> None:
     """
     given = project.recipe.teacher.from_
     _check_made_for(project, teacher_texts(given))
-    tensors, _ = load_tensors(teacher_path(given))
-    task = project.task
+    tensors, task = _tensors_of(given), project.task
     with torch.device("meta"):
         generator = project.family.build(project.planned_arch)
-        nets = {task.target: generator, **task.critics()}
+        nets = {task.target: generator, **task.discriminators()}
     for name, net in nets.items():
         found = part(tensors, name)
         if name == task.target or found:  # A teacher may come without its discriminator.
@@ -44,13 +45,19 @@ def take_teacher(project: Project, stage: StageDir, say: Callable[[str], None]) 
         say(f"teacher {given}: {texts['about']}")
     if not distributed.current().is_main_process:
         return
-    tensors, _ = load_tensors(teacher_path(given))
+    tensors = _tensors_of(given)
     wide = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     if not all(bool(t.isfinite().all()) for t in wide.values()):
         raise CheckpointError(f"{teacher_path(given)}: weights that are not finite; give others")
     save_tensors(stage.path / "model.safetensors", wide, {"arch": texts["arch"]})
     origin = {"from": given, "sha256": teacher_sha256(given)}
     stage.finish("model.safetensors", {"given": origin})
+
+
+def _tensors_of(given: str) -> dict[str, Tensor]:
+    """The tensors of a teacher's file; discriminators are called critics in those of old runs."""
+    tensors, _ = load_tensors(teacher_path(given))
+    return {re.sub("^critic", "discriminator", name): t for name, t in tensors.items()}
 
 
 def _check_made_for(project: Project, texts: Texts) -> None:

@@ -133,5 +133,5 @@ def _check_fit(project: Project, found: Imported, path: Path) -> None:
         if found.options.get(key, ours[key]) != ours[key]:
             raise RecipeError(
                 f"{project.name}: data has {ours[key]} {image} channels, where {path} has "
-                f"{found.options[key]}; choose data with as many (a plane for each label counts)"
+                f"{found.options[key]}; choose data with as many (a channel for each label counts)"
             )

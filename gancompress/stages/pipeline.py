@@ -41,7 +41,7 @@ from gancompress.training import distributed
 
 Say = Callable[[str], None]
 LONG_SECONDS = 30.0  # Shorter commands do not say how long they took.
-# Networks of a project that judge for the final table alone, and need not be held in training.
+# Networks of a project that evaluate for the final table alone, and need not be held in training.
 FOR_THE_TABLE = ("segmentation", "classifier")
 
 __all__ = ["STAGE_WORK", "preflight", "run_stage", "run_stages", "stages_of"]
@@ -201,13 +201,13 @@ def supernet_stage(project: Project, stage: StageDir, say: Say) -> None:
         batches_of(project, dataset, section),
         training_of(project, section, stage),
         distilling=distilling_of(section),
-        taps=family.taps(),
+        layers=family.distilled_layers(),
         input_shape=project.input_shape,
         draws=draws_of(project, dataset),
     )
     if distributed.current().is_main_process:
-        save_tensors(stage.path / "bank.safetensors", pack(nets), {})
-        stage.finish("bank.safetensors")
+        save_tensors(stage.path / "shared_weights.safetensors", pack(nets), {})
+        stage.finish("shared_weights.safetensors")
 
 
 PARENTS: dict[str, tuple[str, ...]] = {

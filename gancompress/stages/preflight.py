@@ -24,7 +24,7 @@ from gancompress.stages.sizes import check_sizes
 from gancompress.training import distributed
 
 TRAINED = ("teacher", "supernet", "finetune")
-JUDGED_CHANNELS = (1, 3)  # The channel counts that feature networks take: grey and colour.
+EVALUATED_CHANNELS = (1, 3)  # The channel counts that feature networks take: grey and colour.
 
 
 def preflight(
@@ -51,7 +51,7 @@ def preflight(
     files = FileCheck(None if is_built_in else project.files)
     if project.recipe.threads:
         torch.set_num_threads(project.recipe.threads)
-    with torch.random.fork_rng(devices=[]):  # what follows draws as if this had not been
+    with torch.random.fork_rng(devices=[]):  # Later draws are those of a run without this.
         found = rehearse(project, todo)
     if not is_built_in:
         opened = files.wait()
@@ -83,7 +83,7 @@ def check(
     if not todo:
         return todo
     project.open("device")
-    _check_judged(project)
+    _check_evaluated(project)
     if recipe.teacher.is_given and "teacher" in todo:
         check_given(project)
     project.open("dataset")
@@ -111,12 +111,12 @@ def check(
     return todo
 
 
-def _check_judged(project: Project) -> None:
+def _check_evaluated(project: Project) -> None:
     """Raises: RecipeError for images that no feature network takes."""
     channels = project.recipe.channels[1]
-    if channels not in JUDGED_CHANNELS:
+    if channels not in EVALUATED_CHANNELS:
         raise RecipeError(
-            f"{project.name}: data: found targets of {channels} channels; generators are judged on "
-            "images of 1 or 3, give data.target_channels=3, and data.background if they are "
+            f"{project.name}: data: found targets of {channels} channels; generators are evaluated "
+            "on images of 1 or 3, give data.target_channels=3, and data.background if they are "
             "transparent"
         )

@@ -64,7 +64,7 @@ def rehearse(project: Project, todo: Sequence[str]) -> list[str]:
         project.family.build,
         teacher,
         distilling=distilling_of(recipe.supernet),
-        taps=project.family.taps(),
+        layers=project.family.distilled_layers(),
         input_shape=project.input_shape,
         seed=recipe.seed,
     )
@@ -103,7 +103,7 @@ def _batches(project: Project) -> dict[Split, Batch]:
 def _untrained(project: Project, arch: Arch) -> Teacher:
     """A teacher with its first weights."""
     task, family = project.task, project.family
-    nets = {task.target: family.build(arch), **task.critics()}
+    nets = {task.target: family.build(arch), **task.discriminators()}
     for name, net in nets.items():
         init = task.init if name == task.target else task.init_of(name)
         INITS[init](net, torch.Generator().manual_seed(project.recipe.seed))
@@ -155,7 +155,7 @@ def _is_extracted(
 
 
 def _scored(project: Project, nets: Sequence[nn.Module], todo: Sequence[str]) -> list[str]:
-    """Judges generators by the metrics of the stages to come, on a few images."""
+    """Evaluates generators by the metrics of the stages to come, on a few images."""
     recipe, splits = project.recipe, dict[Split, bool]()
     if {"search", "finetune"} & {*todo}:
         splits["search"] = False
@@ -167,9 +167,9 @@ def _scored(project: Project, nets: Sequence[nn.Module], todo: Sequence[str]) ->
             few = MORE if is_final and recipe.metrics.also else FEW
             asked = recipe.metrics.images if is_final else recipe.search.images
             images = min(few, asked) if asked else few
-            judge = evaluator_of(project, split, images, final=is_final, cache_dir=Path(folder))
+            evaluator = evaluator_of(project, split, images, final=is_final, cache_dir=Path(folder))
             for net in nets:
-                found |= {figure.label: None for figure in judge.score(net).values()}
+                found |= {figure.label: None for figure in evaluator.score(net).values()}
     return [f"metrics: {', '.join(found)}"] if found else []
 
 
@@ -193,7 +193,7 @@ def _exported(project: Project, net: nn.Module, arch: Arch, batch: Batch) -> lis
                 source, formats=exact, folder=Path(folder) / "exact", reference=plain, inputs=inputs
             )
         for name in tried:
-            if name not in exact:  # how near they come shows with trained weights alone
+            if name not in exact:  # Untrained weights do not show how exact they are.
                 _written(project, source, name, Path(folder), inputs)
     others = [name for name in here if name not in tried]
     _try_packages(others)

@@ -15,15 +15,15 @@ from gancompress.search.front import best_of
 from gancompress.search.limits import Constraint, Costs
 from gancompress.search.record import Setting
 from gancompress.search.run import StudyConfig
-from gancompress.search.rungs import PROBES, Rungs, climb
+from gancompress.search.rungs import PROBES, Rungs, search_in_rungs
 from gancompress.search.samplers import WIDENED, Sampler, Widened, make_sampler
 from gancompress.search.storage import Storage
 from gancompress.search.study import Studies
 from gancompress.search.surrogate import need_scikit_learn
 from gancompress.search.workers import Worker
+from gancompress.stages.archevaluation import ArchEvaluator
 from gancompress.stages.budgets import costs_of, rows_of
 from gancompress.stages.fronts import BASELINE, Say, inside, write_front
-from gancompress.stages.judging import ArchEvaluator
 from gancompress.storage.filelock import alone
 from gancompress.storage.runs import StageDir
 
@@ -48,7 +48,7 @@ class SearchPlan:
 
 def search_stage(project: Project, stage: StageDir, say: Say) -> None:
     """Measures candidates, together with whoever gives the same command; one writes the front."""
-    judges = ArchEvaluator(project)
+    evaluator = ArchEvaluator(project)
     costs, section = costs_of(project), project.recipe.search
     rows = rows_of(project)
     place: Path | str = section.storage or stage.path / "study.db"
@@ -59,26 +59,26 @@ def search_stage(project: Project, stage: StageDir, say: Say) -> None:
         Worker(stage.path / "workers", section.silence_seconds) as worker,
     ):
         studies = Studies(storage, worker, prefix, say)
-        for hunt in chain(
-            _hunts(project, rows),
+        for plan in chain(
+            _plans(project, rows),
             _further(project, rows, found),
-            _widened(rows, found, judges),
+            _widened(rows, found, evaluator),
         ):
-            found[hunt.name] = climb(
+            found[plan.name] = search_in_rungs(
                 studies,
                 project.space,
                 costs,
-                _quest(project, judges, costs, hunt),
-                judges.first,
+                _study_config(project, evaluator, costs, plan),
+                evaluator.first,
                 section.survivors,
-                rows=hunt.rows,
-                probes=0 if hunt.algorithm in (BASELINE, WIDEN) else PROBES,
+                rows=plan.rows,
+                probes=0 if plan.algorithm in (BASELINE, WIDEN) else PROBES,
                 seed=project.recipe.seed,
             )
         worker.sweep()
     with alone(stage.root / f".{stage.name}-report.lock"):
         if not stage.is_finished():
-            write_front(project, stage, judges, rows, found, say)
+            write_front(project, stage, evaluator, rows, found, say)
 
 
 def check_search(project: Project) -> None:
@@ -95,7 +95,7 @@ def check_search(project: Project) -> None:
             pass
 
 
-def _hunts(project: Project, rows: Mapping[str, tuple[Constraint, ...]]) -> Iterator[SearchPlan]:
+def _plans(project: Project, rows: Mapping[str, tuple[Constraint, ...]]) -> Iterator[SearchPlan]:
     """The searches: one for all rows, or one for each; then as many archs at random."""
     section = project.recipe.search
     # Candidates of the random search of one row.
@@ -122,36 +122,38 @@ def _further(
 
 
 def _widened(
-    rows: Mapping[str, tuple[Constraint, ...]], found: Mapping[str, Rungs], judges: ArchEvaluator
+    rows: Mapping[str, tuple[Constraint, ...]], found: Mapping[str, Rungs], evaluator: ArchEvaluator
 ) -> Iterator[SearchPlan]:
     """For each row, archs above the best that the searches in `found` have for it."""
     own = {name: rungs for name, rungs in found.items() if not name.endswith(BASELINE)}
     for row, limits in rows.items():
         # What chance found is not widened: it is there to be compared with.
         if measured := inside(own, limits):
-            best = best_of(measured, judges.full.objective, judges.full.better)
+            best = best_of(measured, evaluator.full.objective, evaluator.full.better)
             yield SearchPlan(f"{row}, {WIDEN}", WIDEN, limits, WIDENED, start=best.arch)
 
 
-def _quest(project: Project, judges: ArchEvaluator, costs: Costs, hunt: SearchPlan) -> StudyConfig:
+def _study_config(
+    project: Project, evaluator: ArchEvaluator, costs: Costs, plan: SearchPlan
+) -> StudyConfig:
     """The study of a search: what proposes archs and what scores them."""
     section = project.recipe.search
-    feasible = FeasibleSampler(project.space, costs, hunt.limits)
-    weighed = section.cost if hunt.algorithm == "pareto" else None
-    if hunt.start is not None:
-        sampler: Sampler = Widened(feasible, hunt.start)
+    feasible = FeasibleSampler(project.space, costs, plan.limits)
+    weighed = section.cost if plan.algorithm == "pareto" else None
+    if plan.start is not None:
+        sampler: Sampler = Widened(feasible, plan.start)
     else:
         sampler = make_sampler(
-            hunt.algorithm,
+            plan.algorithm,
             feasible,
             section.population,
             section.mutation,
-            section.surrogate and hunt.algorithm != BASELINE,
+            section.surrogate and plan.algorithm != BASELINE,
             section.cost,
         )
     settings: dict[str, Setting] = {
-        "algorithm": hunt.algorithm, "population": section.population,
+        "algorithm": plan.algorithm, "population": section.population,
         "seed": project.recipe.seed, "mutation": section.mutation, "surrogate": section.surrogate,
-        **{f"most {limit.unit}": limit.most for limit in hunt.limits},
+        **{f"most {limit.unit}": limit.most for limit in plan.limits},
     }  # fmt: skip
-    return StudyConfig(hunt.name, sampler, hunt.candidates, judges.full, weighed, settings)
+    return StudyConfig(plan.name, sampler, plan.candidates, evaluator.full, weighed, settings)

@@ -46,8 +46,8 @@ def _networks(project: Project, arch: Arch) -> Iterator[tuple[str, Made]]:
         largest = project.space.largest
         for name, one in (("the teacher", arch), ("the largest generator", largest)):
             yield f"{name} ({family.name})", partial(_generator, project, one, images)
-    for name in project.task.critic_inputs():
-        yield f"the discriminator ({name})", partial(_critic, project, name, images)
+    for name in project.task.discriminator_inputs():
+        yield f"the discriminator ({name})", partial(_discriminator, project, name, images)
 
 
 def _images(project: Project) -> int:
@@ -64,11 +64,11 @@ def _generator(
     return net, (images, project.recipe.channels[0], height, width)
 
 
-def _critic(
+def _discriminator(
     project: Project, name: str, images: int, size: Size
 ) -> tuple[nn.Module, tuple[int, ...]]:
     task = project.task_at(size)
-    return task.critics()[name], (images, *task.critic_inputs()[name][1:])
+    return task.discriminators()[name], (images, *task.discriminator_inputs()[name][1:])
 
 
 def _failure(made: Made, size: Size) -> str | None:

@@ -1,4 +1,4 @@
-"""Figures of a stage, one JSON object a line, that survive being killed while writing."""
+"""Values of a stage, one JSON object a line, that survive being killed while writing."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Block:
 
 
 Layout = tuple[Block, ...]
-Moves = dict[Axis, Tensor]  # of one set of channels: (items, members) positions on each axis
+Moves = dict[Axis, Tensor]  # One set of channels: positions (items, members) on each axis.
 
 
 @dataclass(frozen=True)

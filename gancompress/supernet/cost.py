@@ -122,7 +122,7 @@ class _Count:
         # By storage: a tensor that is saved twice is kept once, the network's own are kept anyhow.
         own = itertools.chain(net.parameters(), net.buffers())
         self._saved = {tensor.untyped_storage()._cdata for tensor in own}
-        self._inside: list[tuple[str, tuple[Any, ...]]] = []  # what runs, what it was given
+        self._inside: list[tuple[str, tuple[Any, ...]]] = []  # The block that runs, and its inputs.
         self._alive: list[Any] = []  # so that no storage takes the place of an earlier one
 
     @contextmanager
@@ -244,7 +244,9 @@ class CostModel:
         self._parts = parts
         self._kinds = {part.name: part.kind or part.name for part in parts}
         self._outcomes: dict[Key, Outcome] = {}
-        self._rest: dict[tuple[Value, ...], Cost] = {}  # what is in no part, such as a final tanh
+        self._rest: dict[
+            tuple[Value, ...], Cost
+        ] = {}  # Layers outside of all blocks, as a final tanh.
 
     def __call__(self, arch: Arch) -> Cost:
         values = arch.values

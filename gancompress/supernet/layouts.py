@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.errors import ArchError
-from gancompress.nets.layers.windows import bundles_of
+from gancompress.nets.layers.views import bundles_of
 from gancompress.supernet.channels import Axis, Block, Channels, Layout
 from gancompress.supernet.supernet import Build, named_tensors, skeleton_of
 

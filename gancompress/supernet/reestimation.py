@@ -1,7 +1,7 @@
-"""Statistics of batch norms, estimated anew for the network that is judged or exported.
+"""Statistics of batch norms, estimated anew for the network that is evaluated or exported.
 
-The statistics that training leaves in a supernet's bank are a mixture over all its subnets, and fit
-none of them.
+The statistics that training leaves in a supernet's shared weights are a mixture over all its
+subnets, and fit none of them.
 """
 
 from __future__ import annotations

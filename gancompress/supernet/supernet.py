@@ -1,4 +1,4 @@
-"""The supernet: a bank of named tensors, and windows into it that make any subnet."""
+"""The supernet: named tensors that all subnets share, and the views into them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch, SearchSpace
-from gancompress.nets.layers.windows import TensorView, views_of
+from gancompress.nets.layers.views import TensorView, views_of
 from gancompress.supernet.channels import Channels, Sizes, leading, shared_blocks
 
 Build = Callable[[Arch], nn.Module]
@@ -43,16 +43,16 @@ def skeleton_of(build: Build, arch: Arch) -> nn.Module:
 
 
 class _Skeleton:
-    """A network on the meta device, with the shape and the place in the bank of each tensor.
+    """A network on the meta device, with each tensor's shape and place in the shared weights.
 
     blocks: of the axes that consist of several, their sizes, by tensor and axis.
     """
 
     def __init__(self, net: nn.Module, arch: Arch, channels: Channels) -> None:
         self.net = net
-        windows = views_of(net)
+        views = views_of(net)
         self.tensors = {
-            name: (tensor.shape, windows.get(name, TensorView(name)))
+            name: (tensor.shape, views.get(name, TensorView(name)))
             for name, tensor in named_tensors(net)
         }
         found = {n: channels.segments(n, shape, arch) for n, (shape, _) in self.tensors.items()}
@@ -62,7 +62,8 @@ class _Skeleton:
 class Subnet(nn.Module):
     """One arch of a supernet, callable like the plain network; holds no weights of its own.
 
-    statistics: buffers by name that it has in place of the bank's, see `supernet.reestimation`.
+    statistics: buffers by name that it has in place of the shared ones, see
+    `supernet.reestimation`.
     """
 
     def __init__(
@@ -82,15 +83,16 @@ class Subnet(nn.Module):
 
 
 class Supernet(nn.Module):
-    """Every subnet of a search space, sharing one bank of weights.
+    """Every subnet of a search space, sharing one set of weights.
 
-    The bank holds the element-wise largest shape of every name over the corners of the space.
-    A subnet is the plain narrow network, built on the meta device and run with windows into the
-    bank, so gradients land in the bank and nothing is ever copied. Networks whose features are
-    split into bands use blocks of the same dense kernels (`gancompress.nets.layers.windows`).
+    The shared weights have the element-wise largest shape of every name over the corners of the
+    space. A subnet is the plain narrow network, built on the meta device and run with views into
+    the shared weights, so gradients land in them and nothing is ever copied. Networks whose
+    features are split into bands use blocks of the same dense kernels
+    (`gancompress.nets.layers.views`).
 
     build: arch -> network. channels: how their axes lie, see `supernet.proof`; without it every
-    axis is one block, and there is none that may be sorted. The bank starts at zero; fill it with
+    axis is one block, and there is none that may be sorted. They start at zero; fill them with
     `fill`.
     """
 
@@ -100,22 +102,22 @@ class Supernet(nn.Module):
         self.channels = Channels() if channels is None else channels
         self._build = build
         self._skeletons: OrderedDict[Arch, _Skeleton] = OrderedDict()
-        self._bank = nn.Module()
+        self._shared = nn.Module()
         self._names: list[str] = []
         self._blocks: dict[str, dict[int, Sizes]] = {}
         for name, (shape, dtype, trained) in _largest(build, space).items():
             tensor = torch.zeros(shape, dtype=dtype)
             self._blocks[name] = self.channels.segments(name, shape, space.largest)
             if trained:
-                self._bank.register_parameter(_mangled(name), nn.Parameter(tensor))
+                self._shared.register_parameter(_mangled(name), nn.Parameter(tensor))
             else:
-                self._bank.register_buffer(_mangled(name), tensor)
+                self._shared.register_buffer(_mangled(name), tensor)
             self._names.append(name)
 
     @property
-    def bank(self) -> dict[str, Tensor]:
+    def shared(self) -> dict[str, Tensor]:
         """The shared tensors by name; in-place changes are changes of the supernet."""
-        return {name: getattr(self._bank, _mangled(name)) for name in self._names}
+        return {name: getattr(self._shared, _mangled(name)) for name in self._names}
 
     def skeleton(self, arch: Arch) -> nn.Module:
         """The weightless network of `arch`, the same object while it is cached; hooks work on it.
@@ -135,15 +137,15 @@ class Supernet(nn.Module):
         return kept
 
     def borrow(self, arch: Arch) -> dict[str, Tensor]:
-        """Every parameter and buffer of `arch`: views into the bank, through which gradients and
-        changes in place reach it.
+        """Every parameter and buffer of `arch`: views into the shared weights, through which
+        gradients and changes in place reach it.
 
         Where an axis is cut in several blocks they are copies, which gradients alone reach.
         """
-        bank, kept = self.bank, self._kept(arch)
+        shared, kept = self.shared, self._kept(arch)
         borrowed = {}
         for name, (shape, at) in kept.tensors.items():
-            tensor = bank[at.name]
+            tensor = shared[at.name]
             for axis, sizes in kept.blocks.get(name, {}).items():
                 if tensor.shape[axis] != shape[axis]:
                     tensor = leading(tensor, axis, self._blocks[name][axis], sizes)
@@ -157,7 +159,7 @@ class Supernet(nn.Module):
     def answer(
         self, arch: Arch, inputs: tuple[Tensor, ...], statistics: Mapping[str, Tensor]
     ) -> Tensor:
-        """What `arch` answers to `inputs`, with buffers by name in place of the bank's."""
+        """What `arch` answers to `inputs`, with buffers by name in place of the shared ones."""
         skeleton, borrowed = self.skeleton(arch), self.borrow(arch)
         out: Tensor = torch.func.functional_call(skeleton, {**borrowed, **statistics}, inputs)
         if self.training:
@@ -168,20 +170,20 @@ class Supernet(nn.Module):
     def _keep_buffers(self, arch: Arch, borrowed: Mapping[str, Tensor]) -> None:
         """Copies back what a call changed in place of the buffers that were borrowed as copies."""
         for name in self._kept(arch).blocks:
-            if not isinstance(self.bank[name], nn.Parameter):
+            if not isinstance(self.shared[name], nn.Parameter):
                 self._put(arch, name, borrowed[name])
 
     def _put(self, arch: Arch, name: str, tensor: Tensor) -> None:
-        """Copies a tensor of `arch` to its place in the bank."""
+        """Copies a tensor of `arch` to its place in the shared weights."""
         kept = self._kept(arch)
         at = kept.tensors[name][1]
         own, mine = kept.blocks.get(name, {}), self._blocks.get(name, {})
         axes = {axis: (mine[axis], sizes) for axis, sizes in own.items()}
-        for place, part in shared_blocks(self.bank[at.name], tensor, axes):
+        for place, part in shared_blocks(self.shared[at.name], tensor, axes):
             view_of(place, part.shape, at.starts).copy_(part)
 
     def subnet(self, arch: Arch, statistics: Mapping[str, Tensor] | None = None) -> Subnet:
-        """`arch` of this supernet as a module, still sharing the bank; see `Subnet`."""
+        """`arch` of this supernet as a module, still sharing the weights; see `Subnet`."""
         return Subnet(self, arch, statistics).train(self.training)
 
     @torch.no_grad()
@@ -201,21 +203,21 @@ class Supernet(nn.Module):
 
     @torch.no_grad()
     def fill(self, tensors: Mapping[str, Tensor], arch: Arch | None = None) -> None:
-        """Copies tensors into the bank by name; where sizes differ, the window both share.
+        """Copies tensors into the shared weights by name; where sizes differ, the part both have.
 
         arch: whose the tensors are, which says how large their blocks are.
         """
-        bank = self.bank
+        shared = self.shared
         for name, tensor in tensors.items():
-            if name not in bank:
+            if name not in shared:
                 continue
             axes = {}
             if arch is not None:
                 own = self.channels.segments(name, tensor.shape, arch)
                 axes = {axis: (self._blocks[name][axis], sizes) for axis, sizes in own.items()}
-            for place, part in shared_blocks(bank[name], tensor, axes):
-                shared = torch.Size(map(min, part.shape, place.shape))
-                view_of(place, shared).copy_(view_of(part, shared))
+            for place, part in shared_blocks(shared[name], tensor, axes):
+                both = torch.Size(map(min, part.shape, place.shape))
+                view_of(place, both).copy_(view_of(part, both))
 
 
 def _mangled(name: str) -> str:
@@ -223,7 +225,7 @@ def _mangled(name: str) -> str:
 
 
 def _largest(build: Build, space: SearchSpace) -> dict[str, tuple[torch.Size, torch.dtype, bool]]:
-    """Name in the bank -> (largest shape over the corners, dtype, whether it is trained)."""
+    """Name -> (largest shape over the corners, dtype, whether it is trained)."""
     found: dict[str, tuple[torch.Size, torch.dtype, bool]] = {}
     for corner in space.corners():
         skeleton = _Skeleton(skeleton_of(build, corner), corner, Channels())

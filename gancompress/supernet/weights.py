@@ -12,8 +12,8 @@ from gancompress.supernet.supernet import Supernet, named_tensors
 
 
 def tensors_of(net: nn.Module) -> dict[str, Tensor]:
-    """Every parameter and buffer of `net` by name; of a supernet, its bank."""
-    return net.bank if isinstance(net, Supernet) else dict(named_tensors(net))
+    """Every parameter and buffer of `net` by name; of a supernet, its shared weights."""
+    return net.shared if isinstance(net, Supernet) else dict(named_tensors(net))
 
 
 def pack(nets: Mapping[str, nn.Module]) -> dict[str, Tensor]:

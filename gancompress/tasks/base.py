@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from gancompress.nets.discriminators.named import Discriminator
 from gancompress.nets.discriminators.names import DEFAULT
 from gancompress.tasks.losses import GAN_LOSSES
+from gancompress.tasks.outputs import DISCRIMINATOR_OUTPUTS, DiscriminatorOutput
 from gancompress.tasks.taskoptions import TaskContext, TaskOptions
-from gancompress.tasks.verdicts import VERDICTS, DiscriminatorOutput
 
 Batch = Mapping[str, Tensor]
 
@@ -23,7 +23,7 @@ Batch = Mapping[str, Tensor]
 class Phase:
     """One optimiser's turn within a step: which networks it trains, and every how many steps.
 
-    first, restarts: shares of the training's steps, in [0, 1): before the one it has no turn; at
+    first, restarts: fractions of the training's steps, in [0, 1): before the one it has no turn; at
     the others its optimiser forgets what it knows of the gradients (progressive growing).
     """
 
@@ -39,12 +39,12 @@ class Phase:
 
     def restarts_at(self, index: int, total: int) -> bool:
         """Whether its optimiser begins anew with step `index` of `total`."""
-        return index in {step_at(share, total) for share in self.restarts}
+        return index in {step_at(fraction, total) for fraction in self.restarts}
 
 
-def step_at(share: float, total: int) -> int:
-    """The step of `total` that a share of them has gone before."""
-    return round(share * total)
+def step_at(fraction: float, total: int) -> int:
+    """The step of `total` that a fraction of them has gone before."""
+    return round(fraction * total)
 
 
 @dataclass
@@ -53,16 +53,19 @@ class Step:
 
     index: int
     rng: np.random.Generator  # seeded by the run's seed and the step's index
-    kept: dict[str, Tensor] = field(default_factory=dict)  # what one phase leaves for the next
+    kept: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # Tensors that one phase leaves for the next.
     total: int = 1  # steps of the whole training
-    verdicts: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    outputs: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
-    def judged(self, real: Tensor, fake: Tensor) -> None:
-        """Notes what a critic made of real and of made images, for whoever watches the training.
+    def note_outputs(self, real: Tensor, fake: Tensor) -> None:
+        """Notes a discriminator's outputs for real and fake images, for whoever watches.
 
-        Of any shape, as the loss takes them; one call for each critic and each of its scales.
+        Of any shape, as the loss takes them; one call for each discriminator and each of its
+        scales.
         """
-        self.verdicts.append((real.detach(), fake.detach()))
+        self.outputs.append((real.detach(), fake.detach()))
 
 
 class Task(Protocol):
@@ -84,8 +87,8 @@ class Task(Protocol):
         """Weighted terms by name; the phase minimises their sum."""
 
     @property
-    def verdict(self) -> DiscriminatorOutput:
-        """What the numbers are that `Step.judged` is given."""
+    def discriminator_output(self) -> DiscriminatorOutput:
+        """What the numbers are that `Step.note_outputs` is given."""
         return "score"
 
     def pictures(
@@ -103,8 +106,8 @@ class Task(Protocol):
 class ConditionalTask(Task, ABC):
     """A task whose generator maps inputs to one image; what distillation needs to know of it.
 
-    Tasks inherit from this: most train a teacher as a generator beside its critic, which is the
-    task's own or one that the options name.
+    Tasks inherit from this: most train a teacher as a generator beside its discriminator, which is
+    the task's own or one that the options name.
     """
 
     options: TaskOptions
@@ -116,7 +119,7 @@ class ConditionalTask(Task, ABC):
         """The adversarial loss, a key of `losses.GAN_LOSSES`."""
 
     @abstractmethod
-    def own_critic(self, channels: int) -> nn.Module:
+    def own_discriminator(self, channels: int) -> nn.Module:
         """A new discriminator of the task's own kind, of images of so many channels."""
 
     @property
@@ -140,76 +143,80 @@ class ConditionalTask(Task, ABC):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        # The generator goes first, so that the critic learns from the images just made.
-        return Phase("generator", ("generator",)), Phase("critic", ("critic",))
+        # The generator goes first, so that the discriminator learns from the images just made.
+        return Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",))
 
     @property
-    def verdict(self) -> DiscriminatorOutput:
-        return VERDICTS[self.gan]
+    def discriminator_output(self) -> DiscriminatorOutput:
+        return DISCRIMINATOR_OUTPUTS[self.gan]
 
     @property
     def init(self) -> str:
-        """The first weights of all networks but named critics, a key of `nets.blocks.INITS`."""
+        """A key of `nets.blocks.INITS`: the first weights of all but named discriminators."""
         return "normal"
 
     def init_of(self, name: str) -> str:
         """The first weights of the network `name`, a key of `nets.blocks.INITS`.
 
-        The usual N(0, 0.02^2) is for critics of 4x4 kernels and norms: through the four
+        The usual N(0, 0.02^2) is for discriminators of 4x4 kernels and norms: through the four
         depthwise-separable blocks of a named one without them hardly anything would come.
         """
-        return "kaiming" if self.is_named and name.startswith("critic") else self.init
+        return "kaiming" if self.is_named and name.startswith("discriminator") else self.init
 
     @property
-    def critic_name(self) -> str | None:
-        """The critics' name, as `discriminators.names` reads it; None: the task's own."""
+    def discriminator_name(self) -> str | None:
+        """The discriminators' name, as `discriminators.names` reads it; None: the task's own."""
         name = self.options.discriminator
         return None if name == DEFAULT else name
 
     @property
     def is_named(self) -> bool:
-        """Whether the critics are named discriminators."""
-        return self.critic_name is not None
+        """Whether the discriminators are named ones."""
+        return self.discriminator_name is not None
 
     @property
-    def critic_channels(self) -> int:
-        """Channels of what a critic of the target's images takes: those of an image."""
+    def discriminator_channels(self) -> int:
+        """Channels of what a discriminator of the target's images takes: those of an image."""
         return self.out_channels
 
-    def critics(self) -> dict[str, nn.Module]:
+    def discriminators(self) -> dict[str, nn.Module]:
         """New discriminators of the target's images by name, weights as torch initialises them."""
-        return {"critic": self.critic(self.critic_channels)}
+        return {"discriminator": self.discriminator(self.discriminator_channels)}
 
-    def critic(self, channels: int) -> nn.Module:
+    def discriminator(self, channels: int) -> nn.Module:
         """A new discriminator of images of so many channels, the named one or the task's own."""
-        name = self.critic_name
-        return self.own_critic(channels) if name is None else self.named_critic(name, channels)
+        name = self.discriminator_name
+        return (
+            self.own_discriminator(channels)
+            if name is None
+            else self.named_discriminator(name, channels)
+        )
 
-    def named_critic(self, name: str, channels: int) -> nn.Module:
+    def named_discriminator(self, name: str, channels: int) -> nn.Module:
         """The discriminator of that name in the form that the task needs it in."""
         return Discriminator(name, channels, self.size, self.options.discriminator_norm)
 
-    def critic_inputs(self) -> dict[str, tuple[int, ...]]:
-        """The shape of what each critic takes, by its name: one image."""
-        return {"critic": (1, self.critic_channels, *self.size)}
+    def discriminator_inputs(self) -> dict[str, tuple[int, ...]]:
+        """The shape of what each discriminator takes, by its name: one image."""
+        return {"discriminator": (1, self.discriminator_channels, *self.size)}
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         """All networks that a teacher is trained with, by name; `make` makes a new generator.
 
         What a phase trains may also be a module of buffers alone, such as a pool of images.
         """
-        return {self.target: make(), **self.critics()}
+        return {self.target: make(), **self.discriminators()}
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         """What the generator takes from a batch."""
         return (batch["input"],)
 
-    def truth(self, batch: Batch) -> Tensor | None:
+    def ground_truth(self, batch: Batch) -> Tensor | None:
         """The image that the generator should make; None when unpaired."""
         return None
 
     def real(self, batch: Batch) -> Tensor:
-        """The batch's images of the kind that the generator makes, be they its own truth or not."""
+        """The batch's real images of the generator's kind, paired with its inputs or not."""
         return batch["target"]
 
     def pictures(
@@ -219,22 +226,25 @@ class ConditionalTask(Task, ABC):
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
         """The generator's unweighted GAN loss of `fake` (N, C, H, W) in [-1, 1]."""
-        return self.generator_loss(nets["critic"](fake))
+        return self.generator_loss(nets["discriminator"](fake))
 
-    def critic_loss(
+    def discriminator_loss(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
     ) -> Tensor:
-        """The critics' loss against `fake`, which carries no gradient."""
-        critic, real = nets["critic"], batch["target"]
-        # One pass each: a batch norm over both would tell the critic what it is to tell apart.
-        return self.discriminator_loss(critic(real), critic(fake.to(real.dtype)), step)
+        """The discriminators' loss against `fake`, which carries no gradient."""
+        discriminator, real = nets["discriminator"], batch["target"]
+        # One pass each: a batch norm over both would tell the discriminator what it is to tell
+        # apart.
+        return self.discriminator_gan_loss(
+            discriminator(real), discriminator(fake.to(real.dtype)), step
+        )
 
     def generator_loss(self, fake: Tensor) -> Tensor:
-        """The adversarial loss of a critic's outputs for generated images."""
+        """The adversarial loss of a discriminator's outputs for generated images."""
         return GAN_LOSSES[self.gan][1](fake.float())
 
-    def discriminator_loss(self, real: Tensor, fake: Tensor, step: Step) -> Tensor:
-        """The loss of a critic's outputs for real and for generated images, which `step` notes."""
+    def discriminator_gan_loss(self, real: Tensor, fake: Tensor, step: Step) -> Tensor:
+        """The loss of a discriminator's outputs for real and fake images, which `step` notes."""
         outputs = real.float(), fake.float()
-        step.judged(*outputs)
+        step.note_outputs(*outputs)
         return GAN_LOSSES[self.gan][0](*outputs)

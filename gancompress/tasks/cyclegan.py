@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.discriminators.patch import PatchCritic
+from gancompress.nets.discriminators.patch import PatchDiscriminator
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.options import CycleGANOptions
 from gancompress.tasks.pool import ImagePool
@@ -31,34 +31,41 @@ class CycleGAN(ConditionalTask):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        critics = ("critic", "critic_backward", "pool", "pool_backward")
-        return Phase("generator", ("generator", "backward")), Phase("critic", critics)
+        discriminators = ("discriminator", "discriminator_backward", "pool", "pool_backward")
+        return Phase("generator", ("generator", "backward")), Phase("discriminator", discriminators)
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         return {
             "generator": make(),
             "backward": make(),
-            "critic": self.critic(self.out_channels),
-            "critic_backward": self.critic(self.in_channels),
+            "discriminator": self.discriminator(self.out_channels),
+            "discriminator_backward": self.discriminator(self.in_channels),
             "pool": ImagePool(self.options.pool, (self.out_channels, *self.size)),
             "pool_backward": ImagePool(self.options.pool, (self.in_channels, *self.size)),
         }
 
-    def own_critic(self, channels: int) -> nn.Module:
-        return PatchCritic(channels, self.options.critic_width, self.options.critic_layers)
+    def own_discriminator(self, channels: int) -> nn.Module:
+        return PatchDiscriminator(
+            channels, self.options.discriminator_width, self.options.discriminator_layers
+        )
 
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
-        if phase == "critic":
+        if phase == "discriminator":
             real, kept = (batch["target"], batch["input"]), step.kept
             there = nets["pool"](kept["fake"].to(real[0].dtype), step.rng)
             back = nets["pool_backward"](kept["fake_backward"].to(real[1].dtype), step.rng)
-            critic, critic_backward = nets["critic"], nets["critic_backward"]
+            discriminator, discriminator_backward = (
+                nets["discriminator"],
+                nets["discriminator_backward"],
+            )
             return {
-                "critic": self.discriminator_loss(critic(real[0]), critic(there), step),
-                "critic_backward": self.discriminator_loss(
-                    critic_backward(real[1]), critic_backward(back), step
+                "discriminator": self.discriminator_gan_loss(
+                    discriminator(real[0]), discriminator(there), step
+                ),
+                "discriminator_backward": self.discriminator_gan_loss(
+                    discriminator_backward(real[1]), discriminator_backward(back), step
                 ),
             }
         generator, backward = nets["generator"], nets["backward"]
@@ -68,7 +75,7 @@ class CycleGAN(ConditionalTask):
         cycle = _l1(backward(fake_b), a) + _l1(generator(fake_a), b)
         terms = {
             "gan": self.adversarial(nets, batch, fake_b),
-            "gan_backward": self.generator_loss(nets["critic_backward"](fake_a)),
+            "gan_backward": self.generator_loss(nets["discriminator_backward"](fake_a)),
             "cycle": self.options.lambda_cycle * cycle,
         }
         if self.options.lambda_identity:  # Zhu et al. 2017, section 5.2: it keeps the colours

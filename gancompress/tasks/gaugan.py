@@ -10,30 +10,30 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import RecipeError
-from gancompress.nets.discriminators.multiscale import MultiscaleCritic
+from gancompress.nets.discriminators.multiscale import MultiscaleDiscriminator
 from gancompress.nets.discriminators.named import ScaleDiscriminators
 from gancompress.nets.encoder import ImageEncoder, divergence, drawn_style
 from gancompress.nets.families.spade import SpadeBlock
 from gancompress.nets.layers.spectral import spectral
 from gancompress.nets.vgg import Vgg19
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
-from gancompress.tasks.halves import halves
 from gancompress.tasks.options import GauGANOptions
+from gancompress.tasks.passes import real_and_fake
 
-Scales = list[list[Tensor]]  # for each scale of the critic its features, the logits last
+Scales = list[list[Tensor]]  # for each scale of the discriminator its features, the logits last
 
 
 @dataclass(frozen=True)
 class GauGAN(ConditionalTask):
-    """Hinge, matching of the critic's features, and if asked for a perceptual and an L1 loss.
+    """Hinge, matching of the discriminator's features; if asked for, a perceptual and an L1 loss.
 
-    Batches hold "input" (N, in_channels, H, W), a plane of 0 or 1 for each label and what else is
-    known of a pixel, and "target" (N, out_channels, H, W) in [-1, 1]. The critic sees both.
+    Batches hold "input" (N, in_channels, H, W), a channel of 0 or 1 for each label and what else is
+    known of a pixel, and "target" (N, out_channels, H, W) in [-1, 1]. The discriminator sees both.
     `spectral`: whether a SPADE generator is trained as a teacher under spectral norm.
 
-    With `style` the last planes of the input are a style code, drawn from N(0, 1). A teacher learns
-    with that of the true image in their place, which "style" encodes; a student gets them as they
-    are, like its teacher, and learns from its teacher's image.
+    With `style` the last channels of the input are a style code, drawn from N(0, 1). A teacher
+    learns with that of the true image in their place, which "style" encodes; a student gets them as
+    they are, like its teacher, and learns from its teacher's image.
     """
 
     options: GauGANOptions
@@ -49,25 +49,30 @@ class GauGAN(ConditionalTask):
     @property
     def phases(self) -> tuple[Phase, ...]:
         encoder = ("style",) if self.context.style else ()
-        return Phase("generator", ("generator", *encoder)), Phase("critic", ("critic",))
+        return Phase("generator", ("generator", *encoder)), Phase(
+            "discriminator", ("discriminator",)
+        )
 
     @property
-    def _planes(self) -> int:
+    def _label_channels(self) -> int:
         """Planes of the input without those of the style."""
         return self.in_channels - self.context.style
 
     @property
-    def critic_channels(self) -> int:
-        return self._planes + self.out_channels
+    def discriminator_channels(self) -> int:
+        return self._label_channels + self.out_channels
 
-    def own_critic(self, channels: int) -> nn.Module:
+    def own_discriminator(self, channels: int) -> nn.Module:
         options = self.options
-        return MultiscaleCritic(
-            channels, options.critic_width, options.critic_layers, options.critic_scales
+        return MultiscaleDiscriminator(
+            channels,
+            options.discriminator_width,
+            options.discriminator_layers,
+            options.discriminator_scales,
         )
 
-    def named_critic(self, name: str, channels: int) -> nn.Module:
-        scales, norm = self.options.critic_scales, self.options.discriminator_norm
+    def named_discriminator(self, name: str, channels: int) -> nn.Module:
+        scales, norm = self.options.discriminator_scales, self.options.discriminator_norm
         return ScaleDiscriminators(name, channels, self.size, scales, norm)
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
@@ -77,7 +82,7 @@ class GauGAN(ConditionalTask):
         for block in blocks if self.options.spectral else ():
             for conv in block.convolutions():
                 spectral(conv)
-        nets = {self.target: generator, **self.critics(), **self._perceptual()}
+        nets = {self.target: generator, **self.discriminators(), **self._perceptual()}
         if self.context.style:
             nets["style"] = ImageEncoder(self.out_channels, self.context.style, self.size)
         return nets
@@ -96,14 +101,14 @@ class GauGAN(ConditionalTask):
             )
         return {"vgg": Vgg19(path)}
 
-    def truth(self, batch: Batch) -> Tensor | None:
+    def ground_truth(self, batch: Batch) -> Tensor | None:
         return None if self.context.style else batch["target"]
 
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
-        if phase == "critic":
-            return {"critic": self.critic_loss(nets, batch, step.kept["fake"], step)}
+        if phase == "discriminator":
+            return {"discriminator": self.discriminator_loss(nets, batch, step.kept["fake"], step)}
         inputs = batch["input"]
         divergences: dict[str, Tensor] = {}
         if self.context.style:
@@ -121,27 +126,27 @@ class GauGAN(ConditionalTask):
         """The input with the true image's style, and the term that keeps styles near N(0, 1)."""
         mean, variance = encoder(batch["target"])
         mean, variance = mean.float(), variance.float()
-        labels = batch["input"][:, : self._planes]
+        labels = batch["input"][:, : self._label_channels]
         code = drawn_style(mean, variance)[:, :, None, None]  # (N, style, 1, 1)
-        planes = code.expand(-1, -1, *labels.shape[2:])
+        channels = code.expand(-1, -1, *labels.shape[2:])
         term = {"style": self.options.lambda_style * divergence(mean, variance)}
-        return torch.cat((labels, planes), 1), term
+        return torch.cat((labels, channels), 1), term
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
         return torch.stack(list(self._generator_terms(nets, batch, fake).values())).sum()
 
-    def critic_loss(
+    def discriminator_loss(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
     ) -> Tensor:
-        real, made = self._judged(nets, batch, fake)
+        real, made = self._outputs(nets, batch, fake)
         scales = zip(real, made, strict=True)
-        return _mean([self.discriminator_loss(a[-1], b[-1], step) for a, b in scales])
+        return _mean([self.discriminator_gan_loss(a[-1], b[-1], step) for a, b in scales])
 
     def _generator_terms(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor
     ) -> dict[str, Tensor]:
-        """Hinge and feature matching, means over the scales, sums over the critic's layers."""
-        real, made = self._judged(nets, batch, fake)
+        """Hinge and feature matching: means over scales, sums over the discriminator's layers."""
+        real, made = self._outputs(nets, batch, fake)
         matching = [
             torch.stack(
                 [
@@ -156,16 +161,16 @@ class GauGAN(ConditionalTask):
             "features": self.options.lambda_features * _mean(matching),
         }
 
-    def _judged(
+    def _outputs(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor
     ) -> tuple[Scales, Scales]:
-        """What the critic makes of the true images, and of `fake`."""
-        labels = batch["input"][:, : self._planes]
+        """What the discriminator makes of the true images, and of `fake`."""
+        labels = batch["input"][:, : self._label_channels]
         real, made = (
             torch.cat((labels, images), 1)
             for images in (batch["target"], fake.to(batch["target"].dtype))
         )
-        return halves(nets["critic"], real, made, apart=self.is_named)
+        return real_and_fake(nets["discriminator"], real, made, separate=self.is_named)
 
 
 def _mean(terms: list[Tensor]) -> Tensor:

@@ -12,7 +12,7 @@ from gancompress.tasks.base import step_at
 class Growth:
     """How the steps of a training are divided between levels (Karras et al. 2018, appendix A).
 
-    weights: how long each level is trained, relative to the others. fade: the share of a level's
+    weights: how long each level is trained, relative to the others. fade: the fraction of a level's
     own steps in which it is faded in; the first one is there from the start.
     """
 
@@ -21,13 +21,13 @@ class Growth:
 
     @property
     def starts(self) -> tuple[float, ...]:
-        """The share of all steps before each level."""
+        """The fraction of all steps before each level."""
         total = sum(self.weights)
         return tuple(sum(self.weights[:i]) / total for i in range(len(self.weights)))
 
     def at(self, index: int, total: int) -> tuple[int, float]:
-        """The level that step `index` of `total` trains, and its share in the image, in (0, 1]."""
-        begins = [step_at(share, total) for share in self.starts]
+        """The level that step `index` of `total` trains, and its weight in the image, in (0, 1]."""
+        begins = [step_at(fraction, total) for fraction in self.starts]
         level = max(i for i, begin in enumerate(begins) if begin <= index)
         ends = [*begins[1:], total]
         fading = self.fade * (ends[level] - begins[level])

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Lim and Ye 2017, as in SAGAN and SPADE: margins of one on either side."""
     return (F.relu(1.0 - real).mean() + F.relu(1.0 + fake).mean()) / 2
 
@@ -18,7 +18,7 @@ def hinge_generator(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-def lsgan_critic(real: Tensor, fake: Tensor) -> Tensor:
+def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Mao et al. 2017, eq. 9: real towards 1, fake towards 0; halved as in pix2pix."""
     return ((real - 1.0).square().mean() + fake.square().mean()) / 2
 
@@ -27,16 +27,16 @@ def lsgan_generator(fake: Tensor) -> Tensor:
     return (fake - 1.0).square().mean()
 
 
-def probability_critic(real: Tensor, fake: Tensor) -> Tensor:
-    """Least squares of probabilities: a sigmoid keeps the critic's answers between its targets."""
-    return lsgan_critic(real.sigmoid(), fake.sigmoid())
+def probability_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Least squares of probabilities: a sigmoid keeps outputs between their targets."""
+    return lsgan_discriminator(real.sigmoid(), fake.sigmoid())
 
 
 def probability_generator(fake: Tensor) -> Tensor:
     return lsgan_generator(fake.sigmoid())
 
 
-def bce_critic(real: Tensor, fake: Tensor) -> Tensor:
+def bce_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Goodfellow et al. 2014, eq. 1, on logits."""
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
@@ -46,7 +46,7 @@ def bce_generator(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
-def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
+def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Arjovsky et al. 2017; wants `gradient_penalty` beside it."""
     return fake.mean() - real.mean()
 
@@ -55,27 +55,30 @@ def wasserstein_generator(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-# name -> (critic's loss of real and fake logits, generator's loss of fake logits)
+# name -> (discriminator's loss of real and fake logits, generator's loss of fake logits)
 GAN_LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    "hinge": (hinge_critic, hinge_generator),
-    "lsgan": (lsgan_critic, lsgan_generator),
-    "lsgan-sigmoid": (probability_critic, probability_generator),
-    "bce": (bce_critic, bce_generator),
-    "wgan-gp": (wasserstein_critic, wasserstein_generator),
+    "hinge": (hinge_discriminator, hinge_generator),
+    "lsgan": (lsgan_discriminator, lsgan_generator),
+    "lsgan-sigmoid": (probability_discriminator, probability_generator),
+    "bce": (bce_discriminator, bce_generator),
+    "wgan-gp": (wasserstein_discriminator, wasserstein_generator),
 }
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+def gradient_penalty(
+    discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor
+) -> Tensor:
     """How far the critic's slope is from 1 between real and fake images (Gulrajani et al. 2017).
 
     mean (|dD/dx| - 1)^2 at one random point between the two of each pair, the norm over all of an
-    image's values; in float32 under autocast too. critic: images (N, C, H, W) -> logits of any
-    shape, summed per image. Draws from torch's random numbers, which `fit` seeds for every step.
+    image's values; in float32 under autocast too. discriminator: images (N, C, H, W) -> logits of
+    any shape, summed per image. Draws from torch's random numbers, which `fit` seeds for every
+    step.
     """
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = torch.lerp(fake.detach().float(), real.detach().float(), share).requires_grad_()
     with torch.autocast(real.device.type, enabled=False):
-        (slopes,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        (slopes,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
     return (slopes.flatten(1).norm(dim=1) - 1.0).square().mean()
 
 
@@ -89,7 +92,7 @@ def independent_labels(logits: Tensor, labels: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(logits)
 
 
-# what an image's labels are to each other -> loss of class logits, both (N, D), labels 0 or 1
+# The relation of an image's labels -> loss of class logits; both (N, D), labels 0 or 1.
 LABEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "exclusive": exclusive_labels,
     "independent": independent_labels,

@@ -9,26 +9,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.discriminators.munit import MunitCritic, StyleEncoder
-from gancompress.nets.discriminators.named import ScaleVerdicts
+from gancompress.nets.discriminators.munit import MunitDiscriminator, StyleEncoder
+from gancompress.nets.discriminators.named import ScaleOutputs
 from gancompress.nets.families.munit import MunitGenerator
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
-from gancompress.tasks.halves import halves
 from gancompress.tasks.options import MunitOptions
+from gancompress.tasks.passes import real_and_fake
 
 
 @dataclass(frozen=True)
 class MUNIT(ConditionalTask):
     """GAN both ways, and L1 of images, contents and styles to themselves after a way through.
 
-    Batches hold "input" (N, C+S, H, W), images of A in [-1, 1] and a constant plane for each number
-    of a style code of B, drawn from N(0, 1), and "target" (N, C, H, W), images of B that have
-    nothing to do with them. "generator", which is compressed, leads from A to B: it has A's content
-    encoder and B's decoder; "backward" has the other two. "style" encodes the styles of B,
+    Batches hold "input" (N, C+S, H, W), images of A in [-1, 1] and a constant channel for each
+    number of a style code of B, drawn from N(0, 1), and "target" (N, C, H, W), images of B that
+    have nothing to do with them. "generator", which is compressed, leads from A to B: it has A's
+    content encoder and B's decoder; "backward" has the other two. "style" encodes the styles of B,
     "style_backward" those of A; no student needs them.
 
     Terms and weights are the paper's. Of its program are left out: Adam's weight decay of 1e-4, and
-    first weights of the critics other than the generators'. Its critics' loss is twice this one.
+    first weights of the discriminators other than the generators'. Its discriminators' loss is
+    twice this one.
     """
 
     options: MunitOptions
@@ -44,7 +45,9 @@ class MUNIT(ConditionalTask):
     @property
     def phases(self) -> tuple[Phase, ...]:
         generators = ("generator", "backward", "style", "style_backward")
-        return Phase("generator", generators), Phase("critic", ("critic", "critic_backward"))
+        return Phase("generator", generators), Phase(
+            "discriminator", ("discriminator", "discriminator_backward")
+        )
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         return {
@@ -52,23 +55,23 @@ class MUNIT(ConditionalTask):
             "backward": make(),
             "style": self._style_encoder(),
             "style_backward": self._style_encoder(),
-            "critic": self.critic(self.out_channels),
-            "critic_backward": self.critic(self.out_channels),
+            "discriminator": self.discriminator(self.out_channels),
+            "discriminator_backward": self.discriminator(self.out_channels),
         }
 
-    def own_critic(self, channels: int) -> nn.Module:
+    def own_discriminator(self, channels: int) -> nn.Module:
         options = self.options
-        return MunitCritic(
+        return MunitDiscriminator(
             channels,
             self.size,
-            width=options.critic_width,
-            layers=options.critic_layers,
-            scales=options.critic_scales,
+            width=options.discriminator_width,
+            layers=options.discriminator_layers,
+            scales=options.discriminator_scales,
         )
 
-    def named_critic(self, name: str, channels: int) -> nn.Module:
-        scales, norm = self.options.critic_scales, self.options.discriminator_norm
-        return ScaleVerdicts(name, channels, self.size, scales, norm)
+    def named_discriminator(self, name: str, channels: int) -> nn.Module:
+        scales, norm = self.options.discriminator_scales, self.options.discriminator_norm
+        return ScaleOutputs(name, channels, self.size, scales, norm)
 
     def _style_encoder(self) -> nn.Module:
         style = self.context.style
@@ -78,11 +81,13 @@ class MUNIT(ConditionalTask):
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
         a, b = batch["input"][:, : self.out_channels], batch["target"]
-        if phase == "critic":
+        if phase == "discriminator":
             fake_b, fake_a = step.kept["fake"], step.kept["fake_backward"]
             return {
-                "critic": self._critic_loss(nets["critic"], b, fake_b, step),
-                "critic_backward": self._critic_loss(nets["critic_backward"], a, fake_a, step),
+                "discriminator": self._discriminator_loss(nets["discriminator"], b, fake_b, step),
+                "discriminator_backward": self._discriminator_loss(
+                    nets["discriminator_backward"], a, fake_a, step
+                ),
             }
         wanted_b = batch["input"][:, self.out_channels :, 0, 0]  # (N, S)
         wanted_a = torch.randn_like(wanted_b)  # from torch's numbers, which `fit` seeds
@@ -97,7 +102,7 @@ class MUNIT(ConditionalTask):
         terms = {
             "gan": self.options.lambda_gan * self.adversarial(nets, batch, fake_b),
             "gan_backward": self.options.lambda_gan
-            * self._gan_loss(nets["critic_backward"], fake_a),
+            * self._gan_loss(nets["discriminator_backward"], fake_a),
             "image": self.options.lambda_image * images,
             "style": self.options.lambda_style * styles,
             "content": self.options.lambda_content
@@ -109,21 +114,23 @@ class MUNIT(ConditionalTask):
         return terms
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
-        return self._gan_loss(nets["critic"], fake)
+        return self._gan_loss(nets["discriminator"], fake)
 
-    def critic_loss(
+    def discriminator_loss(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
     ) -> Tensor:
-        return self._critic_loss(nets["critic"], batch["target"], fake, step)
+        return self._discriminator_loss(nets["discriminator"], batch["target"], fake, step)
 
-    def _gan_loss(self, critic: nn.Module, fake: Tensor) -> Tensor:
-        """The sum over the critic's scales."""
-        return torch.stack([self.generator_loss(logits) for logits in critic(fake)]).sum()
+    def _gan_loss(self, discriminator: nn.Module, fake: Tensor) -> Tensor:
+        """The sum over the discriminator's scales."""
+        return torch.stack([self.generator_loss(logits) for logits in discriminator(fake)]).sum()
 
-    def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor, step: Step) -> Tensor:
-        found = halves(critic, real, fake.to(real), apart=self.is_named)
+    def _discriminator_loss(
+        self, discriminator: nn.Module, real: Tensor, fake: Tensor, step: Step
+    ) -> Tensor:
+        found = real_and_fake(discriminator, real, fake.to(real), separate=self.is_named)
         scales = zip(*found, strict=True)
-        return torch.stack([self.discriminator_loss(*both, step) for both in scales]).sum()
+        return torch.stack([self.discriminator_gan_loss(*both, step) for both in scales]).sum()
 
 
 class _Way:

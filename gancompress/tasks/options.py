@@ -16,11 +16,13 @@ from gancompress.tasks.taskoptions import TaskContext, TaskOptions
 if TYPE_CHECKING:
     from gancompress.tasks.base import ConditionalTask
 
-CriticWidth = Annotated[Integer, Field(ge=1, description="channels after the critic's first layer")]
+DiscriminatorWidth = Annotated[
+    Integer, Field(ge=1, description="channels after the discriminator's first layer")
+]
 
 
 class Pix2PixOptions(TaskOptions):
-    """Paired translation: a conditional PatchGAN critic beside L1."""
+    """Paired translation: a conditional PatchGAN discriminator beside L1."""
 
     takes: ClassVar[tuple[Kind, ...]] = ("pairs", "label maps")
 
@@ -28,9 +30,9 @@ class Pix2PixOptions(TaskOptions):
     gan: Literal["hinge", "lsgan"] = Field(default="hinge", description="adversarial loss")
     lambda_gan: Weight = Field(default=1.0, description="weight of the adversarial loss")
     lambda_l1: Weight = Field(default=100.0, description="weight of L1 to the ground truth")
-    critic_width: CriticWidth = 64
-    critic_layers: Integer = Field(
-        default=3, ge=1, le=6, description="stride-2 layers of the critic"
+    discriminator_width: DiscriminatorWidth = 64
+    discriminator_layers: Integer = Field(
+        default=3, ge=1, le=6, description="stride-2 layers of the discriminator"
     )
 
     def task(self, context: TaskContext) -> ConditionalTask:
@@ -51,15 +53,17 @@ class CycleGANOptions(TaskOptions):
     )
     lambda_identity: Weight = Field(
         default=0.5,
-        description="weight of L1 to an image that is of the wanted domain already, as a share of "
+        description="weight of L1 to an image of the wanted domain already, as a fraction of "
         "lambda_cycle",
     )
     pool: Integer = Field(
-        default=50, ge=0, description="earlier images of each side that critics are shown again"
+        default=50,
+        ge=0,
+        description="earlier images of each side that discriminators are shown again",
     )
-    critic_width: CriticWidth = 64
-    critic_layers: Integer = Field(
-        default=3, ge=1, le=6, description="stride-2 layers of the critic"
+    discriminator_width: DiscriminatorWidth = 64
+    discriminator_layers: Integer = Field(
+        default=3, ge=1, le=6, description="stride-2 layers of the discriminator"
     )
 
     def task(self, context: TaskContext) -> ConditionalTask:
@@ -78,19 +82,21 @@ class StarGANOptions(TaskOptions):
     )
     lambda_cls: Weight = Field(default=1.0, description="weight of the labels' classification")
     lambda_rec: Weight = Field(default=10.0, description="weight of L1 between source and way back")
-    lambda_gp: Weight = Field(default=10.0, description="weight of the critic's gradient penalty")
-    critic_steps: Integer = Field(
+    lambda_gp: Weight = Field(
+        default=10.0, description="weight of the discriminator's gradient penalty"
+    )
+    discriminator_steps: Integer = Field(
         default=5,
         ge=1,
-        description="turns of the critic to one of the generator; steps count the critic's",
+        description="turns of the discriminator to one of the generator; steps count the former",
     )
-    critic_width: CriticWidth = 64
-    critic_layers: Integer = Field(
-        default=6, ge=1, le=8, description="stride-2 layers of the critic"
+    discriminator_width: DiscriminatorWidth = 64
+    discriminator_layers: Integer = Field(
+        default=6, ge=1, le=8, description="stride-2 layers of the discriminator"
     )
-    critic_bands: tuple[Weight, Weight] = Field(
+    discriminator_bands: tuple[Weight, Weight] = Field(
         default=(0.0, 0.0),
-        description="shares of the critic's channels at half and quarter resolution",
+        description="fractions of the discriminator's channels at half and quarter resolution",
     )
 
     def task(self, context: TaskContext) -> ConditionalTask:
@@ -99,12 +105,12 @@ class StarGANOptions(TaskOptions):
         return StarGAN(self, context)
 
     def like_generator(self, op: str | None, bands: tuple[float, float] | None) -> Self:
-        return self if bands is None else self.model_copy(update={"critic_bands": bands})
+        return self if bands is None else self.model_copy(update={"discriminator_bands": bands})
 
     @property
     def size_multiple(self) -> int:
         """What the sides of images are multiples of."""
-        return int(2**self.critic_layers) if self.discriminator == DEFAULT else 1
+        return int(2**self.discriminator_layers) if self.discriminator == DEFAULT else 1
 
     @model_validator(mode="after")
     def _slope_is_of_each_image(self) -> Self:
@@ -113,11 +119,12 @@ class StarGANOptions(TaskOptions):
 
     @model_validator(mode="after")
     def _bands_fit(self) -> Self:
-        (alpha, beta), layers = self.critic_bands, self.critic_layers
+        (alpha, beta), layers = self.discriminator_bands, self.discriminator_layers
         if alpha + beta > 1 or (beta > 0 and alpha == 0):
             refuse(
                 [
-                    f"critic_bands: found {[alpha, beta]}; together at most 1, the second only "
+                    f"discriminator_bands: found {[alpha, beta]}; together at most 1, the "
+                    "second only "
                     "beside the first, is allowed"
                 ]
             )
@@ -125,24 +132,24 @@ class StarGANOptions(TaskOptions):
         if layers < needed:
             refuse(
                 [
-                    f"critic_layers: found {layers}; at least {needed} is allowed with "
-                    f"critic_bands {[alpha, beta]}"
+                    f"discriminator_layers: found {layers}; at least {needed} is allowed with "
+                    f"discriminator_bands {[alpha, beta]}"
                 ]
             )
         return self
 
 
 class GauGANOptions(TaskOptions):
-    """Photographs from label planes: hinge, feature matching, a critic at several scales."""
+    """Photographs from label maps: hinge, feature matching, a discriminator at several scales."""
 
     takes: ClassVar[tuple[Kind, ...]] = ("label maps", "pairs")
     styled: ClassVar[bool] = True
 
     name: Literal["gaugan"] = Field(
-        default="gaugan", description="label planes to photograph, paired"
+        default="gaugan", description="label channels to photograph, paired"
     )
     lambda_features: Weight = Field(
-        default=10.0, description="weight of L1 between the critic's features"
+        default=10.0, description="weight of L1 between the discriminator's features"
     )
     lambda_vgg: Weight = Field(
         default=0.0, description="weight of the perceptual loss; needs vgg_weights"
@@ -156,12 +163,12 @@ class GauGANOptions(TaskOptions):
         default=None, description="file of torchvision's weights of VGG-19"
     )
     spectral: bool = Field(default=True, description="train the teacher under spectral norm")
-    critic_width: CriticWidth = 64
-    critic_layers: Integer = Field(
-        default=4, ge=1, le=8, description="layers of the critic at each scale"
+    discriminator_width: DiscriminatorWidth = 64
+    discriminator_layers: Integer = Field(
+        default=4, ge=1, le=8, description="layers of the discriminator at each scale"
     )
-    critic_scales: Integer = Field(
-        default=2, ge=1, le=4, description="resolutions that the critic sees"
+    discriminator_scales: Integer = Field(
+        default=2, ge=1, le=4, description="resolutions that the discriminator sees"
     )
 
     def task(self, context: TaskContext) -> ConditionalTask:
@@ -201,11 +208,11 @@ class MunitOptions(TaskOptions):
     style_width: Integer = Field(
         default=64, ge=1, description="channels after the style encoders' first"
     )
-    critic_width: CriticWidth = 64
-    critic_layers: Integer = Field(
-        default=4, ge=1, le=6, description="stride-2 layers of the critic"
+    discriminator_width: DiscriminatorWidth = 64
+    discriminator_layers: Integer = Field(
+        default=4, ge=1, le=6, description="stride-2 layers of the discriminator"
     )
-    critic_scales: Integer = Field(
+    discriminator_scales: Integer = Field(
         default=3, ge=1, le=4, description="sizes at which it sees an image"
     )
 
@@ -216,7 +223,7 @@ class MunitOptions(TaskOptions):
 
 
 class SuperresOptions(TaskOptions):
-    """Large images from small ones: pixels alone, then content and a critic (SRGAN)."""
+    """Large images from small ones: pixels alone, then content and a discriminator (SRGAN)."""
 
     takes: ClassVar[tuple[Kind, ...]] = ("superres",)
     metrics: ClassVar[tuple[str, ...]] = ("psnr", "ssim", "ms-ssim-target")
@@ -228,7 +235,7 @@ class SuperresOptions(TaskOptions):
     pixel: Literal["mse", "l1"] = Field(default="mse", description="what pixels are compared by")
     pixel_share: Annotated[Real, Field(ge=0, le=1)] = Field(
         default=0.5,
-        description="share of the teacher's steps that learn from pixels alone, before a critic",
+        description="fraction of the teacher's steps from pixels alone, without a discriminator",
     )
     lambda_pixel: Weight = Field(default=1.0, description="weight of the pixel loss in those steps")
     lambda_kept: Weight = Field(default=0.0, description="weight of the pixel loss in the others")
@@ -241,7 +248,7 @@ class SuperresOptions(TaskOptions):
     vgg_weights: FilePath | None = Field(
         default=None, description="file of torchvision's weights of VGG-19"
     )
-    critic_width: CriticWidth = 64
+    discriminator_width: DiscriminatorWidth = 64
 
     def task(self, context: TaskContext) -> ConditionalTask:
         from gancompress.tasks.superres import Superres

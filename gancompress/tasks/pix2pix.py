@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.discriminators.patch import PatchCritic
+from gancompress.nets.discriminators.patch import PatchDiscriminator
 from gancompress.tasks.base import Batch, ConditionalTask, Step
-from gancompress.tasks.halves import halves
 from gancompress.tasks.options import Pix2PixOptions
+from gancompress.tasks.passes import real_and_fake
 
 
 @dataclass(frozen=True)
 class Pix2Pix(ConditionalTask):
-    """lambda_gan * GAN + lambda_l1 * L1, the critic seeing the input beside the image.
+    """lambda_gan * GAN + lambda_l1 * L1, the discriminator seeing the input beside the image.
 
     Batches hold "input" and "target", (N, C, H, W) in [-1, 1].
     """
@@ -29,20 +29,22 @@ class Pix2Pix(ConditionalTask):
         return self.options.gan
 
     @property
-    def critic_channels(self) -> int:
+    def discriminator_channels(self) -> int:
         return self.in_channels + self.out_channels
 
-    def own_critic(self, channels: int) -> nn.Module:
-        return PatchCritic(channels, self.options.critic_width, self.options.critic_layers)
+    def own_discriminator(self, channels: int) -> nn.Module:
+        return PatchDiscriminator(
+            channels, self.options.discriminator_width, self.options.discriminator_layers
+        )
 
-    def truth(self, batch: Batch) -> Tensor | None:
+    def ground_truth(self, batch: Batch) -> Tensor | None:
         return batch["target"]
 
     def losses(
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
-        if phase == "critic":
-            return {"critic": self.critic_loss(nets, batch, step.kept["fake"], step)}
+        if phase == "discriminator":
+            return {"discriminator": self.discriminator_loss(nets, batch, step.kept["fake"], step)}
         fake = nets["generator"](*self.inputs(batch))
         step.kept["fake"] = fake.detach()
         return {
@@ -51,14 +53,14 @@ class Pix2Pix(ConditionalTask):
         }
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
-        return self.generator_loss(nets["critic"](torch.cat((batch["input"], fake), 1)))
+        return self.generator_loss(nets["discriminator"](torch.cat((batch["input"], fake), 1)))
 
-    def critic_loss(
+    def discriminator_loss(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
     ) -> Tensor:
         real, made = (
             torch.cat((batch["input"], images), 1)
             for images in (batch["target"], fake.to(batch["target"].dtype))
         )
-        found = halves(nets["critic"], real, made, apart=self.is_named)
-        return self.discriminator_loss(*found, step)
+        found = real_and_fake(nets["discriminator"], real, made, separate=self.is_named)
+        return self.discriminator_gan_loss(*found, step)

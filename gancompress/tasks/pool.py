@@ -1,4 +1,4 @@
-"""A pool of earlier generated images, so that a critic does not chase the last ones alone."""
+"""A pool of earlier fake images, so that a discriminator does not chase the last ones alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class ImagePool(nn.Module):
     def __init__(self, size: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.register_buffer("images", torch.zeros(size, *shape))
-        self.register_buffer("count", torch.zeros((), dtype=torch.int64))  # of images held
+        self.register_buffer(
+            "count", torch.zeros((), dtype=torch.int64)
+        )  # The number of images held.
 
     @torch.no_grad()
     def forward(self, fakes: Tensor, rng: np.random.Generator) -> Tensor:

@@ -10,29 +10,30 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.nets.discriminators.named import LabelDiscriminator
-from gancompress.nets.discriminators.patch import StarGANCritic
+from gancompress.nets.discriminators.patch import StarGANDiscriminator
 from gancompress.nets.layers.features import Bands
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
-from gancompress.tasks.halves import halves
 from gancompress.tasks.losses import LABEL_LOSSES, gradient_penalty
 from gancompress.tasks.options import StarGANOptions
+from gancompress.tasks.passes import real_and_fake
 
 
 @dataclass(frozen=True)
 class StarGAN(ConditionalTask):
-    """WGAN-GP, classification of the labels by the same critic, and reconstruction of the source.
+    """WGAN-GP, classification of labels by the same network, and reconstruction of the source.
 
-    Batches hold "input" (N, 3+D, H, W), a source image in [-1, 1] and a constant plane of 0 or 1
+    Batches hold "input" (N, 3+D, H, W), a source image in [-1, 1] and a constant channel of 0 or 1
     for each of the D target labels, and "labels" (N, D, 1, 1), the source's own. Every step trains
-    the critic, every `critic_steps`-th the generator before it: steps count the critic's.
+    the discriminator, every `discriminator_steps`-th the generator before it: steps count the
+    discriminator's.
     """
 
     options: StarGANOptions
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        every = self.options.critic_steps
-        return Phase("generator", ("generator",), every), Phase("critic", ("critic",))
+        every = self.options.discriminator_steps
+        return Phase("generator", ("generator",), every), Phase("discriminator", ("discriminator",))
 
     @property
     def gan(self) -> str:
@@ -43,18 +44,18 @@ class StarGAN(ConditionalTask):
         """How many labels there are."""
         return self.in_channels - self.out_channels
 
-    def own_critic(self, channels: int) -> nn.Module:
+    def own_discriminator(self, channels: int) -> nn.Module:
         options = self.options
-        return StarGANCritic(
+        return StarGANDiscriminator(
             channels,
             self._labels,
             self.size,
-            width=options.critic_width,
-            layers=options.critic_layers,
-            bands=Bands(*options.critic_bands),
+            width=options.discriminator_width,
+            layers=options.discriminator_layers,
+            bands=Bands(*options.discriminator_bands),
         )
 
-    def named_critic(self, name: str, channels: int) -> nn.Module:
+    def named_discriminator(self, name: str, channels: int) -> nn.Module:
         norm = self.options.discriminator_norm
         return LabelDiscriminator(name, channels, self.size, self._labels, norm)
 
@@ -65,50 +66,50 @@ class StarGAN(ConditionalTask):
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
         generator = nets[self.target]
-        if phase == "critic":
+        if phase == "discriminator":
             if "fake" not in step.kept:  # a step without the generator's turn
                 with torch.no_grad():
                     step.kept["fake"] = generator(*self.inputs(batch))
-            return self._critic_terms(nets, batch, step.kept["fake"], step)
+            return self._discriminator_terms(nets, batch, step.kept["fake"], step)
         fake = generator(*self.inputs(batch))
         step.kept["fake"] = fake.detach()
         source = self._source(batch)
-        planes = batch["labels"].expand(-1, -1, *source.shape[2:])  # (N, D, H, W)
-        again = generator(torch.cat((fake, planes), 1))
+        channels = batch["labels"].expand(-1, -1, *source.shape[2:])  # (N, D, H, W)
+        again = generator(torch.cat((fake, channels), 1))
         reconstruction = self.options.lambda_rec * F.l1_loss(again.float(), source)
         return {**self._generator_terms(nets, batch, fake), "rec": reconstruction}
 
     def adversarial(self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor) -> Tensor:
         return torch.stack(list(self._generator_terms(nets, batch, fake).values())).sum()
 
-    def critic_loss(
+    def discriminator_loss(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
     ) -> Tensor:
-        return torch.stack(list(self._critic_terms(nets, batch, fake, step).values())).sum()
+        return torch.stack(list(self._discriminator_terms(nets, batch, fake, step).values())).sum()
 
     def _generator_terms(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor
     ) -> dict[str, Tensor]:
         """Choi et al. 2018, eq. 6 without its last term: realism, and the labels asked for."""
-        logits, classes = nets["critic"](fake)
+        logits, classes = nets["discriminator"](fake)
         asked = batch["input"][:, self.out_channels :, 0, 0]  # (N, D)
         classification = self.options.lambda_cls * self._classification(classes, asked)
         return {"gan": self.generator_loss(logits), "cls": classification}
 
-    def _critic_terms(
+    def _discriminator_terms(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
     ) -> dict[str, Tensor]:
         """Choi et al. 2018, eq. 5 with eq. 8; only real images teach it the labels."""
-        critic, real = nets["critic"], self._source(batch)
-        both = halves(critic, real, fake.to(real.dtype), apart=self.is_named)
+        discriminator, real = nets["discriminator"], self._source(batch)
+        both = real_and_fake(discriminator, real, fake.to(real.dtype), separate=self.is_named)
         (real_logits, fake_logits), (classes, _) = zip(*both, strict=True)
         real_logits, fake_logits = real_logits.float(), fake_logits.float()
-        step.judged(real_logits, fake_logits)
+        step.note_outputs(real_logits, fake_logits)
         known = self._classification(classes, batch["labels"].flatten(1))
-        penalty = gradient_penalty(lambda images: critic(images)[0], real, fake)
+        penalty = gradient_penalty(lambda images: discriminator(images)[0], real, fake)
         return {
             "wasserstein": fake_logits.mean() - real_logits.mean(),
-            "critic_cls": self.options.lambda_cls * known,
+            "discriminator_cls": self.options.lambda_cls * known,
             "gp": self.options.lambda_gp * penalty,
         }
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class TaskContext:
     """What a task must know of the images and of the generator.
 
-    in_channels: of what the generator takes, planes and style among them. size: height and width of
-    the images in training. labels: what an image's labels are to each other, if it has any. style:
-    numbers of the style code, whose planes are the input's last. grows: whether the generator is
-    trained level by level.
+    in_channels: of what the generator takes, channels and style among them. size: height and width
+    of the images in training. labels: what an image's labels are to each other, if it has any.
+    style: numbers of the style code, whose channels are the input's last. grows: whether the
+    generator is trained level by level.
     """
 
     in_channels: int = 3
@@ -44,7 +44,7 @@ class TaskOptions(BaseModel, ABC):
     model_config = STRICT
 
     takes: ClassVar[tuple[Kind, ...]] = ("pairs",)  # Where no kind is named it takes any.
-    styled: ClassVar[bool] = False  # Whether it knows what style planes are.
+    styled: ClassVar[bool] = False  # Whether it knows what style channels are.
     unconditional: ClassVar[bool] = False  # Whether it makes images of random numbers alone.
     families: ClassVar[tuple[str, ...]] = ()  # Where no family is named it trains any.
     metrics: ClassVar[tuple[str, ...]] = ()  # The metrics of its field, beside the usual ones.
@@ -52,8 +52,8 @@ class TaskOptions(BaseModel, ABC):
     name: str = Field(description="the task")
     discriminator: str = Field(
         default=DEFAULT,
-        description=f"{', '.join(NAMES)}; {DEFAULT}: the task's own critic, which critic_width and "
-        "critic_layers are of",
+        description=f"{', '.join(NAMES)}; {DEFAULT}: the task's own, which discriminator_width and "
+        "discriminator_layers are of",
     )
     discriminator_norm: Norm = Field(
         default="published",
@@ -71,9 +71,10 @@ class TaskOptions(BaseModel, ABC):
         return 1
 
     def like_generator(self, op: str | None, bands: tuple[float, float] | None) -> Self:
-        """The same with its own critic made as a generator of operator `op` and split `bands` is.
+        """The same, its own discriminator made as one of operator `op` and split `bands` is.
 
-        None leaves the critic's as it is, and so does a critic that has no such choice.
+        None leaves the discriminator's as it is, and so does a discriminator that has no such
+        choice.
         """
         return self
 
@@ -99,7 +100,8 @@ class TaskOptions(BaseModel, ABC):
         if self.discriminator == DEFAULT and self.discriminator_norm != "published":
             refuse(
                 [
-                    f"discriminator_norm: found {self.discriminator_norm}; the task's own critic "
+                    f"discriminator_norm: found {self.discriminator_norm}; the task's own "
+                    "discriminator "
                     "has its own norms, name a discriminator or leave this out"
                 ]
             )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.nets.discriminators.progressive import ProgressiveCritic
+from gancompress.nets.discriminators.progressive import ProgressiveDiscriminator
 from gancompress.nets.families.progan import ProGANGenerator, levels_of
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.growth import Growth, grown_evenly
@@ -25,7 +25,7 @@ class Unconditional(ConditionalTask):
     (N, out_channels, H, W) in [-1, 1], of no relation to it.
 
     grows: whether both networks are grown (Karras et al. 2018): `growth` says how long each level
-    is trained relative to the others, `fade` in which share of that it is faded in, in both
+    is trained relative to the others, `fade` in which fraction of that it is faded in, in both
     networks and in the real images. Each level begins with optimisers that know nothing. `gan`
     wgan-gp adds the gradient penalty and `drift` times the squared scores of real images.
     """
@@ -37,9 +37,9 @@ class Unconditional(ConditionalTask):
         return "equalised" if self.context.grows else "normal"
 
     @property
-    def critic_name(self) -> str | None:
-        """A critic that does not grow is a named one, `plain` where none is asked for."""
-        return None if self.context.grows else super().critic_name or "plain"
+    def discriminator_name(self) -> str | None:
+        """A discriminator that does not grow is a named one, `plain` where none is asked for."""
+        return None if self.context.grows else super().discriminator_name or "plain"
 
     @property
     def plan(self) -> Growth:
@@ -51,18 +51,20 @@ class Unconditional(ConditionalTask):
         restarts = self.plan.starts[1:] if self.context.grows else ()
         return (
             Phase("generator", ("generator",), restarts=restarts),
-            Phase("critic", ("critic",), restarts=restarts),
+            Phase("discriminator", ("discriminator",), restarts=restarts),
         )
 
-    def own_critic(self, channels: int) -> nn.Module:
+    def own_discriminator(self, channels: int) -> nn.Module:
         options = self.options
-        return ProgressiveCritic(channels, self.size[0], options.critic_width, options.critic_op)
+        return ProgressiveDiscriminator(
+            channels, self.size[0], options.discriminator_width, options.discriminator_op
+        )
 
     def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         generator = make()
         if isinstance(generator, ProGANGenerator):
             generator.equalise()
-        return {self.target: generator, **self.critics()}
+        return {self.target: generator, **self.discriminators()}
 
     @property
     def gan(self) -> str:
@@ -82,30 +84,33 @@ class Unconditional(ConditionalTask):
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
         stage = self.plan.at(step.index, step.total) if self.context.grows else None
-        if phase == "critic":
-            return self._critic_terms(nets["critic"], batch["target"], step, stage)
+        if phase == "discriminator":
+            return self._discriminator_terms(nets["discriminator"], batch["target"], step, stage)
         (z,) = self.inputs(batch)
         fake = _grown(nets[self.target], z, stage)
         step.kept["fake"] = fake.detach()
-        return {"gan": self.generator_loss(_grown(nets["critic"], fake, stage))}
+        return {"gan": self.generator_loss(_grown(nets["discriminator"], fake, stage))}
 
-    def critic_loss(
+    def discriminator_loss(
         self, nets: Mapping[str, nn.Module], batch: Batch, fake: Tensor, step: Step
     ) -> Tensor:
         step.kept["fake"] = fake
-        terms = self._critic_terms(nets["critic"], batch["target"], step, None)
+        terms = self._discriminator_terms(nets["discriminator"], batch["target"], step, None)
         return torch.stack(list(terms.values())).sum()
 
-    def _critic_terms(
-        self, critic: nn.Module, images: Tensor, step: Step, stage: tuple[int, float] | None
+    def _discriminator_terms(
+        self, discriminator: nn.Module, images: Tensor, step: Step, stage: tuple[int, float] | None
     ) -> dict[str, Tensor]:
         """Karras et al. 2018, appendix A.1: Wasserstein, penalty and drift."""
         real = images if stage is None else shrunk(images, *stage)
         fake = step.kept["fake"].to(real.dtype)
-        scores = _grown(critic, real, stage).float(), _grown(critic, fake, stage).float()
-        terms = {"critic": self.discriminator_loss(*scores, step)}
+        scores = (
+            _grown(discriminator, real, stage).float(),
+            _grown(discriminator, fake, stage).float(),
+        )
+        terms = {"discriminator": self.discriminator_gan_loss(*scores, step)}
         if self.gan == "wgan-gp":
-            penalty = gradient_penalty(lambda x: _grown(critic, x, stage), real, fake)
+            penalty = gradient_penalty(lambda x: _grown(discriminator, x, stage), real, fake)
             terms["gp"] = self.options.lambda_gp * penalty
             terms["drift"] = self.options.drift * scores[0].square().mean()
         return terms
@@ -116,11 +121,11 @@ def _grown(net: nn.Module, x: Tensor, stage: tuple[int, float] | None) -> Tensor
     if stage is None:
         whole: Tensor = net(x)
         return whole
-    assert isinstance(net, ProGANGenerator | ProgressiveCritic)
+    assert isinstance(net, ProGANGenerator | ProgressiveDiscriminator)
     return net.grown(x, *stage)
 
 
-def shrunk(images: Tensor, level: int, share: float) -> Tensor:
+def shrunk(images: Tensor, level: int, fade: float) -> Tensor:
     """Real images (N, C, H, W) as a level of 4 * 2^level pixels sees them.
 
     While the level is faded in, so are its details: the rest is of the level below, enlarged
@@ -128,7 +133,7 @@ def shrunk(images: Tensor, level: int, share: float) -> Tensor:
     """
     factor = images.shape[-1] // (4 * 2**level)
     small = F.avg_pool2d(images, factor) if factor > 1 else images
-    if share < 1:
+    if fade < 1:
         coarse = F.interpolate(F.avg_pool2d(small, 2), scale_factor=2.0)
-        small = torch.lerp(coarse, small, share)
+        small = torch.lerp(coarse, small, fade)
     return small

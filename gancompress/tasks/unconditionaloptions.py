@@ -38,13 +38,13 @@ class UnconditionalOptions(TaskOptions):
         "equally long",
     )
     fade: Real = Field(
-        default=0.5, ge=0, le=1, description="progan: share of a level's steps that fade it in"
+        default=0.5, ge=0, le=1, description="progan: fraction of a level's steps that fade it in"
     )
-    critic_width: Integer = Field(
-        default=16, ge=1, description="progan: width of the critic, as teacher's"
+    discriminator_width: Integer = Field(
+        default=16, ge=1, description="progan: width of the discriminator, as teacher's"
     )
-    critic_op: Literal["dense", "separable"] = Field(
-        default="dense", description="progan: operator of the critic's 3x3 convolutions"
+    discriminator_op: Literal["dense", "separable"] = Field(
+        default="dense", description="progan: operator of the discriminator's 3x3 convolutions"
     )
 
     def task(self, context: TaskContext) -> ConditionalTask:
@@ -53,13 +53,14 @@ class UnconditionalOptions(TaskOptions):
         return Unconditional(self, context)
 
     def like_generator(self, op: str | None, bands: tuple[float, float] | None) -> Self:
-        return self if op is None else self.model_copy(update={"critic_op": op})
+        return self if op is None else self.model_copy(update={"discriminator_op": op})
 
     def growth_problems(self, family: str, side: int | None) -> list[str]:
         problems = []
         if self.discriminator != DEFAULT:
             problems.append(
-                f"discriminator: found {self.discriminator}; family {family} grows beside a critic "
+                f"discriminator: found {self.discriminator}; family {family} grows beside a "
+                f"discriminator "
                 "of its own, leave this out"
             )
         if self.growth and side is not None:

@@ -13,11 +13,11 @@ from torch import Tensor
 from gancompress.errors import UnhealthyError
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Batch
-from gancompress.tasks.verdicts import DiscriminatorOutput
+from gancompress.tasks.outputs import DiscriminatorOutput
 from gancompress.training import distributed
 from gancompress.training.symptoms import (
     NEAR,
-    OF_CRITICS,
+    OF_DISCRIMINATORS,
     OF_IMAGES,
     OF_PICTURES,
     OF_VALUES,
@@ -31,9 +31,9 @@ IMAGES = 4  # Images of the fixed batch; their six pairs tell 2 % of the distanc
 # The most bytes that the fixed batch may take, as the training state keeps it.
 IMAGES_BYTES = 2**25
 
-# Averages over a critic's outputs, of all parts of the batch and all processes. "real" and "fake":
-# the means as its loss sees them; "near": the share of outputs that its loss has no more to say of;
-# "spread" and "level": standard deviation and mean size before the loss.
+# Averages over a discriminator's outputs, of all parts of the batch and all processes. "real" and
+# "fake": the means as its loss sees them; "near": the fraction of outputs that its loss has no more
+# to say of; "spread" and "level": standard deviation and mean size before the loss.
 MEASURES = ("real", "fake", "near", "spread", "level")
 
 
@@ -78,24 +78,24 @@ class Hysteresis:
 class HealthMonitor:
     """Watches one training, and says once what is found and once that it is over.
 
-    verdict: what the critics' outputs are; title: the training's name, whose first word is its
-    section of the recipe; speak: for one line, called
-    in the process that writes. What it finds goes into `log` as well: `{"step", "since", "where",
-    "what", "found", "is_over"}`, steps as in the metrics. Nothing of the training depends on it.
+    output: what the discriminators' numbers are; title: the training's name, whose first word is
+    its section of the recipe; speak: for one line, called in the process that writes. What it finds
+    goes into `log` as well: `{"step", "since", "where", "what", "found", "is_over"}`, steps as in
+    the metrics. Nothing of the training depends on it.
     """
 
     def __init__(
         self,
-        verdict: DiscriminatorOutput,
+        output: DiscriminatorOutput,
         title: str,
         log: MetricsLog,
         speak: Callable[[str], None],
     ) -> None:
         self.fixed: dict[str, Tensor] = {}  # a batch that is looked at again and again
-        self._verdict, self._title, self._log, self._speak = verdict, title, log, speak
-        self._streaks: dict[str, Hysteresis] = {}  # by "where: what"
-        self._most = 0.0  # of the shares that were seen
-        self._least = math.inf  # of the values of made images that were seen
+        self._output, self._title, self._log, self._speak = output, title, log, speak
+        self._states: dict[str, Hysteresis] = {}  # by "where: what"
+        self._most = 0.0  # The largest fraction so far.
+        self._least = math.inf  # The least value of a fake image so far.
 
     def keep(self, batch: Batch) -> None:
         """Adds images of the first batches to the fixed one, until it is whole."""
@@ -106,18 +106,18 @@ class HealthMonitor:
             more = values[:lacking].detach().clone()
             self.fixed[name] = torch.cat((self.fixed[name], more)) if have else more
 
-    def see(self, step: int, judged: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> None:
-        """Takes in what critics said in a step: for each part of the batch, (real, fake) of each.
+    def see(self, step: int, outputs: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> None:
+        """Takes in a step's outputs: for each part of the batch, (real, fake) of each.
 
-        Parts without any are steps without a critic's turn. All processes call it together.
+        Parts without any are steps without a discriminator's turn. All processes call it together.
         """
-        if not judged[0]:
+        if not outputs[0]:
             return
-        parts = [torch.stack([measured(*pair, self._verdict) for pair in part]) for part in judged]
+        parts = [torch.stack([measured(*pair, self._output) for pair in part]) for part in outputs]
         rows = distributed.average(torch.stack(parts).mean(0)).tolist()  # (V, M), alike everywhere
         for i, row in enumerate(rows):
-            where = "critic" if len(rows) == 1 else f"critic {i + 1} of {len(rows)}"
-            symptoms = {name: OF_CRITICS[name] for name in READINGS[self._verdict]}
+            where = "discriminator" if len(rows) == 1 else f"discriminator {i + 1} of {len(rows)}"
+            symptoms = {name: OF_DISCRIMINATORS[name] for name in READINGS[self._output]}
             self._note(step, where, symptoms, dict(zip(MEASURES, row, strict=True)))
 
     def look(self, step: int, share: float | None) -> None:
@@ -136,53 +136,53 @@ class HealthMonitor:
 
     def watch_anew(self, step: int) -> None:
         """Holds nothing of what was found until it shows again: what may have caused it changed."""
-        for key, streak in self._streaks.items():
+        for key, state in self._states.items():
             where, what = key.split(": ")
-            if streak.is_told and distributed.current().is_main_process:
+            if state.is_told and distributed.current().is_main_process:
                 self._log.write(
-                    step, since=step, where=where, what=what, found=streak.words, is_over=True
+                    step, since=step, where=where, what=what, found=state.words, is_over=True
                 )
-        self._streaks = {}
+        self._states = {}
 
     def _note(
         self, step: int, where: str, symptoms: Mapping[str, Symptom], numbers: Numbers
     ) -> None:
         is_hidden = False
         for name, symptom in symptoms.items():
-            streak = self._streaks.setdefault(f"{where}: {name}", Hysteresis())
-            streak.see(symptom.sign(numbers), step, symptom.turns)
-            is_shown = streak.is_found and streak.turns == 0  # what was hidden may be passing
-            if is_shown and not (streak.is_told or is_hidden):
-                streak.is_told, streak.words = True, symptom.words.format(**numbers)
-                said = f"{where} {name} since step {streak.since} ({streak.words})"
-                self._tell(step, where, name, streak, f"{said}; {symptom.advice(self._section)}")
-            elif streak.is_told and not streak.is_found:
-                streak.is_told = False
-                said = f"{where} recovered at step {streak.since}, no longer {name}"
-                self._tell(step, where, name, streak, said)
-            is_hidden |= streak.is_found
+            state = self._states.setdefault(f"{where}: {name}", Hysteresis())
+            state.see(symptom.sign(numbers), step, symptom.turns)
+            is_shown = state.is_found and state.turns == 0  # A hidden symptom may pass by itself.
+            if is_shown and not (state.is_told or is_hidden):
+                state.is_told, state.words = True, symptom.words.format(**numbers)
+                said = f"{where} {name} since step {state.since} ({state.words})"
+                self._tell(step, where, name, state, f"{said}; {symptom.advice(self._section)}")
+            elif state.is_told and not state.is_found:
+                state.is_told = False
+                said = f"{where} recovered at step {state.since}, no longer {name}"
+                self._tell(step, where, name, state, said)
+            is_hidden |= state.is_found
 
-    def _tell(self, step: int, where: str, what: str, streak: Hysteresis, said: str) -> None:
+    def _tell(self, step: int, where: str, what: str, state: Hysteresis, said: str) -> None:
         if distributed.current().is_main_process:
             self._speak(f"{self._title}: {said}")
             self._log.write(
-                step, since=streak.since, where=where, what=what, found=streak.words,
-                is_over=not streak.is_found,
+                step, since=state.since, where=where, what=what, found=state.words,
+                is_over=not state.is_found,
             )  # fmt: skip
 
     @property
     def is_ill(self) -> bool:
         """Whether something was found that is not over."""
-        return any(streak.is_told for streak in self._streaks.values())
+        return any(state.is_told for state in self._states.values())
 
     def refusal(self, step: int) -> UnhealthyError:
         """What is found, as the error that stops a training after `step`."""
-        key, streak = next(item for item in self._streaks.items() if item[1].is_told)
+        key, state = next(item for item in self._states.items() if item[1].is_told)
         where, what = key.split(": ")
         symptom = symptom_of(where, what)
         advice = symptom.advice(self._section) if symptom else "give --redo"
         return UnhealthyError(
-            f"step {step}, {where}: {what} since step {streak.since} ({streak.words}); "
+            f"step {step}, {where}: {what} since step {state.since} ({state.words}); "
             f"{advice}; on_unhealthy=warn goes on from here"
         )
 
@@ -192,25 +192,25 @@ class HealthMonitor:
 
     def state(self) -> dict[str, Any]:
         """All that it remembers, as tensors and plain values."""
-        streaks = {key: asdict(streak) for key, streak in self._streaks.items()}
+        states = {key: asdict(state) for key, state in self._states.items()}
         return {
-            "fixed": self.fixed, "most": self._most, "least": self._least, "streaks": streaks
+            "fixed": self.fixed, "most": self._most, "least": self._least, "states": states
         }  # fmt: skip
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from what `state` gave."""
         self.fixed, self._most = dict(state["fixed"]), float(state["most"])
         self._least = float(state.get("least", -math.inf))  # Earlier versions did not watch it.
-        self._streaks = {key: Hysteresis(**values) for key, values in state["streaks"].items()}
+        self._states = {key: Hysteresis(**values) for key, values in state["states"].items()}
 
 
-def measured(real: Tensor, fake: Tensor, verdict: DiscriminatorOutput) -> Tensor:
-    """The MEASURES (M,) of a critic's outputs for real and for made images, of any shapes."""
+def measured(real: Tensor, fake: Tensor, output: DiscriminatorOutput) -> Tensor:
+    """The MEASURES (M,) of a discriminator's outputs for real and fake images, of any shapes."""
     real, fake = real.float().flatten(), fake.float().flatten()
     both = torch.cat((real, fake))
-    if verdict in SIGMOID:
+    if output in SIGMOID:
         real, fake = real.sigmoid(), fake.sigmoid()
-    near = torch.cat(NOTHING_TO_SAY[verdict](real, fake)).float().mean()
+    near = torch.cat(NOTHING_TO_SAY[output](real, fake)).float().mean()
     spread = both.std(correction=0)
     return torch.stack([real.mean(), fake.mean(), near, spread, both.abs().mean()])
 
@@ -224,7 +224,7 @@ def is_look_due(step: int) -> bool:
 
 
 def variety(made: Tensor, real: Tensor) -> float | None:
-    """How much made images (N, C, H, W) differ from each other, as a share of what real ones do.
+    """How much made images (N, C, H, W) differ from each other, as a fraction of what real ones do.
 
     The root of the mean squared difference of values, averaged over all pairs of two images. None
     if there are no pairs, or if the real ones are all alike.
@@ -239,7 +239,7 @@ def values_of(made: Tensor, real: Tensor) -> Numbers:
     """What `HealthMonitor.measure` is told of made and of real images (N, C, H, W).
 
     detail: standard deviation within an image, the mean over images and channels; least: the least
-    value; below: the share of the real ones' values that are below 0; apart: mean distance.
+    value; below: the fraction of the real ones' values that are below 0; apart: mean distance.
     """
     made, real = made.float(), real.float()
     detail, real_detail = (

@@ -42,7 +42,7 @@ class Optimisation:
     """Adam for every phase; the learning rate is constant, then falls linearly to zero."""
 
     lr: float = 2e-4
-    lr_critic: float | None = None
+    lr_discriminator: float | None = None
     beta1: float = 0.5
     beta2: float = 0.999
     decay_from: float = 0.5  # the fraction of the steps after which the rate falls
@@ -50,7 +50,11 @@ class Optimisation:
 
     def rate(self, phase: str, step: int, steps: int) -> float:
         """The learning rate of `phase` at `step` of `steps`."""
-        base = self.lr_critic if phase == "critic" and self.lr_critic is not None else self.lr
+        base = (
+            self.lr_discriminator
+            if phase == "discriminator" and self.lr_discriminator is not None
+            else self.lr
+        )
         left = (steps - step) / max(1.0, steps * (1 - self.decay_from))
         return base * min(1.0, left)
 
@@ -69,7 +73,7 @@ class Training:
     seed: int
     device: torch.device
     precision: str  # a key of AUTOCAST, or AUTO: what is fastest here
-    state_path: Path  # what a resumed training goes on from
+    state_path: Path  # The state that a resumed training begins with.
     log: MetricsLog
     log_every: int = 50  # steps
     save_seconds: float = 60.0
@@ -87,7 +91,7 @@ def fit(
     """Trains `nets` in place, going on from `how.state_path` if it is there.
 
     batches: first step -> the batches from that step on; of several processes (see
-    `training.distributed`) each gives its share. All read the state, one writes it. On the same
+    `training.distributed`) each gives its fraction. All read the state, one writes it. On the same
     machine, thread and process count the weights are the same, to the last bit on CPU, however
     often training was stopped.
     Raises: DivergedError on values that are not finite; UnhealthyError as `how` says; the latter,
@@ -103,9 +107,9 @@ def fit(
     scaler = torch.amp.GradScaler(how.device.type, enabled=how.precision == "fp16")
     trained = {name: nets[name] for phase in task.phases for name in phase.trains}
     findings = MetricsLog(how.log.path.with_name("health.jsonl"))
-    guard = HealthMonitor(task.verdict, title, findings, say_above)
-    rates = (optimisation.lr, optimisation.lr_critic)
-    state = TrainingState(trained, optimisers, averaged, scaler, guard, rates)
+    monitor = HealthMonitor(task.discriminator_output, title, findings, say_above)
+    rates = (optimisation.lr, optimisation.lr_discriminator)
+    state = TrainingState(trained, optimisers, averaged, scaler, monitor, rates)
     start = distributed.together(lambda: state.load(how.state_path))
     start = distributed.assert_equal_across_ranks(start, str(how.state_path))
     if ours.is_main_process:
@@ -120,14 +124,15 @@ def fit(
         steps_left = zip(range(start, steps), distributed.in_step(batches(start)), strict=False)
         for index, batch in steps_left:
             parts = _parts(batch, index, how, ours.rank)
-            guard.keep(parts[0][0])
+            monitor.keep(parts[0][0])
             for phase in task.phases:
                 optimiser = optimisers[phase.name]
                 if phase.restarts_at(index, steps):
                     optimiser.state.clear()
                 if phase.has_turn(index, steps):
+                    turn = partial(_turn, task, nets, parts, phase)
                     try:
-                        state.add(_turn(task, nets, parts, phase, optimiser, scaler, how))
+                        state.add(turn(optimiser=optimiser, scaler=scaler, how=how))
                     except DivergedError as error:
                         raise DivergedError(f"{error}; {_calmer(title, how)}") from None
             if averaged:
@@ -135,19 +140,19 @@ def fit(
                     torch._foreach_lerp_(averaged, _target(task, nets), 1 - optimisation.ema)
             bar.update()
             done = index + 1
-            guard.see(done, [step.verdicts for _, step in parts])
+            monitor.see(done, [step.outputs for _, step in parts])
             if is_look_due(done):
                 share, values = distributed.broadcast_from_main(
-                    partial(_looked, task, nets, guard.fixed, step=parts[0][1], how=how)
+                    partial(_looked, task, nets, monitor.fixed, step=parts[0][1], how=how)
                 )
-                guard.look(done, share)
-                guard.measure(done, values)
+                monitor.look(done, share)
+                monitor.measure(done, values)
             if done % how.log_every == 0 or done == steps:
                 means = state.take_means()
                 if ours.is_main_process:
                     how.log.write(done, **means)
                 bar.set_postfix({n: f"{v:.3g}" for n, v in means.items()}, refresh=False)
-            is_ill = how.stops_unhealthy and guard.is_ill
+            is_ill = how.stops_unhealthy and monitor.is_ill
             is_stopped = distributed.agree(bool(stopping) or is_asked_to_stop() or is_ill)
             is_due = is_stopped or time.monotonic() - saved > how.save_seconds
             if ours.is_main_process and is_due and done < steps:
@@ -156,7 +161,7 @@ def fit(
             if is_stopped and done < steps:
                 distributed.wait()  # for the state: who leaves first may have the others killed
                 if is_ill:
-                    raise guard.refusal(done)
+                    raise monitor.refusal(done)
                 raise Terminated if signal.SIGTERM in stopping else KeyboardInterrupt
     assert done >= steps, f"batches ended after {done} of {steps} steps"
     if averaged:
@@ -276,6 +281,7 @@ def _turn(
     nets: Mapping[str, nn.Module],
     parts: Parts,
     phase: Phase,
+    *,
     optimiser: torch.optim.Adam,
     scaler: torch.amp.GradScaler,
     how: Training,
@@ -359,7 +365,7 @@ def _check_gradients(optimiser: torch.optim.Adam, step: Step, phase: Phase) -> N
 def _calmer(title: str, how: Training) -> str:
     """What an unfinished training goes on with, after values that were not finite."""
     section, rates = title.split(" ")[0], how.optimisation
-    named = {"lr": rates.lr, "lr_critic": rates.lr_critic}
+    named = {"lr": rates.lr, "lr_discriminator": rates.lr_discriminator}
     lower = " and ".join(f"{section}.{k} (now {r:g})" for k, r in named.items() if r is not None)
     other = "" if how.precision == "float32" else ", or precision=float32"
     command = f"gancompress {STAGES.get(section, section)} … --redo"

@@ -19,13 +19,14 @@ Accumulate = Annotated[
     Field(ge=1, description="parts that each batch is worked through in, to save memory"),
 ]
 LearningRate = Annotated[Real, Field(gt=0, description="Adam step size of the generator")]
-CriticRate = Annotated[
-    Real | None, Field(gt=0, description="Adam step size of the critic; default: the generator's")
+DiscriminatorRate = Annotated[
+    Real | None,
+    Field(gt=0, description="Adam step size of the discriminator; default: the generator's"),
 ]
 Beta1 = Annotated[Real, Field(ge=0, lt=1, description="Adam decay of the first moment")]
 Beta2 = Annotated[Real, Field(ge=0, lt=1, description="Adam decay of the second moment")]
 DecayFrom = Annotated[
-    Real, Field(ge=0, le=1, description="share of the steps after which lr falls linearly to 0")
+    Real, Field(ge=0, le=1, description="fraction of the steps after which lr falls linearly to 0")
 ]
 Ema = Annotated[
     Real, Field(ge=0, lt=1, description="decay of the weights' running average; 0 keeps none")
@@ -40,7 +41,7 @@ class TrainingSection(BaseModel):
     steps: Steps
     batch_size: BatchSize = 16
     lr: LearningRate = 2e-4
-    lr_critic: CriticRate = None
+    lr_discriminator: DiscriminatorRate = None
     beta1: Beta1 = 0.5
     beta2: Beta2 = 0.999
     decay_from: DecayFrom = 0.5

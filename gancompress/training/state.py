@@ -25,8 +25,8 @@ class TrainingState:
     scaler: torch.amp.GradScaler
     guard: HealthMonitor
     rates: tuple[float, float | None]  # learning rates, that an interrupted training may change
-    sums: dict[str, Tensor] = field(default_factory=dict)  # of the losses since the last log row
-    turns: dict[str, int] = field(default_factory=dict)  # how many losses are in each
+    sums: dict[str, Tensor] = field(default_factory=dict)  # Sums of losses since the last log row.
+    turns: dict[str, int] = field(default_factory=dict)  # The number of losses in each sum.
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
         """Counts the losses of one turn in."""

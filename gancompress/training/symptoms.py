@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gancompress.storage.runs import STAGES
-from gancompress.tasks.verdicts import DiscriminatorOutput
+from gancompress.tasks.outputs import DiscriminatorOutput
 
 Numbers = Mapping[str, float]
 
@@ -31,7 +31,7 @@ class Symptom:
 
     turns: int
     sign: Callable[[Numbers], bool]
-    words: str  # what was seen, a format of the numbers
+    words: str  # A format string for the measured numbers.
     meaning: str
     rate: str = ""
     anew: str = ""
@@ -56,25 +56,25 @@ def _is_locked(of: Numbers) -> bool:
     return abs(of["real"] - of["fake"]) < NEAR
 
 
-_LOWER_CRITIC = "a lower {section}.lr_critic"
-_SMALLER = "a smaller critic or one without batch norm"
+_LOWER_DISCRIMINATOR = "a lower {section}.lr_discriminator"
+_SMALLER = "a smaller discriminator or one without batch norm"
 
-# Of a critic's outputs; one that is found hides those after it, which follow from it.
-OF_CRITICS: dict[str, Symptom] = {
+# Of a discriminator's outputs; one that is found hides those after it, which follow from it.
+OF_DISCRIMINATORS: dict[str, Symptom] = {
     "dead": Symptom(
         5,
         _is_dead,
         "it answers {real:.4g} to every image",
         "its ReLUs or weights let nothing through",
-        _LOWER_CRITIC,
-        "another seed or a critic with leaky ReLUs",
+        _LOWER_DISCRIMINATOR,
+        "another seed or a discriminator with leaky ReLUs",
     ),
     "saturated": Symptom(
         10,
         lambda of: of["near"] >= 0.95,  # a single image among many changes nothing
         "{near:.0%} of its outputs are within 0.001 of 0 or 1, real {real:.4g}, made {fake:.4g}",
         "its sigmoid passes no gradient on",
-        _LOWER_CRITIC,
+        _LOWER_DISCRIMINATOR,
         _SMALLER,
     ),
     "unrivalled": Symptom(
@@ -82,7 +82,7 @@ OF_CRITICS: dict[str, Symptom] = {
         lambda of: of["real"] > 1 - WON and of["fake"] < WON,
         "it is sure of all images, real {real:.4g}, made {fake:.4g}",
         "the generator learns ever less from it",
-        _LOWER_CRITIC,
+        _LOWER_DISCRIMINATOR,
         _SMALLER,
     ),
     "idle": Symptom(
@@ -90,16 +90,16 @@ OF_CRITICS: dict[str, Symptom] = {
         lambda of: of["near"] == 1.0,
         "its loss has been 0 throughout, real {real:.4g}, made {fake:.4g}",
         "it has won and learns no more",
-        _LOWER_CRITIC,
-        "a smaller critic",
+        _LOWER_DISCRIMINATOR,
+        "a smaller discriminator",
     ),
     "locked at chance": Symptom(
         40,
         _is_locked,
         "it tells real from made by less than 0.001, real {real:.4g}, made {fake:.4g}",
         "the generator learns nothing from it",
-        "another {section}.lr_critic",
-        "a larger critic or one without batch norm",
+        "another {section}.lr_discriminator",
+        "a larger discriminator or one without batch norm",
     ),
 }
 # Of the images that the target makes of the fixed batch.
@@ -160,20 +160,20 @@ OF_IMAGES: dict[str, Symptom] = {
 }
 # By where something is found: what it can be.
 SYMPTOMS: dict[str, Mapping[str, Symptom]] = {
-    "critic": OF_CRITICS,
+    "discriminator": OF_DISCRIMINATORS,
     "generator": OF_PICTURES | OF_VALUES,
     "images": OF_IMAGES,
 }
-# Which of a critic's symptoms say something, by what its outputs are.
+# Which of a discriminator's symptoms say something, by what its outputs are.
 READINGS: dict[DiscriminatorOutput, tuple[str, ...]] = {
     "probability": ("dead", "saturated", "locked at chance"),
     "squared probability": ("dead", "saturated", "unrivalled", "locked at chance"),
     "target": ("dead", "idle", "locked at chance"),
     "margin": ("dead", "idle", "locked at chance"),
-    "score": ("dead",),  # of any scale: no difference is too small, and none too large
+    "score": ("dead",),  # Scores have no scale: none is too small or too large.
 }
 
 
 def symptom_of(where: str, what: str) -> Symptom | None:
-    """What is known of a finding; where: as it is told, such as "critic 2 of 3"."""
+    """What is known of a finding; where: as it is told, such as "discriminator 2 of 3"."""
     return SYMPTOMS.get(where.split(" ")[0], {}).get(what)

@@ -1,4 +1,4 @@
-"""The discriminator of GauGAN: patches judged at several scales (Wang et al. 2018)."""
+"""The discriminator of GauGAN: patches evaluated at several scales (Wang et al. 2018)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gancompress.nets.layers.norms import InstanceNorm
 from gancompress.nets.layers.spectral import spectral
 
 
-class ScaleCritic(nn.Module):
+class ScaleDiscriminator(nn.Module):
     """A PatchGAN that shows its work: all features on the way, the logits last.
 
     (N, in_channels, H, W) -> `layers` features (N, C, H', W') and logits (N, 1, H'', W'').
@@ -36,10 +36,11 @@ class ScaleCritic(nn.Module):
         return [*found, self.head(found[-1])]
 
 
-class MultiscaleCritic(nn.Module):
-    """Critics of one form on an image and on its halvings (Park et al. 2019, appendix A).
+class MultiscaleDiscriminator(nn.Module):
+    """Discriminators of one form on an image and on its halvings (Park et al. 2019, appendix A).
 
-    (N, in_channels, H, W) in [-1, 1] -> for each scale, the finest first, what `ScaleCritic` gives.
+    (N, in_channels, H, W) in [-1, 1] -> for each scale, the finest first, what `ScaleDiscriminator`
+    gives.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class MultiscaleCritic(nn.Module):
     ) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
-            ScaleCritic(in_channels, width, layers, spectral) for _ in range(scales)
+            ScaleDiscriminator(in_channels, width, layers, spectral) for _ in range(scales)
         )
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:

@@ -1,4 +1,4 @@
-"""What MUNIT's generators are trained with: style encoders and critics (Huang et al. 2018)."""
+"""MUNIT's style encoders and discriminators (Huang et al. 2018)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StyleEncoder(nn.Module):
         return code.flatten(1)
 
 
-class MunitCritic(nn.Module):
+class MunitDiscriminator(nn.Module):
     """One network of its own for every scale of an image, each half as large as the one before.
 
     (N, in_channels, H, W) in [-1, 1] -> for every scale logits (N, 1, H', W'), H' = H / 2^(layers +
@@ -51,7 +51,8 @@ class MunitCritic(nn.Module):
         least = (2**layers - 1) * 2 ** (scales - 1) + 1
         if min(size) < least:
             raise ArchError(
-                f"critic: image size {list(size)}; with {layers} layers at {scales} scales sides "
+                f"discriminator: image size {list(size)}; with {layers} layers at {scales} "
+                f"scales sides "
                 f"of {least} and more are allowed"
             )
         widths = [in_channels, *(width * 2**i for i in range(layers))]

@@ -55,7 +55,7 @@ class Discriminator(nn.Module):
 
 
 class LabelDiscriminator(nn.Module):
-    """A `Discriminator` with a second verdict: logits (N, 1) and label logits (N, labels, 1, 1)."""
+    """A `Discriminator` with a second answer: logits (N, 1) and label logits (N, labels, 1, 1)."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class ScaleDiscriminators(nn.Module):
         return found
 
 
-class ScaleVerdicts(nn.Module):
+class ScaleOutputs(nn.Module):
     """The logits (N, 1) of `ScaleDiscriminators`, one tensor for each scale."""
 
     def __init__(
@@ -116,10 +116,10 @@ class ScaleVerdicts(nn.Module):
         norm: str = "published",
     ) -> None:
         super().__init__()
-        self.critics = ScaleDiscriminators(name, in_channels, size, scales, norm)
+        self.discriminators = ScaleDiscriminators(name, in_channels, size, scales, norm)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(features[-1] for features in self.critics(x))
+        return tuple(features[-1] for features in self.discriminators(x))
 
 
 def _trunk(name: str, in_channels: int, size: Sequence[int], norm: str) -> Trunk:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from gancompress.errors import ArchError
 
-DEFAULT = "default"  # the task's own critic
+DEFAULT = "default"  # the task's own discriminator
 NAMES = (
     DEFAULT,
     "plain",

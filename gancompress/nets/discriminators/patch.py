@@ -1,4 +1,4 @@
-"""Discriminators ("critics")."""
+"""Discriminators of patches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gancompress.nets.layers.features import ONE, Bands, Features, per_band
 from gancompress.nets.layers.norms import InstanceNorm
 
 
-class PatchCritic(nn.Module):
+class PatchDiscriminator(nn.Module):
     """PatchGAN: one logit per patch (Isola et al. 2017); 70x70 patches with three layers.
 
     (N, in_channels, H, W) in [-1, 1] -> (N, 1, H', W') logits; H' = 30 for H = 256.
@@ -36,8 +36,8 @@ class PatchCritic(nn.Module):
         return logits
 
 
-class StarGANCritic(nn.Module):
-    """Two verdicts on an image: how real each patch is, and its labels (Choi et al. 2018).
+class StarGANDiscriminator(nn.Module):
+    """Two answers to an image: how real each patch is, and its labels (Choi et al. 2018).
 
     (N, in_channels, H, W) in [-1, 1], of the `size` (H, W) that it was made for -> logits
     (N, 1, H / 2^layers, W / 2^layers) and label logits (N, labels, 1, 1). No norms: its slope per
@@ -60,7 +60,8 @@ class StarGANCritic(nn.Module):
         multiple = 2**layers
         if any(side % multiple for side in size):
             raise ArchError(
-                f"critic: image size {list(size)}; with {layers} layers multiples of {multiple} "
+                f"discriminator: image size {list(size)}; with {layers} layers multiples "
+                f"of {multiple} "
                 "are allowed"
             )
         widths = [in_channels, *(width * 2**i for i in range(layers))]  # no cap, as published
@@ -99,6 +100,8 @@ def _splits(layers: int, bands: Bands) -> list[Bands]:
     """
     needed = {1: 1, 2: 2, 3: 4}[bands.count]
     if layers < needed:
-        raise ArchError(f"critic: {layers} layers with bands {bands}; at least {needed} are needed")
+        raise ArchError(
+            f"discriminator: {layers} layers with bands {bands}; at least {needed} are needed"
+        )
     first, last = Bands(bands.alpha), Bands(bands.alpha + bands.beta)
     return [first, *[bands] * (layers - 3), last, ONE][-layers:]

@@ -27,7 +27,7 @@ def _conv(op: str, a: int, b: int) -> nn.Module:
     return _Separable(a, b) if op == "separable" else nn.Conv2d(a, b, 3, padding=1)
 
 
-class ProgressiveCritic(nn.Module):
+class ProgressiveDiscriminator(nn.Module):
     """The generator mirrored: one score for each image.
 
     (N, in_channels, side, side) in [-1, 1] -> (N, 1). `width` is the generator's, in the same unit
@@ -40,7 +40,7 @@ class ProgressiveCritic(nn.Module):
     def __init__(self, in_channels: int, side: int, width: int = 16, op: str = "dense") -> None:
         super().__init__()
         if op not in ("dense", "separable"):
-            raise ArchError(f"critic: operator {op!r}; dense or separable is allowed")
+            raise ArchError(f"discriminator: operator {op!r}; dense or separable is allowed")
         widths = [width * unit_of(i) for i in range(levels_of(side))]
         first = widths[0]
         self.image = nn.ModuleList(nn.Conv2d(in_channels, c, 1) for c in widths)
@@ -58,10 +58,10 @@ class ProgressiveCritic(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.grown(x, len(self.level), 1.0)
 
-    def grown(self, x: Tensor, level: int, share: float) -> Tensor:
+    def grown(self, x: Tensor, level: int, fade: float) -> Tensor:
         """The scores (N, 1) of images of `level`, (N, C, 4 * 2^level, ...).
 
-        share: of what the level itself makes of the images; the rest is of what the level below
+        fade: of what the level itself makes of the images; the rest is of what the level below
         makes of them at half the size (Karras et al. 2018, figure 2).
         """
         features = _leaky(self.image[level](x))
@@ -69,9 +69,9 @@ class ProgressiveCritic(nn.Module):
             for conv in self.level[i - 1].children():
                 features = _leaky(conv(features))
             features = F.avg_pool2d(features, 2)
-            if i == level and share < 1:
+            if i == level and fade < 1:
                 below = _leaky(self.image[level - 1](F.avg_pool2d(x, 2)))
-                features = torch.lerp(below, features, share)
+                features = torch.lerp(below, features, fade)
         features = _leaky(self.last(with_spread(features)))  # (N, C, 4, 4)
         hidden = _leaky(self.dense[0](features.flatten(1)))
         scores: Tensor = self.dense[1](hidden)

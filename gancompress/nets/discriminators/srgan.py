@@ -11,7 +11,7 @@ _UNITS = (1, 1, 2, 2, 4, 4, 8, 8)  # channels of each convolution per unit of wi
 _HALVINGS = 4  # every second convolution has stride 2
 
 
-class SRGANCritic(nn.Module):
+class SRGANDiscriminator(nn.Module):
     """Eight 3x3 convolutions, every second one halving the size, and two dense layers.
 
     (N, in_channels, H, W) in [-1, 1], of the `size` (H, W) that it was made for -> (N, 1) logits:

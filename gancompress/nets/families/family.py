@@ -124,7 +124,7 @@ class Family(ABC):
         """The modules that run one after the other, with the slots that each depends on."""
 
     @abstractmethod
-    def taps(self) -> tuple[str, ...]:
+    def distilled_layers(self) -> tuple[str, ...]:
         """The modules whose outputs are distilled."""
 
     @abstractmethod

@@ -52,7 +52,7 @@ class FamilyOptions(BaseModel, ABC):
         return cls.made()(**{**usual, **cls.fixed, **settings})
 
     def family(self, in_channels: int, out_channels: int, size: tuple[int, int]) -> Family:
-        """The family for images of `size`; in_channels: planes and random numbers among them."""
+        """The family for images of `size`; in_channels: channels and random numbers among them."""
         settings = self.model_dump(exclude={"name", *self.beside})
         if self.latent_size:
             settings["size"] = size[0]
@@ -69,8 +69,8 @@ class FamilyOptions(BaseModel, ABC):
         return None
 
     @property
-    def style_planes(self) -> int:
-        """Constant planes behind the input's, a style code for each image."""
+    def style_channels(self) -> int:
+        """Constant channels behind the input's, a style code for each image."""
         return 0
 
     @property

@@ -122,7 +122,7 @@ class LSGAN(Family):
             before = own
         return (*found, Part("head", ("head.op", *before)))
 
-    def taps(self) -> tuple[str, ...]:
+    def distilled_layers(self) -> tuple[str, ...]:
         """The modules whose outputs are distilled: what is behind the stem, and the ups."""
         return ("norm", *self.body)
 

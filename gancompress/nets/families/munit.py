@@ -22,7 +22,7 @@ REFLECT: PaddingMode = "reflect"  # everywhere
 class MunitGenerator(nn.Module):
     """Content encoder of one domain, and decoder of the other, steered by a style code.
 
-    (N, in_channels, H, W), an image in [-1, 1] and a constant plane for each number of the style
+    (N, in_channels, H, W), an image in [-1, 1] and a constant channel for each number of the style
     code, -> (N, out_channels, H, W) in [-1, 1]; H and W multiples of 4.
     """
 
@@ -64,7 +64,7 @@ class MunitGenerator(nn.Module):
         return self.decode(self.encode(x), x[:, self.image_channels :, 0, 0])
 
     def encode(self, x: Tensor) -> Tensor:
-        """The content of images (N, C, H, W), with or without style planes: (N, C', H/4, W/4)."""
+        """The content of images (N, C, H, W), with or without style channels: (N, C', H/4, W/4)."""
         content: Tensor = self.stem(x[:, : self.image_channels])
         for stage in (*self.down, *self.encoder):
             content = stage(content)
@@ -91,7 +91,7 @@ class Munit(Family):
 
     Widths are in the base unit of the literature: a stage at resolution 1/2 has 2x, one at 1/4 has
     4x that many channels. `blocks` residual blocks in the encoder, as many in the decoder, fall
-    into two halves of equal inner width and operator. in_channels counts the planes of the style
+    into two halves of equal inner width and operator. in_channels counts the channels of the style
     code of `style` numbers; `mlp` is the width of the layers between it and the norms' weights.
     """
 
@@ -146,7 +146,7 @@ class Munit(Family):
         widths = [name for name in (stage, before) if name not in ("", "head")]
         return (*(f"{name}.width" for name in widths), f"{stage}.op")
 
-    def taps(self) -> tuple[str, ...]:
+    def distilled_layers(self) -> tuple[str, ...]:
         """The modules whose outputs are distilled: down.1 and the last block of every half."""
         halves = [group_of(i, self.blocks) for i in range(self.blocks)]
         ends = [i for i, h in enumerate(halves) if i + 1 == self.blocks or halves[i + 1] != h]
@@ -156,12 +156,12 @@ class Munit(Family):
         """The network of `arch`, its weights as torch initialises them.
 
         Raises: ArchError for another family's arch, an unknown operator, a width below 1, or
-        channels of the input that the style planes leave no image of.
+        channels of the input that the style channels leave no image of.
         """
         check_arch(self, arch)
         if self.in_channels <= self.style:
             raise ArchError(
-                f"munit: {self.in_channels} channels in; an image and {self.style} planes of its "
+                f"munit: {self.in_channels} channels in; an image and {self.style} channels of its "
                 "style are needed"
             )
         return MunitGenerator(self, arch)

@@ -52,7 +52,7 @@ class StarGANFamilyOptions(FamilyOptions):
     fixed: ClassVar[Mapping[str, Any]] = {"name": "stargan", "norm": "affine"}
 
     name: Literal["stargan"] = Field(
-        default="stargan", description="StarGAN's generator: image and label planes in"
+        default="stargan", description="StarGAN's generator: image and label channels in"
     )
     blocks: Integer = Field(default=6, ge=1, le=32, description="number of residual blocks")
     dropout: Real = Field(default=0.0, ge=0, le=0.9, description="dropout in the residual blocks")
@@ -65,14 +65,14 @@ class StarGANFamilyOptions(FamilyOptions):
 
 
 class SpadeOptions(FamilyOptions):
-    """The SPADE generator of GauGAN: label planes in, batch norms that the labels scale."""
+    """The SPADE generator of GauGAN: label channels in, batch norms that the labels scale."""
 
     presets: ClassVar[Presets] = {
         "channels-64-gaugan": ((64, 48, 40, 32),) * 5 + ((64, 48, 40, 32, 24),) * 3,
     }
 
     name: Literal["spade"] = Field(
-        default="spade", description="GauGAN's generator: label planes in"
+        default="spade", description="GauGAN's generator: label channels in"
     )
     upsamplings: Literal[5, 6] = Field(
         default=5,
@@ -81,12 +81,12 @@ class SpadeOptions(FamilyOptions):
     style: Integer = Field(
         default=0,
         ge=0,
-        description="numbers of a style code, a plane each behind the labels; 0: none",
+        description="numbers of a style code, a channel each behind the labels; 0: none",
     )
 
     @property
-    def style_planes(self) -> int:
-        """Constant planes behind the input's, a style code for each image."""
+    def style_channels(self) -> int:
+        """Constant channels behind the input's, a style code for each image."""
         return self.style
 
     @property
@@ -130,7 +130,7 @@ class UNetOptions(FamilyOptions):
 
 
 class MunitFamilyOptions(FamilyOptions):
-    """The generator of MUNIT: image and style planes in."""
+    """The generator of MUNIT: image and style channels in."""
 
     size_multiple: ClassVar[int] = 4
 
@@ -141,15 +141,15 @@ class MunitFamilyOptions(FamilyOptions):
     name: Literal["munit"] = Field(
         default="munit", description="content encoder, and decoder that a style steers"
     )
-    style: Integer = Field(default=8, ge=1, description="numbers of the style code, a plane each")
+    style: Integer = Field(default=8, ge=1, description="numbers of the style code, a channel each")
     blocks: Integer = Field(
         default=4, ge=1, le=16, description="residual blocks in the encoder, as many in the decoder"
     )
     mlp: Integer = Field(default=256, ge=1, description="width of the layers behind the style code")
 
     @property
-    def style_planes(self) -> int:
-        """Constant planes behind the input's, a style code for each image."""
+    def style_channels(self) -> int:
+        """Constant channels behind the input's, a style code for each image."""
         return self.style
 
     @classmethod

@@ -54,9 +54,9 @@ class OwnGenerator(Family):
     values, and may take in_channels and out_channels too. A name that `build` gives to a tensor
     means the same tensor in every arch: a narrow network uses the leading channels of a wide one.
 
-    Module-level names are optional: TAPS (modules that are distilled; default: four children with
-    weights, of those whose output is smallest in height and width), SIZE_MULTIPLE (of the image's
-    sides; default 4).
+    Module-level names are optional: DISTILLED_LAYERS (modules that are distilled; default: four
+    children with weights, of those whose output is smallest in height and width), SIZE_MULTIPLE (of
+    the image's sides; default 4).
 
     Files beside it can be imported by their names, as the file is run and in `build`.
 
@@ -160,9 +160,11 @@ class OwnGenerator(Family):
         """None are known: see `gancompress.supernet.parts` for how they are found."""
         return ()
 
-    def taps(self) -> tuple[str, ...]:
-        """TAPS, or some of the children with weights in which the image is smallest."""
-        given = getattr(self._module, "TAPS", None)
+    def distilled_layers(self) -> tuple[str, ...]:
+        """DISTILLED_LAYERS, or some of the children with weights in which the image is smallest."""
+        if hasattr(self._module, "TAPS"):  # its name before version 0.4
+            raise ArchError(f"{self.file}: TAPS is called DISTILLED_LAYERS now; rename it")
+        given = getattr(self._module, "DISTILLED_LAYERS", None)
         with torch.device("meta"):
             net = self.example()
             image = torch.empty(1, self.in_channels, *[PROBED_SIDE * self.size_multiple] * 2)
@@ -170,7 +172,8 @@ class OwnGenerator(Family):
             known = dict(net.named_modules())
             for name in given:
                 if name not in known:
-                    raise ArchError(f"{self.file}: TAPS names {name!r}; the network has none such")
+                    text = f"DISTILLED_LAYERS names {name!r}; the network has none such"
+                    raise ArchError(f"{self.file}: {text}")
             return tuple(given)
         areas: dict[str, int] = {}
 
@@ -190,7 +193,7 @@ class OwnGenerator(Family):
         except Exception as error:
             raise ArchError(
                 f"{self.file}: the network fails on an image of {tuple(image.shape[1:])} "
-                f"({reason(error)}); set SIZE_MULTIPLE and TAPS"
+                f"({reason(error)}); set SIZE_MULTIPLE and DISTILLED_LAYERS"
             ) from None
         names = [name for name, area in areas.items() if area == min(areas.values())]
         last = len(names) - 1
@@ -269,7 +272,7 @@ def _must_take_one(file: str, net: nn.Module) -> None:
     """Raises: ArchError for a network that is to be given anything but one image."""
     try:
         taken = inspect.signature(net.forward).parameters.values()
-    except (TypeError, ValueError):  # what is not of Python tells nothing
+    except (TypeError, ValueError):  # Objects outside Python have no source.
         return
     names = [p.name for p in taken if p.default is p.empty and p.kind in _POSITIONAL]
     named = [p.name for p in taken if p.default is p.empty and p.kind is p.KEYWORD_ONLY]

@@ -113,18 +113,18 @@ class ProGANGenerator(nn.Module):
         image = self.grown(z, len(self.level) - 1, 1.0)
         return image if self.training else image.clamp(-1, 1)
 
-    def grown(self, z: Tensor, level: int, share: float) -> Tensor:
+    def grown(self, z: Tensor, level: int, fade: float) -> Tensor:
         """The image of `level`, (N, C, 4 * 2^level, ...), faded in over that of the level below.
 
-        share: of the level's own image, 1 when it is faded in (Karras et al. 2018, figure 2).
+        fade: of the level's own image, 1 when it is faded in (Karras et al. 2018, figure 2).
         """
         x: Features = self.stem(normalised(z))  # (N, C, 4, 4)
         below: Features = x
         for one in self.level[: level + 1]:
             below, x = x, one(x)
         image: Tensor = self.head[level](x)
-        if level and share < 1:
-            image = torch.lerp(_doubled(self.head[level - 1](below)), image, share)
+        if level and fade < 1:
+            image = torch.lerp(_doubled(self.head[level - 1](below)), image, fade)
         return image
 
     def equalise(self) -> None:
@@ -214,7 +214,7 @@ class ProGAN(Family):
             before = own
         return tuple(found)
 
-    def taps(self) -> tuple[str, ...]:
+    def distilled_layers(self) -> tuple[str, ...]:
         """The modules whose outputs are distilled: every level."""
         return self.stages
 

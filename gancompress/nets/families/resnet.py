@@ -23,8 +23,8 @@ from gancompress.nets.layers.plain import PaddingMode
 class Style:
     """In what the published ResNet generators differ."""
 
-    padding_mode: PaddingMode = "reflect"  # of the stem, the body and the head
-    kernel: int = 3  # of the stages that change the resolution
+    padding_mode: PaddingMode = "reflect"  # The padding of stem, body and head.
+    kernel: int = 3  # The kernel side where the resolution changes.
     bias: bool = True
 
     def shape(self, stage: str, norm: str) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class ResNetGenerator(nn.Module):
         stem, mid = arch.width("stem.width"), 2 * arch.width("down.0.width")
         trunk = 4 * arch.width("down.1.width")
         up0, up1 = 2 * arch.width("up.0.width"), arch.width("up.1.width")
-        at = ONE  # how the features are split where the construction has got to
+        at = ONE  # The bands of the features built so far.
 
         def conv(stage: str, a: int, b: int) -> Conv:
             nonlocal at
@@ -182,7 +182,7 @@ class ResNet(Family):
         found, at, before = 4, 1, 1  # the side that a pixel stands for, and the bands so far
         for stage in self.banded:
             count, scale = bands_in(arch, stage).count, self._scale(stage)
-            levels = max(count, min(before, count + 1))  # of `entered`
+            levels = max(count, min(before, count + 1))  # The number of bands of `entered`.
             found = max(found, max(at, scale) * 2 ** (levels - 1))
             at, before = scale, count
         return found
@@ -214,7 +214,7 @@ class ResNet(Family):
         wanted = int(stage.rpartition(".")[2])
         return [f"body.{i}" for i in range(self.blocks) if group_of(i, self.blocks) == wanted]
 
-    def taps(self) -> tuple[str, ...]:
+    def distilled_layers(self) -> tuple[str, ...]:
         """The modules whose outputs are distilled: down.1 and the last block of every group."""
         groups = [group_of(i, self.blocks) for i in range(self.blocks)]
         ends = [i for i, g in enumerate(groups) if i + 1 == self.blocks or groups[i + 1] != g]

@@ -21,13 +21,13 @@ class SpadeNorm(nn.Module):
     """Batch norm, then a scale and a shift of every value, made from the labels around it.
 
     y = norm(x) (1 + gamma(labels)) + beta(labels) (Park et al. 2019, eq. 1). `op` is the operator
-    of the last two. x (N, channels, H, W) and labels (N, planes, H, W) of one size.
+    of the last two. x (N, channels, H, W) and labels (N, label_channels, H, W) of one size.
     """
 
-    def __init__(self, op: str, channels: int, planes: int, hidden: int) -> None:
+    def __init__(self, op: str, channels: int, label_channels: int, hidden: int) -> None:
         super().__init__()
         self.norm = BatchNorm(channels, affine=False)
-        self.shared = OPERATORS["dense"](Conv(planes, hidden))
+        self.shared = OPERATORS["dense"](Conv(label_channels, hidden))
         self.gamma = OPERATORS[op](Conv(hidden, channels))
         self.beta = OPERATORS[op](Conv(hidden, channels))
 
@@ -39,27 +39,27 @@ class SpadeNorm(nn.Module):
 
 @dataclass(frozen=True)
 class Widths:
-    """The channels of one block: before, between and behind its convolutions, and in its norms."""
+    """Channels of one block: around its convolutions, between them, in its norms; of labels."""
 
     before: int
     inner: int
     behind: int
     hidden: int
-    planes: int  # of the labels
+    labels: int
 
 
 class SpadeBlock(nn.Module):
     """x + conv(leaky(norm(conv(leaky(norm(x)))))), x by a 1x1 convolution where `is_changing`.
 
     `op` is the operator of the two convolutions, `norm_op` that of all norms. x of any resolution,
-    labels (N, planes, H, W) of the input's.
+    labels (N, label_channels, H, W) of the input's.
     """
 
     def __init__(self, op: str, norm_op: str, widths: Widths, *, is_changing: bool) -> None:
         super().__init__()
 
         def norm(channels: int) -> SpadeNorm:
-            return SpadeNorm(norm_op, channels, widths.planes, widths.hidden)
+            return SpadeNorm(norm_op, channels, widths.labels, widths.hidden)
 
         self.norm_s = norm(widths.before) if is_changing else None
         self.shortcut = (
@@ -113,19 +113,19 @@ def _sized_as(x: Tensor, labels: Tensor) -> Tensor:
 class SpadeGenerator(nn.Module):
     """Stem, three blocks on the trunk, four that narrow it, head; enlarged twice between them.
 
-    Labels (N, in_channels, H, W), planes of 0 or 1, the last `style` of them a number of the style
+    Labels (N, in_channels, H, W), of 0 or 1, the last `style` of them a number of the style
     code each -> image (N, out_channels, H, W) in [-1, 1]; H and W multiples of 2^upsamplings. The
-    stem takes all planes: where the published program has a dense layer of the style code alone, so
-    that it knows one size. The blocks take the labels.
+    stem takes all channels: where the published program has a dense layer of the style code alone,
+    so that it knows one size. The blocks take the labels.
     """
 
     def __init__(
         self, arch: Arch, in_channels: int, out_channels: int, *, upsamplings: int, style: int
     ) -> None:
         super().__init__()
-        self.planes = in_channels - style
-        if self.planes < 1:
-            raise ArchError(f"spade: {in_channels} planes, {style} of style; labels need one too")
+        self.label_channels = in_channels - style
+        if self.label_channels < 1:
+            raise ArchError(f"spade: {in_channels} channels, {style} of style; labels need one too")
         self.shrink = 2**upsamplings
         # Blocks that run at the resolution of the one before: the last of the trunk in one form.
         self.flat = (0,) if upsamplings == 6 else (0, 2)
@@ -133,7 +133,7 @@ class SpadeGenerator(nn.Module):
 
         def block(stage: str, before: int, inner: int, behind: int) -> SpadeBlock:
             hidden = 2 * arch.width(f"{stage}.width")
-            widths = Widths(before, inner, behind, hidden, self.planes)
+            widths = Widths(before, inner, behind, hidden, self.label_channels)
             ops = arch.op(f"{stage}.op"), arch.op(f"{stage}.norm.op")
             return SpadeBlock(*ops, widths, is_changing=stage not in TRUNK)
 
@@ -149,7 +149,7 @@ class SpadeGenerator(nn.Module):
         self.head = SpadeHead(arch.op("head.op"), Conv(ends[-1], out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        labels = x[:, : self.planes]
+        labels = x[:, : self.label_channels]
         height, width = (side // self.shrink for side in labels.shape[-2:])
         x = self.stem(F.interpolate(x, size=(height, width)))  # (N, 16 c0, H/2^u, W/2^u)
         for i, block in enumerate((*self.body, *self.up)):
@@ -180,7 +180,7 @@ class Spade(Family):
     in_channels: int = 36  # Cityscapes: 35 classes, and the instances' edges
     out_channels: int = 3
     upsamplings: int
-    style: int  # of the input's planes, how many hold a style code
+    style: int  # The number of input channels with a style code.
 
     name: ClassVar[str] = "spade"
 
@@ -217,7 +217,7 @@ class Spade(Family):
             before = before if stage in TRUNK else stage
         return (*found, Part("head", (f"{before}.width", "head.op")))
 
-    def taps(self) -> tuple[str, ...]:
+    def distilled_layers(self) -> tuple[str, ...]:
         """The modules whose outputs are distilled (Li et al. 2020)."""
         return ("body.0", "body.2", "up.1")
 

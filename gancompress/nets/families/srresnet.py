@@ -21,7 +21,7 @@ from gancompress.nets.layers.bands import band_norm
 from gancompress.nets.layers.blocks import OPERATORS, Conv, ResidualBlock, entered
 from gancompress.nets.layers.features import ONE, Bands, Features, converted
 
-KERNEL = 9  # of stem and head
+KERNEL = 9  # The kernel side of stem and head.
 # The head's first weights are scaled so, so that it adds little to an enlarged image at first (Lim
 # et al. 2017).
 SHARE = 0.1
@@ -74,7 +74,7 @@ class PixelUp(nn.Module):
         self.activation = nn.PReLU(SLOPES)
 
     def bundles(self) -> Mapping[str, int]:
-        """The four channels of every pixel; see `gancompress.nets.layers.windows`."""
+        """The four channels of every pixel; see `gancompress.nets.layers.views`."""
         last = [name for name, part in self.named_modules() if isinstance(part, nn.Conv2d)][-1]
         return {f"{last}.weight": 4, f"{last}.bias": 4}
 
@@ -97,7 +97,7 @@ class SRResNetGenerator(nn.Module):
         trunk = arch.width("stem.width")
         self.stem = Stem(ops["stem"], wide_conv(family.in_channels, trunk))
         self.body = nn.ModuleList()
-        at = ONE  # how the features are split where the construction has got to
+        at = ONE  # The bands of the features built so far.
         for stage in (f"body.{group_of(i, family.blocks)}" for i in range(family.blocks)):
             before, at = at, Bands.parse(arch.op(f"{stage}.bands"))
             inner = arch.width(f"{stage}.width")
@@ -210,7 +210,7 @@ class SRResNet(Family):
             width = f"{stage}.width"
         return (*found, Part("head", ("head.op", width)))
 
-    def taps(self) -> tuple[str, ...]:
+    def distilled_layers(self) -> tuple[str, ...]:
         """The modules whose outputs are distilled: the last block of every group, the tail."""
         groups = [group_of(i, self.blocks) for i in range(self.blocks)]
         ends = [i for i, g in enumerate(groups) if i + 1 == self.blocks or groups[i + 1] != g]

@@ -175,7 +175,7 @@ class UNet(Family):
             before = own
         return tuple(found)
 
-    def taps(self) -> tuple[str, ...]:
+    def distilled_layers(self) -> tuple[str, ...]:
         """The modules whose outputs are distilled: the four innermost ups, those of full depth."""
         return tuple(f"up.{i}" for i in range(min(4, self.levels - 1)))
 

@@ -26,7 +26,7 @@ from gancompress.nets.layers.features import (
 )
 from gancompress.nets.layers.norms import NORMS
 from gancompress.nets.layers.plain import PaddingMode, PlainConv
-from gancompress.nets.layers.windows import TensorView
+from gancompress.nets.layers.views import TensorView
 
 Size = tuple[int, int]  # height and width
 
@@ -76,7 +76,7 @@ class BandConv(nn.Module):
         self.kernel, self.padding = kernel, padding
         self.transposed, self.output_padding = transposed, output_padding
         self.pool_first, self.upsample = form == "pool" and stride > 1, upsample
-        self.stride = 1 if self.pool_first else stride  # of the convolutions
+        self.stride = 1 if self.pool_first else stride  # The convolutions' stride.
         self.edges = nn.ModuleDict()
         opened: set[int] = set()  # bands of the output that have their bias
         for i, j in self._edges():
@@ -119,8 +119,8 @@ class BandConv(nn.Module):
             padding_mode=padding_mode,
         )
 
-    def windows(self) -> Mapping[str, TensorView]:
-        """Each edge's kernel as a block of the dense one; see `gancompress.nets.layers.windows`."""
+    def views(self) -> Mapping[str, TensorView]:
+        """Each edge's kernel as a block of the dense one; see `gancompress.nets.layers.views`."""
         if self.groups > 1 and not self.depthwise:
             return {}  # groups of a part are no groups of the whole
         found: dict[str, TensorView] = {}
@@ -150,7 +150,7 @@ class BandConv(nn.Module):
         sums: dict[int, Tensor] = {}
         for edge, conv in self.edges.items():
             i, j = _ends(edge)
-            level = j if self.pool_first else max(i, j)  # where the convolution answers
+            level = j if self.pool_first else max(i, j)  # The convolution's output level.
             y = _cropped(conv(self._input(at, i, level, sizes[level])), sizes[level])
             if level > j:
                 y = F.interpolate(y, size=sizes[j])  # nearest: pixel i is pixel i // 2
@@ -250,7 +250,7 @@ class BandNorm(nn.Module):
         self.sizes = bands.channels(channels)
         self.bands = nn.ModuleList(NORMS[norm](count) for count in self.sizes)
 
-    def windows(self) -> Mapping[str, TensorView]:
+    def views(self) -> Mapping[str, TensorView]:
         """Each band's weights and statistics as a part of the whole norm's."""
         return {
             f"bands.{band}.{name}": TensorView(name, (sum(self.sizes[:band]),)[: tensor.dim()])

@@ -38,7 +38,7 @@ class BatchNorm(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _keep(self, mean: Tensor, variance: Tensor) -> None:
-        """Moves the running statistics, in place: they may be windows of a supernet's."""
+        """Moves the running statistics, in place: they may be views of a supernet's."""
         if not self.track_running_stats:
             return
         assert self.running_mean is not None and self.running_var is not None

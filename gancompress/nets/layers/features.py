@@ -22,9 +22,9 @@ Features = Tensor | tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Bands:
-    """How channels are split: a share `alpha` at half the resolution, `beta` at a quarter.
+    """How channels are split: a fraction `alpha` at half the resolution, `beta` at a quarter.
 
-    Chen et al. 2019 (beta = 0) and Tobar and Torres 2020. Raises: ArchError for shares outside
+    Chen et al. 2019 (beta = 0) and Tobar and Torres 2020. Raises: ArchError for fractions outside
     0..1, or a beta without an alpha: the low band is reached through the middle one alone.
     """
 
@@ -34,8 +34,8 @@ class Bands:
     def __post_init__(self) -> None:
         if not (self.alpha >= 0 and self.beta >= 0 and self.alpha + self.beta <= 1):
             raise ArchError(
-                f"bands: alpha {self.alpha:g}, beta {self.beta:g}; shares from 0 on, together at "
-                "most 1, are allowed"
+                f"bands: alpha {self.alpha:g}, beta {self.beta:g}; fractions from 0 on, "
+                "together at most 1, are allowed"
             )
         if self.beta > 0 and self.alpha == 0:
             raise ArchError(
@@ -47,17 +47,17 @@ class Bands:
     def parse(cls, text: str) -> Bands:
         """Inverse of `str`: "0", "0.5", "0.5+0.25". Raises: ArchError."""
         try:
-            shares = [float(part) for part in text.split("+")]
+            fractions = [float(part) for part in text.split("+")]
         except ValueError:
-            shares = []
-        if not 1 <= len(shares) <= 2:
+            fractions = []
+        if not 1 <= len(fractions) <= 2:
             raise ArchError(f"bands: {text!r}; ALPHA or ALPHA+BETA is needed, such as 0.5+0.25")
-        return cls(*shares)
+        return cls(*fractions)
 
     def __str__(self) -> str:
         # repr has every digit: a third of 12 channels is 4, 0.333333 of them 3.
-        shares = (self.alpha, self.beta) if self.beta else (self.alpha,)
-        return "+".join(repr(share).removesuffix(".0") for share in shares)
+        fractions = (self.alpha, self.beta) if self.beta else (self.alpha,)
+        return "+".join(repr(fraction).removesuffix(".0") for fraction in fractions)
 
     @property
     def count(self) -> int:
@@ -65,14 +65,16 @@ class Bands:
         return 1 + (self.alpha > 0) + (self.beta > 0)
 
     def channels(self, total: int) -> tuple[int, ...]:
-        """The channels of each band, finest first: shares rounded down, the rest in the finest."""
-        coarse = [int(share * total + 1e-9) for share in (self.alpha, self.beta) if share > 0]
+        """The channels of each band, finest first; coarse ones are rounded down."""
+        coarse = [
+            int(fraction * total + 1e-9) for fraction in (self.alpha, self.beta) if fraction > 0
+        ]
         return (total - sum(coarse), *coarse)
 
     def is_whole(self, total: int) -> bool:
-        """Whether the shares give whole channels without rounding."""
-        shares = (self.alpha * total, self.beta * total)
-        return all(abs(share - round(share)) < 1e-6 for share in shares)
+        """Whether the fractions give whole channels without rounding."""
+        fractions = (self.alpha * total, self.beta * total)
+        return all(abs(fraction - round(fraction)) < 1e-6 for fraction in fractions)
 
 
 ONE = Bands()

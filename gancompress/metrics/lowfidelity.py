@@ -1,4 +1,4 @@
-"""A first look at a generator: what its full score will be, estimated from a few of the images.
+"""Low-fidelity evaluation: what a generator's full score will be, estimated from a few images.
 
 Kendall's tau of estimates and full scores ("fd", 256 images, EffNet-Lite0, random archs), and the
 share of the full score's time that an estimate takes:
@@ -70,7 +70,7 @@ class LowFidelityEvaluator:
         self._evaluator, self._real = evaluator, evaluator.real
         taught = (evaluator.answered(teacher, batch) for batch in evaluator.batches)
         rows = torch.cat([answer["features"].cpu() for answer in taught])  # (n, dim)
-        kept = rows[:: self._real.stride]  # of the same images as the real side's rows
+        kept = rows[:: self._real.stride]  # Rows of the same images as the real side's.
         both = torch.cat((self._real.rows, kept), 1)  # (k, 2 dim)
         chosen = [i * self._real.stride for i in herded(both, images)]
         self.n = len(chosen)
@@ -140,7 +140,7 @@ def _gains(real: Gaussian, rows: Tensor, few: Tensor) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class ScorePredictor:
-    """Full scores foretold from first looks: the look's own estimate, put right linearly.
+    """Predicts full scores from those of few images: their own estimate, put right linearly.
 
     The correction is a constant and a weight of each of `TERMS`, by ridge regression of what the
     estimates missed where both are known; its strength has the least leave-one-out error (Allen
@@ -149,13 +149,13 @@ class ScorePredictor:
 
     objective: str  # "fd" or "kid"
     constant: float
-    weights: tuple[float, ...]  # of TERMS
+    weights: tuple[float, ...]  # One weight for each of TERMS.
 
     @classmethod
     def fitted(
         cls, objective: str, looks: Sequence[Mapping[str, float]], scores: Sequence[float]
     ) -> ScorePredictor:
-        """From the first looks at some generators and their full scores, in the same order."""
+        """From some generators' scores on few images and in full, in the same order."""
         if not looks:
             return cls(objective, 0.0, (0.0,) * len(TERMS))
         terms = np.array([[look[name] for name in TERMS] for look in looks])  # (n, 3)
@@ -169,7 +169,7 @@ class ScorePredictor:
         return cls(objective, constant, tuple(map(float, weights)))
 
     def __call__(self, look: Mapping[str, float]) -> float:
-        """The full score that is to be expected after this first look."""
+        """The full score that is to be expected from those on few images."""
         parts = zip(self.weights, TERMS, strict=True)
         return look[self.objective] + self.constant + sum(w * look[name] for w, name in parts)
 
@@ -181,7 +181,7 @@ def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     for strength in STRENGTHS:
         kept = values**2 / (values**2 + strength)
         fit = left @ (kept * (left.T @ y))
-        levers = (left**2) @ kept + 1 / len(y)  # of every point on its own fit, the mean's too
+        levers = (left**2) @ kept + 1 / len(y)  # Leverages: each point's weight in its own fit.
         error = float(np.square((y - fit) / (1 - levers)).mean())
         if error < best:
             best = error

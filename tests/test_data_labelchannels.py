@@ -4,16 +4,16 @@ import numpy as np
 import torch
 from torch.nn.functional import one_hot
 
-from gancompress.data.labelplanes import edges, label_planes, palette
+from gancompress.data.labelchannels import edges, label_channels, palette
 
 
 def test_planes_are_those_of_torch_and_unknown_is_in_none() -> None:
     classes = np.random.default_rng(0).integers(0, 13, (3, 7, 9)).astype(np.int32)
     wanted = one_hot(torch.from_numpy(classes).long(), 13).permute(0, 3, 1, 2).float()
-    assert torch.equal(label_planes(classes, 13), wanted)
-    assert torch.equal(label_planes(classes, 10), wanted[:, :10])
-    assert label_planes(classes, 10).dtype == torch.float32
-    with_edges = label_planes(classes, 13, classes)
+    assert torch.equal(label_channels(classes, 13), wanted)
+    assert torch.equal(label_channels(classes, 10), wanted[:, :10])
+    assert label_channels(classes, 10).dtype == torch.float32
+    with_edges = label_channels(classes, 13, classes)
     assert torch.equal(with_edges[:, :13], wanted) and with_edges.shape[1] == 14
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gancompress.distill.taps import Adapter, adapters, tap_channels, tapped
+from gancompress.distill.hooks import Adapter, adapters, feature_channels, hooked
 from gancompress.nets.families import family_of
 from gancompress.supernet.supernet import Supernet, skeleton_of
 
@@ -17,14 +17,14 @@ def filled() -> Supernet:
     supernet = Supernet(FAMILY.build, SPACE)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for tensor in supernet.bank.values():
+        for tensor in supernet.shared.values():
             tensor.normal_(0, 0.3, generator=generator)
     return supernet
 
 
 def test_taps_are_the_outputs_of_the_named_modules() -> None:
     net = FAMILY.build(FAMILY.uniform(3))
-    with torch.no_grad(), tapped(net, FAMILY.taps()) as taken:
+    with torch.no_grad(), hooked(net, FAMILY.distilled_layers()) as taken:
         net(X)
         x = net.stem(X)
         expected = {}
@@ -41,9 +41,9 @@ def test_taps_of_a_supernet_equal_those_of_the_extracted() -> None:
     supernet = filled()
     for arch in (SPACE.largest, SPACE.smallest):
         subnet, net = supernet.subnet(arch), supernet.extract(arch)
-        with tapped(subnet.skeleton, FAMILY.taps()) as ours:
+        with hooked(subnet.skeleton, FAMILY.distilled_layers()) as ours:
             subnet(X)
-        with tapped(net, FAMILY.taps()) as theirs:
+        with hooked(net, FAMILY.distilled_layers()) as theirs:
             net(X)
         assert len(ours) == 4
         for name, tensor in theirs.items():
@@ -52,7 +52,7 @@ def test_taps_of_a_supernet_equal_those_of_the_extracted() -> None:
 
 def test_taps_leave_no_hooks_even_after_an_error() -> None:
     net = FAMILY.build(FAMILY.uniform(2))
-    with pytest.raises(RuntimeError), tapped(net, FAMILY.taps()):
+    with pytest.raises(RuntimeError), hooked(net, FAMILY.distilled_layers()):
         net(torch.ones(1, 1, 16, 16))
     assert not any(module._forward_hooks for module in net.modules())
 
@@ -80,11 +80,16 @@ def test_adapters_fit_every_student_of_the_space_to_the_teacher() -> None:
     meta = torch.empty(1, 3, 16, 16, device="meta")
     teacher = skeleton_of(FAMILY.build, FAMILY.uniform(6))
     widest = skeleton_of(FAMILY.build, SPACE.largest)
-    student, taught = (tap_channels(n, FAMILY.taps(), meta) for n in (widest, teacher))
+    student, taught = (
+        feature_channels(n, FAMILY.distilled_layers(), meta) for n in (widest, teacher)
+    )
     assert (student, taught) == ([16] * 4, [24] * 4)
     supernet, adapt = filled(), adapters(student, taught)
     for arch in (SPACE.largest, SPACE.smallest):
-        with tapped(supernet.skeleton(arch), FAMILY.taps()) as taken:
+        with hooked(supernet.skeleton(arch), FAMILY.distilled_layers()) as taken:
             supernet(arch, X)
-        shapes = [adapter(taken[n]).shape for n, adapter in zip(FAMILY.taps(), adapt, strict=True)]
+        shapes = [
+            adapter(taken[n]).shape
+            for n, adapter in zip(FAMILY.distilled_layers(), adapt, strict=True)
+        ]
         assert shapes == [(2, 24, 4, 4)] * 4

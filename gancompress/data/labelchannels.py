@@ -1,4 +1,4 @@
-"""Label maps as planes of 0 and 1, which generators take, and as pictures, which people do."""
+"""Label maps as channels of 0 and 1, which generators take, and as pictures, which people do."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ _TURN = 0.381966  # The step on the colour wheel from one class to the next: the
 _EDGE_DARKNESS = 0.75  # Edges are darkened by this fraction of the way to black.
 
 
-def label_planes(classes: Ids, count: int, instances: Ids | None = None) -> Tensor:
+def label_channels(classes: Ids, count: int, instances: Ids | None = None) -> Tensor:
     """(N, count + 1, H, W) float32 of 0 or 1 from classes and instances, (N, H, W) each.
 
     Plane c is 1 where the class is c; a class of `count` or more is 0 in all of them. The last
-    plane, which is left out without instances, is `edges` of those (Wang et al. 2018, section 3.3).
+    channel, which is left out without instances, is `edges` of those (Wang et al. 2018, section
+    3.3).
     """
     n, height, width = classes.shape
     # In numpy for the reason that `to_tensor` has.
-    planes = np.zeros((n, count + (instances is not None), height, width), np.float32)
+    channels = np.zeros((n, count + (instances is not None), height, width), np.float32)
     known = classes < count
-    np.put_along_axis(planes, np.where(known, classes, 0)[:, None], known[:, None], axis=1)
+    np.put_along_axis(channels, np.where(known, classes, 0)[:, None], known[:, None], axis=1)
     if instances is not None:
-        planes[:, count] = edges(instances)
-    return torch.from_numpy(planes)
+        channels[:, count] = edges(instances)
+    return torch.from_numpy(channels)
 
 
 def edges(instances: Ids) -> npt.NDArray[np.bool_]:
@@ -46,15 +47,15 @@ def edges(instances: Ids) -> npt.NDArray[np.bool_]:
     return found
 
 
-def label_picture(planes: Tensor, colours: Pixels, has_edges: bool) -> Tensor:
-    """(N, 3, H, W) in [-1, 1] from `label_planes`; pixels without class are mid-gray.
+def label_picture(channels: Tensor, colours: Pixels, has_edges: bool) -> Tensor:
+    """(N, 3, H, W) in [-1, 1] from `label_channels`; pixels without class are mid-gray.
 
-    `colours` (count, 3): of each class. With `has_edges` the last plane's borders are darkened.
+    `colours` (count, 3): of each class. With `has_edges` the last channel's borders are darkened.
     """
-    scaled = torch.from_numpy(colours.astype(np.float32) / 127.5 - 1).to(planes)  # (count, 3)
-    picture = torch.einsum("nkhw,kc->nchw", planes[:, : len(colours)], scaled)
+    scaled = torch.from_numpy(colours.astype(np.float32) / 127.5 - 1).to(channels)  # (count, 3)
+    picture = torch.einsum("nkhw,kc->nchw", channels[:, : len(colours)], scaled)
     if has_edges:
-        picture = torch.lerp(picture, -torch.ones_like(picture), _EDGE_DARKNESS * planes[:, -1:])
+        picture = torch.lerp(picture, -torch.ones_like(picture), _EDGE_DARKNESS * channels[:, -1:])
     return picture
 
 

@@ -1,4 +1,4 @@
-"""The first look at a generator, and the forecast of full scores from it."""
+"""The evaluation on few images at a generator, and the forecast of full scores from it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from toymetrics import Toy, ToyFeatures, darken, evaluator
 
 from gancompress.errors import MetricError
 from gancompress.metrics import realstats
-from gancompress.metrics.firstlook import TERMS, LowFidelityEvaluator, ScorePredictor, herded
 from gancompress.metrics.frechet import Moments, frechet_terms
+from gancompress.metrics.lowfidelity import TERMS, LowFidelityEvaluator, ScorePredictor, herded
 
 
 class Labelled(Toy):

@@ -26,8 +26,8 @@ class TensorView:
 class HoldsViews(Protocol):
     """A module whose tensors are parts of larger ones."""
 
-    def windows(self) -> Mapping[str, TensorView]:
-        """The window of each tensor that is a part, names relative to this module."""
+    def views(self) -> Mapping[str, TensorView]:
+        """The view of each tensor that is a part, names relative to this module."""
 
 
 @runtime_checkable
@@ -50,11 +50,11 @@ def bundles_of(net: nn.Module) -> dict[str, int]:
 
 
 def views_of(net: nn.Module) -> dict[str, TensorView]:
-    """The windows of all tensors of `net` that are parts, by full name."""
+    """The views of all tensors of `net` that are parts, by full name."""
     found: dict[str, TensorView] = {}
     for prefix, module in net.named_modules():
         if isinstance(module, HoldsViews):
             at = f"{prefix}." if prefix else ""
-            for name, window in module.windows().items():
-                found[at + name] = TensorView(at + window.name, window.starts)
+            for name, view in module.views().items():
+                found[at + name] = TensorView(at + view.name, view.starts)
     return found

@@ -1,4 +1,4 @@
-"""What the input planes of a generator mean, told by its card; a picture of the user's as planes.
+"""What the input channels of a generator mean by its card; a user's picture as its input.
 
 The web page and the demo both show an input by this.
 """
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gancompress.data.labelplanes import palette
+from gancompress.data.labelchannels import palette
 from gancompress.errors import ExportError
 from gancompress.export.card import Card
 
@@ -23,12 +23,13 @@ NO_CLASS = 255  # in a picture of class numbers: none of them; so at most 255 cl
 
 
 @dataclass(frozen=True)
-class Planes:
-    """The input planes in their order: an image's or one for each class, domains, others, style.
+class InputChannels:
+    """The input channels in their order: an image's or one for each class, domains, others, style.
 
-    image: 0, 1 or 3 planes. classes and domains: their names, a plane each; colours (classes, 3)
-    that classes are drawn in. other: planes without a meaning here, left 0. style: constant planes
-    that hold numbers drawn from N(0, 1). is_exclusive: whether just one domain is asked for.
+    image: 0, 1 or 3 channels. classes and domains: their names, a channel each; colours (classes,
+    3) that classes are drawn in. other: channels without a meaning here, left 0. style: constant
+    channels that hold numbers drawn from N(0, 1). is_exclusive: whether just one domain is asked
+    for.
     """
 
     image: int
@@ -43,21 +44,21 @@ class Planes:
         return palette(len(self.classes))
 
 
-def planes_of(card: Card) -> Planes:
-    """The planes of `card`, by its facts: "classes", "domains" and "labels", "style_planes".
+def input_channels_of(card: Card) -> InputChannels:
+    """The channels of `card`, by its facts: "classes", "domains" and "labels", "style_planes".
 
     A random vector is a style alone.
     """
     facts, left = card.facts, card.in_channels
     if "latent" in facts:  # random numbers and nothing else
-        return Planes(0, (), (), 0, left)
+        return InputChannels(0, (), (), 0, left)
     classes = tuple(map(str, facts.get("classes", ())))
     domains = tuple(map(str, facts.get("domains", ())))
     style = int(card.options.get("style", 0)) if "style_planes" in facts else 0
     left -= len(classes) + len(domains) + style
     image = 0 if classes or left < 1 else 3 if left >= 3 else 1
     is_exclusive = facts.get("labels") == "exclusive"
-    return Planes(image, classes, domains, max(0, left - image), style, is_exclusive)
+    return InputChannels(image, classes, domains, max(0, left - image), style, is_exclusive)
 
 
 def check_takes_pictures(card: Card, where: str) -> None:
@@ -88,7 +89,7 @@ def classes_of(picture: Pixels, colours: Pixels) -> npt.NDArray[np.intp]:
     return nearest[inverse.reshape(-1)].reshape(picture.shape[:2])
 
 
-def input_of(picture: Pixels, planes: Planes, asked: Collection[str], seed: int) -> Tensor:
+def input_of(picture: Pixels, channels: InputChannels, asked: Collection[str], seed: int) -> Tensor:
     """(1, C, H, W): what the generator takes, from a picture (H, W, 3) of 0 to 255.
 
     asked: names of the domains wanted. seed: of the style's numbers. A picture of classes has
@@ -96,38 +97,40 @@ def input_of(picture: Pixels, planes: Planes, asked: Collection[str], seed: int)
     """
     height, width = picture.shape[:2]
     parts: list[npt.NDArray[np.float32]] = []
-    if planes.classes:
-        found = classes_of(picture, planes.colours)
-        parts.append((found[None] == np.arange(len(planes.classes))[:, None, None]) * np.float32(1))
-    elif planes.image == 3:
+    if channels.classes:
+        found = classes_of(picture, channels.colours)
+        parts.append(
+            (found[None] == np.arange(len(channels.classes))[:, None, None]) * np.float32(1)
+        )
+    elif channels.image == 3:
         parts.append(picture.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1)
-    elif planes.image == 1:
+    elif channels.image == 1:
         grey = np.rint(picture @ np.array([0.299, 0.587, 0.114]))
         parts.append(grey.astype(np.float32)[None] / 127.5 - 1)
-    drawn = np.random.default_rng(seed).standard_normal(planes.style)
-    wanted = [float(name in asked) for name in planes.domains]
-    constants = np.array([*wanted, *[0.0] * planes.other, *drawn], np.float32)
+    drawn = np.random.default_rng(seed).standard_normal(channels.style)
+    wanted = [float(name in asked) for name in channels.domains]
+    constants = np.array([*wanted, *[0.0] * channels.other, *drawn], np.float32)
     shape = (len(constants), height, width)
     parts.append(np.broadcast_to(constants[:, None, None], shape))
     return torch.from_numpy(np.concatenate(parts, dtype=np.float32)[None])
 
 
-def picture_of(inputs: Tensor, planes: Planes) -> Pixels:
+def picture_of(inputs: Tensor, channels: InputChannels) -> Pixels:
     """(H, W, 3) of 0 to 255 of the first input (N, C, H, W): the image, or classes in colours.
 
     Pixels of no class are black.
     """
     first = inputs[0].detach().float().cpu().numpy()
-    if planes.classes:
-        own = first[: len(planes.classes)]
+    if channels.classes:
+        own = first[: len(channels.classes)]
         black = np.zeros((1, 3), np.uint8)
-        return np.concatenate([black, planes.colours])[np.where(own.any(0), own.argmax(0) + 1, 0)]
-    return pixels_of(inputs[:, : planes.image])
+        return np.concatenate([black, channels.colours])[np.where(own.any(0), own.argmax(0) + 1, 0)]
+    return pixels_of(inputs[:, : channels.image])
 
 
-def class_numbers(inputs: Tensor, planes: Planes) -> Pixels:
+def class_numbers(inputs: Tensor, channels: InputChannels) -> Pixels:
     """(H, W) the class of each pixel of the first input, `NO_CLASS` where there is none."""
-    own = inputs[0, : len(planes.classes)].cpu().numpy()
+    own = inputs[0, : len(channels.classes)].cpu().numpy()
     found: Pixels = np.where(own.any(0), own.argmax(0), NO_CLASS).astype(np.uint8)
     return found
 

@@ -13,7 +13,7 @@ from gancompress.nets.layers.features import merged
 
 
 @contextmanager
-def tapped(net: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def hooked(net: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Collects the outputs of the named modules while `net` runs; filled as it runs.
 
     Bands of split features are brought to one resolution, (N, C, H, W).
@@ -51,12 +51,12 @@ class Adapter(nn.Module):
 
 
 def adapters(student: Sequence[int], teacher: Sequence[int]) -> nn.ModuleList:
-    """One adapter per tap, given the channels of the largest student and of the teacher."""
+    """One adapter a layer, given the channels of the largest student and of the teacher."""
     return nn.ModuleList(Adapter(s, t) for s, t in zip(student, teacher, strict=True))
 
 
-def tap_channels(skeleton: nn.Module, names: Sequence[str], inputs: Tensor) -> list[int]:
-    """The channels at each tap of a network on the meta device, by running it on `inputs`."""
-    with torch.no_grad(), tapped(skeleton, names) as taken:
+def feature_channels(skeleton: nn.Module, names: Sequence[str], inputs: Tensor) -> list[int]:
+    """The channels at each layer of a network on the meta device, by running it on `inputs`."""
+    with torch.no_grad(), hooked(skeleton, names) as taken:
         skeleton(inputs)
     return [taken[name].shape[1] for name in names]

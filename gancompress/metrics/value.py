@@ -14,7 +14,7 @@ class MetricValue:
 
     `metric` is the name in METRICS, `n` the number of images behind the value, `features` the
     label of the feature network ("" for a pixel metric), `details` what it is made of: names of
-    classes, say, each with its figures by their names. `interval` is that of 95 % confidence,
+    classes, say, each with its values by their names. `interval` is that of 95 % confidence,
     see intervals.py, where it was asked for, and `spread` what it is made of.
     """
 
@@ -28,7 +28,7 @@ class MetricValue:
     spread: Spread | None = field(default=None, repr=False)
 
     def above(self, other: MetricValue) -> Interval | None:
-        """The interval of this figure minus another generator's, scored with the same arguments.
+        """The interval of this value minus another generator's, scored with the same arguments.
 
         Much narrower than the two intervals suggest: an image that is hard for one is hard for
         both. None where either has no spread. Raises: MetricError for other numbers of resamples.
