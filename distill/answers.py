@@ -20,7 +20,7 @@ from gancompress.tasks.base import Batch
 
 Taught = tuple[Tensor, Mapping[str, Tensor]]  # the teacher's image, its features by layer
 _IMAGE = ""  # The name of the teacher's image beside those of layers, none of which is empty.
-_KEPT_DTYPE = torch.bfloat16  # Features have no known range, and three digits do.
+_LEVELS = 127  # steps of a code, 8 bits with a sign, from 0 to the largest value of its channel
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,46 @@ class Draws:
     batch_size: int
 
 
+class Codes:
+    """Tensors (D, C, H, W) in 8 bits: each channel of each draw in steps of its own, 1/127 of its
+    largest value.
+
+    That is a quarter of float32's memory, at an error of at most half a step: of images in [-1, 1]
+    half a grey level.
+    """
+
+    def __init__(self, count: int, like: Tensor) -> None:
+        shape = (count, *like.shape[1:])
+        self._codes = torch.empty(shape, dtype=torch.int8, device=like.device)
+        self._steps = torch.empty((*shape[:2], 1, 1), device=like.device)
+
+    def keep(self, draws: slice, values: Tensor) -> None:
+        """Keeps `values` (n, C, H, W) of n draws. A channel that is not finite stays so."""
+        values = values.float()
+        steps = values.abs().amax((2, 3), keepdim=True) / _LEVELS
+        self._steps[draws] = steps
+        self._codes[draws] = (values / steps).nan_to_num(0, 0, 0).round().to(torch.int8)
+
+    def of(self, draws: Tensor) -> Tensor:
+        """Those of the draws (n,) int64: (n, C, H, W) float32."""
+        return self._codes[draws].float() * self._steps[draws]
+
+
 @dataclass(frozen=True)
 class Answers:
-    """The teacher's images (D, C, H, W), and its features by layer, of draws 0 … D - 1.
+    """The teacher's images in [-1, 1], and its features by layer, of draws 0 … D - 1.
 
     Features are kept at half their height and width, see `pooled`: at full size those of a ResNet
     take ten times as much memory as its images.
     """
 
-    images: Tensor  # float16, in [-1, 1]: a thirtieth of a grey level
-    features: Mapping[str, Tensor]
+    images: Codes
+    features: Mapping[str, Codes]
 
     def of(self, batch: Batch) -> Taught:
-        """Those of a batch that `FixedDraws` made."""
+        """Those of a batch that `FixedDraws` made, in float32."""
         draws = batch[DRAW].flatten()
-        features = {name: kept[draws] for name, kept in self.features.items()}
-        return self.images[draws].float(), features
+        return self.images.of(draws), {name: kept.of(draws) for name, kept in self.features.items()}
 
 
 def pooled(features: Tensor) -> Tensor:
@@ -69,7 +93,7 @@ def ask(
     whenever a training that was stopped asks again.
     """
     kept: dict[
-        str, Tensor
+        str, Codes
     ] = {}  # Filled in place: parts joined at the end would take twice as much.
     starts = range(0, draws.count, draws.batch_size)
     for start in progress(starts, "teacher's answers", unit="batch", leave=False):
@@ -80,7 +104,6 @@ def ask(
         small = {name: pooled(feature.float()) for name, feature in taken.items()}
         for name, found in {_IMAGE: image, **small}.items():
             if name not in kept:
-                dtype = torch.float16 if name == _IMAGE else _KEPT_DTYPE
-                kept[name] = found.new_empty((draws.count, *found.shape[1:]), dtype=dtype)
-            kept[name][numbers.start : numbers.stop] = found
+                kept[name] = Codes(draws.count, found)
+            kept[name].keep(slice(numbers.start, numbers.stop), found)
     return Answers(kept.pop(_IMAGE), kept)

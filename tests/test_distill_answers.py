@@ -11,7 +11,7 @@ import torch
 import toytraining as toy
 
 from gancompress.data.fixeddraws import DRAW
-from gancompress.distill.answers import Answers, Draws, ask
+from gancompress.distill.answers import Answers, Codes, Draws, ask
 from gancompress.distill.hooks import hooked
 from gancompress.distill.task import Distillation
 from gancompress.nets.families import family_of
@@ -51,16 +51,32 @@ def test_answers_are_the_teachers_own_by_number() -> None:
     with torch.no_grad():
         expected = nets["teacher"].eval()(batch["input"])
     image, features = asked(nets).of(batch)
-    torch.testing.assert_close(image, expected, rtol=0, atol=2**-11)  # float16's, below 1
+    torch.testing.assert_close(image, expected, rtol=0, atol=0.5 / 127)  # half of a code's step
     assert list(features) == list(LAYERS)
-    assert all(kept.dtype == torch.bfloat16 and len(kept) == 2 for kept in features.values())
+    assert all(kept.dtype == torch.float32 and len(kept) == 2 for kept in features.values())
+
+
+def test_codes_are_within_half_a_step_of_each_channel_s_own_range() -> None:
+    scales = torch.tensor([1e-3, 1.0, 5e4])[None, :, None, None]
+    values = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(1)) * scales
+    values[2, 1] = 0.0
+    codes = Codes(4, values)
+    codes.keep(slice(0, 3), values[:3])
+    codes.keep(slice(3, 4), values[3:])
+    order = torch.tensor([3, 0, 2, 1])
+    step = values[order].abs().amax((2, 3), keepdim=True) / 127
+    assert ((codes.of(order) - values[order]).abs() <= 0.501 * step).all()
+    assert codes.of(torch.tensor([2]))[0, 1].eq(0).all()  # a channel of zeros divides by none
 
 
 def test_asking_twice_gives_the_same_bits() -> None:
     nets = toy.distillation_nets()
     first, second = asked(nets), asked(nets)
-    assert torch.equal(first.images, second.images)
-    assert all(torch.equal(first.features[n], second.features[n]) for n in LAYERS)
+    draws = torch.arange(5)
+    assert torch.equal(first.images.of(draws), second.images.of(draws))
+    assert all(
+        torch.equal(first.features[n].of(draws), second.features[n].of(draws)) for n in LAYERS
+    )
 
 
 def test_losses_from_kept_answers_are_those_from_the_teacher() -> None:
@@ -72,7 +88,7 @@ def test_losses_from_kept_answers_are_those_from_the_teacher() -> None:
     ]
     fresh, kept = ({n: float(x.detach()) for n, x in one.items()} for one in losses)
     assert kept["l1"] == pytest.approx(fresh["l1"], rel=1e-3)
-    # Features are compared at half their size, and kept in bfloat16, whose digits end at 2^-8.
+    # Features are compared at half their size, and kept in 8 bits.
     supernet, teacher = nets["generator"], nets["teacher"]
     arch = supernet.space.sample(np.random.default_rng(1))
     subnet = supernet.subnet(arch)
