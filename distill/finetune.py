@@ -18,7 +18,8 @@ from gancompress.distill.task import Distillation
 from gancompress.supernet.supernet import Build, Supernet, skeleton_of
 from gancompress.supernet.weights import unpack
 from gancompress.tasks.base import Batch, ConditionalTask
-from gancompress.training.loop import Training, fit
+from gancompress.training.loop import fit
+from gancompress.training.steps import Training
 
 
 def supernet_of_one(supernet: Supernet, build: Build, arch: Arch) -> Supernet:

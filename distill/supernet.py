@@ -20,7 +20,8 @@ from gancompress.supernet.channels import Channels
 from gancompress.supernet.reestimation import batch_norms
 from gancompress.supernet.supernet import Build, Supernet, skeleton_of
 from gancompress.tasks.base import Batch, ConditionalTask
-from gancompress.training.loop import Training, fit
+from gancompress.training.loop import fit
+from gancompress.training.steps import Training
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from gancompress.nets.layers.blocks import INITS
 from gancompress.tasks.base import Batch, ConditionalTask
-from gancompress.training.loop import Training, fit
+from gancompress.training.loop import fit
+from gancompress.training.steps import Training
 
 
 def train_teacher(

@@ -31,7 +31,7 @@ from gancompress.recipe.recipe import Recipe
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.supernet.proving import supernet_of
 from gancompress.training.distributed import Processes, processes
-from gancompress.training.loop import Training
+from gancompress.training.steps import Training
 
 TARGET = 1.5
 BATCH = 16

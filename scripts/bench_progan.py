@@ -23,7 +23,7 @@ from gancompress.recipe.reading import load_recipe
 from gancompress.recipe.recipe import Recipe
 from gancompress.tasks.base import Step
 from gancompress.tasks.unconditional import Unconditional
-from gancompress.training.loop import step_rng
+from gancompress.training.steps import step_rng
 
 OPERATORS = ("dense", "separable")
 

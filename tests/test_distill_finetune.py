@@ -21,7 +21,7 @@ from gancompress.errors import ArchError, CheckpointError
 from gancompress.nets.families import family_of
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.supernet.supernet import Supernet, named_tensors
-from gancompress.training.loop import Optimisation, Training
+from gancompress.training.steps import Optimisation, Training
 
 FAMILY = family_of("resnet", blocks=1)
 

@@ -22,7 +22,7 @@ from gancompress.tasks.base import Step
 from gancompress.tasks.options import StarGANOptions
 from gancompress.tasks.stargan import StarGAN
 from gancompress.tasks.taskoptions import TaskContext
-from gancompress.training.loop import Optimisation, step_rng
+from gancompress.training.steps import Optimisation, step_rng
 
 FAMILY = family_of("resnet", blocks=1)
 BATCH = toy.batch_at(0)

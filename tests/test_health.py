@@ -1,4 +1,4 @@
-"""The guard of a training: each symptom, found in discriminators' outputs and in trainings."""
+"""The monitor of a training: each symptom, found in discriminators' outputs and in trainings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gancompress.tasks.outputs import DISCRIMINATOR_OUTPUTS, DiscriminatorOutput
 from gancompress.tasks.taskoptions import TaskContext
 from gancompress.training import health
 from gancompress.training.health import HealthMonitor, is_look_due, values_of, variety
-from gancompress.training.loop import step_rng
+from gancompress.training.steps import step_rng
 from gancompress.training.symptoms import (
     OF_DISCRIMINATORS,
     OF_IMAGES,
@@ -36,18 +36,18 @@ from gancompress.training.symptoms import (
 
 
 class Watched:
-    """A guard of one discriminator that is fed by hand, and what it said."""
+    """A monitor of one discriminator that is fed by hand, and what it said."""
 
     def __init__(self, folder: Path, output: DiscriminatorOutput = "probability") -> None:
         self.lines: list[str] = []
         self.log = MetricsLog(folder / "health.jsonl")
-        self.guard = HealthMonitor(output, "test", self.log, self.lines.append)
+        self.monitor = HealthMonitor(output, "test", self.log, self.lines.append)
         self.step = 0
 
     def hear(self, real: Tensor, fake: Tensor, times: int = 1) -> None:
         for _ in range(times):
             self.step += 1
-            self.guard.see(self.step, [[(real, fake)]])
+            self.monitor.see(self.step, [[(real, fake)]])
 
     def found(self) -> list[tuple[str, int, bool]]:
         """(what, since, is it over) of all rows."""
@@ -83,14 +83,14 @@ def test_what_a_discriminator_says_is_found_when_it_lasts(name: str, tmp_path: P
     watched = Watched(tmp_path, output)
     watched.hear(around(0.5), around(0.3), times=3)
     watched.hear(real, fake, times=turns - 1)
-    assert watched.lines == [] and not watched.guard.is_ill
+    assert watched.lines == [] and not watched.monitor.is_ill
     watched.hear(real, fake)
     assert watched.found() == [(what, 4, False)]
     (line,) = watched.lines
     assert line.startswith(f"test: discriminator {what} since step 4 (") and "\n" not in line
     assert line.endswith(f"; {OF_DISCRIMINATORS[what].advice('test')}")
     watched.hear(real, fake, times=200)  # said once, and nothing that follows from it
-    assert len(watched.lines) == 1 and watched.guard.is_ill
+    assert len(watched.lines) == 1 and watched.monitor.is_ill
 
 
 def test_every_symptom_has_a_case() -> None:
@@ -125,12 +125,12 @@ def test_what_is_over_is_said_once_it_stays_away(tmp_path: Path) -> None:
     watched, well = Watched(tmp_path), (around(1), around(-1))
     watched.hear(around(12), around(12), times=20)
     watched.hear(*well, times=9)
-    assert watched.guard.is_ill
+    assert watched.monitor.is_ill
     watched.hear(around(12), around(12))
     watched.hear(*well, times=10)
     assert watched.found() == [("saturated", 1, False), ("saturated", 31, True)]
     assert watched.lines[1] == "test: discriminator recovered at step 31, no longer saturated"
-    assert not watched.guard.is_ill
+    assert not watched.monitor.is_ill
     watched.hear(around(12), around(12), times=10)
     assert watched.found()[2] == ("saturated", 41, False)
 
@@ -155,7 +155,7 @@ def test_each_discriminator_and_scale_is_watched_by_itself(tmp_path: Path) -> No
     watched = Watched(tmp_path)
     well = (around(1), around(-1))
     for step in range(1, 11):
-        watched.guard.see(step, [[well, (around(12), around(12)), well]])
+        watched.monitor.see(step, [[well, (around(12), around(12)), well]])
     (row,) = watched.log.rows()
     assert (row["where"], row["what"], row["step"]) == ("discriminator 2 of 3", "saturated", 10)
 
@@ -163,7 +163,7 @@ def test_each_discriminator_and_scale_is_watched_by_itself(tmp_path: Path) -> No
 def test_steps_without_a_discriminators_turn_neither_count_nor_interrupt(tmp_path: Path) -> None:
     watched = Watched(tmp_path)
     for step in range(1, 51):
-        watched.guard.see(step, [[(around(12), around(12))] if step % 5 == 0 else []])
+        watched.monitor.see(step, [[(around(12), around(12))] if step % 5 == 0 else []])
     (row,) = watched.log.rows()
     assert (row["step"], row["since"]) == (50, 5)
 
@@ -176,7 +176,7 @@ def test_parts_of_a_batch_are_judged_together(tmp_path: Path) -> None:
     torch.testing.assert_close(parts[:3], whole[:3])  # means of equal parts
     watched = Watched(tmp_path)
     for step in range(1, 11):  # one part alone is no whole batch
-        watched.guard.see(step, [[(around(12), around(12))], [(around(1), around(-1))]])
+        watched.monitor.see(step, [[(around(12), around(12))], [(around(1), around(-1))]])
     assert watched.found() == []
 
 
@@ -208,18 +208,18 @@ def test_images_that_no_longer_differ_are_found(name: str, tmp_path: Path) -> No
     shares, wanted = LOOKS[name]
     watched = Watched(tmp_path)
     for step, share in enumerate(shares, 1):
-        watched.guard.look(step, None)
-        watched.guard.look(step, share)
+        watched.monitor.look(step, None)
+        watched.monitor.look(step, share)
     assert watched.found() == wanted
 
 
 def test_the_fixed_batch_is_whole_after_some_small_ones_and_stays(tmp_path: Path) -> None:
-    guard = Watched(tmp_path).guard
+    monitor = Watched(tmp_path).monitor
     batches = [{"input": torch.full((3, 2, 1, 1), float(i))} for i in range(4)]
     for batch in batches:
-        guard.keep(batch)
-    assert guard.fixed["input"][:, 0, 0, 0].tolist() == [0.0, 0.0, 0.0, 1.0]
-    large = Watched(tmp_path).guard
+        monitor.keep(batch)
+    assert monitor.fixed["input"][:, 0, 0, 0].tolist() == [0.0, 0.0, 0.0, 1.0]
+    large = Watched(tmp_path).monitor
     for _ in range(3):
         large.keep({"input": torch.empty(1, 64, 512, 512)})
     assert len(large.fixed["input"]) == 2  # a pair at least
@@ -230,18 +230,18 @@ def test_a_guard_goes_on_from_its_state(stop: int, tmp_path: Path) -> None:
     whole, first, second = (Watched(tmp_path / name) for name in ("whole", "parts", "parts"))
     feed = [(around(12), around(12))] * 30 + [(around(0), around(0))] * 60
     for watched in (whole, first):
-        watched.guard.keep(blobs.batch_at(0))
+        watched.monitor.keep(blobs.batch_at(0))
     for real, fake in feed:
         whole.hear(real, fake)
     for real, fake in feed[:stop]:
         first.hear(real, fake)
-    save_state(tmp_path / "state.pt", first.guard.state())
-    second.guard.restore(load_state(tmp_path / "state.pt"))
+    save_state(tmp_path / "state.pt", first.monitor.state())
+    second.monitor.restore(load_state(tmp_path / "state.pt"))
     second.step = stop
     for real, fake in feed[stop:]:
         second.hear(real, fake)
     assert second.found() == whole.found() and len(whole.found()) == 3
-    assert torch.equal(second.guard.fixed["input"], whole.guard.fixed["input"])
+    assert torch.equal(second.monitor.fixed["input"], whole.monitor.fixed["input"])
 
 
 def test_every_kind_of_gan_says_what_its_discriminators_answers_are() -> None:
@@ -286,8 +286,8 @@ def test_values_that_cannot_be_right_are_found(name: str, tmp_path: Path) -> Non
     looks, wanted = VALUES[name]
     watched = Watched(tmp_path)
     for step, (made, real) in enumerate(looks, 1):
-        watched.guard.measure(step, None)
-        watched.guard.measure(step, values_of(made, real))
+        watched.monitor.measure(step, None)
+        watched.monitor.measure(step, values_of(made, real))
     assert [(row["where"], row["what"], row["since"]) for row in watched.log.rows()] == wanted
     assert len(watched.lines) == len(wanted) and not any("\n" in one for one in watched.lines)
 
@@ -328,10 +328,10 @@ def test_advice_names_rates_that_an_unfinished_stage_goes_on_with(stage: str) ->
 def test_what_was_found_is_watched_for_anew_when_something_changed(tmp_path: Path) -> None:
     watched = Watched(tmp_path)
     watched.hear(around(12), around(12), times=15)
-    watched.guard.watch_anew(15)
-    assert not watched.guard.is_ill
+    watched.monitor.watch_anew(15)
+    assert not watched.monitor.is_ill
     watched.hear(around(12), around(12), times=9)
-    assert not watched.guard.is_ill
+    assert not watched.monitor.is_ill
     watched.hear(around(12), around(12))
     found = [("saturated", 1, False), ("saturated", 15, True), ("saturated", 16, False)]
     assert watched.found() == found

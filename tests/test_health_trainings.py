@@ -1,4 +1,4 @@
-"""The guard in real trainings: it finds those that lead nowhere, and changes none."""
+"""The monitor in real trainings: it finds those that lead nowhere, and changes none."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import toytraining as toy
 from torch import Tensor
 
 from gancompress.errors import DivergedError, UnhealthyError
-from gancompress.storage.checkpoint import load_state, save_state
+from gancompress.storage.checkpoint import load_state
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Step
 from gancompress.training import loop
 from gancompress.training.health import HealthMonitor, variety
-from gancompress.training.loop import Optimisation, step_rng
+from gancompress.training.steps import Optimisation, step_rng
 
 FAST = Optimisation(lr=0.1, decay_from=1.0)
 CALM = Optimisation(lr=1e-3, decay_from=1.0)
@@ -143,13 +143,3 @@ def test_an_ill_training_that_stopped_has_time_to_recover_at_other_rates(tmp_pat
 
 def test_values_that_are_not_finite_are_of_the_same_kind() -> None:
     assert issubclass(DivergedError, UnhealthyError)
-
-
-def test_a_state_without_a_guard_is_gone_on_from(tmp_path: Path) -> None:
-    feed = toy.Interrupting(2)
-    with pytest.raises(KeyboardInterrupt):
-        toy.train(toy.TASK, toy.pix2pix_nets(), tmp_path, steps=5, feed=feed)
-    state = load_state(tmp_path / "state.pt")
-    del state["guard"]
-    save_state(tmp_path / "state.pt", state)
-    toy.train(toy.TASK, toy.pix2pix_nets(), tmp_path, steps=5)

@@ -21,7 +21,7 @@ from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
 from gancompress.tasks.options import Pix2PixOptions
 from gancompress.tasks.pix2pix import Pix2Pix
-from gancompress.training.loop import Optimisation, step_rng
+from gancompress.training.steps import Optimisation, step_rng
 
 STEPS = 7
 

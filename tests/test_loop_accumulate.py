@@ -14,7 +14,7 @@ from gancompress.recipe.reading import load_recipe
 from gancompress.recipe.stagesections import stage_sections
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
-from gancompress.training.loop import step_rng
+from gancompress.training.steps import step_rng
 
 
 def batches(start: int) -> Iterator[dict[str, Tensor]]:

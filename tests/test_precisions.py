@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from gancompress.storage.checkpoint import read_record
 from gancompress.tasks.base import Batch, Phase, Step, Task
-from gancompress.training import loop, precisions
-from gancompress.training.loop import batch_times, precision_times, step_rng
+from gancompress.training import precisions, steptimes
 from gancompress.training.precisions import (
     candidates,
     fastest,
@@ -25,6 +24,8 @@ from gancompress.training.precisions import (
     step_times,
     without_effect,
 )
+from gancompress.training.steps import step_rng
+from gancompress.training.steptimes import batch_times, precision_times
 
 CPU = torch.device("cpu")
 
@@ -189,7 +190,7 @@ def test_a_whole_batch_is_timed_where_that_is_quick(
         few = dict.fromkeys(("float32", "bf16"), seconds_of_4)
         return few if len(sizes) == 1 else {"float32": 0.02, "bf16": 0.01}
 
-    monkeypatch.setattr(loop, "precision_times", times)
+    monkeypatch.setattr(steptimes, "precision_times", times)
     how = replace(toy.training(Path("unused"), steps=3), accumulate=accumulate)
     assert batch_times(toy.TASK, {}, {"input": torch.zeros(16, 1)}, how) == pytest.approx(found)
     assert sizes == timed

@@ -33,7 +33,7 @@ from gancompress.stages.filecheck import FileCheck
 from gancompress.stages.preflight import TRAINED
 from gancompress.storage.runs import Run
 from gancompress.tasks.base import Phase, Step
-from gancompress.training import loop
+from gancompress.training import steps
 
 pytest.importorskip("efficientnet_lite_pytorch")
 
@@ -265,7 +265,7 @@ def test_advice_after_values_that_are_not_finite_is_taken_in_every_stage(
         if step.index == 2 and optimiser.param_groups[0]["lr"] > 1e-4:
             raise DivergedError(f"step {step.index}, {phase.name}: a gradient is not finite")
 
-    monkeypatch.setattr(loop, "_check_gradients", checked)
+    monkeypatch.setattr(steps, "_check_gradients", checked)
     more = [
         "teacher.steps=4", "supernet.steps=4", "finetune.steps=4", "finetune.batch_size=2",
         "finetune.lr=3e-4", "save_seconds=0", *(f"{s}.decay_from=1" for s in TRAINED),

@@ -22,7 +22,7 @@ from gancompress.tasks.base import Step
 from gancompress.tasks.gaugan import GauGAN
 from gancompress.tasks.options import GauGANOptions
 from gancompress.tasks.taskoptions import TaskContext
-from gancompress.training.loop import Optimisation, Training
+from gancompress.training.steps import Optimisation, Training
 
 FAMILY = family_of("spade", in_channels=2)
 PLANES = TaskContext(2, size=(64, 64))

@@ -20,7 +20,7 @@ from gancompress.tasks.base import Phase, Step
 from gancompress.tasks.munit import MUNIT
 from gancompress.tasks.options import MunitOptions
 from gancompress.tasks.taskoptions import TaskContext
-from gancompress.training.loop import Optimisation
+from gancompress.training.steps import Optimisation
 
 STYLE = 2
 FAMILY = family_of("munit", in_channels=3 + STYLE, style=STYLE, blocks=1, mlp=6)

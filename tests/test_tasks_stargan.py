@@ -19,7 +19,7 @@ from gancompress.tasks.losses import LABEL_LOSSES, gradient_penalty
 from gancompress.tasks.options import StarGANOptions
 from gancompress.tasks.stargan import StarGAN
 from gancompress.tasks.taskoptions import TaskContext
-from gancompress.training.loop import Optimisation
+from gancompress.training.steps import Optimisation
 
 LABELS = 2
 TOY = StarGAN(

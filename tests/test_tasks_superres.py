@@ -23,7 +23,7 @@ from gancompress.tasks.losses import bce_discriminator, bce_generator
 from gancompress.tasks.options import SuperresOptions
 from gancompress.tasks.superres import Superres
 from gancompress.tasks.taskoptions import TaskContext
-from gancompress.training.loop import Optimisation, Training
+from gancompress.training.steps import Optimisation, Training
 
 SMALL = TaskContext(size=(32, 32))
 

@@ -24,7 +24,7 @@ from gancompress.tasks.losses import GAN_LOSSES
 from gancompress.tasks.taskoptions import TaskContext
 from gancompress.tasks.unconditional import Unconditional, shrunk
 from gancompress.tasks.unconditionaloptions import UnconditionalOptions
-from gancompress.training.loop import Optimisation
+from gancompress.training.steps import Optimisation
 
 FAMILY = family_of("progan", in_channels=5, size=16)  # levels of 4, 8 and 16 pixels
 OPTIONS = UnconditionalOptions(discriminator_width=1, growth=(1, 2, 1))

@@ -23,7 +23,8 @@ from gancompress.supernet.supernet import Supernet, named_tensors, skeleton_of
 from gancompress.tasks.base import Batch, Step, Task
 from gancompress.tasks.options import Pix2PixOptions
 from gancompress.tasks.pix2pix import Pix2Pix
-from gancompress.training.loop import Optimisation, Training, fit
+from gancompress.training.loop import fit
+from gancompress.training.steps import Optimisation, Training
 
 OPTIONS = Pix2PixOptions(discriminator_width=2, discriminator_layers=1)
 TASK = Pix2Pix(OPTIONS)

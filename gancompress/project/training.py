@@ -18,8 +18,8 @@ from gancompress.storage.runs import StageDir
 from gancompress.tasks.base import Batch
 from gancompress.training.board import open_log
 from gancompress.training.distributed import current
-from gancompress.training.loop import Optimisation, Training
 from gancompress.training.options import TrainingSection
+from gancompress.training.steps import Optimisation, Training
 
 
 def batches_of(

@@ -34,9 +34,10 @@ from gancompress.stages.budgets import rows_of
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.supernet.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Task
-from gancompress.training.loop import Training, batch_times, precision_times
 from gancompress.training.options import TrainingSection
 from gancompress.training.precisions import AUTO, candidates, fastest
+from gancompress.training.steps import Training
+from gancompress.training.steptimes import batch_times, precision_times
 
 FEW = 50  # Stages of fewer training steps, or candidates, are not worth an estimate.
 WHOLE_SECONDS = 1.0  # A whole batch is timed where it takes at most about as long.

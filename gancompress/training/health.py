@@ -200,7 +200,7 @@ class HealthMonitor:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from what `state` gave."""
         self.fixed, self._most = dict(state["fixed"]), float(state["most"])
-        self._least = float(state.get("least", -math.inf))  # Earlier versions did not watch it.
+        self._least = float(state["least"])
         self._states = {key: Hysteresis(**values) for key, values in state["states"].items()}
 
 

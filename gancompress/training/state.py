@@ -23,7 +23,7 @@ class TrainingState:
     optimisers: Mapping[str, torch.optim.Adam]
     averaged: list[Tensor]
     scaler: torch.amp.GradScaler
-    guard: HealthMonitor
+    monitor: HealthMonitor
     rates: tuple[float, float | None]  # learning rates, that an interrupted training may change
     sums: dict[str, Tensor] = field(default_factory=dict)  # Sums of losses since the last log row.
     turns: dict[str, int] = field(default_factory=dict)  # The number of losses in each sum.
@@ -50,7 +50,7 @@ class TrainingState:
             "scaler": self.scaler.state_dict(),
             "sums": self.sums,
             "turns": self.turns,
-            "guard": self.guard.state(),
+            "monitor": self.monitor.state(),
             "rates": self.rates,
         }
         save_state(path, state)
@@ -70,10 +70,9 @@ class TrainingState:
             if state["scaler"]:  # It is empty after steps in another precision than fp16.
                 self.scaler.load_state_dict(state["scaler"])
             self.sums, self.turns = state["sums"], state["turns"]
-            if "guard" in state:  # states of versions before it have none: it begins here
-                self.guard.restore(state["guard"])
-                if tuple(state.get("rates", self.rates)) != self.rates:
-                    self.guard.watch_anew(int(state["step"]))
+            self.monitor.restore(state["monitor"])
+            if tuple(state["rates"]) != self.rates:
+                self.monitor.watch_anew(int(state["step"]))
             return int(state["step"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(
