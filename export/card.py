@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, ExportError
+from gancompress.export.facts import Facts, read_facts
 
 Run = Callable[[Tensor], Tensor]
 
@@ -27,7 +28,7 @@ class Card:
 
     options rebuild the family: `family_of(arch.family, **options)`. size is (height, width) in
     pixels as trained; the generator takes any multiples of `size_multiple`, or `size` alone where
-    `is_static`. facts is free JSON: name, recipe, data, metrics, licence.
+    `is_static`.
     """
 
     options: Mapping[str, Any]
@@ -36,13 +37,23 @@ class Card:
     size: tuple[int, int]
     size_multiple: int
     is_static: bool = False
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Facts = Facts()
     precision: str = "float32"
 
     @property
     def code_file(self) -> str | None:
         """The file of a user's code that makes the generator, as its maker named it, if any."""
         return self.options.get("file")
+
+    @property
+    def takes_vectors(self) -> bool:
+        """Whether the generator takes random numbers and nothing else."""
+        return self.facts.latent is not None
+
+    @property
+    def style_channels(self) -> int:
+        """How many of the last input channels hold a style code."""
+        return int(self.options.get("style", 0)) if self.facts.style_planes else 0
 
     def static(self) -> Card:
         """The same card for a file whose height and width are fixed at `size`."""
@@ -89,13 +100,13 @@ def manifest(arch: Arch, card: Card) -> dict[str, Any]:
     return {
         "format": "gancompress",
         "version": VERSION,
-        "arch": {"family": arch.family, "slots": arch.values},
+        "arch": arch.as_dict(),
         "options": dict(card.options),
         "input": {"channels": card.in_channels, "range": list(RANGE), "dtype": "float32"} | size,
         "output": {"channels": card.out_channels, "range": list(RANGE), "dtype": "float32"},
         "is_static": card.is_static,
         "precision": card.precision,
-        "facts": dict(card.facts),
+        "facts": card.facts.as_dict(),
     }
 
 
@@ -122,7 +133,7 @@ def read_manifest(text: str, where: str) -> tuple[Arch, Card]:
             "so export it again"
         )
     try:
-        arch = Arch.from_json(json.dumps(raw["arch"]), where)
+        arch = Arch.from_dict(raw["arch"], where)
         height, width = (int(v) for v in raw["input"]["size"])
         card = Card(
             options=dict(raw["options"]),
@@ -131,7 +142,7 @@ def read_manifest(text: str, where: str) -> tuple[Arch, Card]:
             size=(height, width),
             size_multiple=int(raw["input"]["size_multiple"]),
             is_static=bool(raw["is_static"]),
-            facts=dict(raw["facts"]),
+            facts=read_facts(raw["facts"], where),
             precision=str(raw.get("precision", "float32")),
         )
     except (ArchError, ValueError, KeyError, TypeError) as error:

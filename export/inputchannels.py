@@ -45,25 +45,19 @@ class InputChannels:
 
 
 def input_channels_of(card: Card) -> InputChannels:
-    """The channels of `card`, by its facts: "classes", "domains" and "labels", "style_planes".
-
-    A random vector is a style alone.
-    """
-    facts, left = card.facts, card.in_channels
-    if "latent" in facts:  # random numbers and nothing else
+    """The channels of `card`, by its facts. A random vector is a style alone."""
+    facts, style, left = card.facts, card.style_channels, card.in_channels
+    if card.takes_vectors:
         return InputChannels(0, (), (), 0, left)
-    classes = tuple(map(str, facts.get("classes", ())))
-    domains = tuple(map(str, facts.get("domains", ())))
-    style = int(card.options.get("style", 0)) if "style_planes" in facts else 0
-    left -= len(classes) + len(domains) + style
-    image = 0 if classes or left < 1 else 3 if left >= 3 else 1
-    is_exclusive = facts.get("labels") == "exclusive"
-    return InputChannels(image, classes, domains, max(0, left - image), style, is_exclusive)
+    left -= len(facts.classes) + len(facts.domains) + style
+    image = 0 if facts.classes or left < 1 else 3 if left >= 3 else 1
+    other, is_exclusive = max(0, left - image), facts.labels == "exclusive"
+    return InputChannels(image, facts.classes, facts.domains, other, style, is_exclusive)
 
 
 def check_takes_pictures(card: Card, where: str) -> None:
     """Raises: ExportError naming `where` for a generator of random vectors alone."""
-    if "latent" in card.facts:
+    if card.takes_vectors:
         raise ExportError(
             f"{where}: takes random vectors, no images; `gancompress sample` draws them"
         )

@@ -23,9 +23,6 @@ from gancompress.export.usage import usage_of
 
 UNSTATED = "not stated"
 
-# Facts of a file that say what channels mean, in the order in which the card tells them.
-_CHANNEL_FACTS = ("label_planes", "class_planes", "style_planes")
-
 
 @dataclass(frozen=True)
 class Licences:
@@ -64,11 +61,11 @@ def model_card(page: Page) -> str:
         .render(
             fields=_fields(page),
             title=page.title,
-            arch={"family": page.arch.family, "slots": page.arch.values},
+            arch=page.arch.as_dict(),
             fewer=teacher.macs_true / row.macs_true,
             version=page.version,
             takes=_takes(page.card),
-            channels=[page.card.facts[key] for key in _CHANNEL_FACTS if key in page.card.facts],
+            channels=page.card.facts.channels,
             row=row,
             size="x".join(str(side) for side in page.card.size),
             images=max((f.images for f in row.figures), default=0),
@@ -102,7 +99,7 @@ def licence_facts(licences: Licences) -> Mapping[str, Any]:
 
 def _takes(card: Card) -> str:
     height, width = card.size
-    times = card.facts.get("enlargement", "")
+    times = card.facts.enlargement or ""
     sizes = (
         f"{height}x{width} pixels"
         if card.is_static

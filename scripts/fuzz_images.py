@@ -34,6 +34,7 @@ from gancompress.data.labelcodes import LabelCodes
 from gancompress.data.options import ImagesOptions
 from gancompress.errors import GanCompressError
 from gancompress.export.card import Card, Model
+from gancompress.export.facts import Facts
 from gancompress.nets.families import family_of
 from gancompress.stages.filecheck import FileCheck
 
@@ -89,7 +90,7 @@ def train(folder: Path) -> None:
 
 def answer(folder: Path, out: Path, name: str) -> None:
     """Applies a generator; refused is what `apply` says of the broken file."""
-    card = Card({}, 3, 3, (16, 16), 4, facts={"background": (0, 0, 0)})
+    card = Card({}, 3, 3, (16, 16), 4, facts=Facts(background=(0, 0, 0)))
     model = Model(torch.neg, family_of("resnet").uniform(8), card, "model")
     done = apply(model, folder, out, say=lambda text: None)
     if len(list(out.iterdir())) != done.written or done.written + len(done.left_out) != WHOLE + 1:

@@ -16,6 +16,7 @@ from gancompress.data.images import to_tensor
 from gancompress.data.labelchannels import label_channels
 from gancompress.errors import DataError, ExportError
 from gancompress.export.card import Card, ExportSource, Model
+from gancompress.export.facts import Facts
 from gancompress.export.weights import write
 from gancompress.nets.families import family_of
 from gancompress.nets.layers.features import Bands
@@ -142,7 +143,7 @@ def test_a_file_of_fixed_size_resizes_and_says_so_once(tmp_path):
 
 
 def test_domains_and_style_are_planes_behind_the_image(tmp_path):
-    facts = {"domains": ["sad", "happy"], "style_planes": "the last 2"}
+    facts = Facts(domains=("sad", "happy"), style_planes="the last 2")
     card = Card({"style": 2}, 7, 3, (16, 16), 4, facts=facts)
     path = save(tmp_path / "a.png", noise(16, 16))
     options = InputOptions(domains=("happy",), seed=5)
@@ -164,7 +165,7 @@ def test_label_maps_are_read_by_ids_colours_and_instances(tmp_path):
     instances = random.integers(0, 9, (18, 16), np.uint8)
     path = save(tmp_path / "in" / "deep" / "a.png", ids[..., None])
     save(tmp_path / "instances" / "deep" / "a.bmp", instances[..., None])
-    card = Card({}, 5, 3, (16, 16), 4, facts={"classes": ["sea", "land", "ice"]})
+    card = Card({}, 5, 3, (16, 16), 4, facts=Facts(classes=("sea", "land", "ice")))
     options = InputOptions(unknown=255, instances=tmp_path / "instances")
     apply(model(card), tmp_path / "in", tmp_path / "out", options, quiet)
     classes = np.where(ids == 255, 3, ids)
@@ -184,7 +185,7 @@ def test_label_maps_are_read_by_ids_colours_and_instances(tmp_path):
         np.array([[9, 9, 9], [200, 0, 0], [0, 7, 0]], np.uint8),
     )
     table.write_text("9 9 9 sea\n200 0 0 land\n0 7 0 ice\n")
-    plain = Card({}, 3, 3, (16, 16), 4, facts={"classes": ["sea", "land", "ice"]})
+    plain = Card({}, 3, 3, (16, 16), 4, facts=Facts(classes=("sea", "land", "ice")))
     for name, picture, told in (
         ("ids", (ids % 3)[..., None], InputOptions()),
         ("colours", coloured[ids % 3], InputOptions(colours=table)),
@@ -219,7 +220,7 @@ def test_deep_files_are_scaled_as_in_training_or_as_told(tmp_path):
     Image.fromarray(values).save(tmp_path / "a.png")
     eight = np.floor(values * 255.0 / 4095 + 0.5).astype(np.uint8)
     expected = to_pixels(model()(to_tensor(eight[None, ..., None].repeat(3, 3))))
-    trained = Card(FAMILY.options, 3, 3, (32, 32), 4, facts={"max_value": 4095})
+    trained = Card(FAMILY.options, 3, 3, (32, 32), 4, facts=Facts(max_value=4095))
     apply(model(trained), tmp_path / "a.png", tmp_path / "out.png", say=quiet)
     assert np.array_equal(read(tmp_path / "out.png"), expected)
     apply(model(), tmp_path / "a.png", tmp_path / "told.png", InputOptions(max_value=4095), quiet)
@@ -365,9 +366,9 @@ def test_transparent_pixels_show_the_background_of_the_training_or_the_one_told(
     path = save(tmp_path / "a.png", pixels)
     alpha = pixels[..., 3:] / 255
     for facts, options, colour in (
-        ({"background": [255, 0, 9]}, InputOptions(), (255, 0, 9)),
-        ({"background": [255, 0, 9]}, InputOptions(background=(0, 0, 0)), (0, 0, 0)),
-        ({}, InputOptions(background=(255, 255, 255)), (255, 255, 255)),
+        (Facts(background=(255, 0, 9)), InputOptions(), (255, 0, 9)),
+        (Facts(background=(255, 0, 9)), InputOptions(background=(0, 0, 0)), (0, 0, 0)),
+        (Facts(), InputOptions(background=(255, 255, 255)), (255, 255, 255)),
     ):
         shown = np.floor(pixels[..., :3] * alpha + np.array(colour) * (1 - alpha) + 0.5)
         expected = to_pixels(model()(to_tensor(shown.astype(np.uint8)[None])))

@@ -55,9 +55,9 @@ def test_what_is_newer_than_some_records_are_keys_with_defaults() -> None:
 
 
 def test_facts_of_files_are_those_that_are_given() -> None:
-    assert ImagesOptions(folder="x").file_facts == {}
+    assert ImagesOptions(folder="x").white_and_background == (None, None)
     given = ImagesOptions(folder="x", max_value=4095.0, background=(1, 2, 3))
-    assert given.file_facts == {"max_value": 4095.0, "background": (1, 2, 3)}
+    assert given.white_and_background == (4095.0, (1, 2, 3))
 
 
 def test_options_that_open_nothing_cannot_be_made() -> None:

@@ -17,6 +17,7 @@ from gancompress.apps.demo import Demo, DemoGenerator, demo_of, fitted
 from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError, RunError
 from gancompress.export.card import Card, ExportSource, Model
+from gancompress.export.facts import Facts
 from gancompress.export.formats import FORMATS
 from gancompress.export.inputchannels import classes_of, input_channels_of, input_of, pixels_of
 from gancompress.export.opening import open_model
@@ -26,12 +27,12 @@ from gancompress.recipe.reading import load_recipe
 from gancompress.stages import pipeline
 
 
-def write_model(folder: Path, channels: int = 3, **about: object) -> Path:
+def write_model(folder: Path, channels: int = 3) -> Path:
     family = family_of("resnet", in_channels=channels, blocks=1)
     arch = family.uniform(4)
     torch.manual_seed(0)
-    net, facts = family.build(arch).eval(), {"recipe": "toy", **about}
-    card = Card(family.options, channels, 3, (16, 24), 4, facts=facts)
+    net = family.build(arch).eval()
+    card = Card(family.options, channels, 3, (16, 24), 4, facts=Facts(recipe="toy"))
     folder.mkdir(exist_ok=True)
     x = torch.zeros(1, channels, 16, 24)
     return FORMATS["safetensors"].write(ExportSource(net, arch, card, x), folder).path
@@ -120,7 +121,7 @@ def test_picture_gets_the_trained_size_and_keeps_its_proportions(shape, is_stati
 
 
 def test_label_picture_keeps_to_its_classes_when_resized() -> None:
-    card = Card({}, 3, 3, (16, 24), 4, facts={"classes": ["a", "b", "c"]})
+    card = Card({}, 3, 3, (16, 24), 4, facts=Facts(classes=("a", "b", "c")))
     colours = input_channels_of(card).colours
     small = fitted(np.repeat(colours[[0, 2, 1, 0]], 50, 0)[None].repeat(100, 0), card)
     assert small.shape == (12, 24, 3)
@@ -137,10 +138,11 @@ def test_times_are_the_median_of_the_last_runs_at_one_size(monkeypatch: pytest.M
     assert told == [0, 0.5, 1, 1.5, 2, 3, 4]
 
 
-@pytest.mark.parametrize("facts", [{"domains": ["day", "night"]}, {"style_planes": "the last 2"}])
-def test_domains_and_seeds_change_what_goes_in(facts: dict[str, object], tmp_path: Path) -> None:
-    options = {"style": 2} if "style_planes" in facts else {}
-    card = Card(options, 5, 3, (16, 24), 4, facts=facts)
+@pytest.mark.parametrize(
+    "facts", [Facts(domains=("day", "night")), Facts(style_planes="the last 2")]
+)
+def test_domains_and_seeds_change_what_goes_in(facts: Facts, tmp_path: Path) -> None:
+    card = Card({"style": 2}, 5, 3, (16, 24), 4, facts=facts)
     seen: list[torch.Tensor] = []
 
     def run(x: torch.Tensor) -> torch.Tensor:
@@ -159,7 +161,7 @@ def test_domains_and_seeds_change_what_goes_in(facts: dict[str, object], tmp_pat
 def test_editor_layers_lie_on_white_or_the_first_class(tmp_path: Path) -> None:
     drawn = np.zeros((4, 4, 4), np.uint8)
     drawn[0, 0] = (10, 20, 30, 255)
-    for facts, ground in (({}, [255] * 3), ({"classes": ["a", "b", "c"]}, None)):
+    for facts, ground in ((Facts(), [255] * 3), (Facts(classes=("a", "b", "c")), None)):
         shown = Demo("x", Card({}, 3, 3, (16, 24), 4, facts=facts), {"m": tmp_path})
         flat = demopage.flattened({"composite": drawn}, shown)
         assert flat[0, 0].tolist() == [10, 20, 30]

@@ -17,6 +17,7 @@ from gancompress.errors import CheckpointError, ExportError
 from gancompress.export import card, formats
 from gancompress.export.card import Card, ExportSource, manifest_text, read_manifest
 from gancompress.export.extract import write_all
+from gancompress.export.facts import Facts
 from gancompress.export.formats import FORMATS, missing, require
 from gancompress.export.options import Format
 from gancompress.nets.families import family_of
@@ -25,7 +26,7 @@ from gancompress.supernet.supernet import Supernet
 USABLE = [name for name in FORMATS if not missing(name)]
 FAMILY = family_of("resnet", in_channels=4, out_channels=3, blocks=1)
 ARCH = FAMILY.arch([8, 4, 8, 4, 4, 8], "separable")
-CARD = Card(FAMILY.options, 4, 3, (32, 32), 4, facts={"name": "toy"})
+CARD = Card(FAMILY.options, 4, 3, (32, 32), 4, facts=Facts(recipe="toy"))
 # The graph, the names and the manifest; the weights come on top. Measured for this network:
 # safetensors 2 kB, pt2 8 kB, onnx 14 kB (for nine blocks 9, 22 and 61 kB beside 1.4 MB), rounded
 # 40 kB; OpenVINO writes a graph as XML. The last convolution's phases hold 5 kB of zeros.

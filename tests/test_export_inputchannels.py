@@ -9,6 +9,7 @@ from gancompress.data.labelchannels import label_channels, label_picture, palett
 from gancompress.data.labels import labelled_batch
 from gancompress.errors import ExportError
 from gancompress.export.card import Card
+from gancompress.export.facts import Facts
 from gancompress.export.inputchannels import (
     NO_CLASS,
     InputChannels,
@@ -25,7 +26,7 @@ RNG = np.random.default_rng(0)
 
 
 def card(channels, facts=None, options=None, *, size=(16, 24), is_static=False):
-    return Card(options or {}, channels, 3, size, 4, is_static, facts=facts or {})
+    return Card(options or {}, channels, 3, size, 4, is_static, facts=facts or Facts())
 
 
 @pytest.mark.parametrize(
@@ -34,15 +35,15 @@ def card(channels, facts=None, options=None, *, size=(16, 24), is_static=False):
         (card(3), InputChannels(3, (), (), 0, 0)),
         (card(1), InputChannels(1, (), (), 0, 0)),
         (card(4), InputChannels(3, (), (), 1, 0)),
-        (card(5, {"domains": ["a", "b"]}), InputChannels(3, (), ("a", "b"), 0, 0)),
+        (card(5, Facts(domains=("a", "b"))), InputChannels(3, (), ("a", "b"), 0, 0)),
         (
-            card(5, {"domains": ["a", "b"], "labels": "exclusive"}),
+            card(5, Facts(domains=("a", "b"), labels="exclusive")),
             InputChannels(3, (), ("a", "b"), 0, 0, True),
         ),
-        (card(11, {"style_planes": "the last 8"}, {"style": 8}), InputChannels(3, (), (), 0, 8)),
-        (card(4, {"classes": ["x", "y"]}), InputChannels(0, ("x", "y"), (), 2, 0)),
+        (card(11, Facts(style_planes="the last 8"), {"style": 8}), InputChannels(3, (), (), 0, 8)),
+        (card(4, Facts(classes=("x", "y"))), InputChannels(0, ("x", "y"), (), 2, 0)),
         (
-            card(6, {"classes": ["x", "y"], "style_planes": "the last 3"}, {"style": 3}),
+            card(6, Facts(classes=("x", "y"), style_planes="the last 3"), {"style": 3}),
             InputChannels(0, ("x", "y"), (), 1, 3),
         ),
     ],
@@ -85,13 +86,13 @@ def test_domains_are_asked_for_as_in_training():
     picture = RNG.integers(0, 256, (8, 12, 3), np.uint8)
     asked = np.array([[False, True]])
     batch = labelled_batch(picture[None], picture[None], asked, asked)
-    x = input_of(picture, input_channels_of(card(5, {"domains": ["a", "b"]})), ["b"], 0)
+    x = input_of(picture, input_channels_of(card(5, Facts(domains=("a", "b")))), ["b"], 0)
     assert torch.equal(x, batch["input"])
 
 
 def test_class_colours_become_the_planes_of_their_numbers():
     classes = RNG.integers(0, 3, (8, 12))
-    channels = input_channels_of(card(4, {"classes": ["x", "y", "z"]}))
+    channels = input_channels_of(card(4, Facts(classes=("x", "y", "z"))))
     picture = palette(3)[classes]
     x = input_of(picture, channels, (), 0)
     assert torch.equal(x[:, :3], label_channels(classes[None], 3)) and not x[:, 3].any()
@@ -104,7 +105,7 @@ def test_class_colours_become_the_planes_of_their_numbers():
 
 
 def test_style_is_one_of_its_seed_on_every_pixel():
-    channels = input_channels_of(card(5, {"style_planes": "the last 2"}, {"style": 2}))
+    channels = input_channels_of(card(5, Facts(style_planes="the last 2"), {"style": 2}))
     picture = np.zeros((8, 8, 3), np.uint8)
     one, same, other = (input_of(picture, channels, (), seed)[:, 3:] for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
@@ -115,7 +116,7 @@ def test_style_is_one_of_its_seed_on_every_pixel():
 
 
 def test_a_random_vector_is_a_style_alone_and_takes_no_pictures():
-    of_vectors = card(512, {"latent": 512}, {"size": 64})
+    of_vectors = card(512, Facts(latent=512), {"size": 64})
     assert input_channels_of(of_vectors) == InputChannels(0, (), (), 0, 512)
     with pytest.raises(ExportError, match="m.onnx: takes random vectors, no images; `gancompress"):
         check_takes_pictures(of_vectors, "m.onnx")

@@ -10,6 +10,7 @@ import torch
 
 from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import write_all
+from gancompress.export.facts import Facts
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.modelcard import _takes
 from gancompress.export.opening import open_model
@@ -37,7 +38,7 @@ def test_files_answer_larger_than_they_are_asked_at_any_size(
                 tensor.abs_().add_(0.5)
     arch = family.uniform(16, op, bands)
     multiple = family.multiple(arch)
-    card = Card(family.options, 3, 3, (8, 12), multiple, facts={"enlargement": 4})
+    card = Card(family.options, 3, 3, (8, 12), multiple, facts=Facts(enlargement=4))
     x = torch.randn(1, 3, 8, 12, generator=generator)
     formats = [name for name in ("safetensors", "pt2", "onnx") if not missing(name)]
     done = write_all(
@@ -56,11 +57,11 @@ def test_files_answer_larger_than_they_are_asked_at_any_size(
         assert one.note == ""  # no fixed size
         got = FORMATS[one.name].load(one.path)(wider)
         torch.testing.assert_close(got, wanted, atol=1e-4, rtol=0)
-        assert open_model(one.path).card.facts["enlargement"] == 4
+        assert open_model(one.path).card.facts.enlargement == 4
 
 
 def test_the_model_card_says_how_much_larger_answers_are() -> None:
-    card = Card({}, 3, 3, (24, 24), 1, facts={"enlargement": 4})
+    card = Card({}, 3, 3, (24, 24), 1, facts=Facts(enlargement=4))
     assert "`output`: float32, (N, 3, 4H, 4W), values in [-1, 1]." in _takes(card)
     assert "`output`: float32, (N, 3, H, W), values in [-1, 1]." in _takes(
         Card({}, 3, 3, (8, 8), 4)

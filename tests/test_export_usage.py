@@ -9,6 +9,7 @@ import torch
 
 from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import write_all
+from gancompress.export.facts import Facts
 from gancompress.export.filetable import FileRow, file_table
 from gancompress.export.formats import FORMATS, missing
 from gancompress.export.latency import Latency
@@ -19,7 +20,7 @@ from gancompress.nets.families import family_of
 
 FAMILY = family_of("resnet", blocks=1)
 ARCH = FAMILY.uniform(8, "separable")
-CARD = Card(FAMILY.options, 3, 3, (16, 16), 4, facts={"style_planes": "what the last are"})
+CARD = Card(FAMILY.options, 3, 3, (16, 16), 4, facts=Facts(style_planes="what the last are"))
 X = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
 RUN_HERE = [n for n in ("safetensors", "pt2", "onnx", "openvino") if not missing(n)]
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 
 from gancompress.export.card import Card, ExportSource
+from gancompress.export.facts import Facts
 from gancompress.nets.families import family_of
 
-CLASSES = ["sky", "grass", "water", "road"]
+CLASSES = ("sky", "grass", "water", "road")
 KINDS = {  # facts, channels in and out, family options, whether the size is fixed
-    "image": ({"name": "toy"}, 3, 3, {}, False),
-    "grey": ({}, 1, 1, {}, True),
-    "classes": ({"classes": CLASSES}, 5, 3, {}, False),
-    "domains": ({"domains": ["day", "night"], "labels": "exclusive"}, 5, 3, {}, False),
-    "style": ({"style_planes": "the last 2"}, 5, 3, {"style": 2}, False),
+    "image": (Facts(recipe="toy"), 3, 3, {}, False),
+    "grey": (Facts(), 1, 1, {}, True),
+    "classes": (Facts(classes=CLASSES), 5, 3, {}, False),
+    "domains": (Facts(domains=("day", "night"), labels="exclusive"), 5, 3, {}, False),
+    "style": (Facts(style_planes="the last 2"), 5, 3, {"style": 2}, False),
 }
 
 
@@ -39,5 +40,5 @@ def of_vectors() -> ExportSource:
     arch = family.uniform(1)
     torch.manual_seed(3)
     net = family.build(arch).eval().requires_grad_(False)
-    card = Card(family.options, 5, 3, (1, 1), 1, True, facts={"latent": 5})
+    card = Card(family.options, 5, 3, (1, 1), 1, True, facts=Facts(latent=5))
     return ExportSource(net, arch, card, torch.randn(1, 5, 1, 1))

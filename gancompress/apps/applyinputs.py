@@ -82,7 +82,7 @@ class Inputs:
         asked = [float(name in options.domains) for name in channels.domains]
         constants = torch.from_numpy(np.array([*asked, *style], np.float32))
         self._constants = constants[None, :, None, None]  # (1, domains + style, 1, 1)
-        told = reading_of(card.facts)
+        told = card.facts.reading
         self._reading = Reading(
             options.max_value or told.max_value, options.background or told.background
         )
@@ -192,25 +192,6 @@ def colour_of(text: str) -> Colour:
         names = ", ".join(COLOURS)
         raise ExportError(f"--background {text}: no colour; give {names} or RED,GREEN,BLUE")
     return parts[0], parts[1], parts[2]
-
-
-def reading_of(facts: object) -> Reading:
-    """How the images were read that a generator learnt from, by the facts of its card.
-
-    Raises: ExportError for a card that says other things than numbers.
-    """
-    told = facts if isinstance(facts, dict) else {}
-    white, colour = told.get("max_value"), told.get("background")
-    if white is not None and not (isinstance(white, int | float) and white > 0):
-        raise ExportError(f"max_value: found {white!r} in the model's card; a number is allowed")
-    if colour is None:
-        return Reading(white)
-    parts = colour if isinstance(colour, list | tuple) else ()
-    if len(parts) != 3 or not all(isinstance(one, int) and 0 <= one <= 255 for one in parts):
-        raise ExportError(
-            f"background: found {colour!r} in the model's card; [red, green, blue] is allowed"
-        )
-    return Reading(white, (parts[0], parts[1], parts[2]))
 
 
 def _check_domains(known: tuple[str, ...], asked: tuple[str, ...], where: str) -> None:

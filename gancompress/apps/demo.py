@@ -169,7 +169,7 @@ def demo_of(
 def _of_model(path: Path, file: str | None) -> Demo:
     name, found = locate(path)
     model = open_model(path, file)
-    demo = Demo(str(model.card.facts.get("recipe", path.name)), model.card, {name: found})
+    demo = Demo(model.card.facts.recipe or path.name, model.card, {name: found})
     demo._opened[name] = DemoGenerator(f"compressed ({name})", model)
     return demo
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from gancompress.apps.applyinputs import reading_of
 from gancompress.apps.demo import Answer, Demo
 from gancompress.apps.demouploads import MOST_BYTES, check_upload, read_upload
 from gancompress.data.images import Reading, over
@@ -176,7 +175,7 @@ def _editor(gr: Any, demo: Demo) -> Any:
         canvas_size=(width, height),
     )
     # Set from outside, as Gradio writes a .pyi file beside a module that has a class of its own.
-    convert, reading = editor.convert_and_format_image, reading_of(demo.card.facts)
+    convert, reading = editor.convert_and_format_image, demo.card.facts.reading
     editor.convert_and_format_image = _bounded(gr, convert, reading)
     return editor
 
@@ -200,7 +199,7 @@ def _bounded(gr: Any, convert: Callable[..., Any], reading: Reading) -> Callable
 
 def _offer_deep_files(gr: Any, demo: Demo, editor: Any) -> None:
     """Where the data has more than 8 bits: files of such, of which browsers keep 8 otherwise."""
-    reading = reading_of(demo.card.facts)
+    reading = demo.card.facts.reading
     if reading.max_value is None:
         return
     label = f"A file of more than 8 bits; {reading.max_value:g} is white, as in the data"
@@ -252,7 +251,7 @@ def flattened(drawn: Any, demo: Demo) -> Pixels:
     if whole is None:
         raise ExportError("the picture: nothing is drawn; draw, upload or choose an example")
     channels = demo.channels
-    background = reading_of(demo.card.facts).background or COLOURS["white"]
+    background = demo.card.facts.reading.background or COLOURS["white"]
     ground = channels.colours[0] if channels.classes else background
     if whole.ndim == 2:
         whole = np.repeat(whole[..., None], 3, axis=2)

@@ -80,8 +80,8 @@ def sample(
 
 def latent_size(model: Model) -> int:
     """How many numbers a generator's random vector has. Raises: ExportError if it takes images."""
-    size = model.card.facts.get("latent")
-    if not isinstance(size, int):
+    size = model.card.facts.latent
+    if size is None:
         raise ExportError(
             f"{model.where}: takes images, no random vectors; `gancompress apply` gives it some"
         )
@@ -98,8 +98,8 @@ def teacher_model(root: Path) -> Model:
 
 def _check_chain(model: Model, upscale: Model) -> None:
     made, taken = model.card.out_channels, upscale.card.in_channels
-    if "latent" in upscale.card.facts or made != taken:
-        takes = "random vectors" if "latent" in upscale.card.facts else f"{taken} channels"
+    if upscale.card.takes_vectors or made != taken:
+        takes = "random vectors" if upscale.card.takes_vectors else f"{taken} channels"
         raise ExportError(
             f"{upscale.where}: takes {takes}; --upscale needs a generator of images of {made} "
             "channels, such as one of srgan-maps"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -73,26 +74,34 @@ class Arch:
         """The widths alone, `24_24_40_…`, as the compression literature writes them."""
         return "_".join(str(v) for _, v in self.slots if isinstance(v, int))
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON: {"family": NAME, "slots": {SLOT: VALUE}}."""
+        return {"family": self.family, "slots": self.values}
+
     def to_json(self) -> str:
-        return json.dumps({"family": self.family, "slots": self._values}, indent=2) + "\n"
+        return json.dumps(self.as_dict(), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str = "arch") -> Arch:
-        """Inverse of `to_json`. Raises: ArchError naming `where` if the text is not an arch."""
+        """Inverse of `to_json`. Raises: ArchError as `from_dict`."""
         try:
-            raw = json.loads(text)
-            family, slots = raw["family"], raw["slots"]
-            legal = isinstance(family, str) and all(
+            plain = json.loads(text)
+        except (ValueError, TypeError):
+            plain = None
+        return cls.from_dict(plain, where)
+
+    @classmethod
+    def from_dict(cls, plain: Any, where: str = "arch") -> Arch:
+        """Inverse of `as_dict`. Raises: ArchError naming `where` if `plain` is not an arch."""
+        match plain:
+            case {"family": str(family), "slots": dict(slots)} if all(
                 isinstance(s, str) and isinstance(v, int | str) and not isinstance(v, bool)
                 for s, v in slots.items()
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            legal = False
-        if not legal:
-            raise ArchError(
-                f'{where}: not an arch; expected {{"family": NAME, "slots": {{SLOT: VALUE}}}}'
-            )
-        return cls.of(family, slots)
+            ):
+                return cls.of(family, slots)
+        raise ArchError(
+            f'{where}: not an arch; expected {{"family": NAME, "slots": {{SLOT: VALUE}}}}'
+        )
 
 
 @dataclass(frozen=True)
@@ -175,12 +184,8 @@ class SearchSpace:
 
     def fitting(self, slot: str, values: Mapping[str, Value]) -> tuple[Value, ...]:
         """The values of `slot` that the rules admit beside those of the other slots."""
-        rules = self._rules_of[slot]
-        return tuple(
-            v
-            for v in dict(self.choices)[slot]
-            if all(rule.admits({**values, slot: v}) for rule in rules)
-        )
+        allowed, rules = dict(self.choices)[slot], self._rules_of[slot]
+        return tuple(v for v in allowed if all(r.admits({**values, slot: v}) for r in rules))
 
     def _with_widths(
         self, categories: Mapping[str, Value], pick: Callable[[Sequence[Value]], Value]

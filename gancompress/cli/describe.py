@@ -84,9 +84,8 @@ def profile(
     discriminators = [
         network_cost(net, torch.empty(shapes[n], device="meta")) for n, net in nets.items()
     ]
-    slots = {"family": arch.family, "slots": arch.values}
     return {
-        "generator": {**asdict(cost), "arch": slots},
+        "generator": {**asdict(cost), "arch": arch.as_dict()},
         "discriminator": asdict(sum(discriminators, Cost())),
     }
 

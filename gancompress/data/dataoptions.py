@@ -99,9 +99,9 @@ class DataOptions(BaseModel):
         return ()
 
     @property
-    def file_facts(self) -> dict[str, object]:
-        """How files are understood where that is not by default: `max_value`, `background`."""
-        return {}
+    def white_and_background(self) -> tuple[float | None, tuple[int, int, int] | None]:
+        """How files are understood: their `max_value` and `background`, where they are given."""
+        return None, None
 
     def problems(self) -> list[str]:
         """What is wrong between keys, one `key: what was found; what is allowed` each."""
@@ -166,9 +166,8 @@ class FilesOptions(DataOptions):
         return self.search_fraction, self.test_fraction, self.split_seed
 
     @property
-    def file_facts(self) -> dict[str, object]:
-        given = {"max_value": self.max_value, "background": self.background}
-        return {key: value for key, value in given.items() if value is not None}
+    def white_and_background(self) -> tuple[float | None, tuple[int, int, int] | None]:
+        return self.max_value, self.background
 
     def problems(self) -> list[str]:
         return fraction_problems(self.search_fraction, self.test_fraction)

@@ -134,7 +134,7 @@ def write_card(
     )
     write_text(folder / "README.md", model_card(page))
     card = {
-        **facts_of(project),
+        **facts_of(project).as_dict(),
         **facts,
         "rows": [asdict(row) for row in rows],
         "files": [asdict(row) for row in files],

@@ -17,6 +17,7 @@ from gancompress.data.dataset import Dataset, Split
 from gancompress.export.card import Card, ExportSource, Model
 from gancompress.export.card import Run as Answer
 from gancompress.export.extract import Exported, load_exported, write_all
+from gancompress.export.facts import Facts
 from gancompress.export.filetable import FileRow
 from gancompress.export.formats import FORMATS
 from gancompress.export.latency import Latency, paired_latency
@@ -30,6 +31,18 @@ from gancompress.supernet.supernet import Supernet
 VERIFIED_IMAGES = 4  # real test images that every file is compared on
 CALIBRATION_IMAGES = 32  # training inputs that int8 ranges are measured on
 LOSS_IMAGES = 128  # Images of the split search on which the layers that stay in float are chosen.
+
+LABEL_PLANES = (
+    "input channels 0 to 2 are the image; channel 3 + i is 1 throughout where domains[i] is asked "
+    "for and 0 throughout where it is not"
+)
+STYLE_PLANES = (
+    "the last {} input channels hold a number each throughout: the style code, drawn from N(0, 1)"
+)
+CLASS_PLANES = (
+    "input channel i is 1 where classes[i] is and 0 elsewhere; planes after those of the classes: "
+    "unknown, if the data has it, then instances' borders"
+)
 
 
 @dataclass(frozen=True)
@@ -188,35 +201,27 @@ def card_of(project: Project, arch: Arch) -> Card:
     )
 
 
-def facts_of(project: Project) -> dict[str, object]:
+def facts_of(project: Project) -> Facts:
     """What a user of the files should know beside shapes: what each input channel means."""
     recipe = project.recipe
-    facts: dict[str, object] = {"recipe": project.name, "data": recipe.data.name}
-    if domains := recipe.data.domain_names:
-        facts["domains"] = list(domains)
-        facts["labels"] = recipe.data.labels  # "exclusive": one of them at a time
-        facts["label_planes"] = (
-            "input channels 0 to 2 are the image; channel 3 + i is 1 throughout "
-            "where domains[i] is asked for and 0 throughout where it is not"
-        )
-    if latent := recipe.family.latent_size:
-        facts["latent"] = latent
-        facts["input"] = f"{latent} numbers drawn from N(0, 1) for each image"
-    if channels := recipe.family.style_channels:
-        facts["style_planes"] = (
-            f"the last {channels} input channels hold a number each throughout: the style code, "
-            "drawn from N(0, 1)"
-        )
-    if recipe.data.enlargement > 1:
-        facts["enlargement"] = recipe.data.enlargement  # the output's side over the input's
-    facts |= recipe.data.file_facts
-    if classes := recipe.data.class_list:
-        facts["classes"] = list(classes)
-        facts["class_planes"] = (
-            "input channel i is 1 where classes[i] is and 0 elsewhere; planes after those of the "
-            "classes: unknown, if the data has it, then instances' borders"
-        )
-    return facts
+    data, latent = recipe.data, recipe.family.latent_size
+    style, times = recipe.family.style_channels, data.enlargement
+    white, background = data.white_and_background
+    return Facts(
+        recipe=project.name,
+        data=data.name,
+        domains=tuple(data.domain_names),
+        labels=data.labels if data.domain_names else None,
+        label_planes=LABEL_PLANES if data.domain_names else None,
+        latent=latent or None,
+        input=f"{latent} numbers drawn from N(0, 1) for each image" if latent else None,
+        style_planes=STYLE_PLANES.format(style) if style else None,
+        enlargement=times if times > 1 else None,
+        max_value=white,
+        background=background,
+        classes=tuple(data.class_list),
+        class_planes=CLASS_PLANES if data.class_list else None,
+    )
 
 
 def evenly(count: int, wanted: int) -> list[int]:
