@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gancompress.export.latency import Latency
 from gancompress.export.report import NONE, ReportedValue, aligned, quantity, ratio
+from gancompress.storage.resultfiles import Numbers
 
 Column = tuple[str, list[str]]
 
@@ -28,7 +29,7 @@ class FileRow:
     difference: float
     latency: Latency | None = None
     figures: tuple[ReportedValue, ...] = ()
-    loss: Mapping[str, float] = field(default_factory=dict)
+    loss: Numbers = field(default_factory=dict)
     rewrites: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
 

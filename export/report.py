@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gancompress.export.latency import Latency
+from gancompress.storage.resultfiles import Numbers
 
 NONE = "-"
 T = TypeVar("T")
@@ -25,7 +26,7 @@ class ReportedValue:
     label: str
     value: float
     images: int
-    details: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    details: Mapping[str, Numbers] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
     above_teacher: tuple[float, float] | None = None
 

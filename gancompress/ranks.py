@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 FEWEST = 3  # A rank correlation of fewer pairs says nothing.
+
+
+@dataclass(frozen=True)
+class RankAgreement:
+    """How alike two scores rank the same n things, see `kendall_tau`."""
+
+    kendall_tau: float | None
+    n: int
+
+
+def rank_agreement(one: Sequence[float], other: Sequence[float]) -> RankAgreement:
+    """Of the scores of the same things, in the same order."""
+    return RankAgreement(kendall_tau(one, other), len(one))
 
 
 def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-from gancompress.search.record import Measured
+from gancompress.search.results import Measured
 
 
 def signed(one: Measured, objective: str, better: str) -> float:
@@ -38,12 +37,3 @@ def front(
         if score < last or (score == last and one.costs[cost] == kept[-1].costs[cost]):
             kept.append(one)
     return kept
-
-
-def plain(one: Measured) -> dict[str, Any]:
-    """A measured arch as plain JSON; its "arch" is what `Arch.from_json` reads."""
-    return {
-        "arch": {"family": one.arch.family, "slots": one.arch.values},
-        "costs": dict(sorted(one.costs.items())),
-        "scores": dict(sorted(one.scores.items())),
-    }

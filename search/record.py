@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.errors import ArchError
+from gancompress.search.results import Measured
 from gancompress.storage.checkpoint import record_digest
 
 COST_PREFIX = "cost "  # The prefix of the user attributes that hold an arch's costs.
@@ -19,15 +20,6 @@ PLACE = "in place of"
 CLAIM_DIGEST = "digest of arch"  # user attributes that tell whether others were changed
 DIGEST = "digest"
 Setting = str | int | float | None
-
-
-@dataclass(frozen=True)
-class Measured:
-    """An arch that was measured: what it costs, and all its values, by name."""
-
-    arch: Arch
-    costs: dict[str, float]
-    scores: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ def arch_of(trial: FrozenTrial, label: str) -> Arch:
 
 def arch_digest(arch: Arch) -> str:
     """A hash of what a trial is of, from its first moment on."""
-    return record_digest({"family": arch.family, "slots": arch.values})
+    return record_digest(arch.as_dict())
 
 
 def digest_of(measured: Measured, trial: FrozenTrial, context: tuple[str, str]) -> str:

@@ -17,7 +17,8 @@ from gancompress.errors import CheckpointError
 from gancompress.search.front import best_of, signed
 from gancompress.search.limits import Costs
 from gancompress.search.proposals import History, Sampler
-from gancompress.search.record import Claim, Measured, Progress, Setting, StudyIdentity
+from gancompress.search.record import Claim, Progress, Setting, StudyIdentity
+from gancompress.search.results import Measured
 from gancompress.search.study import Studies, Study
 
 # The search's stream of random numbers: default_rng([seed, stream, archs claimed so far]).

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gancompress.archs.arch import Arch, SearchSpace
-from gancompress.ranks import kendall_tau
+from gancompress.ranks import RankAgreement, rank_agreement
 from gancompress.search.limits import Constraint, Costs, admitted
 from gancompress.search.proposals import History, seen_in
-from gancompress.search.record import Measured
+from gancompress.search.results import Measured
 from gancompress.search.run import Evaluation, SearchResult, StudyConfig, search
 from gancompress.search.study import Studies
 
@@ -102,14 +102,6 @@ def chosen(
     return kept + [rest[(2 * i + 1) * len(rest) // (2 * probes)] for i in range(probes)]
 
 
-@dataclass(frozen=True)
-class RankAgreement:
-    """How alike two scores rank the same archs: Kendall's tau-b, n archs."""
-
-    tau: float
-    n: int
-
-
 def agreement(
     one: Sequence[Measured], other: Sequence[Measured], by: tuple[Evaluation, Evaluation]
 ) -> RankAgreement | None:
@@ -117,5 +109,5 @@ def agreement(
     left = {m.arch: by[0].signed(m) for m in one}
     right = {m.arch: by[1].signed(m) for m in other}
     both = [arch for arch in left if arch in right]
-    tau = kendall_tau([left[arch] for arch in both], [right[arch] for arch in both])
-    return None if tau is None else RankAgreement(tau, len(both))
+    found = rank_agreement([left[arch] for arch in both], [right[arch] for arch in both])
+    return None if found.kendall_tau is None else found

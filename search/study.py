@@ -26,7 +26,6 @@ from gancompress.search.record import (
     PLACE,
     SCORE_PREFIX,
     Claim,
-    Measured,
     Progress,
     Setting,
     StudyIdentity,
@@ -36,6 +35,7 @@ from gancompress.search.record import (
     is_whole,
     measured_of,
 )
+from gancompress.search.results import Measured
 from gancompress.search.storage import STORAGE_ERRORS, Storage, file_errors
 from gancompress.search.workers import BEAT, WORKER, Worker
 
@@ -78,9 +78,9 @@ class Studies:
             self._check(number, name, _plain(space, kept))
         return Study(self._storage, self._worker, number, space, kept, self._say)
 
-    def known(self, supernet: str, images: str) -> dict[str, dict[str, float]]:
+    def known(self, supernet: str, images: str) -> dict[str, Mapping[str, float]]:
         """By arch key, the values that any study of the storage has of that context."""
-        found: dict[str, dict[str, float]] = {}
+        found: dict[str, Mapping[str, float]] = {}
         with file_errors(self._storage.label):
             for study in self._storage.optuna.get_all_studies():
                 kept = study.user_attrs.get("settings", {})

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
 from gancompress.project.results import finetuned_of
 from gancompress.project.subnets import Subnets
+from gancompress.ranks import RankAgreement, rank_agreement
 from gancompress.recipe.reading import load_recipe
 from gancompress.recipe.recipe import Recipe
 from gancompress.recipe.stagesections import stage_sections
+from gancompress.search.results import FRONT, Front, Measured, RowWinner
 from gancompress.stages import finetune as finetuning
 from gancompress.stages import pipeline
-from gancompress.storage.checkpoint import load_tensors, write_json, write_record
+from gancompress.storage.checkpoint import load_tensors, write_record
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.storage.runs import Run
 
@@ -54,18 +57,28 @@ def options(folder: Path, run: Path, *more: str) -> list[str]:
     return ["edges2shoes", data, *TOY, f"run={run}", *more]
 
 
-def plain(arch: Arch) -> dict[str, Any]:
-    return {"family": arch.family, "slots": arch.values}
-
-
 def searched(recipe: Recipe, *, winners: list[Arch], front: list[Arch]) -> None:
     """Finishes the stage search with these results."""
     stage = Run(recipe.run_dir).stage("search")
     stage.begin(stage_sections(recipe, "search"), pipeline.PARENTS["search"])
     rows = ("compressed", "3x smaller", "4x smaller")
-    found = [{"row": r, "arch": plain(a)} for r, a in zip(rows, winners, strict=False)]
-    points = [{"arch": plain(arch)} for arch in front]
-    write_json(stage.path / "front.json", {"winners": found, "points": points})
+    cost: dict[str, float] = {"macs": 1}
+    result = Front(
+        objective="fd",
+        better="min",
+        cost="macs",
+        features="effnet-lite0",
+        images=4,
+        first_images=0,
+        algorithm="pareto",
+        first_look=None,
+        winners=tuple(
+            RowWinner(row=row, limits=cost, arch=arch, costs=cost, scores={"fd": 1})
+            for row, arch in zip(rows, winners, strict=False)
+        ),
+        points=tuple(Measured(arch, cost, {"fd": 1}) for arch in front),
+    )
+    FRONT.write(stage.path / "front.json", result)
     stage.finish("front.json")
 
 
@@ -153,14 +166,15 @@ def test_figures_are_of_the_subnets_and_of_what_the_files_hold(
     for one in found["generators"]:
         weights, meta = load_tensors(tmp_path / "run" / "finetune" / one["file"])
         arch = Arch.from_json(meta["arch"])
-        assert plain(arch) == one["arch"]
+        assert arch.as_dict() == one["arch"]
         net = family.build(arch).eval()
         net.load_state_dict({n.removeprefix("generator."): t for n, t in weights.items()})
         for when, wanted in (("before", subnets.plain(arch)), ("after", net)):
             scores = {name: figure.value for name, figure in judge.score(wanted).items()}
             assert scores == one[when]
         assert one["before"] != one["after"]
-    assert found["rank_agreement"] == finetuning.rank_agreement(found["generators"], "fd")
+    scores = [[one[when]["fd"] for one in found["generators"]] for when in ("before", "after")]
+    assert found["rank_agreement"] == asdict(rank_agreement(*scores))
     assert found["rank_agreement"]["n"] == 4
     log = MetricsLog(tmp_path / "run" / "finetune" / "front-3" / "metrics.jsonl")
     assert [row["step"] for row in log.rows()] == [3]
@@ -171,18 +185,11 @@ def test_figures_are_of_the_subnets_and_of_what_the_files_hold(
 
 
 def test_rank_agreement_is_kendalls_tau_of_three_or_more() -> None:
-    def agreement(before: list[float], after: list[float]) -> dict[str, Any]:
-        pairs = zip(before, after, strict=True)
-        made = [{"before": {"fd": b}, "after": {"fd": a}} for b, a in pairs]
-        return finetuning.rank_agreement(made, "fd")
-
     # Of six pairs, five are in the same order and one is not: (5 - 1) / 6.
-    assert agreement([1, 2, 3, 4], [1, 3, 2, 4]) == {
-        "kendall_tau": pytest.approx(4 / 6), "n": 4,
-    }  # fmt: skip
-    assert agreement([1, 2, 3], [3, 2, 1])["kendall_tau"] == pytest.approx(-1)
-    assert agreement([1, 2], [1, 2]) == {"kendall_tau": None, "n": 2}
-    assert agreement([1, 2, 3], [5, 5, 5]) == {"kendall_tau": None, "n": 3}
+    assert rank_agreement([1, 2, 3, 4], [1, 3, 2, 4]) == RankAgreement(pytest.approx(4 / 6), 4)
+    assert rank_agreement([1, 2, 3], [3, 2, 1]).kendall_tau == pytest.approx(-1)
+    assert rank_agreement([1, 2], [1, 2]) == RankAgreement(None, 2)
+    assert rank_agreement([1, 2, 3], [5, 5, 5]) == RankAgreement(None, 3)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +266,7 @@ def test_export_takes_what_was_trained_further(trained: Trained, tmp_path: Path)
     ]  # fmt: skip
     assert [row["name"] for row in card["rows"]] == names
     assert list(card["archs"]) == names[1:]
-    assert card["archs"][names[1]] == card["archs"][names[2]] == plain(one.arch)
+    assert card["archs"][names[1]] == card["archs"][names[2]] == one.arch.as_dict()
     assert card["finetune"]["steps"] == 3 and card["finetune"]["names"] == ["compressed"]
     assert set(run.stage("export").record()["parents"]) == {
         "teacher", "supernet", "search", "finetune",
@@ -304,7 +311,7 @@ def test_generators_of_an_earlier_search_are_left_alone(trained: Trained, tmp_pa
     assert f"left out: {path} is not finished, or was made from another search" in said
     with pytest.raises(RunError, match="made from another search than .* give another run=DIR"):
         finetune(recipe)
-    assert finetune(recipe, redo=True)["generators"][0]["arch"] == plain(archs[2])
+    assert finetune(recipe, redo=True)["generators"][0]["arch"] == archs[2].as_dict()
 
 
 def test_changed_weights_are_refused(trained: Trained, tmp_path: Path) -> None:

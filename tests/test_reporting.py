@@ -19,13 +19,14 @@ from gancompress.cli.commands import app
 from gancompress.errors import GanCompressError
 from gancompress.export.filetable import file_table
 from gancompress.export.report import table
+from gancompress.export.results import CARD
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
 from gancompress.recipe.recipe import Recipe
 from gancompress.report import reporting
 from gancompress.report.frontplot import front_plot
-from gancompress.report.runfiles import read_files, read_front, read_rows, read_searches
 from gancompress.report.words import arch_text
+from gancompress.search.results import FRONT, TRIALS
 from gancompress.stages import pipeline
 from gancompress.storage.checkpoint import file_hash, write_record
 from gancompress.storage.metricslog import MetricsLog
@@ -126,7 +127,7 @@ def test_the_page_holds_the_final_table_cell_by_cell(page: Page, done: Recipe) -
 
 
 def test_the_page_names_every_point_of_the_front(page: Page, done: Recipe) -> None:
-    front = read_front(done.run_dir / "search" / "front.json")
+    front = FRONT.read(done.run_dir / "search" / "front.json")
     focusable = [a for tag, a in page.tags if tag == "g" and a.get("tabindex") == "0"]
     assert len(focusable) == len(front.points) + len(front.winners)
     for point in front.points:
@@ -136,7 +137,7 @@ def test_the_page_names_every_point_of_the_front(page: Page, done: Recipe) -> No
 
 def test_what_the_page_tells_its_script_is_what_was_measured(done: Recipe) -> None:
     search = done.run_dir / "search"
-    front, searches = read_front(search / "front.json"), read_searches(search / "trials.json")
+    front, searches = FRONT.read(search / "front.json"), TRIALS.read(search / "trials.json")
     plot = front_plot(front, searches)
     assert plot is not None
     archs = {p.arch for plan in searches for p in plan.full} | {p.arch for p in front.points}
@@ -144,7 +145,7 @@ def test_what_the_page_tells_its_script_is_what_was_measured(done: Recipe) -> No
     told = {Arch.of(front.points[0].arch.family, dict(zip(slots, values, strict=True)))
             for _, _, values in plot.data["points"]}  # fmt: skip
     assert told <= archs
-    assert {p.arch for p in front.points} | {w.point.arch for w in front.winners} <= told
+    assert {p.arch for p in front.points} | {w.arch for w in front.winners} <= told
     assert len(told) == len(archs) or plot.hidden
 
 
@@ -303,12 +304,13 @@ def test_a_recipe_names_its_run_and_out_the_place(done: Recipe, tmp_path: Path) 
 
 
 def test_rows_of_the_card_make_the_table_of_export(done: Recipe) -> None:
-    card = done.run_dir / "export" / "card.json"
+    path = done.run_dir / "export" / "card.json"
     text = (done.run_dir / "export" / "table.md").read_text()
-    files, teacher = read_files(card)
-    assert table(read_rows(card)) + "\n\n" + file_table(files, teacher) + "\n" == text
-    assert json.loads(card.read_text())["rows"] == json.loads(
-        json.dumps([asdict(row) for row in read_rows(card)])
+    card = CARD.read(path)
+    files = file_table(card.files, card.teacher_latency)
+    assert f"{table(card.rows)}\n\n{files}\n" == text
+    assert json.loads(path.read_text())["rows"] == json.loads(
+        json.dumps([asdict(row) for row in card.rows])
     )
 
 

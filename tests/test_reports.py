@@ -23,17 +23,11 @@ from gancompress.report import sections
 from gancompress.report.archplot import LABEL, NOTE, WIDTH, arch_plot, channels_per_unit
 from gancompress.report.axes import Axis, stairs
 from gancompress.report.frontplot import front_plot
+from gancompress.report.pictures import MOST_PICTURE_BYTES, picture_uri
 from gancompress.report.plots import best_so_far, smoothed, training_curves
-from gancompress.report.runfiles import (
-    MOST_PICTURE_BYTES,
-    Front,
-    Point,
-    ReportedSearch,
-    RowWinner,
-    picture_uri,
-)
 from gancompress.report.sections import Curve, findings_table
 from gancompress.report.words import cost_text, tick_text
+from gancompress.search.results import Front, LowFidelityTrial, Measured, RowWinner, SearchTrials
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.training.symptoms import SYMPTOMS
 
@@ -48,14 +42,33 @@ def test_large_pictures_are_packed_and_small_ones_kept(tmp_path: Path) -> None:
     assert picture_uri(path).startswith("data:image/png")
 
 
-def point(macs: float, fd: float, width: int = 8) -> Point:
-    return Point(Arch.of("resnet", {"stem.width": width}), {"macs": macs}, {"fd": fd})
+def point(macs: float, fd: float, width: int = 8) -> Measured:
+    return Measured(Arch.of("resnet", {"stem.width": width}), {"macs": macs}, {"fd": fd})
 
 
 def toy_front(**changes: object) -> Front:
     points = (point(10, 9, 1), point(20, 5, 2), point(40, 3, 3))
-    winner = RowWinner("compressed", {"macs": 30}, points[1], points[1], None)
-    front = Front("fd", True, "macs", "f", 9, 0, "pareto", None, (winner,), points, None)
+    best = points[1]
+    winner = RowWinner(
+        row="compressed",
+        limits={"macs": 30},
+        arch=best.arch,
+        costs=best.costs,
+        scores=best.scores,
+        by_search=best,
+    )
+    front = Front(
+        objective="fd",
+        better="min",
+        cost="macs",
+        features="f",
+        images=9,
+        first_images=0,
+        algorithm="pareto",
+        first_look=None,
+        winners=(winner,),
+        points=points,
+    )
     return replace(front, **changes)  # type: ignore[arg-type]
 
 
@@ -79,7 +92,7 @@ def test_the_teacher_has_a_line_where_its_score_is_known() -> None:
 
 def test_the_worst_do_not_stretch_the_scale_and_are_counted() -> None:
     few = tuple(point(15 + i, 10 + i / 10, 10 + i) for i in range(99))
-    searches = [ReportedSearch("search", False, (), (*few, point(15, 1e9, 999)))]
+    searches = [SearchTrials("search", False, None, (*few, point(15, 1e9, 999)))]
     plot = front_plot(toy_front(), searches)
     assert plot is not None and len(plot.searched) + plot.hidden == 100
     assert 1 <= plot.hidden <= 3 and max(dot.y for dot in plot.searched) <= plot.frame.bottom
@@ -92,8 +105,8 @@ def test_nothing_measured_is_nothing_drawn() -> None:
 def test_progress_counts_what_breaks_the_limits_as_an_evaluation_only() -> None:
     front = toy_front()
     searches = [
-        ReportedSearch(
-            "search", False, (), (point(99, 1), point(20, 7), point(25, 5), point(29, 6))
+        SearchTrials(
+            "search", False, None, (point(99, 1), point(20, 7), point(25, 5), point(29, 6))
         )
     ]
     curve = sections._best(front, front.winners[0], searches, "search")
@@ -103,8 +116,11 @@ def test_progress_counts_what_breaks_the_limits_as_an_evaluation_only() -> None:
 
 def test_progress_of_two_rungs_is_told_by_full_scores_where_they_were_proposed() -> None:
     front = toy_front()
-    looks = (point(20, 1, 8), point(20, 9, 16), point(20, 2, 24), point(20, 3, 32))
-    searches = [ReportedSearch("search", False, looks, (point(20, 5, 24), point(20, 6, 16)))]
+    looks = tuple(
+        LowFidelityTrial(one.arch, one.costs, one.scores)
+        for one in (point(20, 1, 8), point(20, 9, 16), point(20, 2, 24), point(20, 3, 32))
+    )
+    searches = [SearchTrials("search", False, looks, (point(20, 5, 24), point(20, 6, 16)))]
     curve = sections._best(front, front.winners[0], searches, "search")
     assert curve == Curve("search", (2, 3, 4), (6.0, 5.0, 5.0))
 

@@ -15,7 +15,7 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import CheckpointError, GanCompressError
 from gancompress.search.feasible import FeasibleSampler
 from gancompress.search.limits import Constraint
-from gancompress.search.record import Measured
+from gancompress.search.results import Measured
 from gancompress.search.run import Evaluation, SearchResult, StudyConfig, search
 from gancompress.search.samplers import make_sampler
 from gancompress.search.storage import Storage

@@ -1,12 +1,9 @@
-import json
-
 import numpy as np
 import pytest
 from search_landscape import RESNET
 
-from gancompress.archs.arch import Arch
-from gancompress.search.front import best_of, front, plain
-from gancompress.search.record import Measured
+from gancompress.search.front import best_of, front
+from gancompress.search.results import Measured
 
 
 def some_measured(seed: int, count: int = 60) -> list[Measured]:
@@ -59,10 +56,3 @@ def test_the_front_is_the_same_in_whatever_order_the_trials_came() -> None:
     measured = some_measured(0)
     shuffled = [measured[i] for i in np.random.default_rng(0).permutation(len(measured))]
     assert front(measured, "fd", "min") == front(shuffled, "fd", "min")
-
-
-def test_plain_json_rebuilds_an_arch_with_all_that_is_known_of_it() -> None:
-    for one in some_measured(0):
-        read = json.loads(json.dumps(plain(one)))
-        assert Arch.from_json(json.dumps(read["arch"])) == one.arch
-        assert (read["costs"], read["scores"]) == (one.costs, one.scores)

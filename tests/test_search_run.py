@@ -15,8 +15,8 @@ from searching import BUDGET, LANDSCAPE, SPACE, costs, score, within
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import RunError
-from gancompress.search.front import best_of, front, plain
-from gancompress.search.record import Measured
+from gancompress.search.front import best_of, front
+from gancompress.search.results import Measured
 from gancompress.search.run import SEARCH_STREAM, Evaluation, SearchResult, StudyConfig, search
 from gancompress.search.samplers import make_sampler
 from gancompress.search.storage import Storage
@@ -79,7 +79,7 @@ def best(result: SearchResult, better: str = "min") -> Measured:
 
 
 def front_of(result: SearchResult) -> str:
-    return str([plain(one) for one in front(result.trials, "fd", "min")])
+    return str(front(result.trials, "fd", "min"))
 
 
 def keys(result: SearchResult) -> list[str]:

@@ -87,5 +87,5 @@ def test_agreement_is_kendalls_tau_of_what_both_hold(tmp_path: Path) -> None:
     expected = kendalltau(list(full.values()), [looks[arch] for arch in full]).statistic
     alike = agreement(found.first.trials, found.full.trials, (FIRST, FULL))
     assert alike is not None and alike.n == len(full)
-    assert alike.tau == pytest.approx(expected)
+    assert alike.kendall_tau == pytest.approx(expected)
     assert agreement(found.first.trials, found.full.trials[:2], (FIRST, FULL)) is None

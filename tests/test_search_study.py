@@ -15,7 +15,8 @@ from search_landscape import small_space
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import CheckpointError, MetricError, RunError
-from gancompress.search.record import Claim, Measured, Progress, StudyIdentity
+from gancompress.search.record import Claim, Progress, StudyIdentity
+from gancompress.search.results import Measured
 from gancompress.search.storage import Storage
 from gancompress.search.study import Studies, Study
 from gancompress.search.workers import Worker

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
+from gancompress.distill.results import FINETUNING
 from gancompress.distill.supernet import Teacher
 from gancompress.errors import BudgetError, RunError
+from gancompress.search.front import signed
+from gancompress.search.results import FRONT, Front
 from gancompress.storage.checkpoint import load_tensors, load_texts
 from gancompress.storage.runs import Run, StageDir
 from gancompress.supernet.supernet import Build, Supernet
@@ -90,15 +91,14 @@ class Winner:
     arch: Arch
 
 
-def front_of(run: Run) -> Any:
-    """What the search wrote, as plain JSON. Raises: RunError, CheckpointError."""
-    return run.readings.json(run.stage("search").artefact())
+def front_of(run: Run) -> Front:
+    """What the search found. Raises: RunError, CheckpointError."""
+    return FRONT.read(run.stage("search").artefact(), run.readings)
 
 
 def winners_of(run: Run) -> list[Winner]:
     """The search's choices, the one to export first. Raises: RunError, CheckpointError."""
-    path = run.stage("search").artefact()
-    return [Winner(w["row"], arch_in(w, path)) for w in front_of(run)["winners"]]
+    return [Winner(one.row, one.arch) for one in front_of(run).winners]
 
 
 def exported_of(run: Run, most: int | None) -> list[Winner]:
@@ -110,22 +110,16 @@ def exported_of(run: Run, most: int | None) -> list[Winner]:
     winners = winners_of(run)
     if most is None:
         return winners
-    path, found = run.stage("search").artefact(), front_of(run)
-    fitting = [point for point in found["points"] if point["costs"]["macs"] <= most]
+    found = front_of(run)
+    fitting = [point for point in found.points if point.costs["macs"] <= most]
     if not fitting:
-        least = min(point["costs"]["macs"] for point in found["points"])
+        least = int(min(point.costs["macs"] for point in found.points))
         raise BudgetError(
             f"export.budget_macs: {most:,} is below all that the search measured; its cheapest "
             f"generator has {least:,} MACs"
         )
-    pick = max if found["better"] == "max" else min
-    best = pick(fitting, key=lambda point: point["scores"][found["objective"]])
-    return [Winner(f"at most {most:,} MACs", arch_in(best, path)), *winners]
-
-
-def arch_in(told: Mapping[str, Any], path: Path) -> Arch:
-    """The arch of a point of the front that `path` holds."""
-    return Arch.from_json(json.dumps(told["arch"]), str(path))
+    best = min(fitting, key=lambda one: signed(one, found.objective, found.better))
+    return [Winner(f"at most {most:,} MACs", best.arch), *winners]
 
 
 @dataclass(frozen=True)
@@ -146,12 +140,5 @@ def finetuned_of(run: Run) -> list[Finetuned]:
     if not run.stage("finetune").is_up_to_date():
         return []
     path = run.stage("finetune").artefact()
-    return [
-        Finetuned(
-            g["name"],
-            Arch.from_json(json.dumps(g["arch"]), str(path)),
-            path.parent / g["file"],
-            g["sha256"],
-        )
-        for g in run.readings.json(path)["generators"]
-    ]
+    generators = FINETUNING.read(path, run.readings).generators
+    return [Finetuned(g.name, g.arch, path.parent / g.file, g.sha256) for g in generators]

@@ -9,8 +9,8 @@ from typing import Any
 
 from gancompress.archs.arch import Arch
 from gancompress.report.axes import Axis, stairs
-from gancompress.report.runfiles import Front, Point, ReportedSearch
-from gancompress.report.words import cost_text, cost_title, score_title, tick_text
+from gancompress.report.words import cost_text, cost_title, score_title, shown_costs, tick_text
+from gancompress.search.results import Front, Measured, SearchTrials
 
 WIDTH, HEIGHT = 760, 430
 LEFT, RIGHT, TOP, BOTTOM = 64, 20, 16, 52
@@ -90,11 +90,12 @@ class _Numbered:
 
     def __init__(self, front: Front) -> None:
         self.slots = [slot for slot, _ in front.points[0].arch.slots]
-        self.costs, self.scores = list(front.points[0].costs), list(front.points[0].scores)
+        first = front.points[0]
+        self.costs, self.scores = list(shown_costs(first.costs)), list(first.scores)
         self._at: dict[Arch, int] = {}
         self._rows: list[list[object]] = []
 
-    def number(self, point: Point) -> int:
+    def number(self, point: Measured) -> int:
         if point.arch not in self._at:
             self._at[point.arch] = len(self._rows)
             costs = [cost_text(c, point.costs.get(c, math.nan)) for c in self.costs]
@@ -112,16 +113,16 @@ class _Numbered:
         }
 
 
-def front_plot(front: Front, searches: Sequence[ReportedSearch]) -> FrontPlot | None:
+def front_plot(front: Front, searches: Sequence[SearchTrials]) -> FrontPlot | None:
     """The front and every candidate that was measured in full; None if there is nothing to draw."""
     if not (line := _drawable(front, front.points)):
         return None
     everything = _drawable(front, [point for plan in searches for point in plan.full])
-    winners = _drawable(front, [winner.point for winner in front.winners])
+    winners = _drawable(front, [winner.measured for winner in front.winners])
     across, up = _axes(front, everything, [*line, *winners])
     numbered, step = _Numbered(front), max(1, -(-len(everything) // MOST_DOTS))
 
-    def dots(wanted: Iterable[Point]) -> tuple[Dot, ...]:
+    def dots(wanted: Iterable[Measured]) -> tuple[Dot, ...]:
         return tuple(
             Dot(
                 across.place(point.costs[front.cost]),
@@ -154,7 +155,9 @@ def front_plot(front: Front, searches: Sequence[ReportedSearch]) -> FrontPlot | 
     )
 
 
-def _axes(front: Front, everything: Sequence[Point], marked: Sequence[Point]) -> tuple[Axis, Axis]:
+def _axes(
+    front: Front, everything: Sequence[Measured], marked: Sequence[Measured]
+) -> tuple[Axis, Axis]:
     """Costs across and scores up, so that all that is marked is inside."""
     costs = [p.costs[front.cost] for p in [*everything, *marked]] + list(_budgets(front))
     scores = _shown([p.scores[front.objective] for p in everything], front.is_lower_better)
@@ -190,7 +193,7 @@ def _teacher(front: Front) -> float | None:
     return None if front.teacher is None else front.teacher.scores.get(front.objective)
 
 
-def _drawable(front: Front, points: Iterable[Point]) -> list[Point]:
+def _drawable(front: Front, points: Iterable[Measured]) -> list[Measured]:
     """Those whose cost and score are known."""
     return [p for p in points if front.cost in p.costs and front.objective in p.scores]
 
@@ -201,7 +204,7 @@ def _shown(scores: Sequence[float], is_lower_better: bool) -> list[float]:
     return ranked[: math.ceil(SHOWN_SHARE * len(ranked))]
 
 
-def _title(point: Point, front: Front) -> str:
+def _title(point: Measured, front: Front) -> str:
     cost = cost_text(front.cost, point.costs[front.cost])
     score = f"{score_title(front.objective)} {point.scores[front.objective]:.4g}"
     return f"{cost}, {score}: {point.arch.compact}"
@@ -210,7 +213,7 @@ def _title(point: Point, front: Front) -> str:
 def _labels(front: Front, winners: Sequence[Dot]) -> tuple[Label, ...]:
     """Names beside the winners, on the side of the front where nothing can be; one for each dot."""
     names: dict[Dot, list[str]] = {}
-    drawn = [w for w in front.winners if _drawable(front, [w.point])]
+    drawn = [w for w in front.winners if _drawable(front, [w.measured])]
     for dot, winner in zip(winners, drawn, strict=True):
         names.setdefault(dot, []).append(winner.row)
     placed: list[Label] = []

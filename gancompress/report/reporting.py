@@ -14,8 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gancompress.archs.arch import Arch
+from gancompress.distill.results import FINETUNING
 from gancompress.durations import duration
 from gancompress.errors import ArchError, ForeignCodeError, RecipeError, RunError
+from gancompress.export.results import CARD
 from gancompress.project import Project
 from gancompress.project.results import stored_arch
 from gancompress.recipe.reading import load_recipe
@@ -24,17 +26,9 @@ from gancompress.recipe.yamlreading import parse
 from gancompress.report import sections
 from gancompress.report.archplot import arch_plot, channels_per_unit
 from gancompress.report.frontplot import front_plot
-from gancompress.report.runfiles import (
-    Front,
-    ReportedSearch,
-    picture_uri,
-    read_files,
-    read_finetuning,
-    read_front,
-    read_rows,
-    read_searches,
-)
+from gancompress.report.pictures import picture_uri
 from gancompress.report.words import arch_text
+from gancompress.search.results import FRONT, TRIALS, Front, SearchTrials
 from gancompress.storage.checkpoint import remove_dead, write_text
 from gancompress.storage.runs import STAGES, Run, StageDir
 from gancompress.storage.stagetimes import times_of
@@ -190,7 +184,7 @@ def _precision(source: ReportedRun) -> str:
 
 def _results(source: ReportedRun) -> dict[str, Any]:
     stage = source.run.stage("export")
-    rows = read_rows(stage.artefact()) if stage.is_finished() else []
+    rows = CARD.read(stage.artefact()).rows if stage.is_finished() else ()
     picture = (stage.file("grid.png") if rows else None) or stage.path / "grid.png"
     others = {
         one.path.name: _final_tables(one)
@@ -208,8 +202,8 @@ def _results(source: ReportedRun) -> dict[str, Any]:
 
 
 def _final_tables(stage: StageDir) -> list[sections.Table]:
-    card = stage.artefact()
-    return sections.final_tables(read_rows(card), *read_files(card))
+    card = CARD.read(stage.artefact())
+    return sections.final_tables(card.rows, card.files, card.teacher_latency)
 
 
 def _variants(run: Run, name: str) -> list[StageDir]:
@@ -225,11 +219,11 @@ def _variants(run: Run, name: str) -> list[StageDir]:
 def _search(source: ReportedRun) -> dict[str, Any]:
     stage = source.run.stage("search")
     front: Front | None = None
-    searches: list[ReportedSearch] = []
+    searches: Sequence[SearchTrials] = ()
     if stage.is_finished():
-        front = read_front(stage.artefact())
+        front = FRONT.read(stage.artefact())
         trials = stage.file("trials.json") or stage.path / "trials.json"
-        searches = read_searches(trials) if trials.is_file() else []
+        searches = TRIALS.read(trials) if trials.is_file() else ()
     look = None if front is None else sections.first_look_scatter(front, searches)
     drawn = [] if front is None else sections.progress(front, searches)
     return {
@@ -270,7 +264,7 @@ def _training(source: ReportedRun) -> dict[str, Any]:
         "curves": found,
         "missing_training": missing,
         "findings": sections.findings_table(health),
-        "tuned": None if path is None else sections.finetuning_table(read_finetuning(path)),
+        "tuned": None if path is None else sections.finetuning_table(FINETUNING.read(path)),
         "finetune_command": source.command("finetune", *steps),
     }
 

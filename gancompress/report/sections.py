@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from gancompress.archs.arch import Arch
+from gancompress.distill.results import Finetuning
 from gancompress.export.filetable import FileRow, file_table
 from gancompress.export.latency import Latency
 from gancompress.export.report import Row, class_table, ratio, table
 from gancompress.latency.table import LatencyTable
 from gancompress.report.archplot import ArchPlot, arch_plot
 from gancompress.report.plots import Curve, best_so_far, progress_curves, scatter, training_curves
-from gancompress.report.runfiles import Finetuning, Front, Point, ReportedSearch, RowWinner
-from gancompress.report.words import arch_text, cost_text, cost_title, score_title
+from gancompress.report.words import arch_text, cost_text, cost_title, score_title, shown_costs
+from gancompress.search.results import Front, LowFidelityTrial, Measured, RowWinner, SearchTrials
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.training.symptoms import symptom_of
 
@@ -120,7 +121,7 @@ def front_table(front: Front) -> Table:
     """Every point of the front with all its values, cheap first."""
     if not front.points:
         return Table((), ())
-    costs, scores = list(front.points[0].costs), list(front.points[0].scores)
+    costs, scores = list(shown_costs(front.points[0].costs)), list(front.points[0].scores)
     titles = ("", *map(cost_title, costs), *map(score_title, scores), "arch")
     lines = tuple(
         (str(number), *_figures(point, costs, scores), arch_text(point.arch))
@@ -130,7 +131,7 @@ def front_table(front: Front) -> Table:
     return Table(titles, lines, notes, is_wordy=True)
 
 
-def _figures(point: Point, costs: Sequence[str], scores: Sequence[str]) -> list[str]:
+def _figures(point: Measured, costs: Sequence[str], scores: Sequence[str]) -> list[str]:
     texts = [cost_text(cost, point.costs.get(cost, math.nan)) for cost in costs]
     found = (point.scores.get(score) for score in scores)
     return texts + ["-" if score is None else f"{score:.4g}" for score in found]
@@ -139,7 +140,7 @@ def _figures(point: Point, costs: Sequence[str], scores: Sequence[str]) -> list[
 def chosen(front: Front, teacher: Arch | None, units: Mapping[str, int]) -> list[Chosen]:
     """The rows' winners, the one to export first."""
     return [
-        Chosen(w.row, arch_plot(w.point.arch, teacher, units), tuple(_facts(front, w)))
+        Chosen(w.row, arch_plot(w.arch, teacher, units), tuple(_facts(front, w)))
         for w in front.winners
     ]
 
@@ -147,27 +148,27 @@ def chosen(front: Front, teacher: Arch | None, units: Mapping[str, int]) -> list
 def _facts(front: Front, winner: RowWinner) -> list[tuple[str, str]]:
     title = score_title(front.objective)
 
-    def score(point: Point | None) -> str:
+    def score(point: Measured | None) -> str:
         found = None if point is None else point.scores.get(front.objective)
         return "-" if found is None else f"{found:.4g}"
 
     costs = [
         (cost_title(c), cost_text(c, v) + _limit(winner.limits, c))
-        for c, v in winner.point.costs.items()
+        for c, v in shown_costs(winner.costs).items()
     ]
-    found = [*costs, (title, f"{score(winner.point)} (split search, n={front.images})")]
+    found = [*costs, (title, f"{score(winner.measured)} (split search, n={front.images})")]
     if winner.by_search is not None:
         found.append(("best of the search", f"{title} {score(winner.by_search)}"))
     if winner.by_chance is not None:
         found.append(("best at random", f"{title} {score(winner.by_chance)}"))
-    return [*found, ("arch", arch_text(winner.point.arch))]
+    return [*found, ("arch", arch_text(winner.arch))]
 
 
 def _limit(limits: Mapping[str, float], cost: str) -> str:
     return f", at most {cost_text(cost, limits[cost])}" if cost in limits else ""
 
 
-def progress(front: Front, searches: Sequence[ReportedSearch]) -> list[str]:
+def progress(front: Front, searches: Sequence[SearchTrials]) -> list[str]:
     """Per row of the table, the best score so far inside its limits: the search's, chance's."""
     panels: dict[str, list[Curve]] = {}
     for winner in front.winners:
@@ -184,7 +185,7 @@ def progress(front: Front, searches: Sequence[ReportedSearch]) -> list[str]:
 
 
 def _best(
-    front: Front, winner: RowWinner, searches: Sequence[ReportedSearch], name: str
+    front: Front, winner: RowWinner, searches: Sequence[SearchTrials], name: str
 ) -> Curve | None:
     """Candidates in the order in which they were proposed; those outside the row's limits, or that
     fell out after an evaluation on few images, count as evaluations, but not as the best."""
@@ -201,7 +202,7 @@ def _best(
     return Curve(name, *zip(*known, strict=True)) if known else None
 
 
-def _proposed(plan: ReportedSearch) -> list[tuple[Point, Mapping[str, float]]]:
+def _proposed(plan: SearchTrials) -> list[tuple[Measured | LowFidelityTrial, Mapping[str, float]]]:
     """Every candidate in order, and its scores in full, none if it was only looked at."""
     if not plan.first_look:
         return [(point, point.scores) for point in plan.full]
@@ -209,9 +210,9 @@ def _proposed(plan: ReportedSearch) -> list[tuple[Point, Mapping[str, float]]]:
     return [(point, full.get(point.arch, {})) for point in plan.first_look]
 
 
-def first_look_scatter(front: Front, searches: Sequence[ReportedSearch]) -> str | None:
+def first_look_scatter(front: Front, searches: Sequence[SearchTrials]) -> str | None:
     """Each arch's score on few images against that on all; None where one of them is unknown."""
-    looks = {p.arch: p.scores for plan in searches for p in plan.first_look}
+    looks = {p.arch: p.scores for plan in searches for p in plan.first_look or ()}
     full = {p.arch: p.scores for plan in searches for p in plan.full}
     both = [arch for arch in looks if arch in full and front.objective in full[arch]]
     if len(both) < 3:
@@ -236,7 +237,8 @@ def finetuning_table(found: Finetuning) -> Table:
         for name in names:
             cells += [f"{s[name]:.4g}" if name in s else "-" for s in (one.before, one.after)]
         lines.append(tuple(cells))
-    rank = "" if found.tau is None else f"; the orders agree with Kendall's tau {found.tau:.2f}"
+    tau = found.rank_agreement.kendall_tau
+    rank = "" if tau is None else f"; the orders agree with Kendall's tau {tau:.2f}"
     note = f"{found.steps} steps each, evaluated on split search (n={found.images})" + (
         f"{rank} (n={len(found.generators)})" if rank else ""
     )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -19,12 +17,13 @@ from gancompress import __version__
 from gancompress.archs.arch import Arch
 from gancompress.export.card import ExportSource
 from gancompress.export.extract import write_format
-from gancompress.export.filetable import FileRow, file_table
+from gancompress.export.filetable import file_table
 from gancompress.export.formats import FORMATS, missing, require
 from gancompress.export.latency import Latency, paired_latency
 from gancompress.export.modelcard import Page, licence_facts, model_card
 from gancompress.export.picture import grid
 from gancompress.export.report import ReportedValue, Row, table
+from gancompress.export.results import CARD, ExportCard
 from gancompress.export.sums import MODEL, SUMS, sums_of, write_sums
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.evaluate import MetricValue as Scored
@@ -92,56 +91,44 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
     picture = grid(columns, stage.path / "grid.png")
     texts = table(rows), file_table(files, teacher_ms)
     write_text(stage.path / "table.md", "\n\n".join(texts) + "\n")
-    facts = {
-        **run.stage("teacher").extra(),
-        "archs": {n: {"family": a.family, "slots": a.values} for n, (_, a) in plain.items()},
-        **({"finetune": run.stage("finetune").extra()} if finetuned else {}),
-        "teacher_latency": asdict(teacher_ms),
-    }
-    write_card(project, arch, stage.path, rows=rows, files=files, texts=texts, facts=facts)
+    card = ExportCard(
+        archs={name: arch for name, (_, arch) in plain.items()},
+        finetune=run.stage("finetune").extra() if finetuned else None,
+        teacher_latency=teacher_ms,
+        rows=tuple(rows),
+        files=tuple(files),
+        sha256=sums_of(stage.path / MODEL),
+        licences=licence_facts(licences_of(project)),
+    )
+    write_card(project, arch, stage.path, card, texts)
     stage.finish("card.json", files=write_sums(stage.path, PAGES))
     say("\n" + "\n\n".join([*texts, f"picture: {picture}"]))
 
 
 def write_card(
-    project: Project,
-    arch: Arch,
-    folder: Path,
-    *,
-    rows: Sequence[Row],
-    files: Sequence[FileRow],
-    texts: tuple[str, str],
-    facts: Mapping[str, Any],
+    project: Project, arch: Arch, folder: Path, told: ExportCard, texts: tuple[str, str]
 ) -> None:
     """`README.md` for people and `card.json` for programs, of the same facts.
 
     texts: the table of the generators and that of the files. Raises: CheckpointError.
     """
-    licences = licences_of(project)
-    sums = sums_of(folder / MODEL)
     page = Page(
-        title=f"{project.name}: {rows[1].name}",
+        title=f"{project.name}: {told.rows[1].name}",
         arch=arch,
         card=card_of(project, arch),
-        rows=rows,
+        rows=told.rows,
         table=texts[0],
-        file_rows=files,
+        file_rows=told.files,
         files=texts[1],
-        sums=sums,
-        licences=licences,
+        sums=told.sha256,
+        licences=licences_of(project),
         version=__version__,
         data=project.recipe.data.name,
     )
     write_text(folder / "README.md", model_card(page))
-    card = {
-        **facts_of(project).as_dict(),
-        **facts,
-        "rows": [asdict(row) for row in rows],
-        "files": [asdict(row) for row in files],
-        "sha256": sums,
-        "licences": licence_facts(licences),
-    }
-    write_json(folder / "card.json", card)
+    origin = project.run.stage("teacher").extra()
+    plain = {k: v for k, v in CARD.plain(told).items() if (k, v) != ("finetune", None)}
+    write_json(folder / "card.json", {**facts_of(project).as_dict(), **origin, **plain})
 
 
 def _installed(formats: Sequence[str], say: Callable[[str], None]) -> list[str]:

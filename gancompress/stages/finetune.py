@@ -7,12 +7,10 @@ and log.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from gancompress.archs.arch import Arch
 from gancompress.bars import progress
@@ -20,22 +18,22 @@ from gancompress.data.dataset import Dataset
 from gancompress.distill.answers import Answers, Draws, ask
 from gancompress.distill.finetune import train_alone
 from gancompress.distill.options import FinetuneSection
+from gancompress.distill.results import FINETUNING, Finetuning, TunedGenerator
 from gancompress.distill.supernet import sorted_teacher
 from gancompress.errors import RecipeError
 from gancompress.fields.types import LossName
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
-from gancompress.project.results import Finetuned, winners_of
+from gancompress.project.results import Finetuned, front_of
 from gancompress.project.subnets import Subnets
 from gancompress.project.training import batches_of, drawn_once, draws_of, training_of
-from gancompress.ranks import kendall_tau
+from gancompress.ranks import rank_agreement
+from gancompress.stages.archevaluation import values_of
 from gancompress.storage.checkpoint import (
     file_hash,
     load_tensors,
-    read_json,
     remove_leftovers,
     save_tensors,
-    write_json,
 )
 from gancompress.storage.runs import Run, StageDir
 from gancompress.supernet.weights import pack
@@ -89,13 +87,10 @@ def choices(run: Run, count: int) -> list[Choice]:
     At most `count`, each arch once. Raises: RunError, CheckpointError.
     """
     found: dict[Arch, Choice] = {}
-    for winner in winners_of(run):
+    front = front_of(run)
+    for winner in front.winners:
         found.setdefault(winner.arch, Choice(winner.row, winner.arch))
-    path = run.stage("search").artefact()
-    points = [
-        Choice(f"front {number}", Arch.from_json(json.dumps(point["arch"]), str(path)))
-        for number, point in enumerate(read_json(path)["points"], 1)
-    ]
+    points = [Choice(f"front {n}", one.arch) for n, one in enumerate(front.points, 1)]
     others = [point for point in points if point.arch not in found]
     wanted = min(max(0, count - len(found)), len(others))
     spread = [others[(2 * i + 1) * len(others) // (2 * wanted)] for i in range(wanted)]
@@ -189,31 +184,26 @@ def _evaluate(
     """Evaluates all as in the supernet and as they are now, and finishes the stage."""
     subnets, objective = Subnets(project), project.recipe.search.objective
     evaluator = evaluator_of(project, "search", images=project.recipe.search.images)
-    generators: list[dict[str, Any]] = []
+    generators: list[TunedGenerator] = []
     for one in progress(chosen, "evaluating", unit="generator", leave=False):
         path = one.weights(stage)
         now = Finetuned(one.name, one.arch, path, file_hash(path))
-        nets = {"before": subnets.plain(one.arch), "after": subnets.finetuned(now)}
-        scores = {
-            when: {name: figure.value for name, figure in evaluator.score(net).items()}
-            for when, net in nets.items()
-        }
-        arch = {"family": one.arch.family, "slots": one.arch.values}
-        file = {"file": path.name, "sha256": now.sha256}
-        generators.append({"name": one.name, "arch": arch, **file, **scores})
-        before, after = (scores[when][objective] for when in nets)
+        nets = subnets.plain(one.arch), subnets.finetuned(now)
+        scores = [values_of(evaluator.score(net)) for net in nets]
+        generators.append(TunedGenerator(one.name, one.arch, path.name, now.sha256, *scores))
+        before, after = (of[objective] for of in scores)
         say(f"  {one.name}: {objective} {before:.4g} before, {after:.4g} after (n={evaluator.n})")
-    about = {"steps": project.recipe.finetune.steps, "objective": objective, "images": evaluator.n}
-    agreement = rank_agreement(generators, objective)
-    write_json(
-        stage.path / "finetune.json",
-        {**about, "split": "search", "rank_agreement": agreement, "generators": generators},
+    before_all = [one.before[objective] for one in generators]
+    after_all = [one.after[objective] for one in generators]
+    result = Finetuning(
+        steps=project.recipe.finetune.steps,
+        objective=objective,
+        images=evaluator.n,
+        split="search",
+        rank_agreement=rank_agreement(before_all, after_all),
+        generators=tuple(generators),
     )
-    files = [one["file"] for one in generators]
-    stage.finish("finetune.json", {**about, "names": [one.name for one in chosen]}, files)
-
-
-def rank_agreement(generators: Sequence[Mapping[str, Any]], objective: str) -> dict[str, Any]:
-    """Kendall's tau-b between the orders before and after, and of how many generators it is."""
-    scores = [[one[when][objective] for one in generators] for when in ("before", "after")]
-    return {"kendall_tau": kendall_tau(*scores), "n": len(generators)}
+    FINETUNING.write(stage.path / "finetune.json", result)
+    about = {"steps": result.steps, "objective": objective, "images": result.images}
+    names, files = [one.name for one in generators], [one.file for one in generators]
+    stage.finish("finetune.json", {**about, "names": names}, files)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from gancompress.archs.arch import Arch
 from gancompress.metrics.lowfidelity import ScorePredictor
 from gancompress.project import Project
-from gancompress.search.front import best_of, front, plain
+from gancompress.search.front import best_of, front
 from gancompress.search.limits import Constraint, admitted
-from gancompress.search.record import Measured
+from gancompress.search.results import (
+    FRONT,
+    TRIALS,
+    Front,
+    LowFidelityTrial,
+    Measured,
+    RowWinner,
+    SearchTrials,
+)
 from gancompress.search.run import Evaluation
 from gancompress.search.rungs import Rungs, agreement
 from gancompress.stages.archevaluation import ArchEvaluator, values_of
 from gancompress.stages.budgets import named
-from gancompress.storage.checkpoint import write_json
 from gancompress.storage.runs import StageDir
 
 Say = Callable[[str], None]
@@ -31,62 +36,59 @@ def write_front(
     say: Say,
 ) -> None:
     """Writes the front and everything measured, and says who won."""
-    section, how = project.recipe.search, evaluator.full
-    arch = project.teacher_arch
-    costs = named(project.cost(arch), section.convention)
-    teacher = plain(Measured(arch, costs, values_of(evaluator.images.score(evaluator.teacher))))
+    section, how, arch = project.recipe.search, evaluator.full, project.teacher_arch
     everything = [one for rungs in found.values() for one in rungs.full.trials]
-    winners = [_winner(row, limits, found, how) for row, limits in rows.items()]
     looks = [one for rungs in found.values() if rungs.first for one in rungs.first.trials]
     alike = agreement(looks, everything, (evaluator.first, how)) if evaluator.first else None
-    about = {
-        "objective": how.objective,
-        "better": how.better,
-        "cost": section.cost,
-        "convention": section.convention,
-        "features": project.recipe.metrics.features,
-        "images": evaluator.images.n,
-        "first_images": section.first_images,
-        "algorithm": section.algorithm,
-        "first_look": alike and {"kendall_tau": alike.tau, "n": alike.n},
-        "teacher": teacher,
-        "winners": winners,
-    }
-    points = [plain(one) for one in front(everything, how.objective, how.better, section.cost)]
     forecast = _forecast(looks, everything, how.objective)
-    told = [_told(name, rungs, forecast) for name, rungs in found.items()]
-    write_json(stage.path / "trials.json", told)
-    write_json(stage.path / "front.json", {**about, "points": points})
+    trials = tuple(_trials(name, rungs, forecast) for name, rungs in found.items())
+    result = Front(
+        objective=how.objective,
+        better=how.better,
+        cost=section.cost,
+        convention=section.convention,
+        features=project.recipe.metrics.features,
+        images=evaluator.images.n,
+        first_images=section.first_images,
+        algorithm=section.algorithm,
+        first_look=alike,
+        teacher=Measured(
+            arch,
+            named(project.cost(arch), section.convention),
+            values_of(evaluator.images.score(evaluator.teacher)),
+        ),
+        winners=tuple(_winner(row, limits, found, how) for row, limits in rows.items()),
+        points=tuple(front(everything, how.objective, how.better, section.cost)),
+    )
+    TRIALS.write(stage.path / "trials.json", trials)
+    FRONT.write(stage.path / "front.json", result)
     stage.finish("front.json", files=["trials.json"])
-    for winner in winners:
-        say(_said(winner, how.objective))
-    if alike is not None:
-        say(
-            f"  the score on {section.first_images} images ranks as the full score does with "
-            f"Kendall's tau {alike.tau:.2f} (n={alike.n})"
-        )
+    for line in _said(result):
+        say(line)
 
 
 def _winner(
     row: str, limits: Sequence[Constraint], found: Mapping[str, Rungs], how: Evaluation
-) -> dict[str, Any]:
+) -> RowWinner:
     """The best of what was measured inside the row's limits, and the best that chance found."""
     searched = inside({n: rungs for n, rungs in found.items() if not _is_baseline(n)}, limits)
     drawn = inside({n: rungs for n, rungs in found.items() if _is_baseline(n)}, limits)
 
-    def best(measured: list[Measured]) -> dict[str, Any] | None:
-        return plain(best_of(measured, how.objective, how.better)) if measured else None
+    def best(measured: list[Measured]) -> Measured | None:
+        return best_of(measured, how.objective, how.better) if measured else None
 
     chosen = best(searched + drawn)
     assert chosen is not None, "every row was searched"
-    return {
-        "row": row,
-        "budget_macs": int(limits[0].most),
-        "limits": {limit.cost: limit.most for limit in limits},
-        **chosen,
-        "by_search": best(searched),
-        "by_chance": best(drawn),
-    }
+    return RowWinner(
+        row=row,
+        budget_macs=int(limits[0].most),
+        limits={limit.cost: limit.most for limit in limits},
+        arch=chosen.arch,
+        costs=chosen.costs,
+        scores=chosen.scores,
+        by_search=best(searched),
+        by_chance=best(drawn),
+    )
 
 
 def inside(found: Mapping[str, Rungs], limits: Sequence[Constraint]) -> list[Measured]:
@@ -98,11 +100,18 @@ def _is_baseline(name: str) -> bool:
     return name.endswith(BASELINE)
 
 
-def _said(winner: Mapping[str, Any], objective: str) -> str:
-    arch = Arch.of(winner["arch"]["family"], winner["arch"]["slots"])
-    score, chance = winner["scores"][objective], winner["by_chance"]
-    beside = f"; at random {chance['scores'][objective]:.4g}" if chance else ""
-    return f"  {winner['row']}: {arch.compact}, {objective} {score:.4g} on split search{beside}"
+def _said(result: Front) -> Iterator[str]:
+    """Who won, and how far scores on few images can be trusted."""
+    for winner in result.winners:
+        score, chance = winner.scores[result.objective], winner.by_chance
+        beside = f"; at random {chance.scores[result.objective]:.4g}" if chance else ""
+        found = f"{winner.arch.compact}, {result.objective} {score:.4g} on split search"
+        yield f"  {winner.row}: {found}{beside}"
+    if result.first_look is not None:
+        yield (
+            f"  the score on {result.first_images} images ranks as the full score does with "
+            f"Kendall's tau {result.first_look.kendall_tau:.2f} (n={result.first_look.n})"
+        )
 
 
 def _forecast(
@@ -116,15 +125,10 @@ def _forecast(
     )
 
 
-def _told(name: str, rungs: Rungs, forecast: ScorePredictor) -> dict[str, Any]:
-    """All that one search measured, in order, as plain JSON."""
-    first = [
-        {**plain(one), "forecast": forecast(one.scores)}
+def _trials(name: str, rungs: Rungs, forecast: ScorePredictor) -> SearchTrials:
+    """All that one search measured, in order."""
+    looks = tuple(
+        LowFidelityTrial(one.arch, one.costs, one.scores, forecast(one.scores))
         for one in (rungs.first.trials if rungs.first else ())
-    ]
-    return {
-        "name": name,
-        "is_baseline": _is_baseline(name),
-        "first_look": first or None,
-        "full": [plain(one) for one in rungs.full.trials],
-    }
+    )
+    return SearchTrials(name, _is_baseline(name), looks or None, tuple(rungs.full.trials))
