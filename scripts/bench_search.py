@@ -38,6 +38,7 @@ from tqdm import tqdm
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import GanCompressError
+from gancompress.evenly import evenly
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.features import EffNetLite0, Inception
 from gancompress.metrics.lowfidelity import LowFidelityEvaluator, ScorePredictor
@@ -175,9 +176,7 @@ def two_rungs(looks: Way, images: int, setup: float, full: Way, share: float) ->
     order = np.argsort(firsts, kind="stable")
     count = math.ceil(share * len(order))
     best, rest = order[:count], order[count:]
-    probes = min(PROBES, len(rest))
-    spread = rest[[(2 * i + 1) * len(rest) // (2 * probes) for i in range(probes)]]
-    known = np.concatenate([best, spread])
+    known = np.concatenate([best, rest[evenly(len(rest), PROBES)]])
     forecast = ScorePredictor.fitted("fd", [looks.scores[i] for i in known], truth[known].tolist())
     last = np.array([forecast(look) for look in looks.scores])
     last[known] = truth[known]
@@ -235,8 +234,7 @@ def bench(given: argparse.Namespace) -> None:
     archs, evaluator, count = pieces.archs, pieces.evaluator, len(pieces.archs)
     loop = PlainLoop(evaluator.batches, pieces.plain, watch)
     evaluator.score(pieces.teacher)  # warms up, and makes the real side's statistics
-    few = min(given.plain, count)
-    plain = Way(pieces.nets(), loop.score, [i * count // few for i in range(few)])
+    plain = Way(pieces.nets(), loop.score, evenly(count, given.plain, from_start=True))
     full = Way(pieces.nets(), lambda net: evaluator.score(net)["fd"].value, range(count))
     looks, setups = {}, {}
     for images in given.first_images:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gancompress.archs.arch import Arch, SearchSpace
+from gancompress.evenly import evenly
 from gancompress.ranks import RankAgreement, rank_agreement
 from gancompress.search.limits import Constraint, Costs, admitted
 from gancompress.search.proposals import History, seen_in
@@ -98,8 +99,7 @@ def chosen(
         kept += [one.arch for one in best[: max(ROW_SURVIVORS, math.ceil(survivors * len(best)))]]
     kept = list(dict.fromkeys(kept))
     rest = [one.arch for one in order if one.arch not in set(kept)]
-    probes = min(probes, len(rest))
-    return kept + [rest[(2 * i + 1) * len(rest) // (2 * probes)] for i in range(probes)]
+    return kept + [rest[i] for i in evenly(len(rest), probes)]
 
 
 def agreement(

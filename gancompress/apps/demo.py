@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from gancompress.errors import DataError, ExportError, RunError
+from gancompress.evenly import evenly
 from gancompress.export.card import Card
 from gancompress.export.inputchannels import (
     InputChannels,
@@ -205,7 +206,5 @@ def _examples(project: Project, card: Card, say: Say) -> list[Pixels]:
     count, channels = dataset.count("test"), input_channels_of(card)
     if not channels.classes and not channels.image:
         return []
-    wanted = min(EXAMPLES, count)
-    chosen = [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
-    inputs = dataset.batch("test", chosen, None)["input"]
+    inputs = dataset.batch("test", evenly(count, EXAMPLES), None)["input"]
     return [picture_of(one[None], channels) for one in inputs]

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from gancompress.archs.arch import Arch
 from gancompress.benchmark.turns import TimedFile
 from gancompress.errors import DataError, ExportError
+from gancompress.evenly import evenly
 from gancompress.export import weights
 from gancompress.export.card import Card, ExportSource
 from gancompress.export.extract import load_exported, write_all
@@ -21,7 +22,7 @@ from gancompress.export.opening import files_of, models_in
 from gancompress.export.sums import check_sums
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
-from gancompress.stages.exportfiles import CALIBRATION_IMAGES, card_of, evenly
+from gancompress.stages.exportfiles import CALIBRATION_IMAGES, card_of
 
 Say = Callable[[str], None]
 

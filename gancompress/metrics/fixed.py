@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gancompress.data.dataset import Batch, Dataset, Split
 from gancompress.errors import MetricError
+from gancompress.evenly import evenly
 
 
 class FixedBatches:
@@ -34,7 +35,7 @@ class FixedBatches:
         count = dataset.count(split)
         self.n = min(images, count) if images else count
         self._dataset, self._split = dataset, split
-        indices = [i * count // self.n for i in range(self.n)]
+        indices = evenly(count, self.n, from_start=True)
         self._parts = [indices[i : i + batch_size] for i in range(0, self.n, batch_size)]
         self._device, self._held_bytes = device, held_bytes
         self._held: list[Batch] | None = None

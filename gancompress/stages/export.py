@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gancompress import __version__
 from gancompress.archs.arch import Arch
+from gancompress.evenly import evenly
 from gancompress.export.card import ExportSource
 from gancompress.export.extract import write_format
 from gancompress.export.filetable import file_table
@@ -35,7 +36,6 @@ from gancompress.project.subnets import Subnets
 from gancompress.stages.exportfiles import (
     ExportedGenerator,
     card_of,
-    evenly,
     facts_of,
     file_rows,
     licences_of,

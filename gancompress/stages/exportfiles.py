@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.data.dataset import Dataset, Split
+from gancompress.evenly import evenly
 from gancompress.export.card import Card, ExportSource, Model
 from gancompress.export.card import Run as Answer
 from gancompress.export.extract import Exported, load_exported, write_all
@@ -222,12 +223,6 @@ def facts_of(project: Project) -> Facts:
         classes=tuple(data.class_list),
         class_planes=CLASS_PLANES if data.class_list else None,
     )
-
-
-def evenly(count: int, wanted: int) -> list[int]:
-    """`wanted` indices spread over `count`."""
-    wanted = min(wanted, count)
-    return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
 
 
 def licences_of(project: Project) -> Licences:

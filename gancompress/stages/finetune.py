@@ -21,6 +21,7 @@ from gancompress.distill.options import FinetuneSection
 from gancompress.distill.results import FINETUNING, Finetuning, TunedGenerator
 from gancompress.distill.supernet import sorted_teacher
 from gancompress.errors import RecipeError
+from gancompress.evenly import evenly
 from gancompress.fields.types import LossName
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
@@ -92,8 +93,7 @@ def choices(run: Run, count: int) -> list[Choice]:
         found.setdefault(winner.arch, Choice(winner.row, winner.arch))
     points = [Choice(f"front {n}", one.arch) for n, one in enumerate(front.points, 1)]
     others = [point for point in points if point.arch not in found]
-    wanted = min(max(0, count - len(found)), len(others))
-    spread = [others[(2 * i + 1) * len(others) // (2 * wanted)] for i in range(wanted)]
+    spread = [others[i] for i in evenly(len(others), max(0, count - len(found)))]
     return [*found.values(), *spread][:count]
 
 

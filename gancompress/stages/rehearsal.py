@@ -22,6 +22,7 @@ from gancompress.archs.arch import Arch
 from gancompress.data.dataset import SPLITS, Split
 from gancompress.distill.supernet import Teacher, student_of
 from gancompress.errors import ArchError, ExportError
+from gancompress.evenly import evenly
 from gancompress.export.card import ExportSource
 from gancompress.export.extract import load_exported, write_all, write_format
 from gancompress.export.formats import FORMATS, missing
@@ -29,7 +30,7 @@ from gancompress.nets.layers.blocks import INITS
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
 from gancompress.project.training import distilling_of
-from gancompress.stages.exportfiles import card_of, evenly
+from gancompress.stages.exportfiles import card_of
 from gancompress.supernet.proving import refused_by_name, told
 from gancompress.supernet.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Batch, Step
