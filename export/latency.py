@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+
+from gancompress.turns import in_turns
 
 Call = Callable[[], object]
 
@@ -25,40 +28,42 @@ class Latency:
 def paired_latency(
     runs: Mapping[str, Call], repeats: int = 30, warmup: int = 5, *, is_warm: bool = False
 ) -> dict[str, Latency]:
-    """Times several calls in turn, so that what else the machine does meets all of them alike.
+    """Times several calls, see `in_turns`.
 
-    Every other round goes backwards, so that none is always the one after the largest. is_warm:
-    whether a call goes ahead, uncounted, in every turn: caches then hold what this call needs, as
-    where it is made again and again.
+    is_warm: whether a call goes ahead, uncounted, in every turn: caches then hold what this call
+    needs, as where it is made again and again.
     """
     if repeats < 1:
         raise ValueError(f"repeats={repeats}; at least 1")
-    times_ms: dict[str, list[float]] = {name: [] for name in runs}
+    calls = {name: partial(_once_ms, run, is_warm) for name, run in runs.items()}
     with torch.inference_mode():
         for run in runs.values():
             for _ in range(warmup):
                 run()
-        for i in range(repeats):
-            for name in list(runs)[:: -1 if i % 2 else 1]:
-                if is_warm:
-                    runs[name]()
-                times_ms[name].append(_once_ms(runs[name]))
+        rounds = list(in_turns(calls, repeats))
+    return {name: _latency([times_ms[name] for times_ms in rounds]) for name in runs}
+
+
+def _latency(ms: Sequence[float]) -> Latency:
     threads = torch.get_num_threads()
-    return {
-        name: Latency(float(np.median(t)), float(np.percentile(t, 95)), repeats, threads)
-        for name, t in times_ms.items()
-    }
+    return Latency(float(np.median(ms)), float(np.percentile(ms, 95)), len(ms), threads)
 
 
-def _once_ms(run: Call) -> float:
-    _wait()
-    start = time.perf_counter()
+def _once_ms(run: Call, is_warm: bool) -> float:
+    if is_warm:
+        run()
+    return time_ms(run, wall_seconds)
+
+
+def time_ms(run: Call, clock: Callable[[], float]) -> float:
+    """Milliseconds of one call by a clock that tells seconds."""
+    start = clock()
     run()
-    _wait()
-    return (time.perf_counter() - start) * 1e3
+    return (clock() - start) * 1e3
 
 
-def _wait() -> None:
-    """Until the GPU has done what it was given, if one is in use."""
+def wall_seconds() -> float:
+    """The clock on the wall when the GPU has done what it was given, if one is in use."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.synchronize()
+    return time.perf_counter()

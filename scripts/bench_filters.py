@@ -8,15 +8,17 @@ the data sets call it; the ratio is to "nearest".
 from __future__ import annotations
 
 import argparse
-import time
+from functools import partial
 
 import numpy as np
 
 from gancompress.data.images import Pixels, to_tensor
 from gancompress.data.superres import FILTERS, shrunk
 from gancompress.data.tiles import WorldTiles
+from gancompress.export.latency import time_ms, wall_seconds
 from gancompress.export.report import aligned
 from gancompress.nets.bicubic import Bicubic
+from gancompress.turns import in_turns
 
 
 def tiles_of(size: int, count: int) -> Pixels:
@@ -28,14 +30,14 @@ def tiles_of(size: int, count: int) -> Pixels:
 
 def seconds(tiles: Pixels, scale: int, repeats: int) -> dict[str, float]:
     """The best time of each filter for all tiles; the filters take turns."""
-    best = dict.fromkeys(FILTERS, float("inf"))
-    for _ in range(repeats):
-        for name in FILTERS:
-            start = time.perf_counter()
-            for tile in tiles:
-                shrunk(tile, scale, name)
-            best[name] = min(best[name], time.perf_counter() - start)
-    return best
+
+    def all_shrunk(name: str) -> None:
+        for tile in tiles:
+            shrunk(tile, scale, name)
+
+    calls = {name: partial(time_ms, partial(all_shrunk, name), wall_seconds) for name in FILTERS}
+    rounds = list(in_turns(calls, repeats))
+    return {name: min(times[name] for times in rounds) / 1e3 for name in FILTERS}
 
 
 def psnr(tiles: Pixels, scale: int, name: str) -> float:

@@ -17,8 +17,8 @@ import argparse
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from gancompress.process import configure_runtime
@@ -30,9 +30,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from gancompress.export.latency import time_ms, wall_seconds
 from gancompress.nets.layers.blocks import Conv, ResidualBlock
 from gancompress.nets.layers.features import Bands, Features, bands_of, converted
 from gancompress.supernet.cost import network_cost
+from gancompress.turns import in_turns
 
 CHANNELS, BLOCKS = 256, 9
 OPERATORS: dict[str, tuple[str, Bands]] = {
@@ -117,11 +119,11 @@ def table(size: int, arguments: argparse.Namespace, device: torch.device) -> str
     x = torch.randn(arguments.batch, CHANNELS, size // 4, size // 4, device=device)
     forward = timed(
         {n: forward_of(net, net.split(x[:1])) for n, net in trunks.items()},
-        arguments.repeats, device, f"{size} px, forward",
+        arguments.repeats, f"{size} px, forward",
     )  # fmt: skip
     training = timed(
         {n: training_of(net, net.split(x)) for n, net in trunks.items()},
-        max(3, arguments.repeats // 2), device, f"{size} px, training",
+        max(3, arguments.repeats // 2), f"{size} px, training",
     )  # fmt: skip
     peaks = {name: peak_elsewhere(name, size, arguments) for name in OPERATORS}
     lines = [
@@ -176,24 +178,12 @@ def training_of(net: Trunk, x: Features) -> Callable[[], None]:
     return run
 
 
-def timed(
-    runs: Mapping[str, Callable[[], None]], repeats: int, device: torch.device, title: str
-) -> dict[str, float]:
+def timed(runs: Mapping[str, Callable[[], None]], repeats: int, title: str) -> dict[str, float]:
     """Median milliseconds of each, in turns."""
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in tqdm(range(repeats + 1), desc=title, leave=False):
-        for name, run in runs.items():
-            begun = clock(device)
-            run()
-            if turn:  # the first one warms up
-                taken[name].append((clock(device) - begun) * 1e3)
-    return {name: statistics.median(times) for name, times in taken.items()}
-
-
-def clock(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+    calls = {name: partial(time_ms, run, wall_seconds) for name, run in runs.items()}
+    rounds = in_turns(calls, repeats + 1)
+    found = list(tqdm(rounds, total=repeats + 1, desc=title, leave=False))[1:]  # the first warms up
+    return {name: statistics.median(times[name] for times in found) for name in runs}
 
 
 def peak_elsewhere(name: str, size: int, arguments: argparse.Namespace) -> int:

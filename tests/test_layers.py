@@ -19,7 +19,7 @@ FOLDERS = {
 # From the bottom up: a module imports from its own row and the rows above it in this table. What
 # of gancompress/ is not named here fails the first test: give it its place.
 TIERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "process", "interrupts", "bars", "ranks", "durations", "evenly"),
+    ("errors", "process", "interrupts", "bars", "ranks", "durations", "evenly", "turns"),
     ("storage", "fields", "teachers"),
     ("archs",),
     ("nets",),

@@ -79,7 +79,7 @@ def test_every_layer_is_timed_in_turn_and_every_other_turn_backwards(
     monkeypatch.setattr(layertimes, "WARMUP", 1)
     noting = Noting()
     times = list(time_layers(timing_on(noting), LAYOUT.configs[:3], "test"))
-    assert "".join(noting.order) == "210" + "012" + "210"
+    assert "".join(noting.order) == "012" + "210" + "012"
     assert [sorted(turn) for turn in times] == [sorted(c.key for c in LAYOUT.configs[:3])] * 2
 
 

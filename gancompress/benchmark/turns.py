@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,7 @@ from gancompress.benchmark.roofline import Rates
 from gancompress.benchmark.worker import THREADS
 from gancompress.errors import ExportError
 from gancompress.export.card import Card, read_manifest
+from gancompress.turns import in_turns
 
 BURST = 3  # timed calls of a turn, behind one that is not counted
 PAUSE_S = 0.05  # before a turn, until the threads of the one before no longer spin
@@ -132,8 +134,7 @@ def rates_on(threads: int) -> Rates:
 def time_group(
     subjects: Sequence[TimedFile], threads: int, settings: Settings, bar: tqdm[Any]
 ) -> tuple[list[FileTimes], list[str]]:
-    """Times files in turns: a few calls each, every other round backwards, so that what else the
-    machine does meets all of them alike. `bar` moves by one for every call that is timed.
+    """Times files by a few calls each, see `in_turns`; `bar` moves by one for every such call.
 
     Returns those that could be run, and a sentence for every other one.
     """
@@ -152,12 +153,11 @@ def time_group(
                 refused.append(str(error))
                 del workers[i]
                 bar.update(settings.repeats)
-        for turn, calls in enumerate(_bursts(settings.repeats)):
-            for i in sorted(workers, reverse=turn % 2 == 1):
-                time.sleep(PAUSE_S)
-                workers[i].ask(calls)
-                times[i] += workers[i].answer()["times_ms"]
-                bar.update(calls)
+        bursts = _bursts(settings.repeats)
+        timed = {i: partial(_burst_ms, worker, iter(bursts), bar) for i, worker in workers.items()}
+        for found in in_turns(timed, len(bursts)):
+            for i, ms in found.items():
+                times[i] += ms
         for i, worker in workers.items():
             worker.ask(0)
             told[i] |= worker.answer()
@@ -178,6 +178,16 @@ def _job(subject: TimedFile, threads: int, settings: Settings) -> dict[str, Any]
 def _bursts(repeats: int) -> list[int]:
     """Calls of each round: `BURST`, and what is left over last."""
     return [min(BURST, repeats - done) for done in range(0, repeats, BURST)]
+
+
+def _burst_ms(worker: ModelProcess, bursts: Iterator[int], bar: tqdm[Any]) -> list[float]:
+    """The times of the next few calls."""
+    time.sleep(PAUSE_S)
+    calls = next(bursts)
+    worker.ask(calls)
+    found: list[float] = worker.answer()["times_ms"]
+    bar.update(calls)
+    return found
 
 
 def _measured(

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.bars import progress
-from gancompress.export.latency import Call
+from gancompress.export.latency import Call, time_ms, wall_seconds
 from gancompress.latency.layers import Build, LayerConfig
 from gancompress.latency.runtimes import Runtime, TimedLayer
+from gancompress.turns import in_turns
 
 WARMUP = 3  # runs of each that are not counted
 # Timed in turn, so that the caches hold none of them and what else the machine does meets all
@@ -44,7 +45,7 @@ class TimingConfig:
         """Seconds. Of one thread on a CPU its own time, which on an idle machine is that of the
         clock on the wall, and on a busy one what it would be if it were idle."""
         if self.runtime.device.type == "cuda":
-            return _finished
+            return wall_seconds
         return time.thread_time if self.threads == 1 else time.perf_counter
 
 
@@ -86,7 +87,7 @@ def _timed(timing: TimingConfig, ready: Iterator[Ready], count: int, label: str)
     bar = progress(total=2.0 * count, desc=label, bar_format=look, leave=False)
     with bar, _threads(timing.threads):
         for group in _groups(ready, bar.update):
-            for times in _turns(group, timing.repeats, timing.clock):
+            for times in _turns(group, timing):
                 yield times
                 bar.update(len(group) / timing.repeats)
 
@@ -105,23 +106,11 @@ def _groups(ready: Iterator[Ready], step: Callable[[], object]) -> Iterator[dict
         yield group
 
 
-def _turns(runs: Mapping[str, Call], repeats: int, clock: Callable[[], float]) -> Iterator[Times]:
-    """A time of each, `repeats` times; every other turn goes backwards."""
+def _turns(runs: Mapping[str, Call], timing: TimingConfig) -> Iterator[Times]:
+    """A time of each in turn, again and again."""
+    calls = {key: partial(time_ms, run, timing.clock) for key, run in runs.items()}
     with torch.inference_mode():
-        for i in range(-WARMUP, repeats):
-            times = {}
-            for key in list(runs)[:: -1 if i % 2 else 1]:
-                start = clock()
-                runs[key]()
-                times[key] = (clock() - start) * 1e3
-            if i >= 0:
-                yield times
-
-
-def _finished() -> float:
-    """The time when the GPU has done what it was given."""
-    torch.cuda.synchronize()
-    return time.perf_counter()
+        yield from itertools.islice(in_turns(calls, WARMUP + timing.repeats), WARMUP, None)
 
 
 def _built(timing: TimingConfig, arch: Arch) -> nn.Module:

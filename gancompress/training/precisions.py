@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +15,7 @@ from torch import nn
 
 from gancompress.storage.checkpoint import read_record, write_record
 from gancompress.training import distributed
+from gancompress.turns import in_turns
 
 AUTOCAST = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 AUTO = "auto"
@@ -98,16 +101,14 @@ def step_times(
     The first step of each also makes kernels and memory ready: it counts only where SECONDS leave
     no time for another. Several processes, which wait for each other, each make two of each.
     """
-    started = time.monotonic()
-    seconds = {precision: _timed(device, step, precision) for precision in known}
-    rounds = 1 if distributed.current().world > 1 else 3
-    for _ in range(rounds):
-        took = time.monotonic() - started
-        if rounds > 1 and took + sum(seconds.values()) > SECONDS:
+    started, is_alone = time.monotonic(), distributed.current().world == 1
+    calls = {precision: partial(_timed, device, step, precision) for precision in known}
+    best = dict.fromkeys(known, math.inf)
+    for found in in_turns(calls, 4 if is_alone else 2):
+        best = {name: min(best[name], seconds) for name, seconds in found.items()}
+        if is_alone and time.monotonic() - started + sum(best.values()) > SECONDS:
             break
-        again = {precision: _timed(device, step, precision) for precision in known}
-        seconds = {name: min(seconds[name], again[name]) for name in known}
-    return seconds
+    return best
 
 
 def _timed(device: torch.device, step: Callable[[str], object], precision: str) -> float:
