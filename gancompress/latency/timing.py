@@ -37,6 +37,7 @@ from gancompress.latency.times import WARMUP, time_layers, time_networks
 from gancompress.nets.families.family import Part
 from gancompress.process import configure_runtime
 from gancompress.project import Project
+from gancompress.storage.asides import set_aside
 from gancompress.storage.filelock import FileLock
 
 __all__ = ["RUNTIMES", "measure_tables", "plan", "table_of", "tables_json"]
@@ -147,11 +148,7 @@ def _set_aside(places: Sequence[RuntimeConfig], say: Say) -> None:
     for place in places:
         place.begun.unlink(missing_ok=True)
         if place.path.exists():
-            number = 1
-            while (aside := place.path.with_suffix(f".{number}.json")).exists():
-                number += 1
-            place.path.rename(aside)
-            say(f"{place}: earlier table kept as {aside}")
+            say(f"{place}: earlier table kept as {set_aside(place.path, '.json')}")
 
 
 def _layout(project: Project) -> SpaceLayers:

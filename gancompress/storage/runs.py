@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 from gancompress import __version__
 from gancompress.errors import CheckpointError, RunError
+from gancompress.storage.asides import set_aside
 from gancompress.storage.checkpoint import (
     file_hash,
     remove_dead,
@@ -344,10 +345,7 @@ class StageDir:
         held = self._lock.is_held
         self._acquire()
         try:
-            number = 1
-            while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
-                number += 1
-            self.path.rename(aside)
+            aside = set_aside(self.path)
             with suppress(OSError):  # only the report misses it
                 note_redo(self.root, self.path.name)
         finally:
