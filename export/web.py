@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from gancompress.archs.arch import Arch
-from gancompress.errors import ArchError, ExportError
+from gancompress.errors import ExportError
 from gancompress.export import onnx_file
 from gancompress.export.card import Card, ExportSource, Model, Written, manifest
 from gancompress.export.inputchannels import (
@@ -30,7 +30,7 @@ from gancompress.export.inputchannels import (
     input_channels_of,
     pixels_of,
 )
-from gancompress.nets.families import FAMILIES, family_of
+from gancompress.export.weights import ask_rebuilt
 from gancompress.storage.checkpoint import atomic_path, write_bytes, write_json
 from gancompress.supernet.cost import network_cost
 
@@ -80,16 +80,9 @@ def load_run(path: Path) -> Model:
 
 
 def macs_of(arch: Arch, card: Card) -> int | None:
-    """MACs of one image of the card's size; None for a family that is not known here by its name,
-    as a user's own, whose code is not run for this."""
-    if arch.family not in FAMILIES or card.code_file is not None:
-        return None
-    try:
-        with torch.device("meta"):
-            net = family_of(arch.family, **card.options).build(arch)
-            return network_cost(net, torch.empty(1, card.in_channels, *card.size)).macs_true
-    except (ArchError, TypeError):
-        return None
+    """MACs of one image of the card's size; None as `weights.ask_rebuilt`."""
+    shape = (1, card.in_channels, *card.size)
+    return ask_rebuilt(arch, card, lambda net: network_cost(net, torch.empty(shape)).macs_true)
 
 
 def plan(channels: InputChannels, has_example: bool, macs: int | None = None) -> dict[str, Any]:

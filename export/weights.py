@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import torch
 from torch import nn
 
 from gancompress.archs.arch import Arch
@@ -15,6 +18,7 @@ from gancompress.nets.families import FAMILIES, family_of
 from gancompress.storage.checkpoint import load_tensors, read_json, save_tensors, write_json
 
 WEIGHTS, ARCH = "model.safetensors", "arch.json"
+T = TypeVar("T")
 
 
 def write(source: ExportSource, folder: Path) -> Written:
@@ -43,6 +47,21 @@ def load_run(path: Path, file: Path | str | None = None) -> Model:
     """`load` for the folder of `path` (a file of the pair), checking its inputs."""
     net, arch, card = _rebuild(path.parent, file)
     return Model(net, arch, card, str(path))
+
+
+def ask_rebuilt(arch: Arch, card: Card, ask: Callable[[nn.Module], T]) -> T | None:
+    """What `ask` returns for a file's generator without weights: on "meta", in evaluation mode.
+
+    None for a maker's own code, which is not run for this, and where the family refuses the arch.
+    """
+    if arch.family not in FAMILIES or card.code_file is not None:
+        return None
+    try:
+        with torch.device("meta"):
+            return ask(family_of(arch.family, **card.options).build(arch).eval())
+    # A file of another version, or an image that is too small, ends here.
+    except (ArchError, TypeError, RuntimeError):
+        return None
 
 
 def _rebuild(folder: Path, file: Path | str | None) -> tuple[nn.Module, Arch, Card]:

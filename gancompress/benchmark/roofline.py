@@ -17,10 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
-from gancompress.errors import ArchError
 from gancompress.export.card import Card
+from gancompress.export.weights import ask_rebuilt
 from gancompress.latency.layers import tensors_of
-from gancompress.nets.families import FAMILIES, family_of
 from gancompress.supernet.cost import network_cost
 
 _SIDES = (512, 1024, 2048)  # The sides of the square matrices that are multiplied.
@@ -117,19 +116,9 @@ def work_of(net: nn.Module, *inputs: Tensor) -> Work:
 
 
 def card_work(arch: Arch, card: Card, size: tuple[int, int], batch: int = 1) -> Work | None:
-    """The work of a file's generator, rebuilt without weights, at `size` (height, width).
-
-    None where that needs the maker's own code, or where the family refuses the arch.
-    """
-    if arch.family not in FAMILIES or card.code_file is not None:
-        return None
-    try:
-        with torch.device("meta"):
-            net = family_of(arch.family, **card.options).build(arch).eval()
-            return work_of(net, torch.empty(batch, card.in_channels, *size))
-    # A file of another version, or an image that is too small, ends here.
-    except (ArchError, TypeError, RuntimeError):
-        return None
+    """The work of a file's generator at `size` (height, width); None as `ask_rebuilt`."""
+    shape = (batch, card.in_channels, *size)
+    return ask_rebuilt(arch, card, lambda net: work_of(net, torch.empty(shape)))
 
 
 def _is_layer(name: str, module: nn.Module) -> bool:
