@@ -17,6 +17,14 @@ from gancompress.cli.arguments import Overrides
 from gancompress.cli.exitcodes import exit_codes
 from gancompress.errors import DataError, ExportError
 
+ModelArg = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A model file, an export folder, a run's folder, "
+                   "or the recipe that made the run."),
+]  # fmt: skip
+OutFolder = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write PNG files to.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")]
+Anew = Annotated[bool, typer.Option("--redo", help="Write what is there already anew.")]
 Size = Annotated[
     str | None, typer.Option(metavar="HxW", help="Height and width of the images, as 256x256.")
 ]
@@ -92,15 +100,11 @@ def report(
 
 
 def apply(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="A model file, an export folder, a run's folder, "
-                       "or the recipe that made the run."),
-    ],
+    model: ModelArg,
     images: Annotated[
         Path, typer.Argument(metavar="IMAGES", help="An image, or a folder with any folders in it.")
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write PNG files to.")],
+    out: OutFolder,
     *,
     batch: Annotated[int, typer.Option(min=1, help="Images of equal size run at once.")] = 8,
     size: Size = None,
@@ -111,9 +115,9 @@ def apply(
     instances: Instances = None,
     max_value: MaxValue = None,
     background: Background = None,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
+    threads: Threads = 0,
     file: OwnCode = None,
-    redo: Annotated[bool, typer.Option("--redo", help="Write what is there already anew.")] = False,
+    redo: Anew = False,
 ) -> None:  # fmt: skip
     """Run an exported generator on images. Given again, it goes on where it stopped; images that
     cannot be read are passed over and listed at the end, and the exit code is 2."""
@@ -148,12 +152,8 @@ def apply(
 
 
 def sample(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="A model file, an export folder, a run's folder, "
-                       "or the recipe that made the run."),
-    ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write PNG files to.")],
+    model: ModelArg,
+    out: OutFolder,
     *,
     count: Annotated[
         int, typer.Option("--count", "-n", min=1, help="How many images to make.")
@@ -168,8 +168,8 @@ def sample(
         bool, typer.Option("--teacher", help="The run's teacher, not what was exported.")
     ] = False,
     batch: Annotated[int, typer.Option(min=1, help="Images run at once.")] = 16,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
-    redo: Annotated[bool, typer.Option("--redo", help="Write what is there already anew.")] = False,
+    threads: Threads = 0,
+    redo: Anew = False,
 ) -> None:  # fmt: skip
     """Make images with a generator that takes random vectors (progan, lsgan), and a picture of
     them all. Image number i of a seed is always the same; given again, it goes on."""
