@@ -192,7 +192,7 @@ def test_scales_judge_halvings_by_networks_of_their_own() -> None:
     assert half.shape == (2, 3, 8, 11)
     torch.testing.assert_close(coarse[-1], second(half))
     assert [f.shape[0] for f in (*fine, *coarse)] == [2] * (len(fine) + len(coarse))
-    outputs = ScaleOutputs("inception-8", 3, (15, 22), 2)
+    outputs = ScaleOutputs(ScaleDiscriminators("inception-8", 3, (15, 22), 2))
     outputs.discriminators.load_state_dict(net.state_dict())
     torch.testing.assert_close(outputs(x), (fine[-1], coarse[-1]))
 

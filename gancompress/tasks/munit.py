@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.nets.discriminators.munit import MunitDiscriminator, StyleEncoder
-from gancompress.nets.discriminators.named import ScaleOutputs
+from gancompress.nets.discriminators.named import ScaleDiscriminators, ScaleOutputs
 from gancompress.nets.families.munit import MunitGenerator
 from gancompress.tasks.base import Batch, ConditionalTask, Phase, Step
 from gancompress.tasks.options import MunitOptions
@@ -71,7 +71,7 @@ class MUNIT(ConditionalTask):
 
     def named_discriminator(self, name: str, channels: int) -> nn.Module:
         scales, norm = self.options.discriminator_scales, self.options.discriminator_norm
-        return ScaleOutputs(name, channels, self.size, scales, norm)
+        return ScaleOutputs(ScaleDiscriminators(name, channels, self.size, scales, norm))
 
     def _style_encoder(self) -> nn.Module:
         style = self.context.style

@@ -107,16 +107,9 @@ class ScaleDiscriminators(nn.Module):
 class ScaleOutputs(nn.Module):
     """The logits (N, 1) of `ScaleDiscriminators`, one tensor for each scale."""
 
-    def __init__(
-        self,
-        name: str,
-        in_channels: int,
-        size: tuple[int, int],
-        scales: int,
-        norm: str = "published",
-    ) -> None:
+    def __init__(self, discriminators: ScaleDiscriminators) -> None:
         super().__init__()
-        self.discriminators = ScaleDiscriminators(name, in_channels, size, scales, norm)
+        self.discriminators = discriminators
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         return tuple(features[-1] for features in self.discriminators(x))

@@ -66,18 +66,12 @@ class LSGAN(Family):
     norm: str
 
     name: ClassVar[str] = "lsgan"
+    size_multiple: ClassVar[int] = 1
+    is_static: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.size % 4 or self.size < 8:
             raise ArchError(f"lsgan: images of {self.size} pixels; multiples of 4 from 8 on fit")
-
-    @property
-    def size_multiple(self) -> int:
-        return 1
-
-    @property
-    def is_static(self) -> bool:
-        return True
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -150,6 +150,8 @@ class ProGAN(Family):
     size: int = 64
 
     name: ClassVar[str] = "progan"
+    size_multiple: ClassVar[int] = 1
+    is_static: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         levels_of(self.size)
@@ -157,14 +159,6 @@ class ProGAN(Family):
     @property
     def levels(self) -> int:
         return levels_of(self.size)
-
-    @property
-    def size_multiple(self) -> int:
-        return 1
-
-    @property
-    def is_static(self) -> bool:
-        return True
 
     @property
     def stages(self) -> tuple[str, ...]:
