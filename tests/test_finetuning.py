@@ -179,7 +179,7 @@ def test_figures_are_of_the_subnets_and_of_what_the_files_hold(
     log = MetricsLog(tmp_path / "run" / "finetune" / "front-3" / "metrics.jsonl")
     assert [row["step"] for row in log.rows()] == [3]
     record = run.stage("finetune").record()
-    assert set(record["parents"]) == {"search", "supernet", "teacher"}
+    assert set(record.parents) == {"search", "supernet", "teacher"}
     assert any(line.startswith("  front 4: fd ") and "(n=4)" in line for line in found["said"])
     assert all("done already" in line for line in finetune(recipe)["said"])
 
@@ -268,7 +268,7 @@ def test_export_takes_what_was_trained_further(trained: Trained, tmp_path: Path)
     assert list(card["archs"]) == names[1:]
     assert card["archs"][names[1]] == card["archs"][names[2]] == one.arch.as_dict()
     assert card["finetune"]["steps"] == 3 and card["finetune"]["names"] == ["compressed"]
-    assert set(run.stage("export").record()["parents"]) == {
+    assert set(run.stage("export").record().parents) == {
         "teacher", "supernet", "search", "finetune",
     }  # fmt: skip
     fd = {row["name"]: row["figures"][-2]["value"] for row in card["rows"]}

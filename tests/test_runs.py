@@ -95,7 +95,7 @@ def test_an_unfinished_stage_goes_on_with_another_learning_rate(run: Run) -> Non
     again = run.stage("teacher")
     assert again.begin(lower, changeable=["teacher.lr"]) == "partial"
     assert again.changes == ("teacher.lr (was 0.0001, now 1e-05)",)
-    assert again.record()["sections"] == lower
+    assert again.record().sections == lower
     again.release()
     longer = {"seed": 0, "teacher": lower["teacher"] | {"steps": 9, "lr": 1e-6}}
     with pytest.raises(RunError, match="made with another recipe"):  # the steps may not change
@@ -152,7 +152,7 @@ def test_a_stage_of_which_nothing_was_made_takes_another_recipe(run: Run) -> Non
         stage.metrics.write(1, loss=1.0)
     with stage:
         assert stage.begin(SECTIONS | {"seed": 1}) == "partial"
-    assert stage.record()["sections"]["seed"] == 1
+    assert stage.record().sections["seed"] == 1
     write_text(stage.path / "study.db", "candidates")
     with pytest.raises(RunError, match=r"made with another recipe, seed \(was 1, now 0\)"):
         stage.begin(SECTIONS)

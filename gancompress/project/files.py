@@ -29,9 +29,8 @@ def changed_since(project: Project) -> str:
     if not done:
         return ""
     record = run.stage(done[-1]).record()
-    before = record.get("contents")
-    files = files_of(project, record["sections"])
-    if not before or not (found := changes(run.root, before, files.read())):
+    files = files_of(project, record.sections)
+    if not record.contents or not (found := changes(run.root, record.contents, files.read())):
         return ""
     return f"note: {run.root / done[-1]} was made from other files than there are now: {found}"
 

@@ -51,7 +51,7 @@ def load_teacher(run: Run, task: ConditionalTask, build: Build, latent: int) -> 
 
 def _check_latent(stage: StageDir, latent: int) -> None:
     """Raises: RunError if the teacher of `stage` takes other random vectors than the recipe's."""
-    trained = stage.record()["sections"]["family"].get("latent")
+    trained = stage.record().sections["family"].get("latent")
     if latent and trained not in (None, latent):
         raise RunError(
             f"{stage.path}: its random vectors have {trained} numbers, family.latent asks for "

@@ -285,10 +285,9 @@ def _accounts(source: ReportedRun) -> dict[str, Any]:
         took = "not noted" if time is None else duration(time.seconds)
         commands = "" if time is None else str(time.commands)
         state = "done" if stage.is_up_to_date() else "done, of other results than the run's now"
-        lines.append((name, state if record["finished"] else "not finished", took, commands))
-        made_with = record.get("versions")
-        if isinstance(made_with, dict):
-            text = ", ".join(f"{key} {value}" for key, value in made_with.items())
+        lines.append((name, state if record.finished else "not finished", took, commands))
+        if record.versions is not None:
+            text = ", ".join(f"{key} {value}" for key, value in record.versions.items())
             versions.setdefault(text, []).append(name)
     return {
         "times": sections.Table(("stage", "state", "time", "commands"), tuple(lines)),

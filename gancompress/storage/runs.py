@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -27,11 +28,12 @@ from gancompress.storage.filelock import FileLock
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.storage.readings import Readings
 from gancompress.storage.stagerecords import (
+    StageRecord,
     changed,
     differences,
     is_bare,
-    is_record,
     other_length,
+    record_of,
 )
 from gancompress.storage.stagetimes import note_redo, note_time
 
@@ -156,21 +158,22 @@ class StageDir:
         is_begun = self.record_path.exists()
         # Where nothing was made yet another recipe is welcome: messages may have advised it.
         if not is_begun or (not self._lock.is_shared and is_bare(self.path, self.record())):
-            begun: dict[str, Any] = {"finished": False, "sections": plain, "parents": hashes}
             if files is not None and parents and not accepts:
                 self._refuse_changed(self._beside(parents[0]), files)
-            if files is not None:
-                begun["contents"] = dict(files.read().digests)
+            contents = None if files is None else dict(files.read().digests)
+            begun = StageRecord(
+                kind=self.name, finished=False, sections=plain, parents=hashes, contents=contents
+            )
             self._write_record(begun)
             return "partial" if is_begun else "new"
         record = self.record()
-        record["sections"].pop("precision", None)  # Versions before 0.2 counted it in.
-        if not record["finished"]:
-            self._take_changes(record, plain, changeable)
+        record.sections.pop("precision", None)  # Versions before 0.2 counted it in.
+        if not record.finished:
+            record = self._with_changes(record, plain, changeable)
         self._refuse_other(record, plain, hashes, files)
         # What is done needs its files no more: they may be gone, but not be other ones.
-        is_done = record["finished"]
-        if files is not None and (not is_done or files.moved(record["sections"])):
+        is_done = record.finished
+        if files is not None and (not is_done or files.moved(record.sections)):
             self._refuse_changed(self, files)
         if is_done:
             self.check()
@@ -179,18 +182,19 @@ class StageDir:
             remove_leftovers(self.path)
         return "partial"
 
-    def _take_changes(
-        self, record: dict[str, Any], sections: dict[str, Any], changeable: Collection[str]
-    ) -> None:
+    def _with_changes(
+        self, record: StageRecord, sections: dict[str, Any], changeable: Collection[str]
+    ) -> StageRecord:
         """Records other values of `changeable` keys where nothing else differs."""
-        found = changed(record["sections"], sections)
+        found = changed(record.sections, sections)
         if found and found.keys() <= set(changeable):
-            record["sections"], self.changes = sections, tuple(found.values())
+            record, self.changes = replace(record, sections=sections), tuple(found.values())
             self._write_record(record)
+        return record
 
     def _refuse_changed(self, maker: StageDir, files: Files) -> None:
         """Raises: RunError if `maker`, this stage or a parent, was made from other files."""
-        before = maker.record().get("contents")
+        before = maker.record().contents
         if before and (found := changes(self.root, before, files.read())):
             raise RunError(
                 f"{maker.path}: made from other files than there are now: {found}; put back what "
@@ -200,28 +204,28 @@ class StageDir:
 
     def _refuse_other(
         self,
-        record: Mapping[str, Any],
+        record: StageRecord,
         sections: dict[str, Any],
         hashes: dict[str, str],
         files: Files | None,
     ) -> None:
         ways_out = "give another run=DIR, or --redo to set this one aside and begin again"
-        before = record["sections"]
+        before, parents = record.sections, record.parents
         if files is not None:
-            before = files.spelled_alike(before, sections, any_place="contents" in record)
-        if told := other_length(self.name, {**record, "sections": before}, sections):
+            before = files.spelled_alike(before, sections, any_place=record.contents is not None)
+        if told := other_length(self.name, replace(record, sections=before), sections):
             raise RunError(f"{self.path}: {told}")
         if told := differences(before, sections):
             raise RunError(f"{self.path}: made with another recipe, {told}; {ways_out}")
-        for parent in sorted({*record["parents"], *hashes}):
-            if record["parents"].get(parent) != hashes.get(parent):
+        for parent in sorted({*parents, *hashes}):
+            if parents.get(parent) != hashes.get(parent):
                 path = self.root / parent
-                if parent in record["parents"] and parent in hashes:
+                if parent in parents and parent in hashes:
                     found = f"made from another {parent} than {path} holds now"
                 else:  # a parent that the stage can do without: nothing before it is to be redone
                     ways_out = f"give `gancompress {STAGES[self.name]} … --redo` to make it again"
                     found = f"made before {path} was"
-                    if parent in record["parents"]:
+                    if parent in parents:
                         found = f"made from {path}, which is no longer finished or up to date"
                 raise RunError(f"{self.path}: {found}; {ways_out}")
 
@@ -236,14 +240,15 @@ class StageDir:
         `extra` is kept in the record, and the hashes of further `files` in this folder are.
         Raises: CheckpointError if the record cannot be written.
         """
-        done = {
-            "finished": True,
-            "artefact": artefact,
-            "sha256": file_hash(self.path / artefact),
-            "files": {name: file_hash(self.path / name) for name in files},
-            "extra": dict(extra or {}),
-        }
-        self._write_record({**self.record(), **done})
+        done = replace(
+            self.record(),
+            finished=True,
+            artefact=artefact,
+            sha256=file_hash(self.path / artefact),
+            files={name: file_hash(self.path / name) for name in files},
+            extra=dict(extra or {}),
+        )
+        self._write_record(done)
         self.state.unlink(missing_ok=True)
         self.release()
 
@@ -253,20 +258,20 @@ class StageDir:
         Raises: RunError if the stage is not finished; CheckpointError if the file was changed.
         """
         record = self._finished_record()
-        return self._checked(record["artefact"], record["sha256"])
+        return self._checked(record.artefact, record.sha256)
 
     def file(self, name: str) -> Path | None:
         """Another file that `finish` was given, checked against its hash; None if it was not.
 
         Raises: as `artefact`.
         """
-        sums = self._finished_record().get("files", {})
+        sums = self._finished_record().files
         return self._checked(name, sums[name]) if name in sums else None
 
     def check(self) -> None:
         """Raises: as `artefact`, for it and for all files that `finish` was given."""
         self.artefact()
-        for name in self._finished_record().get("files", {}):
+        for name in self._finished_record().files:
             self.file(name)
 
     def _checked(self, name: str, sha256: str) -> Path:
@@ -282,40 +287,38 @@ class StageDir:
     def hash(self) -> str:
         """SHA-256 of the artefact, checked. Raises: as `artefact`."""
         self.artefact()
-        return str(self._finished_record()["sha256"])
+        return self._finished_record().sha256
 
     def extra(self) -> dict[str, Any]:
         """What `finish` was given beside the artefact. Raises: RunError if not finished."""
-        return dict(self._finished_record()["extra"])
+        return self._finished_record().extra
 
     def is_finished(self) -> bool:
-        return self.record_path.exists() and bool(self.record()["finished"])
+        return self.record_path.exists() and self.record().finished
 
     def is_up_to_date(self) -> bool:
         """Whether the stage is finished, and made from what its parents hold now."""
         if not self.is_finished():
             return False
-        parents = {name: self._beside(name) for name in self.record()["parents"]}
-        return all(
-            parent.is_finished() and parent.hash() == self.record()["parents"][name]
-            for name, parent in parents.items()
-        )
+        made_from = ((self._beside(name), sha) for name, sha in self.record().parents.items())
+        return all(parent.is_finished() and parent.hash() == sha for parent, sha in made_from)
 
     @property
     def record_path(self) -> Path:
         return self.path / "stage.json"
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> StageRecord:
         """The content of `stage.json`. Raises: CheckpointError if it is not this stage's."""
         try:
-            record = self._readings.record(self.record_path)
+            plain = self._readings.record(self.record_path)
         except CheckpointError:
             raise self._damaged(self.record_path) from None
-        if not is_record(record, self.name):
+        record = record_of(plain, self.name)
+        if record is None:
             raise self._damaged(self.record_path)
-        return dict(record)
+        return record
 
-    def _finished_record(self) -> dict[str, Any]:
+    def _finished_record(self) -> StageRecord:
         if not self.is_finished():
             state = "is not finished" if self.record_path.exists() else "was not made yet"
             raise RunError(
@@ -330,10 +333,10 @@ class StageDir:
             "again"
         )
 
-    def _write_record(self, record: Mapping[str, Any]) -> None:
+    def _write_record(self, record: StageRecord) -> None:
         versions = {"python": platform.python_version(), "gancompress": __version__}
         versions["torch"] = version("torch")
-        write_record(self.record_path, {"kind": self.name, **record, "versions": versions})
+        write_record(self.record_path, replace(record, versions=versions).as_dict())
 
     def set_aside(self) -> Path | None:
         """Renames the folder to STAGE.1, STAGE.2, … so that the stage begins anew; None if empty.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import StrictBool, TypeAdapter, ValidationError
 
 from gancompress.storage.checkpoint import TEMPORARY_PREFIX
 
@@ -13,20 +16,61 @@ _ABSENT = object()
 _NAMED = 3  # differing keys named in a message; more are counted
 
 
-def other_length(stage: str, record: Mapping[str, Any], sections: dict[str, Any]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class StageRecord:
+    """What stage.json says, in its order; it leaves out what is None.
+
+    kind: the stage. sections: plain values of the recipe that decide it. parents: by stage, SHA-256
+    of the artefacts that it was made from. contents: of the files that sections name, by dotted
+    key; earlier versions had none. artefact: the file that later stages read, sha256 its hash,
+    files those of others; with `extra`, once it is finished.
+    """
+
+    kind: str
+    finished: StrictBool
+    sections: dict[str, Any]
+    parents: dict[str, str]
+    contents: dict[str, str] | None = None
+    versions: dict[str, str] | None = None
+    artefact: str = ""
+    sha256: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        known = {key: value for key, value in vars(self).items() if value is not None}
+        done = ("artefact", "sha256", "files", "extra")
+        return {key: value for key, value in known.items() if self.finished or key not in done}
+
+
+_RECORD = TypeAdapter(StageRecord)
+
+
+def record_of(plain: object, kind: str) -> StageRecord | None:
+    """Inverse of `as_dict`; None for what is no record of the stage `kind`."""
+    try:
+        record = _RECORD.validate_python(plain)
+    except ValidationError:
+        return None
+    is_complete = not record.finished or (record.artefact and record.sha256)
+    return record if record.kind == kind and is_complete else None
+
+
+def other_length(stage: str, record: StageRecord, sections: dict[str, Any]) -> str:
     """The refusal of a number of steps, if nothing else differs; empty otherwise.
 
     The learning rate falls to 0 over all steps: the first steps of a longer training are others
     than those of a shorter one.
     """
-    key, told = f"{stage}.steps", changed(record["sections"], sections)
+    key, told = f"{stage}.steps", changed(record.sections, sections)
     if set(told) != {key}:
         return ""
-    what = "trained to its end" if record["finished"] else "in training"
+    what = "trained to its end" if record.finished else "in training"
     return (
         f"{what} with {told[key]}; its learning rate falls to 0 over all its steps, so another "
         f"number of them is another training, from the first step on: "
-        f"{key}={record['sections'][stage]['steps']} goes on with this one; for the other give "
+        f"{key}={record.sections[stage]['steps']} goes on with this one; for the other give "
         "another run=DIR, or --redo, which keeps this one beside it"
     )
 
@@ -43,26 +87,12 @@ def changed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:
     return dict(_differences(old, new))
 
 
-def is_record(record: object, kind: str) -> bool:
-    """Whether a stage.json says what a stage relies on."""
-    if not isinstance(record, dict) or record.get("kind") != kind:
-        return False
-    wanted: dict[str, type] = {"finished": bool, "sections": dict, "parents": dict}
-    if "contents" in record:
-        wanted["contents"] = dict
-    if "files" in record:
-        wanted["files"] = dict
-    if record.get("finished"):
-        wanted |= {"artefact": str, "sha256": str, "extra": dict}
-    return all(isinstance(record.get(key), kind_) for key, kind_ in wanted.items())
-
-
-def is_bare(folder: Path, record: dict[str, Any]) -> bool:
+def is_bare(folder: Path, record: StageRecord) -> bool:
     """Whether a stage was begun and nothing was made that could be gone on with."""
     # The log of steps before the first saved state, and the precision that was chosen for them.
     kept = {"stage.json", "metrics.jsonl", "training.json"}
     made = (path.name for path in folder.iterdir() if not path.name.startswith(TEMPORARY_PREFIX))
-    return not record["finished"] and not set(made) - kept
+    return not record.finished and not set(made) - kept
 
 
 def _differences(old: object, new: object, key: str = "") -> Iterator[tuple[str, str]]:
