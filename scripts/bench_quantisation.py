@@ -132,7 +132,7 @@ def main() -> None:
     data = project.dataset
     test, train = (
         data.batch(split, evenly(data.count(split), count), None)["input"].split(1)
-        for split, count in (("test", 32), ("train", 16))
+        for split, count in (("test", 150), ("train", 16))
     )
     source = ExportSource(net.eval(), arch, card_of(project, arch), test[0], train)
     loud = copy.deepcopy(net)
