@@ -1,14 +1,16 @@
-"""The generator as `model-fp16.onnx`: weights and computing in half precision."""
+"""The generator as `model-fp16.onnx`: weights and computing in half precision.
+
+onnxruntime's converter halves the graph. Which nodes stay float32 is ours: by itself it leaves sums
+that overflow in float16, and casts to float16 between two nodes that stay float32.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gancompress.errors import ExportError
 from gancompress.export.card import ExportSource, Written
@@ -22,7 +24,6 @@ SLOW = "for GPUs and browsers; on a CPU onnxruntime computes it in float32, no f
 _SUMS = ("Reduce", "InstanceNorm", "LayerNorm", "GroupNorm", "BatchNorm", "LpNorm", "GlobalAverage")
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _STEPS = ("Mul", "Add", "Sub", "Div", "Pow", "Abs", "Sqrt", "Reciprocal", "Neg")
-_SINGLE = {"Resize": (1, 2)}  # inputs that are float32 whatever the image is: regions and scales
 
 
 def write(source: ExportSource, folder: Path) -> Written:
@@ -57,17 +58,19 @@ def halved(model: Any, path: Path, beyond: Collection[str] = ()) -> Any:
     Raises: ExportError naming `path` if onnx.checker refuses what comes out.
     """
     onnx = importlib.import_module("onnx")
-    known = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    kinds = _float_values(known, onnx.TensorProto.FLOAT)
-    halving = _Halving(onnx, result.graph, kinds, _wide(known, beyond))
-    nodes = halving.nodes()
-    constants = list(halving.constants(nodes))
-    for part in ("node", "initializer", "value_info"):
-        result.graph.ClearField(part)
-    result.graph.node.extend(nodes)
-    result.graph.initializer.extend(constants)
+    tool = importlib.import_module("onnxruntime.transformers.float16")
+    sorting = importlib.import_module("onnxruntime.quantization.onnx_model")
+    known = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    result = tool.convert_float_to_float16(
+        known,
+        keep_io_types=True,
+        disable_shape_infer=True,
+        op_block_list=[],
+        node_block_list=[known.graph.node[i].name for i in _wide(known.graph, beyond)],
+    )
+    result.graph.ClearField("value_info")  # the converter leaves wrong types of cast tensors
+    _drop_detours(result.graph, onnx.TensorProto)
+    sorting.ONNXModel(result).topological_sort()
     try:
         onnx.checker.check_model(result, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -75,11 +78,19 @@ def halved(model: Any, path: Path, beyond: Collection[str] = ()) -> Any:
     return result
 
 
-def _float_values(graph: Any, kind: int) -> set[str]:
-    """Names of all float32 tensors."""
-    values = (*graph.input, *graph.output, *graph.value_info)
-    names = {v.name for v in values if v.type.tensor_type.elem_type == kind}
-    return names | {t.name for t in graph.initializer if t.data_type == kind}
+def _drop_detours(graph: Any, kinds: Any) -> None:
+    """Leads past the casts to float16 and back between two nodes that stay float32.
+
+    The converter casts what any node makes, and a value that float16 cannot hold would be lost.
+    """
+    casts = {node.output[0]: node for node in graph.node if node.op_type == "Cast"}
+    to = {n: next(a.i for a in cast.attribute if a.name == "to") for n, cast in casts.items()}
+    for name, cast in casts.items():
+        if to[name] == kinds.FLOAT and to.get(cast.input[0]) == kinds.FLOAT16:
+            cast.input[0] = casts[cast.input[0]].input[0]
+    read = {name for node in graph.node for name in node.input} | {v.name for v in graph.output}
+    for name in casts.keys() - read:
+        graph.node.remove(casts[name])
 
 
 def _wide(graph: Any, beyond: Collection[str] = ()) -> set[int]:
@@ -109,62 +120,3 @@ def _wide(graph: Any, beyond: Collection[str] = ()) -> set[int]:
         ):
             found.add(i)
     return found
-
-
-@dataclass
-class _Halving:
-    """Walks a graph once, in its order, and casts wherever precisions meet.
-
-    names: of each float tensor in float32 (False) and in float16 (True), as far as it is at hand.
-    """
-
-    onnx: Any
-    graph: Any
-    floats: set[str]
-    wide: set[int]
-    names: dict[bool, dict[str, str]] = field(default_factory=dict)
-
-    def nodes(self) -> list[Any]:
-        """The nodes of the halved graph."""
-        made: list[Any] = []
-        self.names = {False: {name: name for name in self.floats}, True: {}}
-        ends = {value.name: f"{value.name}:half" for value in self.graph.output}
-        for i, old in enumerate(self.graph.node):
-            node = self.onnx.NodeProto()
-            node.CopyFrom(old)
-            is_half = i not in self.wide and bool(self.floats & set(old.input))
-            single = _SINGLE.get(node.op_type, ())
-            for j, name in enumerate(old.input):
-                if name in self.floats:
-                    node.input[j] = self._as(name, is_half and j not in single, made)
-            made.append(node)
-            for j, name in enumerate(old.output) if is_half else ():
-                if name in self.floats:
-                    node.output[j] = self.names[True][name] = ends.get(name, name)
-                    del self.names[False][name]
-        for name in ends:
-            if name not in self.names[False]:
-                made.append(self._cast(self.names[True][name], name, is_half=False))
-        return made
-
-    def _as(self, name: str, is_half: bool, made: list[Any]) -> str:
-        """`name` in that precision, cast at its first use."""
-        names, others = self.names[is_half], self.names[not is_half]
-        if name not in names:
-            names[name] = f"{name}:{'half' if is_half else 'wide'}"
-            if all(name != tensor.name for tensor in self.graph.initializer):
-                made.append(self._cast(others[name], names[name], is_half))
-        return names[name]
-
-    def _cast(self, name: str, renamed: str, is_half: bool) -> Any:
-        kind = self.onnx.TensorProto.FLOAT16 if is_half else self.onnx.TensorProto.FLOAT
-        return self.onnx.helper.make_node("Cast", [name], [renamed], f"cast_{renamed}", to=kind)
-
-    def constants(self, nodes: Sequence[Any]) -> Iterable[Any]:
-        """The weights that the nodes read, in the precision of the name that they read."""
-        helper, used = self.onnx.numpy_helper, {name for node in nodes for name in node.input}
-        for tensor in self.graph.initializer:
-            if tensor.name in used:
-                yield tensor
-            if (half := self.names[True].get(tensor.name)) in used:
-                yield helper.from_array(helper.to_array(tensor).astype(np.float16), half)

@@ -14,7 +14,7 @@ from gancompress.bars import progress
 from gancompress.errors import ExportError
 from gancompress.export.card import ExportSource, Model, Run
 from gancompress.export.onnx_file import Graph, graph_of, run_of, session
-from gancompress.export.quantised import QuantisedConv, Range, layers_of, quantised, ranges_of
+from gancompress.export.quantised import QuantisedConv, layers_of, quantised, ranges_of
 
 LOSS = 0.03  # Eight bits may raise the Fréchet distance by this fraction.
 MEAN = 0.02  # mean difference to float in [-1, 1], 2.5 grey levels, where no distance is known
@@ -60,7 +60,9 @@ def rounded_graph(source: ExportSource, path: Path, rounding: Rounding) -> Round
     layers = [a for a in layers_of(graph.model) if a.kind in rounding.kinds and a.groups == 1]
     if not layers:
         raise ExportError(f"{rounding.name}: no convolution to round; leave it out of the formats")
-    ranges = _ranges(source, graph, images)
+    if "ranges" not in source.made:
+        source.made["ranges"] = ranges_of(graph.model, images)
+    ranges = source.made["ranges"]
 
     def built(some: Sequence[QuantisedConv]) -> Any:
         return quantised(graph.model, some, ranges, outputs=rounding.outputs)
@@ -100,15 +102,6 @@ def fewest(count: int, lost: Callable[[int], float], bound: float) -> tuple[int,
         else:
             low = middle
     return high, loss
-
-
-def _ranges(source: ExportSource, graph: Graph, images: Sequence[Tensor]) -> dict[str, Range]:
-    """Ranges of whatever any format may round, measured once."""
-    if "ranges" not in source.made:
-        names = {name for one in layers_of(graph.model) for name in (one.source, one.result)}
-        source.made["ranges"] = ranges_of(graph.model, names, images)
-    ranges: dict[str, Range] = source.made["ranges"]
-    return ranges
 
 
 def _ranked(

@@ -20,8 +20,7 @@ from gancompress.nets.families import family_of
 from gancompress.nets.families.spade import UNITS
 from gancompress.nets.layers.features import Bands
 from gancompress.report import sections
-from gancompress.report.archplot import LABEL, NOTE, WIDTH, arch_plot, channels_per_unit
-from gancompress.report.axes import Axis, stairs
+from gancompress.report.archplot import arch_plot, channels_per_unit, stage_rows
 from gancompress.report.frontplot import front_plot
 from gancompress.report.pictures import MOST_PICTURE_BYTES, picture_uri
 from gancompress.report.plots import best_so_far, smoothed, training_curves
@@ -72,30 +71,54 @@ def toy_front(**changes: object) -> Front:
     return replace(front, **changes)  # type: ignore[arg-type]
 
 
-def test_the_front_goes_down_as_costs_grow_and_stairs_join_it() -> None:
+def places(svg: str, kind: str) -> list[tuple[float, float]]:
+    """Where the marks of a kind lie, in the order in which they were drawn."""
+    found = re.findall(rf'<g class="{kind}".*?<use[^>]* x="([\d.]+)" y="([\d.]+)"', svg, re.S)
+    return [(float(x), float(y)) for x, y in found]
+
+
+def test_the_front_goes_down_as_costs_grow_and_the_winner_lies_on_it() -> None:
     plot = front_plot(toy_front(), [])
     assert plot is not None
-    places = [(dot.x, dot.y) for dot in plot.front]
-    assert places == sorted(places)  # y grows downwards on a page
-    numbers = [float(n) for n in re.findall(r"[\d.]+", plot.path)]
-    (x0, y0), (x1, y1), (x2, y2) = places
-    assert numbers == pytest.approx([x0, y0, x1, y1, x2, y2])
-    assert [dot.number for dot in plot.winners] == [plot.front[1].number]
-    assert places[1][0] < plot.budgets[0].place < places[2][0]
-    assert plot.teacher_y is None
+    ElementTree.fromstring(plot.svg)
+    *line, winner = places(plot.svg, "point")
+    assert len(line) == 3 and winner == line[1]
+    assert [x for x, _ in line] == sorted(x for x, _ in line)
+    assert [y for _, y in line] == sorted(y for _, y in line)  # y grows downwards on a page
+    assert plot.data["points"][plot.first][2] == [2]
+    assert "compressed" in plot.svg and "budget" in plot.svg and "teacher<" not in plot.svg
 
 
 def test_the_teacher_has_a_line_where_its_score_is_known() -> None:
     plot = front_plot(toy_front(teacher=point(400, 5)), [])
-    assert plot is not None and plot.teacher_y == plot.front[1].y
+    assert plot is not None and "teacher<" in plot.svg and "var(--teacher)" in plot.svg
+
+
+def test_winners_of_one_arch_share_their_name_and_others_do_not_overlap() -> None:
+    winner, *_ = toy_front().winners
+    other = point(20.1, 5, 4)
+    near = replace(winner, row="near", arch=other.arch, costs=other.costs, scores=other.scores)
+    front = toy_front(winners=(winner, replace(winner, row="again"), near))
+    plot = front_plot(front, [])
+    assert plot is not None and "compressed, again" in plot.svg
+    first, second = re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>(?:near|compressed)', plot.svg)
+    assert abs(float(first) - float(second)) > 8  # points
+
+
+def test_costs_far_apart_have_a_logarithmic_axis() -> None:
+    for most, is_log in ((30, False), (4000, True)):
+        plot = front_plot(toy_front(points=(point(10, 9), point(most, 3)), winners=()), [])
+        assert plot is not None and ("MACs, logarithmic" in plot.svg) == is_log
+    assert ">1 k<" in plot.svg
 
 
 def test_the_worst_do_not_stretch_the_scale_and_are_counted() -> None:
     few = tuple(point(15 + i, 10 + i / 10, 10 + i) for i in range(99))
     searches = [SearchTrials("search", False, None, (*few, point(15, 1e9, 999)))]
     plot = front_plot(toy_front(), searches)
-    assert plot is not None and len(plot.searched) + plot.hidden == 100
-    assert 1 <= plot.hidden <= 3 and max(dot.y for dot in plot.searched) <= plot.frame.bottom
+    assert plot is not None and len(places(plot.svg, "dot")) + plot.hidden == 100
+    heights = [y for _, y in places(plot.svg, "dot")]
+    assert 1 <= plot.hidden <= 3 and max(heights) - min(heights) > 50
 
 
 def test_nothing_measured_is_nothing_drawn() -> None:
@@ -149,25 +172,12 @@ def test_drawings_are_svg_without_colours_or_names_of_their_own() -> None:
     assert ids[0] and not ids[0] & ids[1]
 
 
-@pytest.mark.parametrize("numbers", [(1e6, 8e8), (17.7e6, 79e6), (3.0, 3.0), (0.0, 0.4), (-2, 7)])
-def test_axes_place_all_numbers_and_their_ticks_inside(numbers: tuple[float, float]) -> None:
-    axis = Axis.over(numbers, 60, 700, log=True)
-    places = [axis.place(n) for n in (*numbers, *axis.ticks())]
-    assert all(60 <= place <= 700 for place in places)
-    assert len(axis.ticks()) >= 3 and sorted(axis.ticks()) == axis.ticks()
-
-
 def test_ticks_read_as_the_numbers_that_they_are() -> None:
     units = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
     for value in (0, 5, 20, 300, 1000, 1500, 2e7, 1e8, 2.5e9):
         number, _, prefix = tick_text(value).partition(" ")
         assert float(number) * units[prefix] == value
     assert tick_text(2e7) == "20 M"
-
-
-def test_stairs_go_across_before_they_go_down() -> None:
-    assert stairs([(1, 9), (3, 5), (4, 5)]) == "M1 9H3V5H4"
-    assert stairs([]) == ""
 
 
 @pytest.mark.parametrize("family", ["resnet", "unet", "munit", "spade", "stargan"])
@@ -194,18 +204,21 @@ def test_latency_tables_are_the_finished_ones(tmp_path: Path) -> None:
     assert sections.latency_tables(tmp_path / "none") == []
 
 
-def test_bars_are_as_long_as_their_channels_and_split_into_bands() -> None:
+def test_bars_are_the_channels_of_a_stage_split_into_bands() -> None:
     family = family_of("resnet")
     teacher, arch = family.uniform(32), family.uniform(8, "separable", Bands(0.5))
-    plot = arch_plot(arch, teacher, channels_per_unit(family.build, teacher))
-    rows = {row.name: row for row in plot.rows}
-    assert rows["stem"].outline == pytest.approx(32 / 128 * (WIDTH - LABEL - NOTE), abs=0.1)
-    body = rows["body.1"]
-    assert sum(s.width for s in body.segments) == pytest.approx(body.outline / 4, abs=0.2)
-    assert [s.title for s in body.segments] == [
-        "body.1: 16 channels", "body.1: 16 channels at 1/2 resolution",
-    ]  # fmt: skip
-    assert body.note == "32 of 128 (16 + 16), separable" and rows["head"].segments == ()
+    units = channels_per_unit(family.build, teacher)
+    rows = {row.name: row for row in stage_rows(arch, teacher, units)}
+    assert rows["stem"].whole == 32 and rows["head"].parts == ()
+    assert rows["body.1"].parts == (16, 16) and rows["body.1"].whole == 128
+    assert rows["body.1"].note == "32 of 128 (16 + 16), separable"
+    plot = arch_plot(arch, teacher, units, "compressed")
+    assert all(f">{row.note}<" in plot.svg for row in rows.values())
+    assert plot.has_separable and plot.has_bands and plot.in_channels and "<pattern" in plot.svg
+    other = arch_plot(teacher, None, {}, "teacher")
+    assert not (other.has_separable or other.has_bands or other.in_channels)
+    ids = [set(re.findall(r' id="([^"]*)"', one.svg)) for one in (plot, other)]
+    assert ids[0] and not ids[0] & ids[1]
 
 
 @pytest.mark.parametrize(

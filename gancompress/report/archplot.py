@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -12,43 +14,33 @@ from torch import nn
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
 from gancompress.nets.layers.features import Bands
+from gancompress.report.plots import MUTED, SEARCH, TEACHER, drawing
 
-# The drawing's width, and the heights of a stage's line and of its bar.
-WIDTH, ROW, BAR = 680, 26, 16
-LABEL, NOTE = 92, 250  # left and right of the bars, for names and numbers
-RESOLUTIONS = ("", "1/2 resolution", "1/4 resolution")  # The names of the bands, finest first.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-
-@dataclass(frozen=True)
-class Segment:
-    """One band's part of a bar; band: 0 for the finest."""
-
-    x: float
-    width: float
-    band: int
-    title: str
+WIDTH, ROW = 6.8, 0.27  # inches; of the drawing, and the height of a stage's line
+BAR = 0.6  # of a line
+SHADES = (1.0, 0.6, 0.35)  # The opacity of the bands, finest first.
 
 
 @dataclass(frozen=True)
 class StageRow:
-    """One stage; `outline` is the length of the teacher's bar, 0 where it has none."""
+    """One stage: its channels by band, the teacher's in all (0 where it has none), and a note."""
 
     name: str
-    y: int
     op: str
-    segments: tuple[Segment, ...]
-    outline: float
+    parts: tuple[int, ...]
+    whole: int
     note: str
 
 
 @dataclass(frozen=True)
 class ArchPlot:
-    width: int
-    height: int
-    label: int
-    bar: int
-    rows: tuple[StageRow, ...]
-    operators: tuple[str, ...]
+    """The drawing, and what its caption has to explain."""
+
+    svg: str
+    has_separable: bool
     has_bands: bool
     in_channels: bool  # whether bars count channels; otherwise the family's base widths
 
@@ -78,62 +70,66 @@ def _shapes(build: Callable[[Arch], nn.Module], arch: Arch) -> dict[str, torch.S
         return {name: tensor.shape for name, tensor in build(arch).named_parameters()}
 
 
-def arch_plot(arch: Arch, teacher: Arch | None, units: Mapping[str, int]) -> ArchPlot:
-    """`arch` over the outline of `teacher`; units: `channels_per_unit`, of no slot if unknown."""
-    most = max(
-        [v * units.get(s, 1) for a in (arch, teacher) if a for s, v in a.slots if type(v) is int],
-        default=1,
-    )
-    scale = (WIDTH - LABEL - NOTE) / most
-    stages = dict.fromkeys(_stage(slot) for slot, value in arch.slots if isinstance(value, int))
-    stages |= dict.fromkeys(s.removesuffix(".op") for s, _ in arch.slots if s.endswith(".op"))
-    rows = [
-        _row(stage, 4 + ROW * number, arch, teacher, units, scale)
-        for number, stage in enumerate(stages)
-    ]
+def arch_plot(arch: Arch, teacher: Arch | None, units: Mapping[str, int], name: str) -> ArchPlot:
+    """`arch` over the outline of `teacher`.
+
+    units: `channels_per_unit`, of no slot if unknown. name: unique on a page.
+    """
+    rows = stage_rows(arch, teacher, units)
     return ArchPlot(
-        width=WIDTH,
-        height=8 + ROW * len(rows),
-        label=LABEL,
-        bar=BAR,
-        rows=tuple(rows),
-        operators=tuple(dict.fromkeys(row.op for row in rows if row.op and row.segments)),
-        has_bands=any(len(row.segments) > 1 for row in rows),
+        svg=drawing(partial(_draw, rows), f"arch {name}", (WIDTH, ROW * len(rows) + 0.1)),
+        has_separable=any(row.op == "separable" and row.parts for row in rows),
+        has_bands=any(len(row.parts) > 1 for row in rows),
         in_channels=bool(units),
     )
+
+
+def stage_rows(arch: Arch, teacher: Arch | None, units: Mapping[str, int]) -> list[StageRow]:
+    """The stages of `arch` in order, those that have no width of their own last."""
+    stages = dict.fromkeys(_stage(slot) for slot, value in arch.slots if isinstance(value, int))
+    stages |= dict.fromkeys(s.removesuffix(".op") for s, _ in arch.slots if s.endswith(".op"))
+    return [_row(stage, arch, teacher, units) for stage in stages]
+
+
+def _draw(rows: Sequence[StageRow], axes: Axes) -> None:
+    for y, row in enumerate(rows):
+        is_separable, end = row.op == "separable", 0
+        if row.whole:
+            axes.barh(y, row.whole, BAR, fill=False, ec=TEACHER, ls="--", lw=0.8)
+        for count, alpha in zip(row.parts, SHADES, strict=False):
+            axes.barh(y, count, BAR, left=end, alpha=alpha, lw=0.6, ec=SEARCH,
+                      fc="none" if is_separable else SEARCH,
+                      hatch="/////" if is_separable else None)  # fmt: skip
+            end += count
+        axes.annotate(row.note, (max(end, row.whole), y), (6, 0), "data", "offset points",
+                      va="center_baseline", color=MUTED)  # fmt: skip
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.tick_params(length=0)
+    axes.xaxis.set_visible(False)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
 
 
 def _stage(slot: str) -> str:
     return slot.removesuffix(".width")
 
 
-def _row(
-    stage: str,
-    y: int,
-    arch: Arch,
-    teacher: Arch | None,
-    units: Mapping[str, int],
-    scale: float,
-) -> StageRow:
+def _row(stage: str, arch: Arch, teacher: Arch | None, units: Mapping[str, int]) -> StageRow:
     values = arch.values
     slot = next((s for s in (f"{stage}.width", stage) if isinstance(values.get(s), int)), None)
     op = str(values.get(f"{stage}.op", ""))
     if slot is None:
-        return StageRow(stage, y, op, (), 0.0, op)
+        return StageRow(stage, op, (), 0, op)
     unit = units.get(slot, 1)
     channels = unit * int(values[slot])
     whole = int(teacher.values.get(slot, 0)) * unit if teacher is not None else 0
     parts = _bands(str(values.get(f"{stage}.bands", "0")), channels)
-    segments, x = [], float(LABEL)
-    for band, count in enumerate(parts):
-        at = RESOLUTIONS[band] if len(parts) > 1 else ""
-        title = f"{stage}: {count} channels" + (f" at {at}" if at else "")
-        segments.append(Segment(round(x, 1), round(count * scale, 1), band, title))
-        x += count * scale
     split = f" ({' + '.join(map(str, parts))})" if len(parts) > 1 else ""
     of = f" of {whole}" if whole else ""
     note = f"{channels}{of}{split}" + (f", {op}" if op else "")
-    return StageRow(stage, y, op, tuple(segments), round(whole * scale, 1), note)
+    return StageRow(stage, op, parts, whole, note)
 
 
 def _bands(text: str, channels: int) -> tuple[int, ...]:

@@ -1,196 +1,133 @@
-"""The Pareto front as a drawing that a page can answer questions about: where each point lies."""
+"""The Pareto front as a drawing that a page can answer questions about: which mark is which."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 from gancompress.archs.arch import Arch
-from gancompress.report.axes import Axis, stairs
+from gancompress.report.plots import CHANCE, INK, MUTED, SEARCH, TEACHER, WON, drawing, mark
 from gancompress.report.words import cost_text, cost_title, score_title, shown_costs, tick_text
-from gancompress.search.results import Front, Measured, SearchTrials
+from gancompress.search.results import Front, Measured, RowWinner, SearchTrials
 
-WIDTH, HEIGHT = 760, 430
-LEFT, RIGHT, TOP, BOTTOM = 64, 20, 16, 52
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZE = (7.6, 4.6)  # inches
 MOST_DOTS = 1500  # candidates drawn; of more, every second, third, …
 # The axis shows this fraction of the candidates, so that the worst do not stretch it.
 SHOWN_SHARE = 0.97
-LABEL_HEIGHT, LABEL_WIDTH = 16, 170
-
-
-@dataclass(frozen=True)
-class Dot:
-    """A measured generator at (x, y); number: of its values in `FrontPlot.data`."""
-
-    x: float
-    y: float
-    number: int
-    title: str
-
-
-@dataclass(frozen=True)
-class Label:
-    """A winner's name beside its place; anchor: of the SVG text."""
-
-    x: float
-    y: float
-    text: str
-    anchor: str
-
-
-@dataclass(frozen=True)
-class Tick:
-    place: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The drawing's size, the places of its axes' ends, and what stands at the axes."""
-
-    width: int
-    height: int
-    left: int
-    right: int
-    top: int
-    bottom: int
-    x_title: str
-    y_title: str
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
+MARGIN = 0.04  # The fraction of an axis that stays free at both ends.
+LOG_FROM = 4.0  # the largest cost by the smallest; from here on their axis is logarithmic
+FEW_TICKS_FROM = 20.0  # from here on its ticks are 1, 2 and 5 alone
+LABEL_WIDTH, LABEL_HEIGHT = 110, 12  # points of room for the name of a row
 
 
 @dataclass(frozen=True)
 class FrontPlot:
-    """All that the template draws, at places in its frame.
+    """The drawing, and what the page and its script know of it.
 
-    budgets: places of the rows' limits; teacher_y: of the teacher's score, None if not known.
-    hidden: candidates worse than what the scale shows; step: one of so many is drawn.
-    data: by number, the costs, scores and slot values of every dot, as plain JSON.
+    first: the number of the mark to begin with. hidden: candidates worse than what the scale
+    shows; step: one of so many is drawn. data: by number, the costs, scores and slot values of
+    every mark, as plain JSON.
     """
 
-    frame: Frame
-    searched: tuple[Dot, ...]
-    random: tuple[Dot, ...]
-    front: tuple[Dot, ...]
-    path: str
-    winners: tuple[Dot, ...]
-    labels: tuple[Label, ...]
-    budgets: tuple[Tick, ...]
-    teacher_y: float | None
+    svg: str
+    first: int
     hidden: int
     step: int
     data: Mapping[str, Any]
-
-
-class _Numbered:
-    """Values of archs, each once, for the page's script."""
-
-    def __init__(self, front: Front) -> None:
-        self.slots = [slot for slot, _ in front.points[0].arch.slots]
-        first = front.points[0]
-        self.costs, self.scores = list(shown_costs(first.costs)), list(first.scores)
-        self._at: dict[Arch, int] = {}
-        self._rows: list[list[object]] = []
-
-    def number(self, point: Measured) -> int:
-        if point.arch not in self._at:
-            self._at[point.arch] = len(self._rows)
-            costs = [cost_text(c, point.costs.get(c, math.nan)) for c in self.costs]
-            scores = [f"{point.scores.get(s, math.nan):.4g}" for s in self.scores]
-            values = [point.arch.values.get(slot, "") for slot in self.slots]
-            self._rows.append([costs, scores, values])
-        return self._at[point.arch]
-
-    def data(self) -> dict[str, Any]:
-        return {
-            "slots": self.slots,
-            "costs": [cost_title(cost) for cost in self.costs],
-            "scores": [score_title(score) for score in self.scores],
-            "points": self._rows,
-        }
 
 
 def front_plot(front: Front, searches: Sequence[SearchTrials]) -> FrontPlot | None:
     """The front and every candidate that was measured in full; None if there is nothing to draw."""
     if not (line := _drawable(front, front.points)):
         return None
-    everything = _drawable(front, [point for plan in searches for point in plan.full])
-    winners = _drawable(front, [winner.measured for winner in front.winners])
-    across, up = _axes(front, everything, [*line, *winners])
-    numbered, step = _Numbered(front), max(1, -(-len(everything) // MOST_DOTS))
+    winners = [w for w in front.winners if _drawable(front, [w.measured])]
+    chosen = [winner.measured for winner in winners]
+    searched, at_random = (
+        _drawable(front, [p for s in searches if s.is_baseline == is_random for p in s.full])
+        for is_random in (False, True)
+    )
+    everything = [*searched, *at_random]
+    low, high = _shown(front, everything, [*line, *chosen])
+    step, marks = max(1, -(-len(everything) // MOST_DOTS)), _Marks(front)
 
-    def dots(wanted: Iterable[Measured]) -> tuple[Dot, ...]:
-        return tuple(
-            Dot(
-                across.place(point.costs[front.cost]),
-                up.place(point.scores[front.objective]),
-                numbered.number(point),
-                _title(point, front),
-            )
-            for point in wanted
-            if up.low <= point.scores[front.objective] <= up.high
+    def inside(points: Iterable[Measured]) -> list[Measured]:
+        return [p for p in points if low <= p.scores[front.objective] <= high]
+
+    def draw(axes: Axes) -> None:
+        axes.set_ylim(low, high)
+        _dress(axes, front, [p.costs[front.cost] for p in [*everything, *line, *chosen]])
+        axes.step(*_places(front, line), where="post", color=SEARCH, lw=1.6)
+        dot, cross = {"marker": "o", "mew": 0, "c": SEARCH}, {"marker": "x", "c": CHANCE}
+        marks.draw(axes, inside(searched[::step]), "measured by the search", "dot", ms=4.5, **dot)
+        marks.draw(axes, inside(at_random[::step]), "drawn at random", "dot", ms=4.5, **cross)
+        marks.draw(axes, line, "front", "point", ms=7, **dot)
+        marks.draw(axes, chosen, "chosen", "point", c=WON, marker="D", ms=8, mew=0)
+        _name(axes, front, winners)
+        figure = axes.get_figure()
+        assert figure is not None, "drawing() made the axes on one"
+        figure.legend(loc="outside lower center", ncols=5)
+
+    svg = drawing(draw, "front", SIZE, marks.tags)
+    first = marks.number(chosen[0] if chosen else line[-1])
+    return FrontPlot(svg, first, len(everything) - len(inside(everything)), step, marks.data())
+
+
+class _Marks:
+    """Points as marks of a drawing, and their values, each arch's once, for the page's script."""
+
+    def __init__(self, front: Front) -> None:
+        self.tags: list[str] = []
+        self._front = front
+        self._slots = [slot for slot, _ in front.points[0].arch.slots]
+        self._costs, self._scores = (
+            list(shown_costs(front.points[0].costs)),
+            list(front.points[0].scores),
         )
+        self._at: dict[Arch, int] = {}
+        self._rows: list[list[object]] = []
 
-    def candidates(is_random: bool) -> tuple[Dot, ...]:
-        of = [p for plan in searches if plan.is_baseline == is_random for p in plan.full]
-        return dots(_drawable(front, of)[::step])
+    def draw(
+        self, axes: Axes, points: Sequence[Measured], label: str, kind: str, **style: Any
+    ) -> None:
+        """kind: "dot", or "point" for one that keys reach as well."""
+        for i, point in enumerate(points):
+            x, y = point.costs[self._front.cost], point.scores[self._front.objective]
+            gid = mark(len(self.tags))
+            axes.plot(x, y, gid=gid, label=None if i else label, clip_on=False, ls="none", **style)
+            self.tags.append(self._tag(point, kind))
 
-    best, chosen, score = dots(line), dots(winners), _teacher(front)
-    return FrontPlot(
-        frame=_frame(front, across, up),
-        searched=candidates(False),
-        random=candidates(True),
-        front=best,
-        path=stairs([(dot.x, dot.y) for dot in best]),
-        winners=chosen,
-        labels=_labels(front, chosen),
-        budgets=tuple(Tick(across.place(most), row) for most, row in _budgets(front).items()),
-        teacher_y=None if score is None else up.place(score),
-        hidden=sum(not up.low <= p.scores[front.objective] <= up.high for p in everything),
-        step=step,
-        data=numbered.data(),
-    )
+    def _tag(self, point: Measured, kind: str) -> str:
+        cost = cost_text(self._front.cost, point.costs[self._front.cost])
+        score = f"{point.scores[self._front.objective]:.4g}"
+        title = f"{cost}, {score_title(self._front.objective)} {score}: {point.arch.compact}"
+        text, reached = escape(title), ""
+        if kind == "point":
+            reached = f' tabindex="0" role="button" aria-label="{text}"'
+        number = self.number(point)
+        return f'<g class="{kind}" data-i="{number}"{reached}><title>{text}</title>'
 
+    def number(self, point: Measured) -> int:
+        if point.arch not in self._at:
+            self._at[point.arch] = len(self._rows)
+            costs = [cost_text(c, point.costs.get(c, math.nan)) for c in self._costs]
+            scores = [f"{point.scores.get(s, math.nan):.4g}" for s in self._scores]
+            values = [point.arch.values.get(slot, "") for slot in self._slots]
+            self._rows.append([costs, scores, values])
+        return self._at[point.arch]
 
-def _axes(
-    front: Front, everything: Sequence[Measured], marked: Sequence[Measured]
-) -> tuple[Axis, Axis]:
-    """Costs across and scores up, so that all that is marked is inside."""
-    costs = [p.costs[front.cost] for p in [*everything, *marked]] + list(_budgets(front))
-    scores = _shown([p.scores[front.objective] for p in everything], front.is_lower_better)
-    scores += [p.scores[front.objective] for p in marked]
-    if (teacher := _teacher(front)) is not None:
-        scores.append(teacher)
-    across = Axis.over(costs, LEFT, WIDTH - RIGHT, log=True)
-    return across, Axis.over(scores, HEIGHT - BOTTOM, TOP)
-
-
-def _frame(front: Front, across: Axis, up: Axis) -> Frame:
-    better = "lower is better" if front.is_lower_better else "higher is better"
-    return Frame(
-        WIDTH,
-        HEIGHT,
-        LEFT,
-        WIDTH - RIGHT,
-        TOP,
-        HEIGHT - BOTTOM,
-        cost_title(front.cost) + (", logarithmic" if across.is_log else ""),
-        f"{score_title(front.objective)}, {better}",
-        tuple(Tick(across.place(t), tick_text(t)) for t in across.ticks()),
-        tuple(Tick(up.place(t), f"{t:.6g}") for t in up.ticks()),
-    )
-
-
-def _budgets(front: Front) -> dict[float, str]:
-    """Most of the front's cost -> the row whose limit it is."""
-    return {w.limits[front.cost]: w.row for w in front.winners if front.cost in w.limits}
-
-
-def _teacher(front: Front) -> float | None:
-    return None if front.teacher is None else front.teacher.scores.get(front.objective)
+    def data(self) -> dict[str, Any]:
+        return {
+            "slots": self._slots,
+            "costs": [cost_title(cost) for cost in self._costs],
+            "scores": [score_title(score) for score in self._scores],
+            "points": self._rows,
+        }
 
 
 def _drawable(front: Front, points: Iterable[Measured]) -> list[Measured]:
@@ -198,32 +135,72 @@ def _drawable(front: Front, points: Iterable[Measured]) -> list[Measured]:
     return [p for p in points if front.cost in p.costs and front.objective in p.scores]
 
 
-def _shown(scores: Sequence[float], is_lower_better: bool) -> list[float]:
-    """Without the worst few."""
-    ranked = sorted(scores, reverse=not is_lower_better)
-    return ranked[: math.ceil(SHOWN_SHARE * len(ranked))]
+def _places(front: Front, points: Sequence[Measured]) -> tuple[list[float], list[float]]:
+    return [p.costs[front.cost] for p in points], [p.scores[front.objective] for p in points]
 
 
-def _title(point: Measured, front: Front) -> str:
-    cost = cost_text(front.cost, point.costs[front.cost])
-    score = f"{score_title(front.objective)} {point.scores[front.objective]:.4g}"
-    return f"{cost}, {score}: {point.arch.compact}"
+def _teacher(front: Front) -> float | None:
+    return None if front.teacher is None else front.teacher.scores.get(front.objective)
 
 
-def _labels(front: Front, winners: Sequence[Dot]) -> tuple[Label, ...]:
-    """Names beside the winners, on the side of the front where nothing can be; one for each dot."""
-    names: dict[Dot, list[str]] = {}
-    drawn = [w for w in front.winners if _drawable(front, [w.measured])]
-    for dot, winner in zip(winners, drawn, strict=True):
-        names.setdefault(dot, []).append(winner.row)
-    placed: list[Label] = []
-    down = 1 if front.is_lower_better else -1
-    for dot, rows in sorted(names.items(), key=lambda item: -item[0].x):
-        is_left = dot.x < LEFT + LABEL_WIDTH
-        x = dot.x + (10 if is_left else -10)
-        y = dot.y + down * LABEL_HEIGHT + (0 if down > 0 else 8)
-        while any(abs(x - o.x) < LABEL_WIDTH and abs(y - o.y) < LABEL_HEIGHT for o in placed):
-            y += down * LABEL_HEIGHT
-        y = min(max(y, TOP + 10), HEIGHT - BOTTOM - 4)
-        placed.append(Label(x, y, ", ".join(rows), "start" if is_left else "end"))
-    return tuple(placed)
+def _shown(
+    front: Front, everything: Sequence[Measured], marked: Sequence[Measured]
+) -> tuple[float, float]:
+    """The ends of the axis of scores: all that is marked, and candidates but for the worst few."""
+    ranked = sorted(_places(front, everything)[1], reverse=not front.is_lower_better)
+    scores = ranked[: math.ceil(SHOWN_SHARE * len(ranked))] + _places(front, marked)[1]
+    if (teacher := _teacher(front)) is not None:
+        scores.append(teacher)
+    low, high = min(scores), max(scores)
+    room = MARGIN * (high - low) or abs(high) * MARGIN or 1.0
+    return low - room, high + room
+
+
+def _dress(axes: Axes, front: Front, costs: Sequence[float]) -> None:
+    """Ticks, titles, and the lines of budgets and teacher."""
+    from matplotlib.ticker import LogLocator  # here, because matplotlib takes half a second
+
+    budgets = [w.limits[front.cost] for w in front.winners if front.cost in w.limits]
+    low, high = min([*costs, *budgets]), max([*costs, *budgets])
+    is_log = low > 0 and high / low >= LOG_FROM
+    if is_log:
+        subs = (1, 2, 5) if high / low >= FEW_TICKS_FROM else (1, 1.5, 2, 3, 5, 7)
+        axes.set_xscale("log", subs=[])
+        axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.margins(x=MARGIN)
+    axes.xaxis.set_major_formatter(lambda cost, _: tick_text(cost))
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.set_xlabel(cost_title(front.cost) + (", logarithmic" if is_log else ""))
+    better = "lower is better" if front.is_lower_better else "higher is better"
+    axes.set_ylabel(f"{score_title(front.objective)}, {better}")
+    for number, budget in enumerate(budgets):
+        axes.axvline(budget, color=MUTED, ls=":", lw=1, label=None if number else "budget")
+    if (teacher := _teacher(front)) is not None:
+        axes.axhline(teacher, color=TEACHER, ls="--", lw=1.2)
+        axes.annotate("teacher", (1, teacher), (0, 3), ("axes fraction", "data"), "offset points",
+                      color=TEACHER, weight="bold", ha="right")  # fmt: skip
+
+
+def _name(axes: Axes, front: Front, winners: Sequence[RowWinner]) -> None:
+    """Names beside the winners, one for each arch, on the side of the front that is free."""
+    rows: dict[Arch, list[str]] = {}
+    for winner in winners:
+        rows.setdefault(winner.measured.arch, []).append(winner.row)
+    named = {winner.measured.arch: winner.measured for winner in winners}
+    axes.autoscale_view(scaley=False)  # places in points are asked for before all is drawn
+    down = -1 if front.is_lower_better else 1
+    taken: list[tuple[float, float]] = []
+    for arch, point in sorted(named.items(), key=lambda item: -item[1].costs[front.cost]):
+        at = (point.costs[front.cost], point.scores[front.objective])
+        x, y = axes.transData.transform(at) * 72 / axes.figure.dpi
+        offset = down * LABEL_HEIGHT
+        while any(
+            abs(x - left) < LABEL_WIDTH and abs(y + offset - height) < LABEL_HEIGHT
+            for left, height in taken
+        ):
+            offset += down * LABEL_HEIGHT
+        taken.append((x, y + offset))
+        is_left = x < LABEL_WIDTH
+        axes.annotate(", ".join(rows[arch]), at, (7 if is_left else -7, offset), "data",
+                      "offset points", color=INK, weight="bold", va="center",
+                      ha="left" if is_left else "right")  # fmt: skip

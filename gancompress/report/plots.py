@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -25,8 +26,9 @@ INKS = {  # stand-ins that matplotlib draws with, and what the page has in their
     "#000005": "var(--chance)",
     "#000006": "var(--third)",
     "#000007": "var(--teacher)",
+    "#000008": "var(--won)",
 }
-INK, MUTED, LINE, SEARCH, CHANCE, THIRD, TEACHER = INKS
+INK, MUTED, LINE, SEARCH, CHANCE, THIRD, TEACHER, WON = INKS
 CYCLE = (SEARCH, CHANCE, THIRD, TEACHER)
 STYLE: dict[Any, object] = {  # Any: matplotlib's stubs list the names
     "svg.fonttype": "none",
@@ -130,28 +132,48 @@ def _panels(
     size: tuple[float, float] = PANEL,
 ) -> list[str]:
     """A drawing for each, so that a narrow page can put them below each other."""
+
+    def titled(title: str, content: Content, axes: Axes) -> None:
+        axes.set_title(title)
+        draw(axes, content)
+
+    return [
+        drawing(partial(titled, title, content), f"{name} {number}", size)
+        for number, (title, content) in enumerate(panels.items())
+    ]
+
+
+def drawing(
+    draw: Callable[[Axes], None], name: str, size: tuple[float, float], marks: Sequence[str] = ()
+) -> str:
+    """What `draw` puts on axes, as an SVG element. name: unique on a page.
+
+    size: (width, height) in inches. marks: the tag that opens what was drawn as `gid=mark(i)`.
+    """
     from matplotlib import rc_context  # here, because importing it takes half a second
     from matplotlib.figure import Figure
 
-    drawn = []
-    for number, (title, content) in enumerate(panels.items()):
-        with rc_context({**STYLE, "svg.hashsalt": f"{name} {number}"}):
-            figure = Figure(figsize=size, layout="constrained")
-            figure.patch.set_visible(False)
-            axes = figure.subplots()
-            axes.patch.set_visible(False)
-            axes.set_title(title)
-            draw(axes, content)
-            page = io.StringIO()
-            about = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-            figure.savefig(page, format="svg", metadata=about)
-            drawn.append(_inlined(page.getvalue()))
-    return drawn
+    with rc_context({**STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=size, layout="constrained")
+        figure.patch.set_visible(False)
+        axes = figure.subplots()
+        axes.patch.set_visible(False)
+        draw(axes)
+        page = io.StringIO()
+        about = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(page, format="svg", metadata=about)
+    return _inlined(page.getvalue(), marks)
 
 
-def _inlined(svg: str) -> str:
+def mark(number: int) -> str:
+    """The `gid` of an artist that the page has a tag of its own for."""
+    return f"mark-{number}"
+
+
+def _inlined(svg: str, marks: Sequence[str]) -> str:
     """Matplotlib's file as an element of a page: no names that two drawings may share."""
     svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'<g id="mark-(\d+)">', lambda found: marks[int(found[1])], svg)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     (width,) = re.findall(r'<svg[^>]*? width="([0-9.]+)pt"', svg)

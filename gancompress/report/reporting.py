@@ -231,7 +231,7 @@ def _search(source: ReportedRun) -> dict[str, Any]:
         "front_plot": None if front is None else front_plot(front, searches),
         "front_table": None if front is None else sections.front_table(front),
         "chosen": [] if front is None else sections.chosen(front, source.arch, source.units),
-        "teacher_plot": None if source.arch is None else arch_plot(source.arch, None, source.units),
+        "teacher_plot": source.arch and arch_plot(source.arch, None, source.units, "teacher"),
         "progress": _safe(drawn),
         "first_look": None if look is None else Markup(look),
         "measured": sum(len(plan.full) for plan in searches),

@@ -140,7 +140,7 @@ def _figures(point: Measured, costs: Sequence[str], scores: Sequence[str]) -> li
 def chosen(front: Front, teacher: Arch | None, units: Mapping[str, int]) -> list[Chosen]:
     """The rows' winners, the one to export first."""
     return [
-        Chosen(w.row, arch_plot(w.arch, teacher, units), tuple(_facts(front, w)))
+        Chosen(w.row, arch_plot(w.arch, teacher, units, w.row), tuple(_facts(front, w)))
         for w in front.winners
     ]
 
