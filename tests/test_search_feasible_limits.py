@@ -12,7 +12,7 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import BudgetError
 from gancompress.search.extremes import ceiling, floor, least_utilised
 from gancompress.search.feasible import FeasibleSampler
-from gancompress.search.limits import Constraint, admitted, figure, utilisation
+from gancompress.search.limits import Constraint, admitted, rounded, utilisation
 
 SPACE = small_space(op0=("dense", "separable"), op1=("dense", "separable"))  # 500 archs
 
@@ -113,7 +113,7 @@ def test_floor_and_ceiling_are_the_ends_of_either_cost() -> None:
 def test_budgets_below_their_floors_are_all_named() -> None:
     below = "is below the smallest generator of this space,"
     one = f"search.budget_params: 5 {below} {floor(SPACE, thickness)[1]} parameters"
-    other = f"search.budget_macs: 10.5 {below} {figure(floor(SPACE, small_cost)[1])} true MACs"
+    other = f"search.budget_macs: 10.5 {below} {rounded(floor(SPACE, small_cost)[1])} true MACs"
     said = f"{one}; raise the budget or admit smaller widths"
     with pytest.raises(BudgetError, match=f"^{re.escape(said)}$"):
         FeasibleSampler(SPACE, costs, limits(10**6, 5))
@@ -128,8 +128,8 @@ def test_contradictory_budgets_are_named_with_the_nearest_miss() -> None:
     near = min(SPACE.all(), key=lambda arch: (utilisation(costs(arch), each), arch.key))
     said = (
         "search.budget_macs and search.budget_params: contradictory, each can be kept but no "
-        f"generator of this space keeps all; the nearest has {figure(small_cost(near))} true MACs "
-        f"of {figure(each[0].most)}, {thickness(near)} parameters of {figure(each[1].most)}; "
+        f"generator of this space keeps all; the nearest has {rounded(small_cost(near))} true MACs "
+        f"of {rounded(each[0].most)}, {thickness(near)} parameters of {rounded(each[1].most)}; "
         "raise one of them or admit smaller widths"
     )
     with pytest.raises(BudgetError, match=f"^{re.escape(said)}$"):

@@ -65,10 +65,10 @@ def go(
     progress: bool = False,
 ) -> SearchResult:
     sampler = make_sampler(algorithm, within(budget), population=4, mutation=0.3)
-    judging = Evaluation(scorer, "fd", better, supernet, "images")
+    evaluation = Evaluation(scorer, "fd", better, supernet, "images")
     weighed = "macs" if algorithm == "pareto" else None
     settings = {"seed": seed, "algorithm": algorithm, "budget": budget}
-    config = StudyConfig(name, sampler, candidates, judging, weighed, settings)
+    config = StudyConfig(name, sampler, candidates, evaluation, weighed, settings)
     with Storage(path) as storage, Worker(path.with_suffix(".workers"), 60) as worker:
         studies = Studies(storage, worker)
         return search(studies, SPACE, costs, config, seed=seed, progress=progress)

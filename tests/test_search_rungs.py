@@ -12,7 +12,7 @@ from searching import BUDGET, LANDSCAPE, SPACE, costs, within
 from gancompress.archs.arch import Arch
 from gancompress.search.limits import Constraint
 from gancompress.search.run import Evaluation, StudyConfig
-from gancompress.search.rungs import PROBES, Rungs, agreement, chosen, climb
+from gancompress.search.rungs import PROBES, Rungs, agreement, chosen, search_in_rungs
 from gancompress.search.samplers import make_sampler
 from gancompress.search.storage import Storage
 from gancompress.search.study import Studies
@@ -40,7 +40,7 @@ def go(folder: Path, algorithm: str, candidates: int, survivors: float = 0.25) -
     rows = [(limit,) for limit in BUDGETS] if algorithm == "pareto" else []
     with Storage(folder / "study.db") as storage, Worker(folder, 60) as worker:
         studies = Studies(storage, worker)
-        return climb(
+        return search_in_rungs(
             studies, SPACE, costs, config, FIRST, survivors, rows=rows, seed=0, progress=False
         )
 

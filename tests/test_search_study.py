@@ -172,7 +172,7 @@ def test_trials_of_another_program_are_passed_over(tmp_path: Path) -> None:
     [
         ({"settings": {"seed": 1}}, "'main' was made with seed 0, not 1; search in another run"),
         ({"supernet": "b"}, r"made with another supernet \(its weights differ\); "),
-        ({"judging": "b"}, "made with other images or other features; "),
+        ({"images": "b"}, "made with other images or other features; "),
         ({"settings": {"seed": 0, "more": 3}}, "made with more None, not 3"),
     ],
 )
@@ -191,7 +191,7 @@ def test_known_gathers_all_studies_of_one_context(tmp_path: Path) -> None:
         one = add(file.study("one", SPACE, KEPT), SPACE.smallest, fd=1.0)
         other = replace(KEPT, settings={"seed": 3})
         two = add(file.study("two", SPACE, other), SPACE.largest, fd=2.0)
-        add(file.study("three", SPACE, replace(KEPT, judging="b")), SPACE.largest, fd=9.0)
+        add(file.study("three", SPACE, replace(KEPT, images="b")), SPACE.largest, fd=9.0)
         assert file.known("weights", "images") == {
             one.arch.key: one.scores, two.arch.key: two.scores,
         }  # fmt: skip
