@@ -17,6 +17,8 @@ from typing import Any
 
 from torch import Tensor
 
+from gancompress.export.onnx_file import session
+
 # This percentage of a tensor's values is in its range: outliers would coarsen all others. Mean
 # difference to float32, and that of the worst of 150 images, of a quickstart's generator in
 # OpenVINO: 0.0186 and 0.044; 99.99 % 0.0193 and 0.068, whole ranges 0.0200 and 0.057.
@@ -63,15 +65,17 @@ def ranges_of(model: Any, images: Sequence[Tensor]) -> Any:
     onnx = importlib.import_module("onnx")
     tool = importlib.import_module("onnxruntime.quantization")
     with TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        path = Path(folder, "model.onnx")
+        path, augmented = Path(folder, "model.onnx"), Path(folder, "augmented.onnx")
         onnx.save_model(model, path)
         calibrater = tool.create_calibrator(
             path,
             [*CONVOLUTIONS, "Relu"],
-            str(Path(folder, "augmented.onnx")),
+            str(augmented),
             calibrate_method=tool.CalibrationMethod.Percentile,
             extra_options={"percentile": PERCENTILE},
         )
+        # Its own session takes all of the machine's threads.
+        calibrater.infer_session = session(augmented.read_bytes(), str(augmented), is_literal=True)
         for image in images:
             calibrater.collect_data(Reader(iter([{"input": image.numpy()}])))
         return calibrater.compute_data()

@@ -140,7 +140,7 @@ def test_a_search_is_eight_frames_deep(root: Path, commands: object) -> None:
         again = ["search", "edges2shoes", *options(root), "--redo"]
         result = CliRunner().invoke(cli.app, again, catch_exceptions=False)
     assert result.exit_code == 0
-    # search, _stages, run_stages, search_stage, search_in_rungs, search, scores; then the score itself
+    # _stages, run_stages, search_stage, search_in_rungs, search, scores; then the score
     assert depths and max(depths) <= 8
 
 
