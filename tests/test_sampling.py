@@ -15,6 +15,7 @@ from gancompress.apps.sample import sample
 from gancompress.archs.arch import Arch
 from gancompress.errors import ExportError
 from gancompress.export.card import Card, Model
+from gancompress.export.facts import Facts
 
 ARCH = Arch.of("lsgan", {})
 
@@ -25,7 +26,7 @@ def made(z: Tensor) -> Tensor:
 
 
 def model(run: Callable[[Tensor], Tensor] = made) -> Model:
-    return Model(run, ARCH, Card({}, 6, 1, (1, 1), 1, True, {"latent": 6}), "m")
+    return Model(run, ARCH, Card({}, 6, 1, (1, 1), 1, True, Facts(latent=6)), "m")
 
 
 def doubled(x: Tensor) -> Tensor:

@@ -42,9 +42,9 @@ def test_inputs_are_as_many_times_smaller_and_cards_say_so() -> None:
     assert recipe.input_size == (24, 24) and recipe.data.evaluated_size == (96, 96)
     card = card_of(Project(recipe), Project(recipe).planned_arch)
     assert (card.size, card.size_multiple, card.is_static) == ((24, 24), 1, False)
-    assert facts_of(Project(recipe))["enlargement"] == 4
+    assert facts_of(Project(recipe)).enlargement == 4
     assert "MIT" in licences_of(Project(recipe)).data
-    assert "enlargement" not in facts_of(Project(load_recipe("maps")))
+    assert facts_of(Project(load_recipe("maps"))).enlargement is None
     assert faces("data.test_size=0", "data.scale=2", "family.scale=2").input_size == (48, 48)
 
 
