@@ -14,7 +14,7 @@ from gancompress.supernet.channels import Channels, Sizes, leading, shared_block
 
 Build = Callable[[Arch], nn.Module]
 
-SKELETONS_KEPT = 256  # a skeleton holds no tensors; about 100 kB of Python objects each
+SKELETONS_KEPT = 64  # A skeleton holds no tensors, but some 300 kB of Python objects.
 
 
 def view_of(tensor: Tensor, shape: torch.Size, starts: Sequence[int] = ()) -> Tensor:
