@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -19,6 +20,7 @@ import torch
 from PIL import Image
 
 VARIABLE = "GANCOMPRESS_TEST_BROWSER"
+PATIENCE_S = 30
 NAMES = ("chromium", "google-chrome", "chrome")
 
 
@@ -66,6 +68,15 @@ def opened(
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"file://{folder}/index.html" if from_disk else url)
         yield page, errors
+
+
+def wait_until(page: Any, condition: str) -> None:
+    """Waits until a JavaScript expression holds; the page's own policy forbids `wait_for_function`,
+    which has the page evaluate a text."""
+    ends = time.monotonic() + PATIENCE_S
+    while not page.evaluate(condition):
+        assert time.monotonic() < ends, f"{condition}: not so after {PATIENCE_S} s"
+        page.wait_for_timeout(20)
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from browsing import opened, png
+from browsing import opened, png, wait_until
 from webmodels import KINDS, of_vectors, source
 
 pytest.importorskip("onnxruntime")
@@ -60,11 +60,11 @@ def last(page) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def settled(page, more: int = 1, before: int = 0) -> None:
-    page.wait_for_function(f"window.gancompress?.runs >= {before + more}", timeout=30_000)
+    wait_until(page, f"window.gancompress?.runs >= {before + more}")
 
 
 def runs(page) -> int:
-    return page.evaluate("gancompress.storage.runs")
+    return page.evaluate("gancompress.runs")
 
 
 def pixels(page) -> torch.Tensor:

@@ -137,6 +137,24 @@ def test_progress_counts_what_breaks_the_limits_as_an_evaluation_only() -> None:
     assert len(sections.progress(front, searches)) == 1 and sections.progress(front, []) == []
 
 
+def test_every_row_shows_its_search_beside_its_baseline() -> None:
+    winner, *_ = toy_front().winners
+    front = toy_front(winners=(winner, replace(winner, row="half")))
+    searches = [
+        SearchTrials("search", False, None, (point(20, 5), point(25, 4))),
+        SearchTrials("compressed, random", True, None, (point(20, 9), point(25, 8))),
+        SearchTrials("half, random", True, None, (point(20, 7), point(25, 6))),
+    ]
+    found = sections.best_by_row(front, searches)
+    name = front.algorithm
+    assert found == {
+        "compressed": [Curve(name, (1, 2), (5.0, 4.0)), Curve("random", (1, 2), (9.0, 8.0))],
+        "half": [Curve(name, (1, 2), (5.0, 4.0)), Curve("random", (1, 2), (7.0, 6.0))],
+    }
+    own = SearchTrials("half", False, None, (point(20, 3),))
+    assert sections.best_by_row(front, [*searches, own])["half"][0] == Curve(name, (1,), (3.0,))
+
+
 def test_progress_of_two_rungs_is_told_by_full_scores_where_they_were_proposed() -> None:
     front = toy_front()
     looks = tuple(

@@ -79,25 +79,25 @@ export function inputOf(drawing, plan, asked, seed) {
     ...normals(plan.style, seed),
   ];
   const first = plan.classes.length || plan.image;
-  const values = new Float32Array((first + constants.length) * count);
+  const input = new Float32Array((first + constants.length) * count);
   if (plan.classes.length) {
     values.forEach((value, i) => {
-      if (value !== NONE) values[value * count + i] = 1;
+      if (value !== NONE) input[value * count + i] = 1;
     });
   } else if (plan.image === 3) {
     values.forEach((value, i) => {
-      values[i] = (value >> 16) / 127.5 - 1;
-      values[count + i] = ((value >> 8) & 255) / 127.5 - 1;
-      values[2 * count + i] = (value & 255) / 127.5 - 1;
+      input[i] = (value >> 16) / 127.5 - 1;
+      input[count + i] = ((value >> 8) & 255) / 127.5 - 1;
+      input[2 * count + i] = (value & 255) / 127.5 - 1;
     });
   } else if (plan.image === 1) {
     values.forEach((value, i) => { // ITU-R BT.601
       const grey = 0.299 * (value >> 16) + 0.587 * ((value >> 8) & 255) + 0.114 * (value & 255);
-      values[i] = Math.round(grey) / 127.5 - 1;
+      input[i] = Math.round(grey) / 127.5 - 1;
     });
   }
-  constants.forEach((value, i) => values.fill(value, (first + i) * count, (first + i + 1) * count));
-  return values;
+  constants.forEach((value, i) => input.fill(value, (first + i) * count, (first + i + 1) * count));
+  return input;
 }
 
 /** `count` numbers drawn from N(0, 1), always the same for one seed (Box and Muller 1958). */

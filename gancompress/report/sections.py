@@ -169,19 +169,28 @@ def _limit(limits: Mapping[str, float], cost: str) -> str:
 
 
 def progress(front: Front, searches: Sequence[SearchTrials]) -> list[str]:
-    """Per row of the table, the best score so far inside its limits: the search's, chance's."""
-    panels: dict[str, list[Curve]] = {}
-    for winner in front.winners:
-        own = [h for h in searches if h.name == winner.row and not h.is_baseline]
-        searches = own or [h for h in searches if not h.is_baseline]
-        chance = [h for h in searches if h.is_baseline and h.name.startswith(f"{winner.row},")]
-        curves = [
-            _best(front, winner, of, name)
-            for of, name in ((searches, front.algorithm), (chance, "random"))
-        ]
-        if found := [curve for curve in curves if curve is not None]:
-            panels[winner.row] = found
+    """A drawing of `best_by_row` for each row that has one."""
+    panels = {row: curves for row, curves in best_by_row(front, searches).items() if curves}
     return progress_curves(panels, "progress", score_title(front.objective))
+
+
+def best_by_row(front: Front, searches: Sequence[SearchTrials]) -> dict[str, list[Curve]]:
+    """By row of the table, the best score so far inside its limits: the search's, the baseline's.
+
+    A search for all rows is that of every row that has none of its own.
+    """
+    found: dict[str, list[Curve]] = {}
+    for winner in front.winners:
+        row = winner.row
+        proposed = [one for one in searches if not one.is_baseline]
+        own = [one for one in proposed if one.name == row] or proposed
+        random = [one for one in searches if one.is_baseline and one.name.startswith(f"{row},")]
+        curves = (
+            _best(front, winner, own, front.algorithm),
+            _best(front, winner, random, "random"),
+        )
+        found[row] = [curve for curve in curves if curve is not None]
+    return found
 
 
 def _best(
