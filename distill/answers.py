@@ -20,7 +20,7 @@ from gancompress.tasks.base import Batch
 
 Taught = tuple[Tensor, Mapping[str, Tensor]]  # the teacher's image, its features by layer
 _IMAGE = ""  # The name of the teacher's image beside those of layers, none of which is empty.
-_LEVELS = 127  # steps of a code, 8 bits with a sign, from 0 to the largest value of its channel
+_LEVELS = 127  # A code is a whole number from -127 to 127.
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,8 @@ def ask(
     In parts of one size and in their order, so that the answers are the same to the last bit
     whenever a training that was stopped asks again.
     """
-    kept: dict[
-        str, Codes
-    ] = {}  # Filled in place: parts joined at the end would take twice as much.
+    # Filled in place: parts joined at the end would take twice as much.
+    kept: dict[str, Codes] = {}
     starts = range(0, draws.count, draws.batch_size)
     for start in progress(starts, "teacher's answers", unit="batch", leave=False):
         numbers = range(start, min(start + draws.batch_size, draws.count))

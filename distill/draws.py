@@ -23,9 +23,9 @@ def sandwich(space: SearchSpace, rng: np.random.Generator) -> list[Arch]:
 
 def weighted(space: SearchSpace, rng: np.random.Generator) -> list[Arch]:
     """One arch: uniform, but the ends of the space, rare among those, get a fixed fraction."""
-    share = rng.random()
-    if share < ENDS_FRACTION:
-        return [space.largest if share < ENDS_FRACTION / 2 else space.smallest]
+    drawn = rng.random()
+    if drawn < ENDS_FRACTION:
+        return [space.largest if drawn < ENDS_FRACTION / 2 else space.smallest]
     return [space.sample(rng)]
 
 

@@ -23,10 +23,9 @@ class Distillation(Task):
 
     Networks: the wrapped task's, with a `Supernet` as its target, and "teacher" (never trained) and
     "adapters" (one per distilled layer). `losses` are weights by name; `reference` is what the
-    student's
-    image is compared with: "ground-truth", "teacher" or "both". `answers` are the teacher's to all
-    that batches will hold; without them it is asked anew at every step. The discriminators learn at
-    every `discriminator_every`-th step.
+    student's image is compared with: "ground-truth", "teacher" or "both". `answers` are the
+    teacher's to all that batches will hold; without them it is asked anew at every step. The
+    discriminators learn at every `discriminator_every`-th step.
     """
 
     def __init__(

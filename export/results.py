@@ -17,9 +17,9 @@ from gancompress.storage.resultfiles import ResultFile
 class ExportCard:
     """The tables of an export; its file holds the generator's facts and its teacher's origin, too.
 
-    archs: of the rows behind the teacher's, by name. finetune: its own record, None
-    for none. teacher_latency: in torch, timed in turn with the files. rows: the teacher's first,
-    then that of what was exported. sha256: of the model files, by name.
+    archs: of the rows behind the teacher's, by name. finetune: its own record, None for none.
+    teacher_latency: in torch, timed in turn with the files. rows: the teacher's first, then that of
+    what was exported. sha256: of the model files, by name.
     """
 
     archs: Mapping[str, PlainArch] = field(default_factory=dict)

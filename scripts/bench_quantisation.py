@@ -32,6 +32,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor, nn
 
 from gancompress.errors import ExportError
+from gancompress.evenly import evenly
 from gancompress.export import load, onnx_half
 from gancompress.export.card import ExportSource
 from gancompress.export.formats import ROWWISE
@@ -44,7 +45,7 @@ from gancompress.export.report import aligned
 from gancompress.export.rewrite import rewritten
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
-from gancompress.stages.exportfiles import card_of, evenly
+from gancompress.stages.exportfiles import card_of
 
 Run = Callable[[Tensor], Tensor]
 LOUD = 3e5

@@ -161,13 +161,13 @@ class Way:
 class Rungs:
     """What a search in two rungs ends with."""
 
-    images: int  # of the low-fidelity evaluation
+    images: int  # The low-fidelity evaluation's number of images.
     seconds: float  # of everything
     until_winner: float  # seconds until the winner has been measured in full
     winner: float
-    raw_tau: float  # of the estimates from few images
+    raw_tau: float  # Kendall's tau of the estimates from few images.
     tau: float  # of the last ranking: full scores where measured, forecasts elsewhere
-    place: int  # of the best of all archs in the order of few images, from 1
+    place: int  # The best arch's place in the order by few images, from 1.
 
 
 def two_rungs(looks: Way, images: int, setup: float, full: Way, share: float) -> Rungs:

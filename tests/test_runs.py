@@ -137,14 +137,6 @@ def test_another_number_of_steps_is_told_as_another_training(run: Run, is_finish
         run.stage("teacher").begin(other)
 
 
-def test_a_run_that_recorded_the_precision_as_a_section_goes_on(run: Run) -> None:
-    stage = run.stage("teacher")
-    stage.begin(SECTIONS | {"precision": "bf16"})
-    save_state(stage.state, {"step": 3})
-    stage.release()
-    assert run.stage("teacher").begin(SECTIONS) == "partial"
-
-
 def test_a_stage_of_which_nothing_was_made_takes_another_recipe(run: Run) -> None:
     stage = run.stage("teacher")
     with stage:

@@ -74,9 +74,7 @@ class Inputs:
             )
         _check_domains(channels.domains, options.domains, where)
         self._instance_files: dict[str, Path] | None = None  # by name, once one is asked for
-        self._channels = (
-            channels.image + channels.other
-        )  # An image's channels; unused for label maps.
+        self._channels = channels.image + channels.other  # Unused for label maps.
         # As the demo and the page draw it, so that a seed means one style everywhere.
         style = np.random.default_rng(options.seed).standard_normal(channels.style)
         asked = [float(name in options.domains) for name in channels.domains]

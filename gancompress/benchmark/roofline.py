@@ -23,7 +23,7 @@ from gancompress.latency.layers import tensors_of
 from gancompress.supernet.cost import network_cost
 
 _SIDES = (512, 1024, 2048)  # The sides of the square matrices that are multiplied.
-_CHANNELS, _PIXELS = 256, 64  # The convolutions, channels last, for where a BLAS is slow:
+_CHANNELS, _PIXELS = 256, 64  # Convolutions' sizes, channels last, for where a BLAS is slow:
 _KERNELS = (1, 3)  # MKL and 1x1 stop at 56 GMACs/s on an AMD core whose 3x3 reaches 128, its peak
 _SECONDS = 0.25  # for each kind of work; the fastest call counts
 _LEAST_BUFFER = 256 * 2**20  # bytes

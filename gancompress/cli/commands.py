@@ -310,7 +310,7 @@ def evaluate(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:  # fmt: skip
-    """Evaluate the teacher and generators of the supernet on real images, with every value."""
+    """Evaluate teacher and generators of the supernet on real images: every value with its n."""
     read = read_recipe(recipe, overrides)
     from gancompress.cli import describe
     from gancompress.project import Project

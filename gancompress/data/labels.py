@@ -43,9 +43,8 @@ class Partners:
         _, group, sizes = np.unique(labels, axis=0, return_inverse=True, return_counts=True)
         group = group.reshape(-1)  # (images,) which of the different labels each has
         self._by_label = np.argsort(group, kind="stable")
-        self._first = (np.cumsum(sizes) - sizes)[
-            group
-        ]  # The first image of its label in that order.
+        # The first image of its label in that order.
+        self._first = (np.cumsum(sizes) - sizes)[group]
         self._same = sizes[group]  # ... and how many have it
 
     def drawn(self, rows: Rows, rng: np.random.Generator) -> Rows:
@@ -60,7 +59,7 @@ def fixed_partners(labels: Labels) -> Rows:
 
     Each image gets one of the D domains, all equally often, and a partner that differs from it in
     that domain. What is left open is seeded; no image is a partner much more often than others.
-    Both flags must occur in every domain.
+    Both values must occur in every domain.
     """
     rng = np.random.default_rng(_SEED)
     count, domains = labels.shape

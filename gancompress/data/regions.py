@@ -15,7 +15,7 @@ Area = Split | Half  # a half is a part of the training split
 
 # Blocks of 30 by 30 degrees, from 90 N down and from 180 W on: s search, t test, the others train.
 # Drawn once from random tables in which search and test never touch, each has about 16 % of the
-# land and a fraction in every zone of latitude, and ice, desert and forest have the same fraction
+# land and a part in every zone of latitude, and ice, desert and forest have the same fraction
 # of each split's land to 3 %. South of 60 S (x) nothing is used: that ice sheet is plain white, and
 # would be a quarter of all tiles.
 REGIONS = (

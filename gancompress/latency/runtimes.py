@@ -87,9 +87,8 @@ class OnnxRuntime:
                 made = list(tensors_of(layer()))
             names = [next(inputs) for _ in given], [next(outputs) for _ in made]
             session = _session(cut.extract_model(*names).SerializeToString())
-            taken = {
-                value.name for value in session.get_inputs()
-            }  # An input that only gives sizes is not.
+            # An input that gives sizes alone is left out of the session.
+            taken = {value.name for value in session.get_inputs()}
             feed = dict(zip(names[0], given, strict=True))
             calls.append(Bound(session, {n: x for n, x in feed.items() if n in taken}))
         return calls

@@ -1,4 +1,4 @@
-"""Values of how good generated images are."""
+"""Metrics of how good generated images are."""
 
 from __future__ import annotations
 

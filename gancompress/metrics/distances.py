@@ -25,8 +25,8 @@ class FrechetDistance:
     details: Details = NO_DETAILS
 
     @staticmethod
-    def real_side(real: RealImages) -> RealStats | None:
-        return real.real
+    def real_side(side: RealImages) -> RealStats | None:
+        return side.real
 
     def __init__(self, real: RealStats | None) -> None:
         self._real = needed_stats(real, self.name)
@@ -56,8 +56,8 @@ class KernelDistance:
     details: Details = NO_DETAILS
 
     @staticmethod
-    def real_side(real: RealImages) -> RealStats | None:
-        return real.real
+    def real_side(side: RealImages) -> RealStats | None:
+        return side.real
 
     def __init__(self, real: RealStats | None) -> None:
         self._real = needed_stats(real, self.name)

@@ -68,15 +68,15 @@ class InceptionScore:
     needs: ClassVar[Needs] = frozenset({"classes"})
 
     @staticmethod
-    def real_side(real: RealImages) -> RealScore:
+    def real_side(side: RealImages) -> RealScore:
         """Raises: MetricError without a classifier, or for fewer than FEWEST images."""
-        if real.classifier is None:
+        if side.classifier is None:
             raise MetricError("metric is: no classifier was given; choose one in metrics")
-        if real.n < FEWEST:  # before the classifier looks at them
-            raise MetricError(f"metric is: {real.n} image(s); its splits need at least {FEWEST}")
-        rows = [real.classifier.probabilities(images) for images in real.real_images()]
+        if side.n < FEWEST:  # before the classifier looks at them
+            raise MetricError(f"metric is: {side.n} image(s); its splits need at least {FEWEST}")
+        rows = [side.classifier.probabilities(images) for images in side.real_images()]
         scores = inception_scores(torch.cat(rows))
-        return RealScore(real.classifier, float(scores.mean()), _std(scores))
+        return RealScore(side.classifier, float(scores.mean()), _std(scores))
 
     def __init__(self, real: RealScore) -> None:
         self._real = real

@@ -88,8 +88,8 @@ class Precision:
     details: Details = NO_DETAILS
 
     @classmethod
-    def real_side(cls, real: RealImages) -> tuple[RealStats, Manifold]:
-        stats = needed_stats(real.real, cls.name)
+    def real_side(cls, side: RealImages) -> tuple[RealStats, Manifold]:
+        stats = needed_stats(side.real, cls.name)
         return stats, Manifold.of(stats.rows)
 
     def __init__(self, real: tuple[RealStats, Manifold]) -> None:
@@ -121,8 +121,8 @@ class Recall:
     details: Details = NO_DETAILS
 
     @classmethod
-    def real_side(cls, real: RealImages) -> RealStats:
-        return needed_stats(real.real, cls.name)
+    def real_side(cls, side: RealImages) -> RealStats:
+        return needed_stats(side.real, cls.name)
 
     def __init__(self, real: RealStats) -> None:
         self._real = real

@@ -24,7 +24,7 @@ class Metric(Protocol):
     needs: ClassVar[Needs]
 
     @staticmethod
-    def real_side(real: RealImages) -> Any:
+    def real_side(side: RealImages) -> Any:
         """What it holds of the real images, worked out once for all generators."""
 
     def __init__(self, real: Any) -> None:

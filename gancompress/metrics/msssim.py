@@ -95,8 +95,8 @@ class PairSimilarity:
     needs: ClassVar[Needs] = frozenset()
 
     @staticmethod
-    def real_side(real: RealImages) -> RealSimilarity:
-        return RealSimilarity(mean_similarity(real_bytes(real)), real.n)
+    def real_side(side: RealImages) -> RealSimilarity:
+        return RealSimilarity(mean_similarity(real_bytes(side)), side.n)
 
     def __init__(self, real: RealSimilarity) -> None:
         self._real, self._kept = real, ByteImages(real.n)

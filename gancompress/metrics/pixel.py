@@ -27,7 +27,7 @@ class OfTargets(ABC):
     details: Details = NO_DETAILS
 
     @staticmethod  # noqa: B027
-    def real_side(real: RealImages) -> None:
+    def real_side(side: RealImages) -> None:
         """Nothing: each image is compared with its own target."""
 
     def __init__(self, real: object = None) -> None:

@@ -68,10 +68,10 @@ class ByteImages:
         return self._kept.result()
 
 
-def real_bytes(real: RealImages) -> Tensor:
+def real_bytes(side: RealImages) -> Tensor:
     """The real images that `ByteImages` keeps (n, C, H, W), uint8."""
-    kept = ByteImages(real.n)
-    for images in real.real_images():
+    kept = ByteImages(side.n)
+    for images in side.real_images():
         kept.update(images)
     return kept.result()
 

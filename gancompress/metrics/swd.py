@@ -189,8 +189,8 @@ class SlicedWasserstein:
     needs: ClassVar[Needs] = frozenset()
 
     @staticmethod
-    def real_side(real: RealImages) -> RealPatches:
-        return RealPatches(real_bytes(real), real.n)
+    def real_side(side: RealImages) -> RealPatches:
+        return RealPatches(real_bytes(side), side.n)
 
     def __init__(self, real: RealPatches) -> None:
         self._real, self._kept = real, ByteImages(real.passing)

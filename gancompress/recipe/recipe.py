@@ -122,7 +122,7 @@ class Recipe(BaseModel):
 
     @property
     def channels(self) -> tuple[int, int]:
-        """Channels of what the generator takes, channels among them, and of what it makes."""
+        """Channels of the generator's input, labels and style among them, and of its output."""
         inputs, outputs = self.data.channels
         return self.family.latent_size or inputs + self.family.style_channels, outputs
 

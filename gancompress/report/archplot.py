@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH, ROW = 6.8, 0.27  # inches; of the drawing, and the height of a stage's line
-BAR = 0.6  # of a line
+BAR = 0.6  # A bar takes this fraction of its line.
 SHADES = (1.0, 0.6, 0.35)  # The opacity of the bands, finest first.
 
 

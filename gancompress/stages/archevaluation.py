@@ -26,7 +26,7 @@ class ArchEvaluator:
         self.teacher = project.teacher_net
         self._weights = project.run.stage("supernet").hash()
         self.full = self._evaluation(self.scores, section.objective, self.images.n)
-        self.first = None  # pixels tell of an image by itself: few may as well be evaluated in full
+        self.first = None  # Metrics of single images gain nothing from a low-fidelity stage.
         by_features = "features" in metric_named(section.objective).needs
         if by_features and 0 < section.first_images < self.images.n:
             low_fidelity = LowFidelityEvaluator(self.images, self.teacher, section.first_images)

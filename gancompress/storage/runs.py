@@ -167,7 +167,6 @@ class StageDir:
             self._write_record(begun)
             return "partial" if is_begun else "new"
         record = self.record()
-        record.sections.pop("precision", None)  # Versions before 0.2 counted it in.
         if not record.finished:
             record = self._with_changes(record, plain, changeable)
         self._refuse_other(record, plain, hashes, files)

@@ -244,9 +244,8 @@ class CostModel:
         self._parts = parts
         self._kinds = {part.name: part.kind or part.name for part in parts}
         self._outcomes: dict[Key, Outcome] = {}
-        self._rest: dict[
-            tuple[Value, ...], Cost
-        ] = {}  # Layers outside of all blocks, as a final tanh.
+        # Of layers outside of all blocks, as a final tanh.
+        self._rest: dict[tuple[Value, ...], Cost] = {}
 
     def __call__(self, arch: Arch) -> Cost:
         values = arch.values

@@ -53,9 +53,7 @@ class Step:
 
     index: int
     rng: np.random.Generator  # seeded by the run's seed and the step's index
-    kept: dict[str, Tensor] = field(
-        default_factory=dict
-    )  # Tensors that one phase leaves for the next.
+    kept: dict[str, Tensor] = field(default_factory=dict)  # What a phase leaves for the next.
     total: int = 1  # steps of the whole training
     outputs: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 

@@ -124,8 +124,7 @@ class StarGANOptions(TaskOptions):
             refuse(
                 [
                     f"discriminator_bands: found {[alpha, beta]}; together at most 1, the "
-                    "second only "
-                    "beside the first, is allowed"
+                    "second only beside the first, is allowed"
                 ]
             )
         needed = 4 if beta > 0 else 2 if alpha > 0 else 1

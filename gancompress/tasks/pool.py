@@ -19,9 +19,7 @@ class ImagePool(nn.Module):
     def __init__(self, size: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.register_buffer("images", torch.zeros(size, *shape))
-        self.register_buffer(
-            "count", torch.zeros((), dtype=torch.int64)
-        )  # The number of images held.
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
     def forward(self, fakes: Tensor, rng: np.random.Generator) -> Tensor:

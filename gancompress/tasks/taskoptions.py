@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class TaskContext:
     """What a task must know of the images and of the generator.
 
-    in_channels: of what the generator takes, channels and style among them. size: height and width
+    in_channels: of what the generator takes, labels and style among them. size: height and width
     of the images in training. labels: what an image's labels are to each other, if it has any.
     style: numbers of the style code, whose channels are the input's last. grows: whether the
     generator is trained level by level.
@@ -101,8 +101,7 @@ class TaskOptions(BaseModel, ABC):
             refuse(
                 [
                     f"discriminator_norm: found {self.discriminator_norm}; the task's own "
-                    "discriminator "
-                    "has its own norms, name a discriminator or leave this out"
+                    "discriminator has its own norms, name a discriminator or leave this out"
                 ]
             )
         return self

@@ -60,7 +60,7 @@ class UnconditionalOptions(TaskOptions):
         if self.discriminator != DEFAULT:
             problems.append(
                 f"discriminator: found {self.discriminator}; family {family} grows beside a "
-                f"discriminator "
+                "discriminator "
                 "of its own, leave this out"
             )
         if self.growth and side is not None:

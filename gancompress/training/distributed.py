@@ -1,6 +1,6 @@
 """Several processes that train one network together, as `torchrun` starts them.
 
-Every process holds all networks, works on its fraction of every batch, and comes to the same
+Every process holds all networks, works on its part of every batch, and comes to the same
 weights: gradients are averaged before each optimiser's step. One process writes files; all read
 them, so the run's folder has to be on a file system that all machines see. Where one process works
 alone torch.distributed is never touched, and every function here does nothing.

@@ -44,7 +44,7 @@ def fit(
     """Trains `nets` in place, going on from `how.state_path` if it is there.
 
     batches: first step -> the batches from that step on; of several processes (see
-    `training.distributed`) each gives its fraction. All read the state, one writes it. On the same
+    `training.distributed`) each gives its part. All read the state, one writes it. On the same
     machine, thread and process count the weights are the same, to the last bit on CPU, however
     often training was stopped.
     Raises: DivergedError on values that are not finite; UnhealthyError as `how` says; the latter,

@@ -52,7 +52,7 @@ class MunitDiscriminator(nn.Module):
         if min(size) < least:
             raise ArchError(
                 f"discriminator: image size {list(size)}; with {layers} layers at {scales} "
-                f"scales sides "
+                "scales sides "
                 f"of {least} and more are allowed"
             )
         widths = [in_channels, *(width * 2**i for i in range(layers))]

@@ -52,7 +52,7 @@ class FamilyOptions(BaseModel, ABC):
         return cls.made()(**{**usual, **cls.fixed, **settings})
 
     def family(self, in_channels: int, out_channels: int, size: tuple[int, int]) -> Family:
-        """The family for images of `size`; in_channels: channels and random numbers among them."""
+        """The family for images of `size`; in_channels: labels, styles and random numbers too."""
         settings = self.model_dump(exclude={"name", *self.beside})
         if self.latent_size:
             settings["size"] = size[0]

@@ -162,7 +162,7 @@ class OwnGenerator(Family):
 
     def distilled_layers(self) -> tuple[str, ...]:
         """DISTILLED_LAYERS, or some of the children with weights in which the image is smallest."""
-        if hasattr(self._module, "TAPS"):  # its name before version 0.4
+        if hasattr(self._module, "TAPS"):  # It was called so before 2026-11-29.
             raise ArchError(f"{self.file}: TAPS is called DISTILLED_LAYERS now; rename it")
         given = getattr(self._module, "DISTILLED_LAYERS", None)
         with torch.device("meta"):
