@@ -249,7 +249,7 @@ def bench(given: argparse.Namespace) -> None:
                 way.take(arch, watch)
     print(f"plain loop    {plain}\nin full       {full}")
     for images, way in looks.items():
-        print(f"first look {images:2d} {way}; before all {1000 * setups[images]:.0f}")
+        print(f"few images {images:2d} {way}; before all {1000 * setups[images]:.0f}")
     share = given.survivors
     report(plain, full, [two_rungs(w, n, setups[n], full, share) for n, w in looks.items()])
 

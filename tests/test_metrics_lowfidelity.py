@@ -95,7 +95,7 @@ def test_images_are_chosen_among_those_kept_of_the_real_side(
 
 
 def test_one_image_is_refused() -> None:
-    with pytest.raises(MetricError, match=r"first look: 1 image\(s\); at least two"):
+    with pytest.raises(MetricError, match=r"low-fidelity evaluation: 1 image\(s\); at least two"):
         look_of(1)
 
 
@@ -103,7 +103,7 @@ def test_a_look_without_features_is_refused() -> None:
     from gancompress.metrics.evaluate import Evaluator
 
     judge = Evaluator(Toy(), "test", None, 7, metrics=("l1",))
-    with pytest.raises(MetricError, match="first look: no feature network"):
+    with pytest.raises(MetricError, match="low-fidelity evaluation: no feature network"):
         LowFidelityEvaluator(judge, darken, 9)
 
 

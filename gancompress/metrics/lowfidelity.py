@@ -64,9 +64,13 @@ class LowFidelityEvaluator:
         self, evaluator: Evaluator, teacher: Callable[[Tensor], Tensor], images: int
     ) -> None:
         if evaluator.real is None:
-            raise MetricError("first look: no feature network was given; choose one in metrics")
+            raise MetricError(
+                "low-fidelity evaluation: no feature network was given; choose one in metrics"
+            )
         if images < 2:
-            raise MetricError(f"first look: {images} image(s); at least two are needed")
+            raise MetricError(
+                f"low-fidelity evaluation: {images} image(s); at least two are needed"
+            )
         self._evaluator, self._real = evaluator, evaluator.real
         taught = (evaluator.answered(teacher, batch) for batch in evaluator.batches)
         rows = torch.cat([answer["features"].cpu() for answer in taught])  # (n, dim)
