@@ -39,7 +39,7 @@ def toy(folder: Path) -> Recipe:
     )  # fmt: skip
 
 
-def test_unpaired_domains_go_all_the_way_and_the_card_names_the_planes(tmp_path: Path) -> None:
+def test_unpaired_domains_go_all_the_way_and_the_card_names_the_channels(tmp_path: Path) -> None:
     recipe, said = toy(tmp_path), list[str]()
     project = Project(recipe)
     for stage in pipeline.stages_of(project):
@@ -55,6 +55,8 @@ def test_unpaired_domains_go_all_the_way_and_the_card_names_the_planes(tmp_path:
     for facts in (manifest["facts"], json.loads((export / "card.json").read_text())):
         assert facts["domains"] == ["sad", "angry", "happy"]
         assert "channel 3 + i is 1 throughout where domains[i]" in facts["label_planes"]
+    card = (export / "README.md").read_text()
+    assert "\nChannels: input channels 0 to 2 are the image; channel 3 + i is 1" in card
     page = np.asarray(Image.open(export / "grid.png"))
     tile = page[48 : 48 + 192 : 6, 16 : 16 + 192 : 6]  # the first input, enlarged six times
     wanted = [

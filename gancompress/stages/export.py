@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from gancompress import __version__
 from gancompress.archs.arch import Arch
+from gancompress.data.dataset import Batch
 from gancompress.evenly import evenly
 from gancompress.export.card import ExportSource
-from gancompress.export.extract import write_format
+from gancompress.export.extract import Exported, write_format
 from gancompress.export.filetable import file_table
 from gancompress.export.formats import FORMATS, missing, require
 from gancompress.export.latency import Latency, paired_latency
@@ -67,12 +68,7 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
     exported = write_files(
         project, ExportedGenerator(net, arch, supernet), stage.path / MODEL, formats
     )
-    for one in exported:
-        note = f" ({one.note})" if one.note else ""
-        say(
-            f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g} "
-            f"computed in {one.precision}, {one.seconds:.1f} s{note}"
-        )
+    _say_written(exported, say)
     nets = {"teacher": (teacher, project.teacher_arch), **plain}
     written = {next(iter(plain)): one.path for one in exported if one.name == "onnx"}
     latencies = measure(project, nets, batch["input"][:1], written)
@@ -81,14 +77,7 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
         *reference_rows(project, evaluator),
     ]
     files, teacher_ms = file_rows(project, exported, teacher, evaluator, rows[1].figures)
-    inputs = dataset.shown(batch["input"])
-    columns = {
-        **({} if inputs is None else {"input": inputs}),
-        **{n: _images(project, net, batch["input"]) for n, net in references_of(project).items()},
-        **{name: _images(project, net, batch["input"]) for name, (net, _) in nets.items()},
-        "ground truth" if dataset.paired else "real example": batch["target"],
-    }
-    picture = grid(columns, stage.path / "grid.png")
+    picture = _picture(project, nets, batch, stage.path / "grid.png")
     texts = table(rows), file_table(files, teacher_ms)
     write_text(stage.path / "table.md", "\n\n".join(texts) + "\n")
     card = ExportCard(
@@ -103,6 +92,27 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
     write_card(project, arch, stage.path, card, texts)
     stage.finish("card.json", files=write_sums(stage.path, PAGES))
     say("\n" + "\n\n".join([*texts, f"picture: {picture}"]))
+
+
+def _say_written(exported: Sequence[Exported], say: Callable[[str], None]) -> None:
+    for one in exported:
+        note = f" ({one.note})" if one.note else ""
+        say(
+            f"  {one.path}: {one.bytes:,} bytes, differs by at most {one.difference:.3g} "
+            f"computed in {one.precision}, {one.seconds:.1f} s{note}"
+        )
+
+
+def _picture(project: Project, nets: Nets, batch: Batch, path: Path) -> Path:
+    """Writes what all generators make of a batch, side by side."""
+    inputs = project.dataset.shown(batch["input"])
+    columns = {
+        **({} if inputs is None else {"input": inputs}),
+        **{n: _images(project, net, batch["input"]) for n, net in references_of(project).items()},
+        **{name: _images(project, net, batch["input"]) for name, (net, _) in nets.items()},
+        "ground truth" if project.dataset.paired else "real example": batch["target"],
+    }
+    return grid(columns, path)
 
 
 def write_card(
