@@ -75,10 +75,13 @@ class Distillation(Task):
         self, nets: Mapping[str, nn.Module], batch: Batch, phase: str, step: Step
     ) -> dict[str, Tensor]:
         if phase != self.target:
+            if "target" not in batch:
+                batch = {**batch, "target": step.kept["taught"]}
             return {phase: self._task.discriminator_loss(nets, batch, step.kept["fake"], step)}
         supernet = nets[self.target]
         assert isinstance(supernet, Supernet)
         image, taught = self._taught(nets, batch)
+        step.kept["taught"] = image  # the target of batches that have none
         references = self._references(batch, image)
         terms: list[dict[str, Tensor]] = []
         largest: Tensor | None = None
@@ -109,6 +112,8 @@ class Distillation(Task):
         largest = supernet.subnet(supernet.space.largest)
         if batch_norms(largest.skeleton):
             return None
+        if "target" not in batch:
+            batch = {**batch, "target": self._taught(nets, batch)[0]}
         return largest(*self._task.inputs(batch)), self._task.real(batch)
 
     def _taught(self, nets: Mapping[str, nn.Module], batch: Batch) -> Taught:

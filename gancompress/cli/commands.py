@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from gancompress import __version__
-from gancompress.cli import filecommands
+from gancompress.cli import compresscommand, filecommands
 from gancompress.cli.arguments import (
     DryRun,
     Json,
@@ -329,4 +329,5 @@ def evaluate(
         typer.echo(text)
 
 
+compresscommand.register(app)
 filecommands.register(app)

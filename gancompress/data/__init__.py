@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gancompress.data.dataoptions import DataOptions
+from gancompress.data.inputsoptions import InputsOptions
 from gancompress.data.labelmapsoptions import LabelMapsOptions
 from gancompress.data.mapsoptions import (
     MapDomainsOptions,
@@ -33,6 +34,7 @@ DATASETS: dict[str, type[DataOptions]] = {
     "maps-labels": MapsLabelsOptions,
     "images": ImagesOptions,
     "idx": IdxOptions,
+    "inputs": InputsOptions,
     "superres": SuperresFolderOptions,
     "maps-superres": MapsSuperresOptions,
 }

@@ -99,6 +99,11 @@ class DataOptions(BaseModel):
         return ()
 
     @property
+    def cache_bytes(self) -> int:
+        """Most bytes of images that are kept in memory."""
+        return 0
+
+    @property
     def white_and_background(self) -> tuple[float | None, tuple[int, int, int] | None]:
         """How files are understood: their `max_value` and `background`, where they are given."""
         return None, None
@@ -164,6 +169,10 @@ class FilesOptions(DataOptions):
     def split_fractions(self) -> tuple[float, float, int]:
         """What decides the split of files that no folder splits; see `folders.split_pairs`."""
         return self.search_fraction, self.test_fraction, self.split_seed
+
+    @property
+    def cache_bytes(self) -> int:
+        return self.cache_mb * 1_000_000
 
     @property
     def white_and_background(self) -> tuple[float | None, tuple[int, int, int] | None]:

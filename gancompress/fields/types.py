@@ -74,8 +74,8 @@ Real = Annotated[float, Field(strict=True)]
 Fraction = Annotated[float, Field(strict=True, ge=0, lt=1)]
 # What tasks choose data by: an image and its true translation; a label map and its photograph;
 # images of two kinds; images of several labelled domains; images alone; small images and the large
-# ones of them.
-Kind = Literal["pairs", "label maps", "unpaired", "domains", "images", "superres"]
+# ones of them; inputs that a trained generator answers.
+Kind = Literal["pairs", "label maps", "unpaired", "domains", "images", "superres", "inputs"]
 LabelKind = Literal["exclusive", "independent"]  # one label an image, or any number of them
 LossName = Literal["l1", "features", "gan", "ssim"]
 Weight = Annotated[float, Field(strict=True, ge=0)]

@@ -103,7 +103,7 @@ def kind_of(path: Path) -> str | None:
     """`what it is; what to do` of a file that is no checkpoint; None if that cannot be told."""
     with open_regular(path) as opened:
         head = opened.read(HEAD)
-    file = File(path.suffix.lower(), head, _names(path, head))
+    file = File(path.suffix.lower(), head, names_in(path, head))
     shown = {
         "names": ", ".join(file.names[:_NAMED]) + (", …" if len(file.names) > _NAMED else ""),
         "archive": _archive(head),
@@ -123,7 +123,7 @@ def is_safetensors(path: Path) -> bool:
     return len(head) == 9 and head[8:] == b"{" and size <= path.stat().st_size - 8
 
 
-def _names(path: Path, head: bytes) -> tuple[str, ...]:
+def names_in(path: Path, head: bytes) -> tuple[str, ...]:
     """The names in a zip archive; () if it is none, or damaged."""
     if not head.startswith(b"PK"):
         return ()

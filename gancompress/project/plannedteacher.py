@@ -15,6 +15,8 @@ def planned_arch(section: TeacherSection, family: Family, recipe_name: str) -> A
     Raises: CheckpointError if there is no such file; RecipeError if the recipe asks for a width or
     an operator that the given one has not.
     """
+    if family.traced_arch is not None:
+        return family.traced_arch
     wanted = family.uniform(section.width, section.op)
     if not section.is_given:
         return wanted

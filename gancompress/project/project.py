@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch, SearchSpace
+from gancompress.data.answered import Answered
 from gancompress.data.dataoptions import DataOptions
 from gancompress.data.dataset import Dataset
 from gancompress.data.hashedonce import HashedOnce
@@ -27,6 +28,7 @@ from gancompress.project import results
 from gancompress.project.devices import device_named
 from gancompress.project.plannedteacher import planned_arch
 from gancompress.recipe.recipe import Recipe
+from gancompress.storage.checkpoint import load_tensors
 from gancompress.storage.filehashes import FileHashes
 from gancompress.storage.runs import Run, StageDir
 from gancompress.supernet.channels import Channels
@@ -35,8 +37,10 @@ from gancompress.supernet.parts import find_parts
 from gancompress.supernet.proving import channels_of
 from gancompress.supernet.skeletons import without_values
 from gancompress.supernet.supernet import Supernet
+from gancompress.supernet.weights import part
 from gancompress.tasks.base import ConditionalTask
 from gancompress.tasks.taskoptions import TaskContext
+from gancompress.teachers.files import teacher_path, teacher_sha256
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]
@@ -126,7 +130,28 @@ class Project:
             opened = Latent(opened, latent)
         elif channels:
             opened = Styled(opened, channels)
+        elif self.recipe.task.imitates:
+            opened = Answered(
+                opened, self._answers, self._answered_by, self.recipe.data.cache_bytes
+            )
         return HashedOnce(opened)
+
+    def _answers(self, inputs: Tensor) -> Tensor:
+        """The teacher's answers to inputs, both (N, C, H, W) in [-1, 1] on the CPU."""
+        with torch.no_grad():
+            answers: Tensor = self._given_net(inputs.to(self.device))
+        return answers.clamp(-1, 1).cpu()
+
+    def _answered_by(self) -> str:
+        return teacher_sha256(self.recipe.teacher.from_)
+
+    @cached_property
+    def _given_net(self) -> nn.Module:
+        """The generator of the teacher that the recipe names, in evaluation on its device."""
+        path = teacher_path(self.recipe.teacher.from_)
+        tensors = part(load_tensors(path)[0], self.task.target)
+        net = self.family.build(self.planned_arch)
+        return results.filled(net, tensors, path).to(self.device).eval()
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -139,7 +164,8 @@ class Project:
             splits: Choices[Bands] = {s: _bands(listed) for s, listed in section.bands.items()}
         else:
             splits = _bands(section.bands)
-        found = family.space(widths, section.ops, splits)
+        depths = {stage: [str(d) for d in listed] for stage, listed in section.depths.items()}
+        found = family.space(widths, section.ops, splits, depths)
         check_size(family, found, self.recipe.data.image_size)
         family.check_runs(self.input_shape)
         return found
@@ -161,6 +187,15 @@ class Project:
         with without_values():
             net = self.family.build(arch)
         return network_cost(net, torch.empty(1, *self.input_shape, device="meta"))
+
+    @cached_property
+    def distilled_layers(self) -> tuple[str, ...]:
+        """The layers whose outputs are distilled; none where no loss compares them."""
+        recipe = self.recipe
+        losses = [recipe.supernet.losses, recipe.finetune.losses or {}]
+        if recipe.task.imitates and not any(loss.get("features") for loss in losses):
+            return ()
+        return self.family.distilled_layers()
 
     @cached_property
     def features(self) -> FeatureNet:

@@ -72,6 +72,13 @@ def estimates(project: Project, names: Sequence[str], *, redo: bool = False) -> 
     return list(_Timer(project).estimates(todo))
 
 
+def student_seconds(project: Project) -> tuple[float, float]:
+    """Seconds of a step of the supernet, and of an answer of the teacher, measured here."""
+    timer = _Timer(project)
+    step, _ = timer._student_step
+    return step, timer._seconds_of_an_answer
+
+
 def estimate_text(found: Sequence[Estimate], threads: int) -> str:
     """For reading, before the stages begin."""
     total = sum(one.seconds for one in found)
@@ -194,7 +201,7 @@ class _Timer:
         if draws is None:
             return None
         few = Draws(draws.batch_size, draws.batch, draws.batch_size)
-        layers = self._family.distilled_layers()
+        layers = self._project.distilled_layers
         ask(self._teacher, self._task.inputs, layers, few, self._device)  # makes kernels ready
         started = time.monotonic()
         answers = ask(self._teacher, self._task.inputs, layers, few, self._device)
@@ -212,7 +219,7 @@ class _Timer:
             self._family.build,
             Teacher(self._project.planned_arch, {self._task.target: self._tensors}),
             distilling=replace(distilling_of(self._recipe.supernet), init="random"),
-            layers=self._family.distilled_layers(),
+            layers=self._project.distilled_layers,
             input_shape=self._project.input_shape,
             seed=self._recipe.seed,
         )

@@ -114,7 +114,7 @@ def _ask(project: Project, draws: Draws) -> Answers:
     device = project.device
     channels = project.channels(teacher.arch, is_proven=False)
     taught = sorted_teacher(family.build, teacher, task.target, channels).to(device)
-    return ask(taught, task.inputs, family.distilled_layers(), draws, device)
+    return ask(taught, task.inputs, project.distilled_layers, draws, device)
 
 
 def _train(
@@ -146,7 +146,7 @@ def _train(
         how=training_of(project, with_rates(project), folder),
         losses={str(name): weight for name, weight in losses_of(project).items()},
         reference=supernets.target,
-        layers=family.distilled_layers(),
+        layers=project.distilled_layers,
         input_shape=project.input_shape,
         answers=answers,
         discriminator_every=section.discriminator_every or supernets.discriminator_every,

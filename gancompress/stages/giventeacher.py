@@ -49,7 +49,7 @@ def take_teacher(project: Project, stage: StageDir, say: Callable[[str], None]) 
     wide = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     if not all(bool(t.isfinite().all()) for t in wide.values()):
         raise CheckpointError(f"{teacher_path(given)}: weights that are not finite; give others")
-    save_tensors(stage.path / "model.safetensors", wide, {"arch": texts["arch"]})
+    save_tensors(stage.path / "model.safetensors", wide, {"arch": project.planned_arch.to_json()})
     origin = {"from": given, "sha256": teacher_sha256(given)}
     stage.finish("model.safetensors", {"given": origin})
 

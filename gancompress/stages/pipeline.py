@@ -201,7 +201,7 @@ def supernet_stage(project: Project, stage: StageDir, say: Say) -> None:
         batches_of(project, dataset, section),
         training_of(project, section, stage),
         distilling=distilling_of(section),
-        layers=family.distilled_layers(),
+        layers=project.distilled_layers,
         input_shape=project.input_shape,
         draws=draws_of(project, dataset),
     )

@@ -65,7 +65,7 @@ def rehearse(project: Project, todo: Sequence[str]) -> list[str]:
         project.family.build,
         teacher,
         distilling=distilling_of(recipe.supernet),
-        layers=project.family.distilled_layers(),
+        layers=project.distilled_layers,
         input_shape=project.input_shape,
         seed=recipe.seed,
     )

@@ -28,11 +28,13 @@ class Block:
 
     slot: what they grow with, "" if with nothing. units: how many there are per unit of the slot's
     width. bundle: how many neighbours move together when the slot's channels are put in order.
+    group: which of several sets of channels of that slot, each with an order of its own.
     """
 
     slot: str
     units: Fraction
     bundle: int = 1
+    group: str = ""
 
 
 Layout = tuple[Block, ...]
@@ -82,7 +84,7 @@ def sets_of(
     A slot may stand for several sets, such as a block's channels and those of the layers that make
     its norms' weights. In every block of a set's axes the order is the same.
     """
-    found: dict[int, dict[Axis, list[Tensor]]] = {}
+    found: dict[tuple[int, str], dict[Axis, list[Tensor]]] = {}
     for (name, axis), layout in layouts.items():
         if name not in shapes:
             continue
@@ -90,10 +92,11 @@ def sets_of(
         for block, size in zip(layout, block_sizes(layout, shapes[name][axis], arch), strict=True):
             if block.slot == slot:
                 rows = torch.arange(start, start + size).view(-1, block.bundle)
-                found.setdefault(len(rows), {}).setdefault((name, axis), []).append(rows)
+                of = found.setdefault((len(rows), block.group), {})
+                of.setdefault((name, axis), []).append(rows)
             start += size
     return [
-        {axis: torch.cat(rows, 1) for axis, rows in of_size.items()} for of_size in found.values()
+        {axis: torch.cat(rows, 1) for axis, rows in of_set.items()} for of_set in found.values()
     ]
 
 

@@ -10,6 +10,7 @@ from gancompress.errors import ArchError, GanCompressError
 from gancompress.nets.families.family import Family
 from gancompress.nets.families.ownfile import reason
 from gancompress.supernet.channels import Channels
+from gancompress.supernet.groupproof import known_channels, must_not_move
 from gancompress.supernet.layouts import declared, widths_of
 from gancompress.supernet.proof import prove
 
@@ -32,6 +33,12 @@ def channels_of(
     that the tests prove, too. is_strict: see `proof.prove`.
     Raises: ArchError, see `proof.prove`.
     """
+    layouts = family.layouts()
+    if layouts is not None:
+        channels = known_channels(layouts)
+        if is_proven:
+            must_not_move(family, channels, arch, _proven_shape(family, input_shape))
+        return channels
     if not is_proven and family.code_file is None:
         return declared(family.build, [arch, *space.corners()], widths_of(space, arch))
     shape = _proven_shape(family, input_shape)

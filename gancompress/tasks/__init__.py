@@ -5,6 +5,7 @@ from __future__ import annotations
 from gancompress.tasks.options import (
     CycleGANOptions,
     GauGANOptions,
+    ImitationOptions,
     MunitOptions,
     Pix2PixOptions,
     StarGANOptions,
@@ -23,6 +24,7 @@ TASKS: dict[str, type[TaskOptions]] = {
     "munit": MunitOptions,
     "unconditional": UnconditionalOptions,
     "superres": SuperresOptions,
+    "imitation": ImitationOptions,
 }
 
 __all__ = ["TASKS"]

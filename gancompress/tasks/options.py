@@ -41,6 +41,29 @@ class Pix2PixOptions(TaskOptions):
         return Pix2Pix(self, context)
 
 
+class ImitationOptions(TaskOptions):
+    """A student of a trained generator that stands alone, by its answers to inputs."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("inputs",)
+    imitates: ClassVar[bool] = True
+
+    name: Literal["imitation"] = Field(
+        default="imitation", description="a trained generator's answers to inputs"
+    )
+    gan: Literal["hinge", "lsgan"] = Field(
+        default="hinge", description="adversarial loss, where supernet.losses weighs one"
+    )
+    discriminator_width: DiscriminatorWidth = 32
+    discriminator_layers: Integer = Field(
+        default=3, ge=1, le=6, description="stride-2 layers of the discriminator"
+    )
+
+    def task(self, context: TaskContext) -> ConditionalTask:
+        from gancompress.tasks.imitation import Imitation
+
+        return Imitation(self, context)
+
+
 class CycleGANOptions(TaskOptions):
     """Unpaired translation between two domains, learnt both ways."""
 

@@ -16,6 +16,7 @@ from gancompress.nets.families.options import (
     UNetOptions,
 )
 from gancompress.nets.families.ownoptions import OwnOptions
+from gancompress.nets.families.tracedoptions import TracedOptions
 
 if TYPE_CHECKING:
     from gancompress.nets.families.family import Family
@@ -32,6 +33,7 @@ FAMILIES: dict[str, type[FamilyOptions]] = {
     "lsgan": LSGANOptions,
     "srresnet": SRResNetOptions,
     "own": OwnOptions,
+    "traced": TracedOptions,
 }
 
 

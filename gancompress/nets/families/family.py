@@ -19,7 +19,22 @@ Widths = Sequence[int] | Sequence[Sequence[int]] | Mapping[str, Sequence[int]]
 # For the stages of the trunk, or by stage; a key that several stages begin with ("body") is theirs.
 Choices = Sequence[T] | Mapping[str, Sequence[T]]
 
+Axis = tuple[str, int]  # a tensor's name, and 0 or 1
+
 BAND_CHANNELS = 8  # fewer in a band cost more in calls than they save in arithmetic
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring positions of one axis: `count` channels of a group, each `bundle` times; or as
+    many fixed ones, of no group."""
+
+    group: str
+    count: int
+    bundle: int = 1
+
+
+Layouts = Mapping[Axis, Sequence[tuple[Run, str]]]
 
 
 @dataclass(frozen=True)
@@ -87,9 +102,20 @@ class Family(ABC):
         return ()
 
     @property
+    def depths(self) -> Mapping[str, tuple[str, ...]]:
+        """How many of its residual branches each stage that can do without some may keep, all of
+        them first."""
+        return {}
+
+    @property
     @abstractmethod
     def width_slots(self) -> tuple[str, ...]:
         """The width slots in the order in which the literature writes widths, `c0_c1_…`."""
+
+    @property
+    def traced_arch(self) -> Arch | None:
+        """The arch of the one trained generator that the family was made of, where it was."""
+        return None
 
     def arch(self, widths: Sequence[int], op: str = "dense", bands: Bands = ONE) -> Arch:
         """The arch with these widths, `op` in the trunk and dense elsewhere, split by `bands`."""
@@ -103,9 +129,15 @@ class Family(ABC):
         """The split of every stage of `banded` when the network as a whole is split so."""
         return dict.fromkeys(self.banded, bands)
 
-    def space(self, widths: Widths, ops: Choices[str], bands: Choices[Bands] = ()) -> SearchSpace:
+    def space(
+        self,
+        widths: Widths,
+        ops: Choices[str],
+        bands: Choices[Bands] = (),
+        depths: Mapping[str, Sequence[str]] | None = None,
+    ) -> SearchSpace:
         """The search space with these choices; `arch`, `uniform` and `space` raise ArchError."""
-        return space_of(self, widths, ops, bands)
+        return space_of(self, widths, ops, bands, depths or {})
 
     def channels(self, stage: str) -> Mapping[str, int]:
         """The width slots whose channels a stage's bands split, each with its channels per unit."""
@@ -130,6 +162,15 @@ class Family(ABC):
     @abstractmethod
     def build(self, arch: Arch) -> nn.Module:
         """The network of `arch`, weights as torch initialises them. Raises: ArchError."""
+
+    def layouts(self) -> Layouts | None:
+        """How channels lie on the axes of the tensors of its networks, where the family knows.
+
+        Of each axis 0 or 1 of a tensor the runs of neighbours, in full width: those of a group,
+        each of its channels `bundle` times, with the width slot that the group belongs to; or
+        fixed ones, with "". None: it is found out, see `gancompress.supernet.proof`.
+        """
+        return None
 
     def check_runs(self, shape: Sequence[int]) -> None:  # noqa: B027
         """Raises: ArchError where its networks cannot be run on one image (C, H, W) of `shape`."""
@@ -159,6 +200,7 @@ def arch_of(family: Family, widths: Sequence[int], op: str, bands: Bands) -> Arc
     values: dict[str, Value] = dict(zip(family.width_slots, widths, strict=True))
     values |= {f"{s}.op": op if s in family.body else "dense" for s in family.stages}
     values |= {f"{s}.bands": str(split) for s, split in family.layout(bands).items()}
+    values |= {f"{s}.depth": kept[0] for s, kept in family.depths.items()}
     return Arch.of(family.name, values)
 
 
@@ -178,6 +220,9 @@ def check_arch(family: Family, arch: Arch) -> None:
         for slot, per_unit in family.channels(stage).items():
             if reason := _misfit(bands, per_unit * arch.width(slot)):
                 raise ArchError(f"arch: {stage}.bands={bands} with {slot}={arch[slot]}; {reason}")
+    for stage, kept in family.depths.items():
+        if (found := arch.op(f"{stage}.depth")) not in kept:
+            raise ArchError(f"arch: {stage}.depth={found!r}; one of {', '.join(kept)}")
     known = _slots(family)
     for slot, _ in arch.slots:
         if slot not in known:
@@ -187,7 +232,8 @@ def check_arch(family: Family, arch: Arch) -> None:
 def _slots(family: Family) -> list[str]:
     """The slots of a family's archs."""
     ops = [f"{stage}.op" for stage in family.stages]
-    return [*family.width_slots, *ops, *(f"{stage}.bands" for stage in family.banded)]
+    bands = [f"{stage}.bands" for stage in family.banded]
+    return [*family.width_slots, *ops, *bands, *(f"{stage}.depth" for stage in family.depths)]
 
 
 def _misfit(bands: Bands, channels: int) -> str:
@@ -203,10 +249,15 @@ def _misfit(bands: Bands, channels: int) -> str:
 
 
 def space_of(
-    family: Family, widths: Widths, ops: Choices[str], bands: Choices[Bands]
+    family: Family,
+    widths: Widths,
+    ops: Choices[str],
+    bands: Choices[Bands],
+    depths: Mapping[str, Sequence[str]],
 ) -> SearchSpace:
-    """The search space with these choices of widths (for all slots, or slot by slot), operators
-    and bands (for the trunk, or by stage; what is not named is dense and undivided).
+    """The search space with these choices of widths (for all slots, or slot by slot), operators,
+    bands (for the trunk, or by stage) and depths (by stage); what is not named is dense, undivided
+    and of full depth.
 
     Combinations that cannot be built are left out of it by its rules.
     Raises: ArchError for an unknown slot, stage or operator, a missing slot, or a split that no
@@ -222,6 +273,14 @@ def space_of(
         bands = ()
     splits = _by_stage(family, "bands", bands, family.banded, ONE)
     choices |= {f"{s}.bands": [str(split) for split in listed] for s, listed in splits.items()}
+    if unknown := [stage for stage in depths if stage not in family.depths]:
+        known = ", ".join(family.depths) or f"{family.name} has none with depths"
+        raise ArchError(f"space.depths: no stage {unknown[0]!r}; one of {known}")
+    for stage, kept in family.depths.items():
+        listed_depths = tuple(depths.get(stage, kept[:1]))
+        if wrong := [depth for depth in listed_depths if depth not in kept]:
+            raise ArchError(f"space.depths: {stage}: {wrong[0]!r}; one of {', '.join(kept)}")
+        choices[f"{stage}.depth"] = listed_depths
     rules = []
     for stage, listed in splits.items():
         for slot, per_unit in family.channels(stage).items():

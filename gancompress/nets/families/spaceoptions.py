@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 else:
     Preset = Literal[tuple(name for made in FAMILIES.values() for name in made.presets)]
 Width = Annotated[Integer, Field(ge=1)]
+Depth = Annotated[Integer, Field(ge=1)]
 
 
 class SpaceSection(BaseModel):
@@ -34,6 +35,11 @@ class SpaceSection(BaseModel):
         ((0.0, 0.0),),
         description="allowed octave splits of the trunk, or of each stage by name: ALPHA (half "
         "the resolution) or [ALPHA, BETA] (and a quarter)",
+    )
+    depths: dict[str, tuple[Depth, ...]] = Field(
+        {},
+        description="allowed numbers of residual branches that are kept, by stage, of an imported "
+        "generator; default: all",
     )
 
     @model_validator(mode="after")

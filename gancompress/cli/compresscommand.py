@@ -1,0 +1,128 @@
+"""`gancompress compress`: any trained generator and a folder of images, in one command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gancompress.cli.arguments import Overrides
+from gancompress.cli.exitcodes import exit_codes
+from gancompress.cli.filecommands import size_of
+from gancompress.errors import CheckpointError
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `app`."""
+    example = "gancompress compress net.py:Generator --weights net.pth --images photos --out small"
+    app.command("compress", epilog=f"Example: {example}")(compress)
+
+
+def compress(
+    teacher: Annotated[
+        str,
+        typer.Argument(
+            metavar="TEACHER",
+            help="A checkpoint of a program that is known; module.py:Name or package.module:Name "
+            "with --weights; a torch.export .pt2, an .onnx or a TorchScript file.",
+        ),
+    ],
+    overrides: Overrides = None,
+    *,
+    images: Annotated[
+        Path, typer.Option(metavar="DIR", help="Inputs: train/, search/ and test/, or files.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The run's folder. Default: runs/NAME of the teacher."),
+    ] = None,
+    reduction: Annotated[
+        float, typer.Option(min=1.0, help="How many times fewer MACs; twice as many is a row too.")
+    ] = 10.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="How long training may take here, about.")
+    ] = 30.0,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of a module: its state dict.")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Which network, where a file holds several.")
+    ] = None,
+    args: Annotated[
+        str, typer.Option(metavar="JSON", help="Arguments of a module's constructor.")
+    ] = "{}",
+    bind: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE.npy", help="A constant value of a further input."),
+    ] = None,
+    value_range: Annotated[
+        str | None,
+        typer.Option("--range", metavar="0,1|-1,1|0,255", help="Values of its images. Default: "
+                     "found by its answers to yours."),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="HxW", help="Of the inputs in training. Default: 128x128, or 48x48 "
+                     "where it enlarges, or what it takes."),
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="Of its input. Default: found by trying.")
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--for", metavar="FORMAT", help="A file format to write, as onnx; may be "
+                     "repeated. Default: safetensors, pt2, onnx."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what was understood, and stop there.")
+    ] = False,
+) -> None:  # fmt: skip
+    """Take a trained generator as it is and give back a cheaper one: import, supernet, search,
+    fine-tuning, export and report. Given again, it goes on where it stopped."""
+    from gancompress.importers.generators import How, bound_value
+    from gancompress.report.reporting import write_report
+    from gancompress.stages import pipeline
+    from gancompress.stages.compress import Wishes, compressed_project
+
+    with exit_codes():
+        how = How(
+            None if weights is None else weights.expanduser(),
+            part,
+            _arguments(args),
+            dict(bound_value(text) for text in bind or ()),
+        )
+        wishes = Wishes(
+            teacher,
+            images.expanduser(),
+            Path("runs") / _name_of(teacher) if out is None else out.expanduser(),
+            how,
+            reduction,
+            minutes,
+            value_range,
+            None if size is None else size_of(size),
+            channels,
+            tuple(formats or ()),
+            tuple(overrides or ()),
+        )
+        project = compressed_project(wishes, typer.echo, is_dry=dry_run)
+        if dry_run:
+            return
+        pipeline.run_stages(project, pipeline.stages_of(project), typer.echo)
+        typer.echo(f"report: {write_report(project.run.root, None)}")
+
+
+def _arguments(text: str) -> dict[str, object]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"--args {text}: not a JSON object; give '{{\"width\": 64}}'")
+    return found
+
+
+def _name_of(teacher: str) -> str:
+    stem, colon, name = teacher.rpartition(":")
+    return name if colon and name.isidentifier() else Path(teacher).stem

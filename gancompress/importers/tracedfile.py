@@ -1,0 +1,276 @@
+"""A trained generator as a file of ours: its graph, its weights, what was found out of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.errors import ArchError, CheckpointError
+from gancompress.importers.generators import Opened
+from gancompress.nets.families.ownfile import reason
+from gancompress.nets.families.traced import TracedGenerator, taken_apart
+from gancompress.nets.families.tracedoptions import PROGRAM
+from gancompress.nets.traced.branches import without
+from gancompress.nets.traced.graph import Graph
+from gancompress.nets.traced.layers import renamed
+from gancompress.nets.traced.network import TracedNet
+from gancompress.nets.traced.program import Facts, Program
+from gancompress.nets.traced.tracing import Traced, from_program, trace
+from gancompress.storage.checkpoint import save_tensors
+from gancompress.supernet.groupproof import known_channels, moved_groups
+
+SIDES = (64, 128, 256, 512)  # tried in turn where the user names no size
+CHANNELS = (3, 1, 4, 2, 6)
+_MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
+EQUAL = 1e-5  # The largest difference to the original, relative to the range of its answer.
+TARGET = "generator"  # the network's name in teachers' files of task imitation
+
+
+@dataclass(frozen=True)
+class ImportedGenerator:
+    """A traced generator with its weights, and how far it is from the original on random input."""
+
+    program: Program
+    tensors: dict[str, Tensor]
+    difference: float
+
+    @property
+    def family(self) -> TracedGenerator:
+        facts = self.program.facts
+        return TracedGenerator(
+            in_channels=facts.in_channels,
+            out_channels=facts.out_channels,
+            program=self.program.to_text(),
+        )
+
+
+def import_generator(
+    opened: Opened,
+    where: str,
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+) -> ImportedGenerator:
+    """Traces a generator, compares the graph with it, and proves its groups of channels.
+
+    size: (height, width) to trace it on; channels: of its input.
+    Raises: ArchError naming `where` if it cannot be traced, answers no image, answers otherwise
+    each time, or otherwise than its graph.
+    """
+    shape, answer = _shape_of(opened, where, size, channels)
+    traced = (
+        from_program(opened.program, where) if opened.program else trace(opened.net, shape, where)
+    )
+    graph, tensors = renamed(traced.graph, traced.tensors)
+    tensors = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    net = TracedNet(graph, shapes).eval()
+    net.load_state_dict(tensors)
+    difference = _compared(net, opened, shape, answer, where)
+    facts = _facts(graph, shapes, shape, traced, where)
+    program = _proven(Program(graph, shapes, facts), tensors)
+    return ImportedGenerator(_ordered(program, tensors), tensors, difference)
+
+
+def save(found: ImportedGenerator, path: Path, about: str) -> None:
+    """Writes the generator as a teacher's file."""
+    arch = found.family.traced_arch
+    texts = {"arch": arch.to_json(), PROGRAM: found.program.to_text(), "about": about}
+    save_tensors(path, {f"{TARGET}.{n}": t for n, t in found.tensors.items()}, texts)
+
+
+def with_range(found: ImportedGenerator, value_range: tuple[float, float]) -> ImportedGenerator:
+    """The same, of images in another range."""
+    facts = replace(found.program.facts, value_range=value_range)
+    return replace(found, program=replace(found.program, facts=facts))
+
+
+def _shape_of(
+    opened: Opened, where: str, size: tuple[int, int] | None, channels: int | None
+) -> tuple[tuple[int, int, int], Tensor]:
+    """(C, H, W) that the generator takes, and its answer to a random image of that shape."""
+    if opened.program is not None:
+        given = next(n for n in opened.program.graph.nodes
+                     if n.name in opened.program.graph_signature.user_inputs)  # fmt: skip
+        own = [int(side) if isinstance(side, int) else 0 for side in given.meta["val"].shape]
+        if len(own) != 4:
+            raise ArchError(f"{where}: takes a tensor of {len(own)} axes; an image has 4")
+        side = size or (64, 64)
+        shape = (own[1], own[2] or side[0], own[3] or side[1])
+        return shape, _answer(opened.program.module(), shape, where)
+    known = channels or opened.in_channels
+    counts = [known] if known else list(dict.fromkeys([_first_channels(opened.net), *CHANNELS]))
+    first: Exception | None = None
+    for side in [size] if size else [(side, side) for side in SIDES]:
+        for count in counts:
+            try:
+                return (count, *side), _answer(opened.net, (count, *side), where)
+            except CheckpointError:
+                raise
+            except Exception as error:
+                first = first or error
+    tried = "x".join(map(str, size)) if size else " and ".join(map(str, SIDES))
+    raise ArchError(
+        f"{where}: cannot run on images of {', '.join(map(str, counts))} channels and {tried} "
+        f"pixels ({_told(first)}); give --size HxW and --channels that it takes"
+    ) from first
+
+
+def _told(error: Exception | None) -> str:
+    return "" if error is None else reason(error)[:300]
+
+
+def _first_channels(net: nn.Module) -> int:
+    """What the first convolution takes."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            return module.in_channels
+    return next((p.shape[1] for p in net.parameters() if p.dim() == 4), CHANNELS[0])
+
+
+def _answer(net: nn.Module, shape: Sequence[int], where: str) -> Tensor:
+    """The answer to a random image in [0, 1]. Raises: ArchError for what is no image."""
+    x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found, again = net(x), net(x)
+    if isinstance(found, list | tuple) and len(found) == 1:
+        found, again = found[0], again[0]
+    if not (isinstance(found, Tensor) and found.dim() == 4 and len(found) == 2):
+        what = (
+            f"a tensor {tuple(found.shape)}"
+            if isinstance(found, Tensor)
+            else f"a {type(found).__name__}"
+        )
+        raise CheckpointError(
+            f"{where}: answers an image with {what}; a generator that answers one image "
+            "(N, C, H, W) is compressed"
+        )
+    if not torch.equal(found, again):
+        raise CheckpointError(
+            f"{where}: answers the same image differently each time; take random numbers off "
+            "outside of training, or bind them"
+        )
+    if not found.isfinite().all():
+        raise CheckpointError(f"{where}: answers numbers that are not finite; give other weights")
+    return found
+
+
+def _compared(
+    net: nn.Module, opened: Opened, shape: Sequence[int], answer: Tensor, where: str
+) -> float:
+    """The largest difference of graph and original, relative to the answer's range."""
+    x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        ours: Tensor = net(x)
+    spread = float(answer.max() - answer.min()) or 1.0
+    gap = float((ours - answer).abs().max()) / spread
+    if not gap <= EQUAL:
+        raise ArchError(
+            f"{where}: its graph answers otherwise than it does itself, by {gap:.2g} of the "
+            f"answer's range ({EQUAL:g} is allowed); report this, with the network's code"
+        )
+    return gap
+
+
+def _facts(
+    graph: Graph,
+    shapes: dict[str, tuple[int, ...]],
+    shape: tuple[int, int, int],
+    traced: Traced,
+    where: str,
+) -> Facts:
+    channels, height, width = shape
+    with torch.device("meta"):
+        net = TracedNet(graph, shapes).eval()
+    out = _sides(net, channels, (height, width))
+    assert out is not None, "it has just run"
+    larger = out[1] / height
+    if out[1] * width != out[2] * height or larger != int(larger) or larger < 1:
+        raise ArchError(
+            f"{where}: answers {height}x{width} pixels with {out[1]}x{out[2]}; an image as large "
+            "as its input, or a whole number of times, is needed: give --size of multiples that it "
+            "wants"
+        )
+    enlargement = int(larger)
+
+    def takes(by: int) -> bool:
+        for more in (by, 3 * by):
+            sides = (height + more, width + 2 * more)
+            found = _sides(net, channels, sides)
+            if found is None or found[1:] != (sides[0] * enlargement, sides[1] * enlargement):
+                return False
+        return True
+
+    multiple = next((m for m in _MULTIPLES if takes(m)), 0) if not traced.is_static else 0
+    is_static = multiple == 0
+    return Facts(
+        channels, out[0], (height, width), is_static, 1 if is_static else multiple, enlargement
+    )
+
+
+def _sides(net: nn.Module, channels: int, sides: tuple[int, int]) -> tuple[int, int, int] | None:
+    """(channels, height, width) of an answer; None where the network does not run."""
+    try:
+        with torch.no_grad():
+            out: Tensor = net(torch.empty(1, channels, *sides, device="meta"))
+    except (RuntimeError, ValueError, TypeError):
+        return None
+    return int(out.shape[1]), int(out.shape[2]), int(out.shape[3])
+
+
+def _proven(program: Program, tensors: dict[str, Tensor]) -> Program:
+    """The program, groups of channels frozen whose order matters to its answer."""
+    facts, refused = program.facts, dict(program.refused)
+    while True:
+        family = TracedGenerator(
+            in_channels=facts.in_channels,
+            out_channels=facts.out_channels,
+            program=replace(program, refused=refused).to_text(),
+        )
+        if not family.groups:
+            return replace(program, refused=refused)
+        net = family.build(family.traced_arch)
+        net.load_state_dict(tensors)
+        channels = known_channels(family.layouts())
+        moved = moved_groups(net, channels, family.traced_arch, _small(facts))
+        if not moved:
+            return replace(program, refused=refused)
+        refused |= {
+            name: f"the order of its channels matters: the answer changes by {gap:.1g} of its range"
+            for name, gap in moved.items()
+        }
+
+
+def _small(facts: Facts) -> tuple[int, int, int]:
+    """An input that the network takes, not larger than is needed."""
+    if facts.is_static:
+        return (facts.in_channels, *facts.size)
+    side = -(-32 // facts.size_multiple) * facts.size_multiple
+    return facts.in_channels, min(side, facts.size[0]), min(side, facts.size[1])
+
+
+def _ordered(program: Program, tensors: dict[str, Tensor]) -> Program:
+    """The program with its residual branches in the order of how little each does."""
+    facts = program.facts
+    taken = taken_apart(program.to_text(), 12)
+    x = torch.rand(1, *_small(facts), generator=torch.Generator().manual_seed(0))
+    effects: dict[str, float] = {}
+
+    def answer(graph: Graph) -> Tensor:
+        net = TracedNet(graph, {n: program.shapes[n] for n in graph.tensors}).eval()
+        net.load_state_dict({name: tensors[name] for name in graph.tensors})
+        with torch.no_grad():
+            found: Tensor = net(x)
+        return found
+
+    before = answer(program.graph) if taken.chains else None
+    for chain in taken.chains.values():
+        for branch in chain[:-1]:
+            assert before is not None
+            gap = (answer(without(program.graph, [branch])) - before).abs().mean()
+            effects[branch.node] = float(gap)
+    return replace(program, dispensable=sorted(effects, key=lambda node: effects[node]))

@@ -1,0 +1,285 @@
+"""Groups of channels of a graph that are kept or dropped one by one, and sizes in terms of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gancompress.nets.families.family import Axis, Run
+from gancompress.nets.traced.analysis import Analysis
+from gancompress.nets.traced.graph import Graph, Node
+from gancompress.nets.traced.identities import Ids, Value
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A number of channels: a fixed one, and so many for each channel of a group."""
+
+    fixed: int
+    units: tuple[tuple[str, int], ...] = ()
+
+    def at(self, widths: Mapping[str, int]) -> int:
+        """The number where each group has so many channels."""
+        return self.fixed + sum(n * widths[group] for group, n in self.units)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that may be dropped one by one, each wherever it occurs.
+
+    channels: how many. axes: where they lie, in the order of the graph's tensors. layer: the first
+    layer that makes them.
+    """
+
+    name: str
+    channels: int
+    axes: tuple[Axis, ...]
+
+
+@dataclass
+class Groups:
+    """The groups of a graph, how they lie on the axes of its tensors, and what is frozen.
+
+    extents: the sizes in the arguments of nodes that change with groups: by node and place.
+    frozen: reasons by axis, of those whose channels are neither the input's nor the output's.
+    """
+
+    groups: dict[str, Group] = field(default_factory=dict)
+    axes: dict[Axis, tuple[Run, ...]] = field(default_factory=dict)
+    extents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    frozen: dict[Axis, str] = field(default_factory=dict)
+
+    def size(self, axis: Axis, otherwise: int) -> Extent:
+        """The size of an axis of a tensor; `otherwise` where no group lies on it."""
+        runs = self.axes.get(axis)
+        return Extent(otherwise) if runs is None else _sum(runs)
+
+
+class _UnevenError(Exception):
+    """Positions that hold some of a group's channels more often than others."""
+
+    def __init__(self, ids: Ids) -> None:
+        self.ids = ids
+
+
+def groups_of(graph: Graph, found: Analysis, refused: Mapping[str, str]) -> Groups:
+    """The groups of an analysed graph. refused: by a group's name, why it is to be frozen."""
+    for _ in range(1000):  # Each turn freezes a group.
+        groups = _once(graph, found, refused)
+        if groups is not None:
+            return groups
+    raise AssertionError("each turn freezes a group, and there are fewer")
+
+
+def _once(graph: Graph, found: Analysis, refused: Mapping[str, str]) -> Groups | None:
+    """The groups, or None where one had to be frozen."""
+    ids = found.identities
+    roots = {
+        (name, axis): ids.roots(own)
+        for name in graph.tensors
+        for axis, own in enumerate(found.axes(name))
+        if own is not None
+    }
+    where: dict[int, Counter[Axis]] = {}
+    for at, row in roots.items():
+        for root in row.tolist():
+            if ids.reason(root) is None:
+                where.setdefault(root, Counter())[at] += 1
+    members: dict[tuple[Any, ...], list[int]] = {}
+    for root, counter in where.items():
+        members.setdefault(tuple(counter.items()), []).append(root)
+    result, of_root = Groups(), dict[int, tuple[str, int]]()
+    for signature, own in members.items():
+        axes = [at for at, _ in signature]
+        name = axes[0][0].removesuffix(".weight")
+        while name in result.groups:
+            name += "'"
+        why = refused.get(name) or _unfit(own, axes, graph, found)
+        if why:
+            ids.freeze(np.array(own), why)
+            return None
+        result.groups[name] = Group(name, len(own), tuple(axes))
+        of_root |= {root: (name, number) for number, root in enumerate(own)}
+    sizes = {name: group.channels for name, group in result.groups.items()}
+    for at, row in roots.items():
+        runs = _runs([of_root.get(root) for root in row.tolist()], sizes)
+        if isinstance(runs, str):
+            group = result.groups[runs]
+            own = [root for root, (name, _) in of_root.items() if name == runs]
+            ids.freeze(np.array(own), f"the channels of {group.name} lie interleaved in {at[0]}")
+            return None
+        if any(run.group for run in runs):
+            result.axes[at] = runs
+        else:
+            reasons = {ids.reason(root) for root in row.tolist()}
+            result.frozen[at] = next(iter(sorted(r or "" for r in reasons)))
+    try:
+        for node in graph.nodes:
+            if extents := _extents(node, found, of_root, sizes):
+                result.extents[node.name] = extents
+    except _UnevenError as error:
+        ids.freeze(error.ids, "a part of the channels is taken that is no whole group")
+        return None
+    return result
+
+
+def _unfit(own: Sequence[int], axes: Sequence[Axis], graph: Graph, found: Analysis) -> str:
+    """Why channels are no group that a width could be chosen for; "" if they are."""
+    if len(own) == 1:
+        return "one channel alone"
+    ranks = {len(value.shape) for at in axes if isinstance(value := found.values[at[0]], Value)}
+    return "" if max(ranks) > 1 else "no weight of a layer has these channels"
+
+
+def _runs(row: Sequence[tuple[str, int] | None], sizes: Mapping[str, int]) -> tuple[Run, ...] | str:
+    """The runs of an axis; or the group whose channels lie in no order that can be cut."""
+    found: list[Run] = []
+    for group, part in itertools.groupby(row, lambda one: "" if one is None else one[0]):
+        items = list(part)
+        if not group:
+            found.append(Run("", len(items)))
+            continue
+        numbers = [one[1] for one in items if one is not None]
+        count = sizes[group]
+        bundle = next((i for i, n in enumerate(numbers) if n != numbers[0]), len(numbers))
+        block = [n for n in range(count) for _ in range(bundle)]
+        times, rest = divmod(len(numbers), len(block))
+        if rest or numbers != block * times:
+            return group
+        found += [Run(group, count, bundle)] * times
+    return tuple(found)
+
+
+def _sum(runs: Sequence[Run]) -> Extent:
+    units: Counter[str] = Counter()
+    fixed = 0
+    for run in runs:
+        if run.group:
+            units[run.group] += run.bundle
+        else:
+            fixed += run.count
+    return Extent(fixed, tuple(units.items()))
+
+
+def _extents(
+    node: Node, found: Analysis, of_root: Mapping[int, tuple[str, int]], sizes: Mapping[str, int]
+) -> dict[str, Any]:
+    """The sizes among a node's arguments that groups change, by what they are."""
+    ids = found.identities
+
+    def extent(own: Ids) -> Extent:
+        counts: dict[str, Counter[int]] = {}
+        fixed = 0
+        for root in ids.roots(own).tolist():
+            if root in of_root:
+                group, number = of_root[root]
+                counts.setdefault(group, Counter())[number] += 1
+            else:
+                fixed += 1
+        units = []
+        for group, counter in counts.items():
+            each = set(counter.values())
+            if len(counter) != sizes[group] or len(each) != 1:
+                raise _UnevenError(own)
+            units.append((group, each.pop()))
+        return Extent(fixed, tuple(units))
+
+    x = found.values.get(_first(node))
+    if not isinstance(x, Value):
+        return {}
+    return {key: value for key, value in _sizes(node, x, found, extent).items() if _moves(value)}
+
+
+def _first(node: Node) -> str:
+    return next(node.refs(), "")
+
+
+def _moves(value: Any) -> bool:
+    if isinstance(value, Extent):
+        return bool(value.units)
+    return any(_moves(one) for one in value)
+
+
+def _sizes(node: Node, x: Value, found: Analysis, extent: Any) -> dict[str, Any]:
+    args = node.args
+    if node.op in ("slice", "narrow"):
+        axis = int(args[1] if len(args) > 1 else 0) % len(x.shape)
+        own = x.axes[axis]
+        if own is None:
+            return {}
+        start = args[2] if len(args) > 2 and args[2] is not None else 0
+        stop = args[3] if len(args) > 3 and args[3] is not None else len(own)
+        stop = start + stop if node.op == "narrow" else stop
+        start, stop, _ = slice(start, stop).indices(len(own))
+        return {"start": extent(own[:start]), "stop": extent(own[:stop])}
+    if node.op in ("split", "split_with_sizes", "chunk"):
+        axis = int(args[2] if len(args) > 2 else 0) % len(x.shape)
+        results = found.values[node.name]
+        own_parts = [r.axes[axis] for r in results] if isinstance(results, list) else []
+        if not own_parts or own_parts[0] is None:
+            return {}
+        return {"parts": [extent(own) for own in own_parts]}
+    value = found.values.get(node.name)
+    if node.op in ("view", "reshape", "_unsafe_view", "expand", "unflatten"):
+        if not isinstance(value, Value):
+            return {}
+        given = args[2] if node.op == "unflatten" else args[1]
+        offset = int(args[1]) % len(x.shape) if node.op == "unflatten" else 0
+        return {
+            f"size {i}": extent(value.axes[offset + i])
+            for i, size in enumerate(given)
+            if value.axes[offset + i] is not None and isinstance(size, int) and size > 0
+        }
+    if node.op in ("conv2d", "conv_transpose2d"):
+        groups = args[6] if len(args) > 6 else 1
+        own = x.axes[1]
+        return (
+            {"groups": extent(own[:: len(own) // groups])} if own is not None and groups > 1 else {}
+        )
+    if node.op == "group_norm":
+        own, groups = x.axes[1], int(args[1])
+        return (
+            {"groups": extent(own[:: len(own) // groups])} if own is not None and groups > 1 else {}
+        )
+    if node.op == "layer_norm":
+        own = x.axes[-1]
+        return {"normalized": extent(own)} if own is not None else {}
+    return {}
+
+
+def resized(node: Node, extents: Mapping[str, Any], widths: Mapping[str, int]) -> Node:
+    """The node with its sizes as they are where each group has so many channels."""
+    args = list(node.args)
+    target = node.target
+    if "start" in extents or "stop" in extents:
+        start, stop = (extents[k].at(widths) if k in extents else None for k in ("start", "stop"))
+        args += [None] * (4 - len(args))
+        begin = args[2] or 0 if start is None else start
+        if node.op == "narrow":
+            args[2], args[3] = (
+                begin,
+                (stop if stop is not None else args[3] + (args[2] or 0)) - begin,
+            )
+        else:
+            args[2], args[3] = begin, args[3] if stop is None else stop
+    elif "parts" in extents:
+        axis = args[2] if len(args) > 2 else 0
+        target = "aten.split_with_sizes.default"
+        args = [args[0], [one.at(widths) for one in extents["parts"]], axis]
+    elif "groups" in extents:
+        at = 1 if node.op == "group_norm" else 6
+        args[at] = extents["groups"].at(widths)
+    elif "normalized" in extents:
+        args[1] = [extents["normalized"].at(widths)]
+    else:
+        at = 2 if node.op == "unflatten" else 1
+        sizes = list(args[at])
+        for key, value in extents.items():
+            sizes[int(key.removeprefix("size "))] = value.at(widths)
+        args[at] = sizes
+    return Node(node.name, target, tuple(args), node.kwargs)

@@ -1,0 +1,197 @@
+"""A graph as a network that torch can train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gancompress.nets.traced.graph import (
+    GETITEM,
+    INPUT_DEVICE,
+    Graph,
+    Node,
+    Ref,
+    map_refs,
+    operator_of,
+)
+from gancompress.nets.traced.layers import (
+    OPERATORS,
+    Layer,
+    Shapes,
+    attribute_of,
+    layers_of,
+    module_of,
+)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One node as it runs.
+
+    parent, attribute: where its module lies, which others may take the place of; None where it is
+    arithmetic with sizes.
+    """
+
+    node: Node
+    parent: nn.Module | None
+    attribute: str
+    inputs: tuple[str, ...]
+    done: tuple[str, ...]  # values that nothing takes after it
+
+
+class _Operator(nn.Module):
+    """An operator without weights of its own: called with its Refs' values, in their order."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self._node = node
+        self._run = operator_of(node.target)
+
+    def extra_repr(self) -> str:
+        return self._node.target
+
+    def forward(self, *values: Any) -> Any:
+        given = iter(values)
+        args = map_refs(self._node.args, lambda ref: next(given))
+        kwargs = {k: map_refs(v, lambda ref: next(given)) for k, v in self._node.kwargs.items()}
+        if kwargs.get("device") == INPUT_DEVICE:
+            kwargs["device"] = next((v.device for v in values if isinstance(v, Tensor)), None)
+        return self._run(*args, **kwargs)
+
+
+class TracedNet(nn.Module):
+    """(N, C, H, W) -> (N, C', H', W') by the operators of a graph, in their order.
+
+    Layers lie where their weights' names say, other operators under `operators`.
+
+    shapes: of every tensor of the graph. blocks: modules in the place of layers, by node.
+    value_range: of the images that the graph takes and makes; the network's are in [-1, 1].
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        shapes: Shapes,
+        blocks: Mapping[str, nn.Module] | None = None,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+    ) -> None:
+        super().__init__()
+        low, high = value_range
+        self._middle, self._scale = (low + high) / 2, (high - low) / 2
+        self._is_scaled = value_range != (-1.0, 1.0)
+        self._input, self._output = graph.input, graph.output
+        layers, last = layers_of(graph), _last_uses(graph)
+        made: set[str] = set()
+        held = {name for layer in layers.values() for name in layer.tensors.values()}
+        for name, is_trained in graph.tensors.items():
+            if name not in held:
+                _hold(self, name, shapes[name], is_trained)
+        steps = []
+        for node in graph.nodes:
+            layer = layers.get(node.name)
+            path = path_of(node, layer)
+            if path and path not in made:
+                place(self, path, _made(node, layer, shapes, blocks or {}))
+                made.add(path)
+            stem, _, attribute = path.rpartition(".")
+            parent = self.get_submodule(stem) if path else None
+            steps.append(
+                _Step(node, parent, attribute, _inputs(node, layer), last.get(node.name, ()))
+            )
+        self._steps = steps
+        self._holders = {n: (self.get_submodule(n.rpartition(".")[0]), attribute_of(n))
+                         for n in graph.tensors if n not in held}  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._is_scaled:
+            x = x * self._scale + self._middle
+        values: dict[str, Any] = {self._input: x}
+        for name, (module, attribute) in self._holders.items():
+            values[name] = getattr(module, attribute)
+        for step in self._steps:
+            values[step.node.name] = _run(step, values)
+            for name in step.done:
+                del values[name]
+        out: Tensor = values[self._output]
+        return (out - self._middle) / self._scale if self._is_scaled else out
+
+
+def _run(step: _Step, values: Mapping[str, Any]) -> Any:
+    if step.parent is not None:
+        module = step.parent._modules[step.attribute]
+        assert module is not None
+        return module(*[values[name] for name in step.inputs])
+    return operator_of(step.node.target)(*map_refs(step.node.args, lambda ref: values[ref.name]))
+
+
+def path_of(node: Node, layer: Layer | None) -> str:
+    """Where a node's module lies; "" for arithmetic with sizes."""
+    if node.is_scalar or node.target == GETITEM:
+        return ""
+    return layer.path if layer else f"{OPERATORS}.{node.name}"
+
+
+def _made(
+    node: Node, layer: Layer | None, shapes: Shapes, blocks: Mapping[str, nn.Module]
+) -> nn.Module:
+    if node.name in blocks:
+        return blocks[node.name]
+    return _Operator(node) if layer is None else module_of(node, shapes, layer)
+
+
+def _inputs(node: Node, layer: Layer | None) -> tuple[str, ...]:
+    """The values that a node's module is given."""
+    if layer is None:
+        return tuple(node.refs())
+    first = node.args[0]
+    assert isinstance(first, Ref), "a layer's first argument is what it works on"
+    return (first.name,)
+
+
+def _last_uses(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """The values that are not needed any more behind a node, by its name."""
+    last: dict[str, str] = {}
+    for node in graph.nodes:
+        last |= dict.fromkeys((*node.refs(), node.name), node.name)
+    found: dict[str, tuple[str, ...]] = {}
+    for value, node_name in last.items():
+        if value not in graph.tensors and value != graph.output:
+            found[node_name] = (*found.get(node_name, ()), value)
+    return found
+
+
+def place(net: nn.Module, path: str, module: nn.Module) -> None:
+    """Registers `module` under a dotted path of `net`, making what lies between."""
+    *parents, name = path.split(".")
+    at = net
+    for parent in parents:
+        if parent not in at._modules:
+            at.add_module(parent, nn.Module())
+        at = at.get_submodule(parent)
+    before = at._modules.get(name)
+    if before is not None:  # What was made to hold its children stays theirs.
+        for child, held in before.named_children():
+            module.add_module(child, held)
+    at.add_module(name, module)
+
+
+def _hold(net: nn.Module, name: str, shape: Sequence[int], is_trained: bool) -> None:
+    """Makes a tensor of `shape`, zeros yet, under a dotted name of `net`."""
+    stem, attribute = name.rpartition(".")[::2]
+    if stem:
+        try:
+            at = net.get_submodule(stem)
+        except AttributeError:
+            at = nn.Module()
+            place(net, stem, at)
+    else:
+        at = net
+    tensor = torch.zeros(tuple(shape))
+    if is_trained:
+        at.register_parameter(attribute, nn.Parameter(tensor))
+    else:
+        at.register_buffer(attribute, tensor)

@@ -1,0 +1,85 @@
+"""A graph with all that no input decides worked out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gancompress.nets.traced.graph import INPUT_DEVICE, Graph, Node, Ref, map_refs, operator_of
+
+
+def simplified(
+    nodes: Iterable[Node],
+    given: str,
+    output: str,
+    tensors: Mapping[str, Tensor],
+    trained: Mapping[str, bool],
+) -> tuple[Graph, dict[str, Tensor]]:
+    """The graph with what no input decides computed, and without what nothing needs."""
+    values: dict[str, Any] = dict(tensors)  # tensors and numbers
+    origins: dict[str, frozenset[str]] = {name: frozenset({name}) for name in tensors}
+    kept: list[Node] = []
+    for node in nodes:
+        if all(name in values for name in node.refs()):
+            values[node.name] = _computed(node, values)
+            made_of = [origins[name] for name in node.refs() if name in origins]
+            origins[node.name] = frozenset().union(*made_of)
+        else:
+            kept.append(node)
+    needed, used = {output}, []
+    for node in reversed(kept):
+        if node.name in needed:
+            needed.update(node.refs())
+            used.append(node)
+    constants = {n: v for n, v in values.items() if n in needed and isinstance(v, Tensor)}
+    names = {name: name for name in constants if name in tensors}
+    for name in constants:
+        if name not in names:
+            wanted = _name_of(origins[name])
+            names[name] = wanted if wanted and wanted not in names.values() else name
+
+    def settled(ref: Ref) -> Any:
+        if ref.name in constants:
+            return Ref(names[ref.name])
+        return values.get(ref.name, ref)
+
+    plain = [
+        Node(n.name, n.target, tuple(map_refs(n.args, settled)),
+             {k: map_refs(v, settled) for k, v in n.kwargs.items()})
+        for n in reversed(used)
+    ]  # fmt: skip
+    is_trained = {
+        names[name]: value.is_floating_point() and any(trained.get(o, False) for o in origins[name])
+        for name, value in constants.items()
+    }
+    found = {names[n]: v.detach().contiguous().clone() for n, v in constants.items()}
+    return Graph(given, output, tuple(plain), is_trained), found
+
+
+def _computed(node: Node, values: Mapping[str, Any]) -> Any:
+    kwargs = {k: map_refs(v, lambda ref: values[ref.name]) for k, v in node.kwargs.items()}
+    if kwargs.get("device") == INPUT_DEVICE:
+        kwargs["device"] = torch.device("cpu")
+    with torch.no_grad():
+        return operator_of(node.target)(
+            *map_refs(node.args, lambda ref: values[ref.name]), **kwargs
+        )
+
+
+def _name_of(made_of: Iterable[str]) -> str:
+    """A name for a computed tensor: of a norm of a weight, the weight's; "" if it has none.
+
+    `conv.weight_v` and `conv.weight_g` make `conv.weight`, and so do the
+    `conv.parametrizations.weight.original0` of torch's newer norms.
+    """
+    found = set()
+    for name in made_of:
+        parts = [part for part in name.split(".") if part != "parametrizations"]
+        ends = [i for i, part in enumerate(parts) if part.split("_")[0] in ("weight", "bias")]
+        if not ends:
+            return ""
+        found.add(".".join([*parts[: ends[0]], parts[ends[0]].split("_")[0]]))
+    return found.pop() if len(found) == 1 else ""

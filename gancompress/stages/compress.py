@@ -1,0 +1,308 @@
+"""From a trained generator and a folder of inputs to a recipe that compresses it.
+
+`gancompress compress` imports the generator, says what it understood, writes the recipe into the
+run's folder, where it can be read and edited, and does its stages.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+
+from gancompress.data.inputs import InputFolder
+from gancompress.data.inputsoptions import InputsOptions
+from gancompress.durations import duration
+from gancompress.errors import CheckpointError, RecipeError, RunError
+from gancompress.importers.generators import How, open_generator
+from gancompress.importers.tracedfile import (
+    ImportedGenerator,
+    import_generator,
+    save,
+    with_range,
+)
+from gancompress.nets.families.traced import TracedGenerator
+from gancompress.project import Project
+from gancompress.recipe.reading import load_recipe
+from gancompress.recipe.recipe import Recipe
+from gancompress.stages.estimates import student_seconds
+from gancompress.stages.understood import understood
+from gancompress.storage.checkpoint import write_text
+from gancompress.supernet.cost import network_cost
+
+IMPORTED, RECIPE = "imported.safetensors", "compress.yaml"
+RANGES: dict[str, tuple[float, float]] = {
+    "0,1": (0.0, 1.0),
+    "-1,1": (-1.0, 1.0),
+    "0,255": (0.0, 255.0),
+}
+# Sides of training crops of inputs: of what enlarges, and of anything else.
+ENLARGING_CROP, CROP = 48, 128
+LOADED = 1.25  # The shorter side that images are resized to first, over the crop.
+ASKED = 64  # Images that a value range is tried on, at most 8 at once.
+WIDTHS = (1.6, 1.25, 1.0, 0.8, 0.6)  # Choices of widths, over those that keep the budget alike.
+# What parts of the minutes the stages get: the teacher's answers, supernet, fine-tuning.
+ANSWERS, SUPERNET, FINETUNE = 0.12, 0.25, 0.5
+MOST_ANSWERS, LEAST_ANSWERS = 4096, 256
+ANSWERS_BYTES = 800_000_000  # kept in 8 bits
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user asks `gancompress compress` for; see its options."""
+
+    teacher: str
+    images: Path
+    out: Path
+    how: How = field(default_factory=How)
+    reduction: float = 10.0
+    minutes: float = 30.0
+    value_range: str | None = None
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    formats: Sequence[str] = ()
+    overrides: Sequence[str] = ()
+
+
+def compressed_project(wishes: Wishes, say: Callable[[str], None], *, is_dry: bool) -> Project:
+    """The project of a run that compresses a trained generator, its recipe written.
+
+    A run that is there already goes on with the recipe that it has. is_dry: everything is found
+    out and nothing is left behind.
+    Raises: GanCompressError of the kind that fits what is wrong.
+    """
+    out = wishes.out
+    if (out / RECIPE).exists():
+        recipe = load_recipe(str(out / RECIPE), [f"run={out}", *wishes.overrides])
+        _check_same(recipe, wishes)
+        say(f"{out / RECIPE}: goes on with this recipe")
+        return Project(recipe)
+    opened = open_generator(wishes.teacher, wishes.how, say)
+    found = import_generator(opened, wishes.teacher, size=wishes.size, channels=wishes.channels)
+    found = _ranged(found, opened.value_range, wishes)
+    folder = Path(tempfile.mkdtemp()) if is_dry else out
+    folder.mkdir(parents=True, exist_ok=True)
+    save(found, folder / IMPORTED, f"{opened.about} ({wishes.teacher})")
+    settings = recipe_of(found, wishes, folder)
+    project = _planned(settings, wishes, folder, say)
+    say(understood(project, opened.about, found.difference))
+    return project
+
+
+def _check_same(recipe: Recipe, wishes: Wishes) -> None:
+    folder = getattr(recipe.data, "folder", None)
+    if folder != str(wishes.images):
+        raise RunError(
+            f"{wishes.out}: compresses with the images of {folder}; give another --out for those "
+            f"of {wishes.images}"
+        )
+
+
+def _ranged(
+    found: ImportedGenerator, known: tuple[float, float] | None, wishes: Wishes
+) -> ImportedGenerator:
+    """The generator with the range of its images: as given, as its file tells, or as found."""
+    if wishes.value_range is not None:
+        if wishes.value_range not in RANGES:
+            raise CheckpointError(
+                f"--range {wishes.value_range}: not a range; one of {' '.join(RANGES)}"
+            )
+        return with_range(found, RANGES[wishes.value_range])
+    return with_range(found, known or _found_range(found, wishes))
+
+
+def _found_range(found: ImportedGenerator, wishes: Wishes) -> tuple[float, float]:
+    """The range whose images a generator answers with images in the same range, neither faint nor
+    cut off. Raises: CheckpointError where that is none of the usual ones, or several."""
+    facts = found.program.facts
+    side = facts.size if facts.is_static else (max(64, facts.size_multiple),) * 2
+    options = InputsOptions(
+        folder=str(wishes.images), load_size=f"short:{max(side)}", crop_size=side,
+        input_channels=facts.in_channels, target_channels=facts.out_channels,
+        search_fraction=0, test_fraction=0,
+    )  # fmt: skip
+    data = InputFolder(options)
+    count = min(8, data.count("train"))
+    inputs = data.batch("train", range(count), None)["input"]
+    net = found.family.build(found.family.traced_arch).eval()
+    net.load_state_dict(found.tensors)
+    fitting = {name: (low, high) for name, (low, high) in RANGES.items()
+               if _is_in_range(net, inputs, low, high)}  # fmt: skip
+    if len(fitting) != 1:
+        named = ", ".join(fitting) or "none of the usual ones"
+        raise CheckpointError(
+            f"{wishes.teacher}: which values its images have cannot be told from its answers to "
+            f"{count} of yours ({named} would do); give --range 0,1 or -1,1 or 0,255"
+        )
+    return next(iter(fitting.values()))
+
+
+@torch.no_grad()
+def _is_in_range(net: nn.Module, inputs: Tensor, low: float, high: float) -> bool:
+    scaled = (inputs + 1) / 2 * (high - low) + low
+    answers = torch.cat([net(x) for x in scaled.split(2)])
+    width = high - low
+    inside = ((answers > low - 0.1 * width) & (answers < high + 0.1 * width)).float().mean()
+    spread = answers.std() / width
+    ours = inputs.std() / 2
+    centred = float((answers.mean() - low) / width)
+    return (
+        bool(inside > 0.98 and spread > 0.4 * ours and spread < 2.5 * ours)
+        and 0.15 < centred < 0.85
+    )
+
+
+def recipe_of(found: ImportedGenerator, wishes: Wishes, folder: Path) -> dict[str, Any]:
+    """The recipe as plain data, its steps yet to be decided."""
+    facts = found.program.facts
+    crop = _crop_of(found, wishes)
+    load = f"short:{round(LOADED * max(crop) / facts.size_multiple) * facts.size_multiple}"
+    return {
+        "name": wishes.out.name if wishes.out.name[:1].isalnum() else "compressed",
+        "data": {
+            "name": "inputs",
+            "folder": str(wishes.images),
+            "load_size": load,
+            "crop_size": list(crop),
+            "input_channels": facts.in_channels,
+            "target_channels": facts.out_channels,
+            "scale": facts.enlargement,
+        },
+        "family": {"name": "traced", "file": str(folder / IMPORTED)},
+        "task": {"name": "imitation"},
+        "teacher": {"from": str(folder / IMPORTED), "steps": 1},
+        "space": {"widths": {}, "ops": ["dense"]},
+        "supernet": {
+            "steps": 1, "batch_size": 8, "lr": 1e-3, "beta1": 0.9, "decay_from": 0.0, "ema": 0.99,
+            "target": "teacher", "losses": {"l1": 100.0},
+        },
+        "metrics": {
+            "features": "effnet-lite0" if find_spec("efficientnet_lite_pytorch") else "inception",
+            "batch_size": 8,
+            "also": ["psnr", "ssim"],
+        },
+        "search": {
+            "reduction": wishes.reduction, "more_reductions": [2 * wishes.reduction],
+            "objective": "psnr", "candidates": 48, "population": 12, "first_images": 0,
+            "images": 32,
+        },
+        "finetune": {"steps": 1, "lr": 1e-3, "beta1": 0.9, "batch_size": 8, "decay_from": 0.0,
+                     "ema": 0.99},
+        **({"export": {"formats": list(wishes.formats)}} if wishes.formats else {}),
+    }  # fmt: skip
+
+
+def _crop_of(found: ImportedGenerator, wishes: Wishes) -> tuple[int, int]:
+    facts = found.program.facts
+    if facts.is_static:
+        return facts.size
+    if wishes.size is not None:
+        return wishes.size
+    side = ENLARGING_CROP if facts.enlargement > 1 else CROP
+    side = -(-side // facts.size_multiple) * facts.size_multiple
+    return side, side
+
+
+def _planned(
+    settings: dict[str, Any], wishes: Wishes, folder: Path, say: Callable[[str], None]
+) -> Project:
+    """The project with widths about the budget, and as many steps as the minutes allow."""
+    path = folder / RECIPE
+    first = {**settings, "space": {"widths": [1], "ops": ["dense"]}}
+    family = Project(_read(first, path, wishes)).family
+    assert isinstance(family, TracedGenerator), "the recipe names it"
+    crop = settings["data"]["crop_size"]
+    widths = budget_widths(family, crop, wishes.reduction, say)
+    settings = {**settings, "space": {**settings["space"], "widths": widths}}
+    # Steps are timed on a project that keeps a few answers.
+    trial = _with_steps(settings, 1, 1, 16)
+    project = Project(_read(trial, path, wishes))
+    step, answer = student_seconds(project)
+    seconds = 60 * wishes.minutes
+    answers = int(np.clip(ANSWERS * seconds / max(answer, 1e-4), LEAST_ANSWERS, MOST_ANSWERS))
+    facts = family.taken.program.facts
+    pixels = crop[0] * crop[1] * facts.enlargement**2
+    answers = min(answers, ANSWERS_BYTES // (facts.out_channels * pixels))
+    steps = [max(1, round(part * seconds / step)) for part in (SUPERNET, FINETUNE)]
+    settings = _with_steps(settings, steps[0], steps[1], max(answers, 8))
+    recipe = _read(settings, path, wishes)
+    write_text(path, _text_of(settings, wishes, step))
+    say(
+        f"training: a step of 8 takes {duration(step)} here; {steps[0]} steps of all generators, "
+        f"{steps[1]} of the chosen one, {answers} answers of the teacher in "
+        f"{duration(answers * answer)}"
+    )
+    return Project(recipe)
+
+
+def _with_steps(
+    settings: Mapping[str, Any], supernet: int, finetune: int, answers: int
+) -> dict[str, Any]:
+    return {
+        **settings,
+        "supernet": {**settings["supernet"], "steps": supernet, "kept_answers": answers},
+        "finetune": {**settings["finetune"], "steps": finetune},
+    }
+
+
+def _read(settings: Mapping[str, Any], path: Path, wishes: Wishes) -> Recipe:
+    """The recipe of these settings. Raises: RecipeError."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / path.name
+        file.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
+        return load_recipe(str(file), [f"run={wishes.out}", *wishes.overrides])
+
+
+def _text_of(settings: Mapping[str, Any], wishes: Wishes, step: float) -> str:
+    head = (
+        f"# gancompress run {wishes.out / RECIPE} run={wishes.out}\n#\n"
+        f"# Written by `gancompress compress {wishes.teacher} --images {wishes.images}`,\n"
+        f"# to be read and edited: {wishes.minutes:g} minutes on a machine where a step of the "
+        f"supernet takes {duration(step)}.\n\n"
+    )
+    return head + yaml.safe_dump(dict(settings), sort_keys=False, width=98)
+
+
+def budget_widths(
+    family: TracedGenerator, size: Sequence[int], reduction: float, say: Callable[[str], None]
+) -> dict[str, list[int]]:
+    """Choices of each width slot about those that, all narrowed alike, keep the budget.
+
+    Raises: RecipeError where the narrowest generator costs more.
+    """
+    shape = (1, family.in_channels, *size)
+
+    def macs(fraction: float) -> int:
+        widths = [max(1, round(fraction * family.full_width(s))) for s in family.width_slots]
+        with torch.device("meta"):
+            return network_cost(family.build(family.arch(widths)), torch.empty(shape)).macs_true
+
+    budget = macs(1.0) / reduction
+    low, high = 0.0, 1.0
+    if not family.width_slots or macs(low) > budget:
+        floor = macs(1.0) / macs(low) if family.width_slots else 1.0
+        frozen = len(family.taken.groups.frozen)
+        raise RecipeError(
+            f"--reduction {reduction:g}: under the floor; with one channel in every group this "
+            f"generator has {floor:.3g} times fewer MACs ({frozen} axes are frozen, see the table "
+            "of --dry-run); give a smaller reduction"
+        )
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if macs(middle) <= budget else (low, middle)
+    return {slot: _choices(family.full_width(slot), low) for slot in family.width_slots}
+
+
+def _choices(full: int, fraction: float) -> list[int]:
+    """Widths about a fraction of the full one, wide ones in steps that vector units like."""
+    unit = 4 if full * fraction >= 12 else 2 if full * fraction >= 5 else 1
+    found = {min(full, max(1, round(f * fraction * full / unit) * unit)) for f in WIDTHS}
+    return sorted(found, reverse=True)

@@ -1,0 +1,72 @@
+"""What an import understood of a generator, as a table for its user."""
+
+from __future__ import annotations
+
+from gancompress.nets.families.traced import TracedGenerator
+from gancompress.project import Project
+
+MOST_FROZEN = 8  # frozen axes that are listed one by one
+
+
+def understood(project: Project, about: str, difference: float) -> str:
+    """What was found of a traced generator: images, slots, what is frozen and why, its MACs."""
+    family = project.family
+    assert isinstance(family, TracedGenerator), "a recipe of `compress` has this family"
+    taken, facts = family.taken, family.taken.program.facts
+    size = project.input_shape[1:]
+    cost = project.cost(family.traced_arch)
+    space, model = project.space, project.cost_model
+    largest, smallest = model(space.largest), model(space.smallest)
+    low, high = facts.value_range
+    sizes = (
+        f"{facts.size[0]}x{facts.size[1]} alone"
+        if facts.is_static
+        else f"any height and width, multiples of {facts.size_multiple}"
+    )
+    lines = [
+        f"teacher    {about}",
+        f"  input    {facts.in_channels} channels, {sizes}, values {low:g} to {high:g}",
+        f"  answer   {facts.out_channels} channels, "
+        + (f"{facts.enlargement} times as large" if facts.enlargement > 1 else "as large"),
+        f"  graph    answers as the original to {difference:.1g} of its range",
+        f"  cost     {cost.params:,} parameters, {cost.macs_true:,} MACs at {size[0]}x{size[1]}",
+        f"space      {space.size:,} generators, of {largest.macs_true:,} to "
+        f"{smallest.macs_true:,} MACs",
+    ]
+    for slot, values in space.choices:
+        if slot.endswith(".width"):
+            groups = taken.widths[slot.removesuffix(".width")]
+            many = f", {len(groups)} groups of channels" if len(groups) > 1 else ""
+            full = family.full_width(slot)
+            lines.append(f"  {slot:<40} {full} -> {', '.join(map(str, values))}{many}")
+        elif len(values) > 1:
+            lines.append(f"  {slot:<40} {', '.join(map(str, values))}")
+    lines.append(
+        f"channels   {len(taken.groups.groups)} groups, each proven: in another order the answer "
+        f"is the same; {elastic_fraction(family):.1%} of all MACs lie in layers of these"
+    )
+    frozen = {
+        at: why for at, why in taken.groups.frozen.items()
+        if not why.endswith(("of the input", "of the output"))
+    }  # fmt: skip
+    frozen_lines = dict.fromkeys(f"  {name}: {why}" for (name, _), why in frozen.items())
+    if frozen_lines:
+        lines.append(f"frozen     {len(frozen_lines)} axes of channels keep their number")
+        lines += list(frozen_lines)[:MOST_FROZEN]
+        if len(frozen_lines) > MOST_FROZEN:
+            lines.append(f"  … and {len(frozen_lines) - MOST_FROZEN} more")
+    return "\n".join(lines)
+
+
+def elastic_fraction(family: TracedGenerator) -> float:
+    """The fraction of all MACs in layers whose input or output may be narrowed."""
+    taken = family.taken
+    total = sum(taken.found.macs.values()) or 1
+    found = 0
+    for node in taken.program.graph.nodes:
+        macs = taken.found.macs.get(node.name, 0)
+        if macs and any(
+            (name, axis) in taken.groups.axes for name in node.refs() for axis in (0, 1)
+        ):
+            found += macs
+    return found / total
