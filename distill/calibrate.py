@@ -25,6 +25,7 @@ from gancompress.training import distributed
 # keep their values.
 RIDGE = 1e-3
 POSITIONS = 6000  # pixels that a convolution is fitted on; ten for every unknown of most
+IMAGES = 16  # that they are taken from, whatever the training's batch
 # The most unknowns of a system, whose time grows with their cube; 256 channels of 3x3 have 2305.
 MOST_UNKNOWNS = 2500
 
@@ -39,18 +40,20 @@ def calibrate(
 
     Depthwise convolutions stay as they are; the pointwise one behind is fitted to the teacher's
     dense one. Convolutions without a counterpart in the teacher stay too, among them a pointwise
-    one *before* a transposed depthwise one, those of split features, those with an axis of several
-    blocks (see `gancompress.supernet.channels`), and those of more unknowns than MOST_UNKNOWNS.
+    one *before* a transposed depthwise one, those of split features, those whose outputs lie in
+    several blocks (see `gancompress.supernet.channels`), and those of more unknowns than
+    MOST_UNKNOWNS.
     """
     skeleton = supernet.skeleton(archs[0])
-    blocked = {name for (name, _), row in supernet.channels.layouts.items() if len(row) > 1}
+    blocked = {at for at, row in supernet.channels.layouts.items() if len(row) > 1}
     names = [
         name
         for name, conv in skeleton.named_modules()
         if isinstance(conv, Conv)
         and conv.groups == 1
+        and _is_square(conv)
         and _unknowns(conv) <= MOST_UNKNOWNS
-        and f"{name}.weight" not in blocked
+        and (f"{name}.weight", int(_is_turned(conv))) not in blocked
     ]
     known = dict(teacher.named_modules())
     pairs = {name: name.removesuffix(".pointwise") for name in names}
@@ -60,17 +63,38 @@ def calibrate(
         if counterpart in known
         and _is_turned(known[counterpart]) == _is_turned(skeleton.get_submodule(name))
     }
-    with hooked(teacher, list(pairs.values())) as answers:
-        teacher(images)
+    answers = _answers_of(teacher, list(pairs.values()), images)
     # What did not run has no answer: heads that only growing networks use.
     pairs = {name: counterpart for name, counterpart in pairs.items() if counterpart in answers}
-    random = torch.Generator().manual_seed(0)
     is_shown = distributed.current().is_main_process
     for name, counterpart in progress(pairs.items(), "fitting", leave=False, disable=not is_shown):
-        wanted = answers[counterpart].permute(0, 2, 3, 1).flatten(0, 2)  # (N*H*W, C)
-        chosen = torch.randperm(len(wanted), generator=random)[:POSITIONS].sort().values
-        chosen = chosen.to(wanted.device)
-        _fit(supernet, name, archs, images, wanted[chosen].double(), chosen)
+        wanted, chosen = answers[counterpart]
+        _fit(supernet, name, archs, images, wanted.double(), chosen)
+
+
+def _answers_of(
+    teacher: nn.Module, layers: Sequence[str], images: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """What layers answer to images at some positions: (P, C), and which of N*H*W these are (P,).
+
+    Image by image, so that no more than one image's features are held, whatever their number.
+    """
+    random = torch.Generator().manual_seed(0)
+    chosen: dict[str, Tensor] = {}
+    found: dict[str, list[Tensor]] = {}
+    for number, image in enumerate(images.split(1)):
+        with hooked(teacher, layers) as answers:
+            teacher(image)
+        for layer in layers:
+            if layer not in answers:
+                continue
+            rows = answers[layer][0].flatten(1).T  # (H*W, C)
+            if layer not in chosen:
+                drawn = torch.randperm(len(rows) * len(images), generator=random)[:POSITIONS]
+                chosen[layer] = drawn.sort().values.to(rows.device)
+            here = chosen[layer] - number * len(rows)
+            found.setdefault(layer, []).append(rows[here[(here >= 0) & (here < len(rows))]])
+    return {layer: (torch.cat(rows), chosen[layer]) for layer, rows in found.items()}
 
 
 def _fit(
@@ -96,8 +120,10 @@ def _fit(
         assert isinstance(conv, Conv)
         design = _rows_at(conv, _input_of(supernet, arch, name, images), chosen).double()
         design = torch.cat((design, design.new_ones(len(design), 1)), 1)
-        used = torch.arange(design.shape[1], device=design.device)
-        used[-1] = unknowns - 1
+        taken = supernet.positions(arch, f"{name}.weight", 0 if turned else 1)
+        area = kernel.shape[2] * kernel.shape[3]
+        used = (taken[:, None] * area + torch.arange(area)).flatten()
+        used = torch.cat((used, torch.tensor([unknowns - 1]))).to(design.device)
         gram, moment = design.new_zeros(unknowns, unknowns), design.new_zeros(unknowns, outputs)
         gram[used[:, None], used] = design.T @ design
         moment[used] = design.T @ wanted[:, :outputs]
@@ -121,6 +147,14 @@ def _fit(
 
 def _is_turned(module: nn.Module) -> bool:
     return isinstance(module, nn.ConvTranspose2d)
+
+
+def _is_square(conv: Conv) -> bool:
+    """Whether it is of the kind that `design_matrix` knows: alike both ways, without dilation."""
+    both = [conv.stride, conv.padding, conv.output_padding]
+    return set(conv.dilation) == {1} and all(
+        not isinstance(given, str) and len(set(given)) == 1 for given in both
+    )
 
 
 def _rows_at(conv: Conv, x: Tensor, chosen: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.distill.answers import Draws, ask
-from gancompress.distill.calibrate import calibrate
+from gancompress.distill.calibrate import IMAGES, calibrate
 from gancompress.distill.hooks import adapters, feature_channels
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.task import Distillation
@@ -77,7 +77,7 @@ def train_supernet(
     taught = nets["teacher"]
     if distilling.init == "fitted" and not how.state_path.exists():
         at = torch.device("cpu") if how.device.type == "mps" else how.device  # it has no float64
-        images = task.inputs(next(iter(batches(0))))[0].to(at)
+        images = _images_to_fit(task, batches).to(at)
         _fit_levels(supernet.to(at), taught.to(at), images)
         release_memory()  # The fit takes more than the training does.
     for net in nets.values():
@@ -153,6 +153,16 @@ def _adapters(
         *(feature_channels(student, layers, example) for student in students), strict=True
     )
     return adapters([max(layer) for layer in channels], feature_channels(taught, layers, example))
+
+
+def _images_to_fit(task: ConditionalTask, batches: Callable[[int], Iterable[Batch]]) -> Tensor:
+    """Inputs of the first batches, as many as convolutions are fitted on."""
+    found: list[Tensor] = []
+    for batch in batches(0):
+        found.append(task.inputs(batch)[0])
+        if sum(map(len, found)) >= IMAGES:
+            break
+    return torch.cat(found)[:IMAGES]
 
 
 def _fit_levels(supernet: Supernet, taught: nn.Module, images: Tensor) -> None:

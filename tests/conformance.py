@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import tracednets
 from _pytest.mark import ParameterSet
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,6 +34,7 @@ from gancompress.nets.layers.features import ONE, Bands
 from gancompress.nets.layers.views import TensorView, views_of
 from gancompress.supernet.channels import permute, sets_of
 from gancompress.supernet.cost import CostModel, network_cost
+from gancompress.supernet.groupproof import known_channels
 from gancompress.supernet.layouts import declared, widths_of
 from gancompress.supernet.supernet import Build, Supernet, named_tensors, skeleton_of, view_of
 
@@ -57,6 +59,8 @@ COARSE = 16  # channels per unit of a width: above, the widths 2 and 1 are enoug
 
 def usual_family(name: str) -> Family:
     """A family with its defaults, and what it must be told from `SMALL`."""
+    if name == "traced":
+        return tracednets.usual_family()
     fields = FAMILIES[name].model_fields
     return family_of(name, **{key: SMALL[key] for key in fields if fields[key].is_required()})
 
@@ -138,6 +142,8 @@ def mixed(name: str) -> Case:
 
 def small(name: str, count: int, blocks: int) -> Family:
     """A family small enough, for splits of up to `count` bands."""
+    if name == "traced":
+        return tracednets.usual_family(2, 4)
     usual = usual_family(name).options
     wanted = {**SMALL, "size": SIDES[count], "blocks": UNEVEN.get(name, blocks)}
     options = {key: wanted[key] for key, value in usual.items() if key in wanted and value != 0}
@@ -152,7 +158,9 @@ def _case(label: str, family: Family, ops: Sequence[str], splits: Sequence[Bands
         for stage in family.banded
     }
     every = dict.fromkeys(family.stages, ops)
-    space = family.space(_widths(family, count, is_mixed=len(splits) > 1), every, bands)
+    depths = {s: kept[::2] for s, kept in family.depths.items()} if len(ops) > 1 else {}
+    widths = _widths(family, count, is_mixed=len(splits) > 1)
+    space = family.space(widths, every, bands, depths)
     if "size" in family.options:
         return Case(label, family.build, space, (2, NUMBERS, 1, 1), family)
     side = SIDES[count] if family.banded else max(16, 2 * family.size_multiple)
@@ -321,7 +329,11 @@ def _permute(case: Case, net: nn.Module, arch: Arch, slot: str, generator: torch
     tensors = {name: tensor.detach() for name, tensor in named_tensors(net)}
     changed = tensors
     widths = widths_of(case.space, arch).get(slot)
-    layouts = declared(case.build, [arch], {slot: widths}).layouts if widths else {}
+    known = None if case.family is None else case.family.layouts()
+    if known is not None:
+        layouts = known_channels(known).layouts
+    else:
+        layouts = declared(case.build, [arch], {slot: widths}).layouts if widths else {}
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     for moves in sets_of(layouts, shapes, arch, slot):
         size = len(next(iter(moves.values())))

@@ -9,6 +9,8 @@ from gancompress.data.dataoptions import DataOptions
 from gancompress.data.domains import DomainImages
 from gancompress.data.idximages import IdxImages
 from gancompress.data.imagefolder import ImageFolder
+from gancompress.data.inputs import InputFolder
+from gancompress.data.inputsoptions import InputsOptions
 from gancompress.data.labelmaps import LabelMaps
 from gancompress.data.labelmapsoptions import LabelMapsOptions
 from gancompress.data.mapdomains import MapDomains
@@ -56,6 +58,10 @@ def pair_folders(**settings: Any) -> PairFolders:
 
 def unpaired_folders(**settings: Any) -> UnpairedFolders:
     return _options(UnpairedOptions, settings).open()
+
+
+def input_folder(**settings: Any) -> InputFolder:
+    return InputFolder(InputsOptions(**settings))
 
 
 def image_folder(**settings: Any) -> ImageFolder:

@@ -30,7 +30,7 @@ COMMANDS = [str(command.name) for command in app.registered_commands]
 
 
 def test_there_are_as_many_commands_as_this_test_knows() -> None:
-    assert len(COMMANDS) == 18
+    assert len(COMMANDS) == 19
 
 
 @pytest.mark.parametrize("command", COMMANDS)

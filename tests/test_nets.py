@@ -197,7 +197,8 @@ def test_every_family_is_rebuilt_from_its_options() -> None:
     others = {"resnet": residual, "stargan": residual, "spade": {"upsamplings": 6},
               "unet": {"levels": 4}, "munit": {"style": 2}, "srresnet": {"scale": 2},
               "progan": {"size": 32}, "lsgan": {"norm": "instance"}}  # fmt: skip
-    assert set(FAMILIES) == {*others, "own"}  # the last is a user's file, with tests of its own
+    # The last two are a user's, with tests of their own.
+    assert set(FAMILIES) == {*others, "own", "traced"}
     for name, options in others.items():
         made = family_of(name, **options)
         assert made.name == name and made != family_of(name)

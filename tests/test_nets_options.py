@@ -38,7 +38,7 @@ def test_stored_options_rebuild_a_family(name: str) -> None:
 
 def test_each_name_is_that_of_its_own_options_and_recipes_take_all() -> None:
     names = {name: made.model_fields["name"].default for name, made in FAMILIES.items()}
-    assert names == {name: name for name in FAMILIES} and len(set(FAMILIES.values())) == 9
+    assert names == {name: name for name in FAMILIES} and len(set(FAMILIES.values())) == 10
     assert get_args(get_args(Family)[0]) == tuple(FAMILIES.values())
     assert Recipe.model_fields["family"].discriminator == "name"
 

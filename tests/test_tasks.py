@@ -159,7 +159,7 @@ def test_pix2pix_names_its_parts() -> None:
 
 def test_every_task_trains_its_target_first_and_owns_nothing() -> None:
     translating = {"pix2pix", "cyclegan", "stargan", "gaugan", "munit"}
-    assert set(TASKS) == {*translating, "unconditional", "superres"}
+    assert set(TASKS) == {*translating, "unconditional", "superres", "imitation"}
     everything = TaskContext(5, 3, (64, 64), labels="exclusive", style=2, grows=True)
     for make in TASKS.values():
         task = make().task(everything)

@@ -13,12 +13,13 @@ from gancompress.errors import ArchError, CheckpointError
 from gancompress.importers.generators import Opened
 from gancompress.nets.families.ownfile import reason
 from gancompress.nets.families.traced import TracedGenerator, taken_apart
-from gancompress.nets.families.tracedoptions import PROGRAM
+from gancompress.nets.families.tracedoptions import PROGRAM, TracedOptions
 from gancompress.nets.traced.branches import without
+from gancompress.nets.traced.facts import Facts
 from gancompress.nets.traced.graph import Graph
 from gancompress.nets.traced.layers import renamed
 from gancompress.nets.traced.network import TracedNet
-from gancompress.nets.traced.program import Facts, Program
+from gancompress.nets.traced.program import Program
 from gancompress.nets.traced.tracing import Traced, from_program, trace
 from gancompress.storage.checkpoint import save_tensors
 from gancompress.supernet.groupproof import known_channels, moved_groups
@@ -27,6 +28,7 @@ SIDES = (64, 128, 256, 512)  # tried in turn where the user names no size
 CHANNELS = (3, 1, 4, 2, 6)
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 EQUAL = 1e-5  # The largest difference to the original, relative to the range of its answer.
+USUAL_SLOTS: int = TracedOptions.model_fields["slots"].default
 TARGET = "generator"  # the network's name in teachers' files of task imitation
 
 
@@ -45,6 +47,7 @@ class ImportedGenerator:
             in_channels=facts.in_channels,
             out_channels=facts.out_channels,
             program=self.program.to_text(),
+            most_slots=USUAL_SLOTS,
         )
 
 
@@ -230,6 +233,7 @@ def _proven(program: Program, tensors: dict[str, Tensor]) -> Program:
             in_channels=facts.in_channels,
             out_channels=facts.out_channels,
             program=replace(program, refused=refused).to_text(),
+            most_slots=USUAL_SLOTS,
         )
         if not family.groups:
             return replace(program, refused=refused)
@@ -256,7 +260,7 @@ def _small(facts: Facts) -> tuple[int, int, int]:
 def _ordered(program: Program, tensors: dict[str, Tensor]) -> Program:
     """The program with its residual branches in the order of how little each does."""
     facts = program.facts
-    taken = taken_apart(program.to_text(), 12)
+    taken = taken_apart(program.to_text(), USUAL_SLOTS)
     x = torch.rand(1, *_small(facts), generator=torch.Generator().manual_seed(0))
     effects: dict[str, float] = {}
 

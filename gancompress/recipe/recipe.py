@@ -143,6 +143,11 @@ class Recipe(BaseModel):
                 f"search.objective: found {self.search.objective}; data {self.data.name} has no "
                 "true answers, fd and kid are allowed"
             )
+        if self.task.imitates and not self.teacher.is_given:
+            problems.append(
+                f"teacher.from: found {self.teacher.from_}; task {self.task.name} has no targets "
+                "to train a teacher with; give the trained generator, as gancompress compress does"
+            )
         labels = self.metrics.label_problems(self.data.class_list, self.data.name)
         refuse([*problems, *(f"metrics.{line}" for line in labels)])
         return self

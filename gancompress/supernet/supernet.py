@@ -152,6 +152,18 @@ class Supernet(nn.Module):
             borrowed[name] = view_of(tensor, shape, at.starts)
         return borrowed
 
+    def positions(self, arch: Arch, name: str, axis: int) -> Tensor:
+        """Where the channels lie, on an axis of a shared tensor, that `arch` uses: (n,) int64.
+
+        For tensors that `arch` has under their own names.
+        """
+        kept = self._kept(arch)
+        sizes = kept.blocks.get(name, {}).get(axis)
+        every = torch.arange(self.shared[name].shape[axis])
+        if sizes is None:
+            return every[: kept.tensors[name][0][axis]]
+        return leading(every, 0, self._blocks[name][axis], sizes)
+
     def forward(self, arch: Arch, *inputs: Tensor) -> Tensor:
         """What the subnet `arch` answers to `inputs`."""
         return self.answer(arch, inputs, {})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from gancompress.errors import RecipeError
 from gancompress.nets.discriminators.patch import PatchDiscriminator
 from gancompress.tasks.base import Batch, ConditionalTask, Step
 from gancompress.tasks.options import ImitationOptions
@@ -35,13 +34,6 @@ class Imitation(ConditionalTask):
     def own_discriminator(self, channels: int) -> nn.Module:
         return PatchDiscriminator(
             channels, self.options.discriminator_width, self.options.discriminator_layers
-        )
-
-    def teacher_nets(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
-        """Raises: RecipeError, always: there is nothing to train a teacher with."""
-        raise RecipeError(
-            "task.name: found imitation, which has no targets to train a teacher with; give the "
-            "trained generator as teacher.from, as `gancompress compress` does"
         )
 
     def losses(

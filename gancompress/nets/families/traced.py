@@ -97,7 +97,7 @@ class TracedGenerator(Family):
     in_channels: int = 3
     out_channels: int = 3
     program: str
-    most_slots: int = 12
+    most_slots: int
     is_bare: bool = False
     name: ClassVar[str] = "traced"
 

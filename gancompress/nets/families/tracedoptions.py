@@ -12,7 +12,7 @@ from gancompress.errors import ArchError, CheckpointError
 from gancompress.fields.bounds import shown
 from gancompress.fields.types import FilePath, Integer, refuse
 from gancompress.nets.families.familyoptions import FamilyOptions
-from gancompress.nets.traced.program import Facts, facts_of
+from gancompress.nets.traced.facts import Facts, facts_of
 from gancompress.teachers.files import teacher_texts
 
 if TYPE_CHECKING:

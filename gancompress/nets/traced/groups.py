@@ -79,9 +79,11 @@ def groups_of(graph: Graph, found: Analysis, refused: Mapping[str, str]) -> Grou
 def _once(graph: Graph, found: Analysis, refused: Mapping[str, str]) -> Groups | None:
     """The groups, or None where one had to be frozen."""
     ids = found.identities
+    used = dict.fromkeys(name for node in graph.nodes for name in node.refs())
     roots = {
         (name, axis): ids.roots(own)
-        for name in graph.tensors
+        for name in used  # so that a group is named after the first layer that has it
+        if name in graph.tensors
         for axis, own in enumerate(found.axes(name))
         if own is not None
     }

@@ -76,10 +76,11 @@ def _name_of(made_of: Iterable[str]) -> str:
     `conv.parametrizations.weight.original0` of torch's newer norms.
     """
     found = set()
-    for name in made_of:
+    names = list(made_of)
+    for name in names:
         parts = [part for part in name.split(".") if part != "parametrizations"]
         ends = [i for i, part in enumerate(parts) if part.split("_")[0] in ("weight", "bias")]
         if not ends:
-            return ""
+            return name if len(names) == 1 else ""
         found.add(".".join([*parts[: ends[0]], parts[ends[0]].split("_")[0]]))
     return found.pop() if len(found) == 1 else ""

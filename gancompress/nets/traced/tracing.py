@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +73,8 @@ def trace(net: nn.Module, shape: Sequence[int], where: str) -> Traced:
     for is_static in (False, True):
         sizes = {0: Dim.AUTO} if is_static else {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO}
         try:
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what its code does that loses nothing here
                 program = torch.export.export(net, (x,), dynamic_shapes=(sizes,))
         except Exception as error:  # The user's code may raise anything, and so may the tracer.
             errors.append(error)
@@ -117,13 +119,13 @@ def from_program(program: ExportedProgram, where: str) -> Traced:
             "on its input alone"
         )
     given = str(inputs[0])
-    nodes = _nodes(program.graph, given, names, where)
+    nodes, alias = _nodes(program.graph, given, names, where)
     output = str(signature.user_outputs[0])
     # Converters of other formats make buffers of all weights.
     weights = signature.inputs_to_parameters or signature.inputs_to_buffers
     trained = {name: True for name in weights.values() if not name.endswith(_STATISTICS)}
     tensors = {name: held[name].detach() for name in names.values()}
-    graph, tensors = simplified(nodes, given, output, tensors, trained)
+    graph, tensors = simplified(nodes, given, alias.get(output, output), tensors, trained)
     if not isinstance(_shape_of(program, given), torch.Size) or _rank(program, output) != 4:
         raise ArchError(f"{where}: its answer is no image; one tensor (N, C, H, W) is needed")
     shape = _shape_of(program, given)
@@ -140,8 +142,11 @@ def _rank(program: ExportedProgram, name: str) -> int:
     return value.dim() if isinstance(value, Tensor) else 0
 
 
-def _nodes(graph: fx.Graph, given: str, names: Mapping[str, str], where: str) -> list[Node]:
-    """The operators of an exported graph, none of which changes a tensor in place."""
+def _nodes(
+    graph: fx.Graph, given: str, names: Mapping[str, str], where: str
+) -> tuple[list[Node], dict[str, str]]:
+    """The operators of an exported graph, none of which changes a tensor in place; and the values
+    that others stand for."""
     alias: dict[str, str] = dict(names)  # what stands for a value of the exported graph
     found: list[Node] = []
     views: dict[str, str] = {}
@@ -202,7 +207,7 @@ def _nodes(graph: fx.Graph, given: str, names: Mapping[str, str], where: str) ->
         elif _is_view(node):
             views[node.name] = args[0].name
         found.append(_usual(Node(node.name, target, args, kwargs)))
-    return found
+    return found, alias
 
 
 def _usual(node: Node) -> Node:
