@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,8 @@ from gancompress.supernet.supernet import Build, Supernet, skeleton_of
 from gancompress.tasks.base import Batch, ConditionalTask
 from gancompress.training.loop import fit
 from gancompress.training.steps import Training
+
+TRIED, TRIED_IMAGES = 6, 4  # random archs, and images, by which a fit is held to help
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def train_supernet(
     if distilling.init == "fitted" and not how.state_path.exists():
         at = torch.device("cpu") if how.device.type == "mps" else how.device  # it has no float64
         images = _images_to_fit(task, batches).to(at)
-        _fit_levels(supernet.to(at), taught.to(at), images)
+        _fit_where_it_helps(supernet.to(at), taught.to(at), images)
         release_memory()  # The fit takes more than the training does.
     for net in nets.values():
         net.to(how.device).train()
@@ -163,6 +166,30 @@ def _images_to_fit(task: ConditionalTask, batches: Callable[[int], Iterable[Batc
         if sum(map(len, found)) >= IMAGES:
             break
     return torch.cat(found)[:IMAGES]
+
+
+@torch.no_grad()
+def _fit_where_it_helps(supernet: Supernet, taught: nn.Module, images: Tensor) -> None:
+    """`_fit_levels`, undone where some generator of the space is further from the teacher by it.
+
+    Without norms behind its convolutions an arch that was not fitted may answer with values that
+    grow from layer to layer.
+    """
+    space, random = supernet.space, np.random.default_rng(0)
+    tried = [space.largest, space.smallest, *(space.sample(random) for _ in range(TRIED))]
+    few = images[:TRIED_IMAGES]
+    wanted = taught(few)
+
+    def worst() -> float:
+        return max(float((supernet(arch, few) - wanted).abs().mean()) for arch in tried)
+
+    supernet.train(bool(batch_norms(supernet.skeleton(space.largest))))
+    before = {name: tensor.clone() for name, tensor in supernet.shared.items()}
+    first = worst()
+    _fit_levels(supernet, taught, images)
+    if not worst() <= first:
+        for name, tensor in supernet.shared.items():
+            tensor.copy_(before[name])
 
 
 def _fit_levels(supernet: Supernet, taught: nn.Module, images: Tensor) -> None:
