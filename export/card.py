@@ -19,7 +19,7 @@ Run = Callable[[Tensor], Tensor]
 
 # The version of `manifest`; raise it when a reader of the old one would misunderstand the new one.
 VERSION = 1
-RANGE = (-1.0, 1.0)  # The value range of every image that goes in or comes out.
+RANGE = (-1.0, 1.0)  # The value range of images here, and of most files' inputs and outputs.
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Card:
 
     options rebuild the family: `family_of(arch.family, **options)`. size is (height, width) in
     pixels as trained; the generator takes any multiples of `size_multiple`, or `size` alone where
-    `is_static`.
+    `is_static`. value_range: of the images that the file itself takes and gives, (lowest, highest).
     """
 
     options: Mapping[str, Any]
@@ -39,6 +39,7 @@ class Card:
     is_static: bool = False
     facts: Facts = Facts()
     precision: str = "float32"
+    value_range: tuple[float, float] = RANGE
 
     @property
     def code_file(self) -> str | None:
@@ -54,6 +55,16 @@ class Card:
     def style_channels(self) -> int:
         """How many of the last input channels hold a style code."""
         return int(self.options.get("style", 0)) if self.facts.style_planes else 0
+
+    def taken(self, x: Tensor) -> Tensor:
+        """Images in [-1, 1] as the file takes them."""
+        low, high = self.value_range
+        return x if self.value_range == RANGE else x * ((high - low) / 2) + (low + high) / 2
+
+    def given(self, y: Tensor) -> Tensor:
+        """What the file answers in [-1, 1]."""
+        low, high = self.value_range
+        return y if self.value_range == RANGE else (y - (low + high) / 2) / ((high - low) / 2)
 
     def static(self) -> Card:
         """The same card for a file whose height and width are fixed at `size`."""
@@ -96,14 +107,15 @@ class Written:
 
 def manifest(arch: Arch, card: Card) -> dict[str, Any]:
     """Arch and card as one JSON object: what `arch.json` holds and every other format embeds."""
+    values = list(card.value_range)
     size: dict[str, Any] = {"size": list(card.size), "size_multiple": card.size_multiple}
     return {
         "format": "gancompress",
         "version": VERSION,
         "arch": arch.as_dict(),
         "options": dict(card.options),
-        "input": {"channels": card.in_channels, "range": list(RANGE), "dtype": "float32"} | size,
-        "output": {"channels": card.out_channels, "range": list(RANGE), "dtype": "float32"},
+        "input": {"channels": card.in_channels, "range": values, "dtype": "float32"} | size,
+        "output": {"channels": card.out_channels, "range": values, "dtype": "float32"},
         "is_static": card.is_static,
         "precision": card.precision,
         "facts": card.facts.as_dict(),
@@ -144,12 +156,21 @@ def read_manifest(text: str, where: str) -> tuple[Arch, Card]:
             is_static=bool(raw["is_static"]),
             facts=read_facts(raw["facts"], where),
             precision=str(raw.get("precision", "float32")),
+            value_range=_range(raw["input"].get("range", RANGE)),
         )
     except (ArchError, ValueError, KeyError, TypeError) as error:
         raise ExportError(
             f"{where}: a damaged manifest ({type(error).__name__}: {error}); export it again"
         ) from None
     return arch, card
+
+
+def _range(given: Sequence[float]) -> tuple[float, float]:
+    """Raises: ValueError."""
+    low, high = (float(value) for value in given)
+    if not low < high:
+        raise ValueError(f"range {list(given)}")
+    return low, high
 
 
 def check_input(x: Tensor, card: Card, where: str) -> None:
@@ -182,6 +203,7 @@ def check_input(x: Tensor, card: Card, where: str) -> None:
 class Model:
     """A generator from a file, ready to answer: (N, C, H, W) -> (N, C, H, W), both in [-1, 1].
 
+    run: the file's own, in the card's value range.
     Checks its input first, and keeps no gradients. Raises: ExportError as `check_input`.
     """
 
@@ -193,4 +215,4 @@ class Model:
     def __call__(self, x: Tensor) -> Tensor:
         check_input(x, self.card, self.where)
         with torch.inference_mode():
-            return self.run(x)
+            return self.card.given(self.run(self.card.taken(x)))

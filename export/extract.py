@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from gancompress.bars import progress
 from gancompress.errors import ExportError
 from gancompress.export import weights
-from gancompress.export.card import Card, ExportSource, Model, Run, Written
+from gancompress.export.card import RANGE, Card, ExportSource, Model, Run, Written
 from gancompress.export.formats import FORMATS, require
 from gancompress.export.program import first_line, static_note
 from gancompress.export.rewrite import Rewritten, rewritten
 from gancompress.export.verify import verify
+from gancompress.nets.traced.network import TracedNet
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def write_all(
     """
     entries, card = {name: require(name) for name in formats}, source.card
     plain = copy.deepcopy(source.net).to("cpu", torch.float32).eval().requires_grad_(False)
-    source = replace(source, net=plain, example=source.example.cpu())
+    source = in_own_range(replace(source, net=plain, example=source.example.cpu()))
+    plain = source.net
     fixed = "" if card.is_static else _fixed_size(plain, card, source.example)
     if fixed:
         source = replace(source, card=card.static())
@@ -117,7 +119,30 @@ def write_format(source: ExportSource, name: str, folder: Path) -> Written:
     Raises: ExportError, CheckpointError.
     """
     entry = require(name)
-    return entry.write(rewritten(source, entry.steps).source, folder)
+    return entry.write(rewritten(in_own_range(source), entry.steps).source, folder)
+
+
+def in_own_range(source: ExportSource) -> ExportSource:
+    """The source as files are written: its network and images in the card's value range.
+
+    The network of `source` takes and gives images in [-1, 1].
+    """
+    card, loss = source.card, source.loss
+    if card.value_range == RANGE:
+        return source
+    assert isinstance(source.net, TracedNet), "no other network has a range of its own"
+
+    def loss_of(run: Run) -> float:
+        assert loss is not None, "it is asked for where there is one"
+        return loss(lambda x: card.given(run(card.taken(x))))
+
+    return replace(
+        source,
+        net=source.net.bare(),
+        example=card.taken(source.example),
+        calibration=[card.taken(x) for x in source.calibration],
+        loss=None if loss is None else loss_of,
+    )
 
 
 def load_exported(name: str, path: Path, code_file: str | None) -> Model:

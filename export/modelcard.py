@@ -106,10 +106,11 @@ def _takes(card: Card) -> str:
         else f"any height and width that are multiples of {card.size_multiple} (trained at "
         f"{height}x{width})"
     )
+    values = "[{:g}, {:g}]".format(*card.value_range)
     return (
-        f"`input`: float32, (N, {card.in_channels}, H, W), values in [-1, 1]; {sizes}, where a "
+        f"`input`: float32, (N, {card.in_channels}, H, W), values in {values}; {sizes}, where a "
         "file does not say less.\n"
-        f"`output`: float32, (N, {card.out_channels}, {times}H, {times}W), values in [-1, 1]."
+        f"`output`: float32, (N, {card.out_channels}, {times}H, {times}W), values in {values}."
     )
 
 

@@ -1,7 +1,8 @@
 """How a user loads each format, in five lines of their own code: what the model card prints.
 
 Every snippet is run by `tests/test_export_usage.py` on files that the exporter has just written.
-It starts where `x` is a float32 array (1, C, H, W) in [-1, 1] and ends with `y`, likewise.
+It starts where `x` is a float32 array (1, C, H, W) of the values that the card names and ends with
+`y`, likewise.
 """
 
 from __future__ import annotations

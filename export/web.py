@@ -59,7 +59,7 @@ def write(source: ExportSource, folder: Path) -> Written:
     written = onnx_file.write(source, web)
     model = onnx_file.load_run(written.path)
     channels = input_channels_of(model.card)
-    is_shown = _write_example(web / EXAMPLE, source.example, channels)
+    is_shown = _write_example(web / EXAMPLE, source.card.given(source.example), channels)
     write_json(web / MANIFEST, manifest(model.arch, model.card))
     write_json(web / PLAN, plan(channels, is_shown, macs_of(model.arch, model.card)))
     for page in resources.files("gancompress.export").joinpath("webpage").iterdir():

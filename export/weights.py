@@ -33,7 +33,8 @@ def write(source: ExportSource, folder: Path) -> Written:
 def load(folder: Path | str, file: Path | str | None = None) -> nn.Module:
     """The generator in an export folder, in evaluation mode, on the CPU.
 
-    (N, in_channels, H, W) -> (N, out_channels, H, W), both in [-1, 1]; trainable as it is.
+    (N, in_channels, H, W) -> (N, out_channels, H, W), both of the values that the folder's card
+    names, mostly [-1, 1]; trainable as it is.
     file: where the generator is one of a user's own, the Python file with its `build(arch)`; it is
     run, so it is never taken from the folder itself.
     Raises: ExportError or CheckpointError if the files are missing, damaged, differ from the

@@ -53,10 +53,13 @@ export async function openModel() {
   }
   const run = async (values, height, width) => {
     const dims = [1, manifest.input.channels, height, width];
-    const given = new ort.Tensor("float32", values.slice(), dims); // its memory goes to the worker
+    const [low, high] = manifest.input.range;
+    const half = (high - low) / 2, middle = (high + low) / 2; // of the file's images; here [-1, 1]
+    const own = values.map((value) => value * half + middle); // its memory goes to the worker
+    const given = new ort.Tensor("float32", own, dims);
     try {
       const { output } = await session.run({ input: given });
-      return { data: output.data, channels: output.dims[1], height: output.dims[2],
+      return { data: output.data.map((value) => (value - middle) / half), channels: output.dims[1], height: output.dims[2],
         width: output.dims[3] };
     } catch (error) {
       throw new Error(`The model refused this input (${firstLine(error)}); try another size.`);

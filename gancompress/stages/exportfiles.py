@@ -192,13 +192,14 @@ def card_of(project: Project, arch: Arch) -> Card:
     # Odd sides of a band are fine in gancompress, but no graph with free sizes is traced over them.
     multiple = family.multiple(arch)
     return Card(
-        options=family.options,
+        options=family.file_options,
         in_channels=inputs,
         out_channels=outputs,
         size=size,
         size_multiple=multiple,
         is_static=family.is_static or any(side % multiple for side in size),
         facts=facts_of(project),
+        value_range=family.value_range,
     )
 
 

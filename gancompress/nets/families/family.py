@@ -113,6 +113,16 @@ class Family(ABC):
         """The width slots in the order in which the literature writes widths, `c0_c1_…`."""
 
     @property
+    def value_range(self) -> tuple[float, float]:
+        """Of the images that exported files take and give; here all are in [-1, 1]."""
+        return -1.0, 1.0
+
+    @property
+    def file_options(self) -> dict[str, Any]:
+        """What rebuilds the networks that exported files hold, in their own value range."""
+        return self.options
+
+    @property
     def traced_arch(self) -> Arch | None:
         """The arch of the one trained generator that the family was made of, where it was."""
         return None

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -112,6 +112,14 @@ class TracedGenerator(Family):
     @property
     def is_static(self) -> bool:
         return self.taken.program.facts.is_static
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        return self.taken.program.facts.value_range
+
+    @property
+    def file_options(self) -> dict[str, Any]:
+        return {**self.options, "is_bare": True}
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,6 +106,12 @@ class TracedNet(nn.Module):
         self._steps = steps
         self._holders = {n: (self.get_submodule(n.rpartition(".")[0]), attribute_of(n))
                          for n in graph.tensors if n not in held}  # fmt: skip
+
+    def bare(self) -> TracedNet:
+        """The same network, weights shared, of images in the graph's own range."""
+        other = copy.copy(self)
+        other._is_scaled = False
+        return other
 
     def forward(self, x: Tensor) -> Tensor:
         if self._is_scaled:
