@@ -1,4 +1,4 @@
-"""Files keep the value range of the program that the teacher came from; here images are in [-1, 1]."""
+"""Files keep the value range of the teacher's own program; here all images are in [-1, 1]."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def compress(
             tuple(overrides or ()),
         )
         project = compressed_project(wishes, typer.echo, is_dry=dry_run)
-        if dry_run:
+        if project is None:
             return
         pipeline.run_stages(project, pipeline.stages_of(project), typer.echo)
         typer.echo(f"report: {write_report(project.run.root, None)}")

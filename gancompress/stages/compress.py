@@ -6,6 +6,7 @@ run's folder, where it can be read and edited, and does its stages.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,29 +73,37 @@ class Wishes:
     overrides: Sequence[str] = ()
 
 
-def compressed_project(wishes: Wishes, say: Callable[[str], None], *, is_dry: bool) -> Project:
+def compressed_project(
+    wishes: Wishes, say: Callable[[str], None], *, is_dry: bool
+) -> Project | None:
     """The project of a run that compresses a trained generator, its recipe written.
 
     A run that is there already goes on with the recipe that it has. is_dry: everything is found
-    out and nothing is left behind.
-    Raises: GanCompressError of the kind that fits what is wrong.
+    out and said, nothing is left behind, and there is no project.
+    Raises: GanCompressError of the kind that fits what is wrong; nothing is left behind then.
     """
-    out = wishes.out
-    if (out / RECIPE).exists():
-        recipe = load_recipe(str(out / RECIPE), [f"run={out}", *wishes.overrides])
+    path = wishes.out / RECIPE
+    if path.exists():
+        recipe = load_recipe(str(path), [f"run={wishes.out}", *wishes.overrides])
         _check_same(recipe, wishes)
-        say(f"{out / RECIPE}: goes on with this recipe")
+        say(f"{path}: goes on with this recipe")
         return Project(recipe)
     opened = open_generator(wishes.teacher, wishes.how, say)
     found = import_generator(opened, wishes.teacher, size=wishes.size, channels=wishes.channels)
     found = _ranged(found, opened.value_range, wishes)
-    folder = Path(tempfile.mkdtemp()) if is_dry else out
-    folder.mkdir(parents=True, exist_ok=True)
-    save(found, folder / IMPORTED, f"{opened.about} ({wishes.teacher})")
-    settings = recipe_of(found, wishes, folder)
-    project = _planned(settings, wishes, folder, say)
-    say(understood(project, opened.about, found.difference))
-    return project
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / IMPORTED
+        save(found, file, f"{opened.about} ({wishes.teacher})")
+        planned = _planned(recipe_of(found, wishes, file), wishes)
+        say(understood(Project(_read(planned.settings, wishes)), opened.about, found.difference))
+        say(planned.text)
+        if is_dry:
+            return None
+        wishes.out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, wishes.out / IMPORTED)
+    settings = _from_file(planned.settings, wishes.out / IMPORTED)
+    write_text(path, _text_of(settings, wishes, planned.step))
+    return Project(load_recipe(str(path), [f"run={wishes.out}", *wishes.overrides]))
 
 
 def _check_same(recipe: Recipe, wishes: Wishes) -> None:
@@ -160,8 +169,11 @@ def _is_in_range(net: nn.Module, inputs: Tensor, low: float, high: float) -> boo
     )
 
 
-def recipe_of(found: ImportedGenerator, wishes: Wishes, folder: Path) -> dict[str, Any]:
-    """The recipe as plain data, its steps yet to be decided."""
+def recipe_of(found: ImportedGenerator, wishes: Wishes, file: Path) -> dict[str, Any]:
+    """The recipe as plain data, its widths and steps yet to be decided.
+
+    file: where the imported generator lies.
+    """
     facts = found.program.facts
     crop = _crop_of(found, wishes)
     load = f"short:{round(LOADED * max(crop) / facts.size_multiple) * facts.size_multiple}"
@@ -176,9 +188,9 @@ def recipe_of(found: ImportedGenerator, wishes: Wishes, folder: Path) -> dict[st
             "target_channels": facts.out_channels,
             "scale": facts.enlargement,
         },
-        "family": {"name": "traced", "file": str(folder / IMPORTED)},
+        "family": {"name": "traced", "file": str(file)},
         "task": {"name": "imitation"},
-        "teacher": {"from": str(folder / IMPORTED), "steps": 1},
+        "teacher": {"from": str(file), "steps": 1},
         "space": {"widths": {}, "ops": ["dense"]},
         "supernet": {
             "steps": 1, "batch_size": 8, "lr": 1e-3, "beta1": 0.9, "decay_from": 0.0, "ema": 0.99,
@@ -211,36 +223,40 @@ def _crop_of(found: ImportedGenerator, wishes: Wishes) -> tuple[int, int]:
     return side, side
 
 
-def _planned(
-    settings: dict[str, Any], wishes: Wishes, folder: Path, say: Callable[[str], None]
-) -> Project:
-    """The project with widths about the budget, and as many steps as the minutes allow."""
-    path = folder / RECIPE
-    first = {**settings, "space": {"widths": [1], "ops": ["dense"]}}
-    family = Project(_read(first, path, wishes)).family
+@dataclass(frozen=True)
+class Planned:
+    """A recipe as plain data; the seconds of a step, and what was decided, for reading."""
+
+    settings: dict[str, Any]
+    step: float
+    text: str
+
+
+def _planned(settings: dict[str, Any], wishes: Wishes) -> Planned:
+    """The recipe with widths about the budget, and as many steps as the minutes allow.
+
+    Raises: RecipeError for a reduction that no widths reach.
+    """
+    any_widths = {**settings, "space": {"widths": [1], "ops": ["dense"]}}
+    family = Project(_read(any_widths, wishes)).family
     assert isinstance(family, TracedGenerator), "the recipe names it"
     crop = settings["data"]["crop_size"]
-    widths = budget_widths(family, crop, wishes.reduction, say)
+    widths = budget_widths(family, crop, wishes.reduction)
     settings = {**settings, "space": {**settings["space"], "widths": widths}}
     # Steps are timed on a project that keeps a few answers.
-    trial = _with_steps(settings, 1, 1, 16)
-    project = Project(_read(trial, path, wishes))
-    step, answer = student_seconds(project)
+    step, answer = student_seconds(Project(_read(_with_steps(settings, 1, 1, 16), wishes)))
     seconds = 60 * wishes.minutes
     answers = int(np.clip(ANSWERS * seconds / max(answer, 1e-4), LEAST_ANSWERS, MOST_ANSWERS))
     facts = family.taken.program.facts
     pixels = crop[0] * crop[1] * facts.enlargement**2
-    answers = min(answers, ANSWERS_BYTES // (facts.out_channels * pixels))
+    answers = max(8, min(answers, ANSWERS_BYTES // (facts.out_channels * pixels)))
     steps = [max(1, round(part * seconds / step)) for part in (SUPERNET, FINETUNE)]
-    settings = _with_steps(settings, steps[0], steps[1], max(answers, 8))
-    recipe = _read(settings, path, wishes)
-    write_text(path, _text_of(settings, wishes, step))
-    say(
-        f"training: a step of 8 takes {duration(step)} here; {steps[0]} steps of all generators, "
-        f"{steps[1]} of the chosen one, {answers} answers of the teacher in "
-        f"{duration(answers * answer)}"
+    text = (
+        f"training   a step of {settings['supernet']['batch_size']} takes {duration(step)} here: "
+        f"{steps[0]} steps of all generators, {steps[1]} of the chosen one, {answers} answers of "
+        f"the teacher in {duration(answers * answer)}"
     )
-    return Project(recipe)
+    return Planned(_with_steps(settings, steps[0], steps[1], answers), step, text)
 
 
 def _with_steps(
@@ -253,10 +269,19 @@ def _with_steps(
     }
 
 
-def _read(settings: Mapping[str, Any], path: Path, wishes: Wishes) -> Recipe:
+def _from_file(settings: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """The settings with the imported generator in another place."""
+    return {
+        **settings,
+        "family": {**settings["family"], "file": str(file)},
+        "teacher": {**settings["teacher"], "from": str(file)},
+    }
+
+
+def _read(settings: Mapping[str, Any], wishes: Wishes) -> Recipe:
     """The recipe of these settings. Raises: RecipeError."""
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / path.name
+        file = Path(scratch) / RECIPE
         file.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
         return load_recipe(str(file), [f"run={wishes.out}", *wishes.overrides])
 
@@ -272,7 +297,7 @@ def _text_of(settings: Mapping[str, Any], wishes: Wishes, step: float) -> str:
 
 
 def budget_widths(
-    family: TracedGenerator, size: Sequence[int], reduction: float, say: Callable[[str], None]
+    family: TracedGenerator, size: Sequence[int], reduction: float
 ) -> dict[str, list[int]]:
     """Choices of each width slot about those that, all narrowed alike, keep the budget.
 

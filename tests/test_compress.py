@@ -1,0 +1,126 @@
+"""`gancompress compress`: a trained generator and a folder of images, as a user brings them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import tracednets
+import yaml
+from images import save
+from PIL import Image
+from torch import nn
+from typer.testing import CliRunner
+
+from gancompress.cli.commands import app
+from gancompress.export import load
+
+MODULE = """
+from torch import nn
+from torch.nn import functional as F
+
+
+class Generator(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.last = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 3, 3, padding=1)
+        self.body = nn.ModuleList(nn.Conv2d(16, 16, 3, padding=1) for _ in range(2))
+
+    def forward(self, x):
+        y = F.relu(self.stem(x))
+        for conv in self.body:
+            y = y + F.relu(conv(y))
+        return x + 0.2 * F.hardtanh(self.last(y))
+"""
+TOY = (
+    "device=cpu", "precision=float32", "search.candidates=2", "search.population=2",
+    "search.images=4", "metrics.images=4", "export.latency_repeats=1", "supernet.kept_answers=8",
+    "supernet.steps=3", "finetune.steps=3", "metrics.features=effnet-lite0", "metrics.also=[]",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with net.py, net.pth and photos."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "net.py").write_text(MODULE)
+    names: dict[str, type[nn.Module]] = {}
+    exec(MODULE, names)
+    torch.save(tracednets.seeded(names["Generator"]()).state_dict(), folder / "net.pth")
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((60, 50), Image.Resampling.BICUBIC)
+        save(folder / "photos" / f"{i}.png", np.asarray(image))
+    return folder
+
+
+def call(place: Path, *more: str, out: str = "run", value_range: str = "-1,1") -> tuple[int, str]:
+    args = [
+        "compress", f"{place}/net.py:Generator", "--weights", f"{place}/net.pth", "--images",
+        f"{place}/photos", "--out", f"{place}/{out}", "--size", "32x32", "--minutes", "0.2",
+    ]  # fmt: skip
+    ranged = ["--range", value_range] if value_range else []
+    result = CliRunner().invoke(app, [*args, *ranged, *more, *TOY])
+    text = " ".join((result.output + result.stderr).split())
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, text
+
+
+def test_a_dry_run_says_what_was_understood_and_leaves_nothing(place: Path) -> None:
+    code, text = call(place, "--dry-run", out="dry")
+    assert code == 0, text
+    assert "input 3 channels, any height and width, multiples of 1, values -1 to 1" in text
+    assert "graph answers as the original to 0 of its range" in text
+    assert "channels 1 groups, each proven" in text and "100.0% of all MACs" in text
+    assert not (place / "dry").exists()
+
+
+def test_everything_is_done_and_given_again_it_is_done_already(place: Path) -> None:
+    code, text = call(place, "--reduction", "4", "--for", "safetensors", "--for", "pt2")
+    assert code == 0, text
+    run = place / "run"
+    recipe = yaml.safe_load((run / "compress.yaml").read_text())
+    assert recipe["task"] == {"name": "imitation"} and recipe["search"]["reduction"] == 4.0
+    assert (run / "report.html").exists()
+    rows = json.loads((run / "export" / "card.json").read_text())["rows"]
+    assert rows[0]["macs_true"] >= 4 * rows[1]["macs_true"]
+    x = torch.rand(1, 3, 40, 24) * 2 - 1
+    small = load(run / "export" / "model")
+    program = torch.export.load(run / "export" / "model" / "model.pt2").module()
+    with torch.no_grad():
+        torch.testing.assert_close(program(x), small(x), atol=1e-5, rtol=1e-5)
+    before = (run / "export" / "model" / "model.safetensors").read_bytes()
+    code, text = call(place, "--reduction", "4", "--for", "safetensors", "--for", "pt2")
+    assert code == 0 and "goes on with this recipe" in text and "export: done already" in text
+    assert (run / "export" / "model" / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_of_other_images_is_not_gone_on_with(place: Path, tmp_path: Path) -> None:
+    (place / "taken").mkdir(exist_ok=True)
+    (place / "taken" / "compress.yaml").write_text((place / "run" / "compress.yaml").read_text())
+    args = ["compress", f"{place}/net.py:Generator", "--weights", f"{place}/net.pth", "--images",
+            str(tmp_path), "--out", f"{place}/taken"]  # fmt: skip
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == 2 and "compresses with the images of" in result.stderr
+
+
+REFUSED = [
+    (["--reduction", "100000"], "-1,1", "--reduction 100000: under the floor; with one channel in"),
+    ([], "0,7", "--range 0,7: not a range; one of 0,1 -1,1 0,255"),
+    (["--args", "[1]"], "-1,1", "--args [1]: not a JSON object"),
+    (["--size", "32"], "-1,1", "--size 32: not a size"),
+]
+
+
+@pytest.mark.parametrize(("more", "value_range", "message"), REFUSED)
+def test_what_cannot_be_done_is_refused_and_nothing_left(
+    more: list[str], value_range: str, message: str, place: Path
+) -> None:
+    code, text = call(place, *more, out="refused", value_range=value_range)
+    assert code == 2 and message in text, text
+    assert not (place / "refused").exists()
