@@ -184,9 +184,11 @@ def part_outcomes(
     """
     count = _counted(net, image, made=made)
     costs = dict.fromkeys(made, Cost())
-    rest = Cost()
+    rest, known = Cost(), set(parts)
     for name, cost in count.costs.items():
-        part = next((p for p in parts if f"{name}.".startswith(f"{p}.")), "")
+        part = name  # The part that it is, or lies in.
+        while part and part not in known:
+            part = part.rpartition(".")[0]
         if part:
             costs[part] = costs.get(part, Cost()) + cost
         else:
@@ -249,10 +251,7 @@ class CostModel:
 
     def __call__(self, arch: Arch) -> Cost:
         values = arch.values
-        keys = {
-            part.name: (self._kinds[part.name], tuple(values[s] for s in part.slots))
-            for part in self._parts
-        }
+        keys = {part.name: (self._kinds[part.name], part.key_of(values)) for part in self._parts}
         # Where no parts are known, the rest is everything, and depends on every slot.
         whole = () if self._parts else tuple(values.values())
         if whole not in self._rest or any(key not in self._outcomes for key in keys.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -42,12 +42,20 @@ class Part:
     """A module of every network of a family, and the slots that its cost depends on.
 
     kind: modules of one kind cost the same, and make the same, where their slots have the same
-    values in the same order; "" where none is like another.
+    values in the same order; "" where none is like another. key: what of an arch's values decides
+    instead, such as a sum of widths; None: the values of the slots.
     """
 
     name: str
     slots: tuple[str, ...]
     kind: str = field(default="", compare=False)
+    key: Callable[[Mapping[str, Value]], tuple[Value, ...]] | None = field(
+        default=None, compare=False
+    )
+
+    def key_of(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
+        """What of an arch's values the cost depends on."""
+        return tuple(values[s] for s in self.slots) if self.key is None else self.key(values)
 
 
 class Family(ABC):

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 from gancompress.archs.arch import Arch
+from gancompress.archs.slots import Value as SlotValue
 from gancompress.errors import ArchError
 from gancompress.nets.families.family import Axis, Family, Part, Run, check_arch
 from gancompress.nets.layers.blocks import Conv, separable
 from gancompress.nets.traced.analysis import Analysis, analyse
 from gancompress.nets.traced.branches import Branch, chains_of, without
-from gancompress.nets.traced.graph import Graph, Node
+from gancompress.nets.traced.graph import Graph, Node, map_refs
 from gancompress.nets.traced.groups import Group, Groups, groups_of, resized
-from gancompress.nets.traced.identities import Value
+from gancompress.nets.traced.identities import Ids, Value
 from gancompress.nets.traced.layers import Layer, layers_of
 from gancompress.nets.traced.network import TracedNet, path_of, place
 from gancompress.nets.traced.program import Program
@@ -80,6 +81,27 @@ def path_of_branch(branch: Branch, graph: Graph, layers: Mapping[str, Layer]) ->
             break
         common.append(column[0])
     return ".".join(common) or branch.node
+
+
+Sizes = tuple[int, tuple[tuple[str, int], ...]]  # a fixed part, and so many for a slot's unit
+
+
+def _key(
+    path: str,
+    sizes: Sequence[Sizes],
+    ops: Sequence[str],
+    full: Mapping[str, str],
+    values: Mapping[str, SlotValue],
+) -> tuple[SlotValue, ...]:
+    """What of an arch's values decides on the cost of the module at `path`: the sizes of its axes,
+    operators, and where branches of a chain are left out which ones, so that none is like another.
+
+    full: the depth slots that it depends on, with the values that leave nothing out.
+    """
+    found = [fixed + sum(n * int(values[s]) for s, n in units) for fixed, units in sizes]
+    depths = [values[slot] for slot in full]
+    own = () if depths == list(full.values()) else (path, *depths)
+    return (*found, *(values[slot] for slot in ops), *own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,13 +212,69 @@ class TracedGenerator(Family):
             values = [node.name, *node.refs()]
             if node.name not in paths or not self._is_of_tensors(node):
                 continue
-            slots = self._slots_of_values(values)
-            slots |= dict.fromkeys(s for name in values for s in inside.get(name, ()))
-            for stage, nodes in taken.operators.items():
-                if node.name in nodes or any(v in nodes for v in values):
-                    slots[f"{stage}.op"] = None
-            found.append(Part(paths[node.name], tuple(slots)))
+            widths = self._slots_of_values(values)
+            depths = dict.fromkeys(s for name in values for s in inside.get(name, ()))
+            ops = [
+                f"{stage}.op"
+                for stage, nodes in taken.operators.items()
+                if node.name in nodes or any(v in nodes for v in values)
+            ]
+            full = {slot: self.depths[slot.removesuffix(".depth")][0] for slot in depths}
+            path = paths[node.name]
+            key = partial(_key, path, self._extents_of(values), ops, full)
+            found.append(Part(path, (*widths, *ops, *depths), f"{self._kind(node)} {ops}", key))
         return tuple(found)
+
+    def _extents_of(
+        self, values: Sequence[str]
+    ) -> tuple[tuple[int, tuple[tuple[str, int], ...]], ...]:
+        """The sizes of all axes of channels of values: a fixed part, and so many for each unit of a
+        width slot."""
+        found = []
+        for name in values:
+            value = self.taken.found.values.get(name)
+            for one in value if isinstance(value, list) else [value]:
+                for ids in one.axes if isinstance(one, Value) else ():
+                    if ids is not None:
+                        found.append(self._extent(ids))
+        return tuple(found)
+
+    def _extent(self, ids: Ids) -> Sizes:
+        roots = self.taken.found.identities.roots(ids).tolist()
+        counts = Counter(self._slot_of_root.get(root, "") for root in roots)
+        fixed = counts.pop("", 0)
+        full = {slot: self.full_width(slot) for slot in counts}
+        return fixed, tuple((slot, count // full[slot]) for slot, count in counts.items())
+
+    def _kind(self, node: Node) -> str:
+        """What makes nodes alike, so that equal sizes cost the same: the operator with its numbers,
+        the resolution, and who else has what it takes, as an activation is kept once."""
+        taken, graph = self.taken, self.taken.program.graph
+        numbers = map_refs(
+            node.args, lambda ref: "tensor" if ref.name in graph.tensors else "value"
+        )
+        about = []
+        for name in node.refs():
+            if name in graph.tensors:
+                continue
+            users = self._users.get(name, ())
+            before = [user.target for user in users[: [u.name for u in users].index(node.name)]]
+            value = taken.found.values.get(name)
+            shape = value.shape[2:] if isinstance(value, Value) else ()
+            about.append((self._makers.get(name, ""), before, tuple(shape)))
+        return f"{node.target} {numbers} {sorted(node.kwargs.items(), key=str)} {about}"
+
+    @cached_property
+    def _users(self) -> dict[str, list[Node]]:
+        found: dict[str, list[Node]] = {}
+        for node in self.taken.program.graph.nodes:
+            for name in dict.fromkeys(node.refs()):
+                found.setdefault(name, []).append(node)
+        return found
+
+    @cached_property
+    def _makers(self) -> dict[str, str]:
+        return {node.name: node.target for node in self.taken.program.graph.nodes}
 
     def _is_of_tensors(self, node: Node) -> bool:
         """Whether the first value that it takes is a tensor that the graph computes."""

@@ -176,14 +176,15 @@ def place(net: nn.Module, path: str, module: nn.Module) -> None:
     *parents, name = path.split(".")
     at = net
     for parent in parents:
-        if parent not in at._modules:
-            at.add_module(parent, nn.Module())
-        at = at.get_submodule(parent)
+        inner = at._modules.get(parent)
+        if inner is None:
+            inner = at._modules[parent] = nn.Module()
+        at = inner
     before = at._modules.get(name)
     if before is not None:  # What was made to hold its children stays theirs.
         for child, held in before.named_children():
             module.add_module(child, held)
-    at.add_module(name, module)
+    at._modules[name] = module  # `add_module` looks through all attributes first.
 
 
 def _hold(net: nn.Module, name: str, shape: Sequence[int], is_trained: bool) -> None:
