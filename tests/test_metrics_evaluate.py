@@ -54,9 +54,10 @@ def test_scoring_again_gives_the_same_figures_and_leaves_the_real_side_alone() -
 
 
 ALONE = ("ms-ssim", "is")  # they never look at the targets
+OWN_TESTS = ("lpips",)  # it needs a network's file
 
 
-@pytest.mark.parametrize("name", [name for name in METRICS if name not in ALONE])
+@pytest.mark.parametrize("name", [n for n in METRICS if n not in (*ALONE, *OWN_TESTS)])
 def test_every_metric_prefers_the_target_to_noise(name: str) -> None:
     data = Toy(size=16)
     by_input = {row.numpy().tobytes(): i for i, row in enumerate(data.input)}
@@ -73,12 +74,13 @@ def test_every_metric_prefers_the_target_to_noise(name: str) -> None:
 
 
 def test_registry_holds_the_metrics_that_recipes_can_name() -> None:
-    of_targets = ["l1", "psnr", "ssim", "ms-ssim-target"]
+    of_targets = ["l1", "psnr", "ssim", "lpips", "ms-ssim-target"]
     of_sets = ["fd", "kid", "swd", "ms-ssim", "is", "precision", "recall"]
     assert list(METRICS) == of_targets + of_sets == list(get_args(MetricName))
     assert DEFAULT_METRICS == ("l1", "fd", "kid")
     needs = {name: set(metric_named(name).needs) for name in METRICS}
-    assert {name for name in METRICS if needs[name] == {"pairs"}} == set(of_targets)
+    assert needs["lpips"] == {"pairs", "perceptual"}
+    assert {n for n in METRICS if needs[n] == {"pairs"}} == set(of_targets) - {"lpips"}
     assert {name for name in METRICS if needs[name] == {"classes"}} == {"is"}
     assert {name for name in METRICS if not needs[name]} == {"swd", "ms-ssim"}
     assert {n for n in METRICS if needs[n] == {"features"}} == {"fd", "kid", "precision", "recall"}
@@ -267,9 +269,9 @@ def test_too_few_images_are_refused() -> None:
 
 def test_unknown_metrics_and_precisions_are_refused() -> None:
     with pytest.raises(
-        MetricError, match="no metric 'lpips'; one of l1, psnr, ssim, ms-ssim-target, fd"
+        MetricError, match="no metric 'lips'; one of l1, psnr, ssim, lpips, ms-ssim-target, fd"
     ):
-        evaluator(Toy(), metrics=["lpips"])
+        evaluator(Toy(), metrics=["lips"])
     with pytest.raises(MetricError, match='no metric .recal.; one of .*; did you mean "recall"'):
         evaluator(Toy(), metrics=["recal"])
     with pytest.raises(MetricError, match="no precision 'int8'; one of float32, bf16, fp16"):

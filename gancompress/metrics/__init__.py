@@ -18,6 +18,7 @@ METRICS: dict[str, str] = {
     "l1": "pixel.L1",
     "psnr": "pixel.PSNR",
     "ssim": "pixel.SSIM",
+    "lpips": "lpips.LPIPS",
     "ms-ssim-target": "pixel.MultiscaleSSIM",
     "fd": "distances.FrechetDistance",
     "kid": "distances.KernelDistance",

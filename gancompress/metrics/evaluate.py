@@ -26,6 +26,7 @@ from gancompress.metrics.intervals import (
     spreads,
 )
 from gancompress.metrics.kid import SparseRows
+from gancompress.metrics.lpips import PerceptualNet
 from gancompress.metrics.metric import Metric
 from gancompress.metrics.realcache import cached_real_stats
 from gancompress.metrics.realstats import RealStats
@@ -77,6 +78,7 @@ class Evaluator:
         device: torch.device | str = "cpu",
         metrics: Sequence[str] = DEFAULT_METRICS,
         classifier: Classifier | None = None,
+        perceptual: PerceptualNet | None = None,
         others: Sequence[Callable[[], OtherMetric]] = (),
         precision: str = "float32",
         feature_precision: str = "float32",
@@ -85,11 +87,12 @@ class Evaluator:
         self._device = torch.device(device)
         self._precision, self._feature_precision = _known(precision), _known(feature_precision)
         self._features = features
-        self.classifier = classifier
+        self.classifier, self.perceptual = classifier, perceptual
         given = {
             "features": features is not None,
             "pairs": dataset.paired,
             "classes": classifier is not None,
+            "perceptual": perceptual is not None,
         }
         self._metrics = [
             metric

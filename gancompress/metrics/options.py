@@ -227,6 +227,11 @@ class MetricsSection(BaseModel):
     classifier: ClassifierOptions | None = Field(
         None, description="the network that the inception score asks; default: that of features"
     )
+    lpips: FilePath | None = Field(
+        None,
+        description="weights of AlexNet or VGG16 as torchvision names them, for the metric lpips; "
+        "its heads are those of the package lpips, or in the same file",
+    )
     also: tuple[MetricName, ...] = Field(
         (), description="final values beside l1, fd and kid, as swd; candidates go without"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -15,8 +15,12 @@ from gancompress.metrics.features import levels_of
 from gancompress.metrics.kid import SparseRows
 from gancompress.metrics.realstats import RealStats
 
-# What a metric needs beside images: features of a network, true pairs, a classifier's classes.
-Needs = frozenset[Literal["features", "pairs", "classes"]]
+if TYPE_CHECKING:
+    from gancompress.metrics.lpips import PerceptualNet
+
+# What a metric needs beside images: features of a network, true pairs, a classifier's classes, a
+# network that compares two images.
+Needs = frozenset[Literal["features", "pairs", "classes", "perceptual"]]
 Details = Mapping[str, Mapping[str, float]]  # values by their names, by what they are of
 NO_DETAILS: Details = MappingProxyType({})
 # Images that metrics on sets of images keep, at most: as bytes 100 MB of 64 pixels, 1.6 GB of 256.
@@ -28,7 +32,7 @@ class RealImages(Protocol):
     """The real images that generators are scored on; an Evaluator answers.
 
     `n` counts them; `real` is what is known of their features, None without a feature network;
-    `classifier` is None where no metric asked for one.
+    `classifier` and `perceptual` are None where no metric asked for one.
     """
 
     @property
@@ -39,6 +43,9 @@ class RealImages(Protocol):
 
     @property
     def classifier(self) -> Classifier | None: ...
+
+    @property
+    def perceptual(self) -> PerceptualNet | None: ...
 
     def real_images(self) -> Iterator[Tensor]:
         """Batches (N, C, H, W) in [-1, 1], in the order of the generated ones."""

@@ -21,6 +21,7 @@ from gancompress.data.styled import Styled
 from gancompress.distill.supernet import Teacher
 from gancompress.metrics.classifiers import Classifier, classifier_of
 from gancompress.metrics.features import FeatureNet, load_features
+from gancompress.metrics.lpips import PerceptualNet
 from gancompress.metrics.segnets import SegmentationNet
 from gancompress.nets.families.family import Choices, Family, Part, check_size
 from gancompress.nets.layers.features import Bands
@@ -223,6 +224,13 @@ class Project:
         """
         self.recipe.check_code("metrics", "classifier", "file")
         return classifier_of(self.recipe.metrics, self.device)
+
+    @cached_property
+    def perceptual(self) -> PerceptualNet | None:
+        """The network that LPIPS asks, if the recipe names one. Raises: MetricError,
+        CheckpointError."""
+        path = self.recipe.metrics.lpips
+        return None if path is None else PerceptualNet(path).to(self.device)
 
     def channels(self, arch: Arch, *, is_proven: bool = True) -> Channels:
         """How the axes lie of a teacher of `arch` and of its subnets, see `proving.channels_of`."""

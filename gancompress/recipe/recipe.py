@@ -148,6 +148,11 @@ class Recipe(BaseModel):
                 f"teacher.from: found {self.teacher.from_}; task {self.task.name} has no targets "
                 "to train a teacher with; give the trained generator, as gancompress compress does"
             )
+        asks_lpips = "lpips" in (self.search.objective, *self.metrics.also)
+        if asks_lpips and self.metrics.lpips is None:
+            problems.append(
+                "metrics.lpips: missing; the metric lpips needs the weights of AlexNet or VGG16"
+            )
         labels = self.metrics.label_problems(self.data.class_list, self.data.name)
         refuse([*problems, *(f"metrics.{line}" for line in labels)])
         return self

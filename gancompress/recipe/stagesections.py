@@ -20,6 +20,8 @@ STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
 _NEWER: tuple[tuple[str, str, object], ...] = (
     ("supernet", "kept_answers", 0),
     ("supernet", "discriminator_every", 1),
+    ("space", "depths", {}),
+    ("metrics", "lpips", None),
     ("finetune", "losses", None),
     ("finetune", "discriminator_every", None),
 )

@@ -101,7 +101,7 @@ def check(
     if "search" in todo:
         check_search(project)
     if {"search", "finetune", "export"} & {*todo}:
-        project.open("features")
+        project.open("features", "perceptual")
     if "export" in todo:
         for line in opened_code(recipe):
             say(line)
