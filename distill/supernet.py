@@ -19,11 +19,12 @@ from gancompress.nets.layers.blocks import INITS
 from gancompress.process import release_memory
 from gancompress.supernet.channels import Channels
 from gancompress.supernet.reestimation import batch_norms
-from gancompress.supernet.supernet import Build, Supernet, skeleton_of
+from gancompress.supernet.supernet import Build, Supernet, named_tensors, skeleton_of
 from gancompress.tasks.base import Batch, ConditionalTask
 from gancompress.training.loop import fit
 from gancompress.training.steps import Training
 
+SMALL = 0.1  # of the usual random weights, in residual branches (Wang et al. 2018, ESRGAN)
 TRIED, TRIED_IMAGES = 6, 4  # random archs, and images, by which a fit is held to help
 
 
@@ -58,10 +59,12 @@ def train_supernet(
     layers: Sequence[str],
     input_shape: tuple[int, int, int],
     draws: Draws | None = None,
+    small_layers: Sequence[str] = (),
 ) -> dict[str, nn.Module]:
     """The supernet, the discriminators and the adapters, trained; the supernet is filled in place.
 
     draws: all images that `batches` are made of; the teacher is asked about each only once.
+    small_layers: see `Family.small_layers`.
 
     The teacher's channels are sorted by importance first, as far as `supernet.channels` knows them,
     which changes nothing in what it computes; the discriminators go on from the teacher's, or begin
@@ -81,7 +84,10 @@ def train_supernet(
     if distilling.init == "fitted" and not how.state_path.exists():
         at = torch.device("cpu") if how.device.type == "mps" else how.device  # it has no float64
         images = _images_to_fit(task, batches).to(at)
-        _fit_where_it_helps(supernet.to(at), taught.to(at), images)
+        helps = _fit_where_it_helps(supernet.to(at), taught.to(at), images)
+        if not helps and small_layers:  # Slices of the teacher's kernels learn more slowly.
+            random = torch.Generator().manual_seed(how.seed)
+            _fill_random(supernet, build, INITS[task.init], random, small_layers)
         release_memory()  # The fit takes more than the training does.
     for net in nets.values():
         net.to(how.device).train()
@@ -169,8 +175,9 @@ def _images_to_fit(task: ConditionalTask, batches: Callable[[int], Iterable[Batc
 
 
 @torch.no_grad()
-def _fit_where_it_helps(supernet: Supernet, taught: nn.Module, images: Tensor) -> None:
-    """`_fit_levels`, undone where some generator of the space is further from the teacher by it.
+def _fit_where_it_helps(supernet: Supernet, taught: nn.Module, images: Tensor) -> bool:
+    """`_fit_levels`, undone where some generator of the space is further from the teacher by it;
+    returns whether it was kept.
 
     Without norms behind its convolutions an arch that was not fitted may answer with values that
     grow from layer to layer.
@@ -187,9 +194,11 @@ def _fit_where_it_helps(supernet: Supernet, taught: nn.Module, images: Tensor) -
     before = {name: tensor.clone() for name, tensor in supernet.shared.items()}
     first = worst()
     _fit_levels(supernet, taught, images)
-    if not worst() <= first:
-        for name, tensor in supernet.shared.items():
-            tensor.copy_(before[name])
+    if worst() <= first:
+        return True
+    for name, tensor in supernet.shared.items():
+        tensor.copy_(before[name])
+    return False
 
 
 def _fit_levels(supernet: Supernet, taught: nn.Module, images: Tensor) -> None:
@@ -214,9 +223,19 @@ def _fill_random(
     build: Build,
     init: Callable[[nn.Module, torch.Generator], None],
     random: torch.Generator,
+    small_layers: Sequence[str] = (),
 ) -> None:
-    """The usual random weights for the whole supernet, one corner of the space after the other."""
+    """The usual random weights for the whole supernet, one corner of the space after the other.
+
+    small_layers: see `Family.small_layers`.
+    """
     for corner in supernet.space.corners():
         net = build(corner)
         init(net, random)
+        with torch.no_grad():
+            for name, tensor in named_tensors(net):
+                if name.endswith(".weight") and name.startswith(
+                    tuple(f"{n}." for n in small_layers)
+                ):
+                    tensor.mul_(SMALL)
         supernet.absorb(net, corner)

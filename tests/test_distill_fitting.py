@@ -64,3 +64,17 @@ def test_a_fit_that_makes_some_generator_worse_is_undone(monkeypatch: pytest.Mon
     monkeypatch.setattr(training, "_fit_levels", fitting)
     training._fit_where_it_helps(supernet, taught, x)
     assert not all(torch.equal(tensor, before[name]) for name, tensor in supernet.shared.items())
+
+
+def test_residual_branches_without_norms_begin_small() -> None:
+    one = tracednets.imported(tracednets.seeded(tracednets.Enlarging()))
+    small = one.family.small_layers()
+    assert small == ("body.0.convs.0", "body.0.convs.1", "body.0.convs.2",
+                     "body.1.convs.0", "body.1.convs.1", "body.1.convs.2")  # fmt: skip
+    normed = tracednets.imported(tracednets.seeded(tracednets.Stylised())).family
+    assert normed.small_layers() == ()
+    supernet, _, _ = untrained(tracednets.Enlarging())
+    random = torch.Generator().manual_seed(0)
+    training._fill_random(supernet, one.family.build, training.INITS["kaiming"], random, small)
+    kernels = {name: float(t.detach().std()) for name, t in supernet.shared.items() if t.dim() == 4}
+    assert kernels["body.0.convs.0.weight"] < 0.05 < kernels["first.weight"]

@@ -204,6 +204,7 @@ def supernet_stage(project: Project, stage: StageDir, say: Say) -> None:
         layers=project.distilled_layers,
         input_shape=project.input_shape,
         draws=draws_of(project, dataset),
+        small_layers=family.small_layers(),
     )
     if distributed.current().is_main_process:
         save_tensors(stage.path / "shared_weights.safetensors", pack(nets), {})

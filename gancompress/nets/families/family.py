@@ -190,6 +190,11 @@ class Family(ABC):
         """
         return None
 
+    def small_layers(self) -> tuple[str, ...]:
+        """The layers whose random first weights are small: in residual branches without norms,
+        where values would grow from branch to branch."""
+        return ()
+
     def check_runs(self, shape: Sequence[int]) -> None:  # noqa: B027
         """Raises: ArchError where its networks cannot be run on one image (C, H, W) of `shape`."""
 

@@ -17,7 +17,7 @@ from gancompress.errors import ArchError
 from gancompress.nets.families.family import Axis, Family, Part, Run, check_arch
 from gancompress.nets.layers.blocks import Conv, separable
 from gancompress.nets.traced.analysis import Analysis, analyse
-from gancompress.nets.traced.branches import Branch, chains_of, without
+from gancompress.nets.traced.branches import Branch, chains_of, residual_nodes, without
 from gancompress.nets.traced.graph import Graph, Node, map_refs
 from gancompress.nets.traced.groups import Group, Groups, groups_of, resized
 from gancompress.nets.traced.identities import Ids, Value
@@ -342,6 +342,14 @@ class TracedGenerator(Family):
         last, parts = len(names) - 1, _DISTILLED - 1
         chosen = [names[i * last // parts] for i in range(_DISTILLED)] if names else []
         return tuple(dict.fromkeys(chosen))
+
+    def small_layers(self) -> tuple[str, ...]:
+        taken = self.taken
+        graph = taken.program.graph
+        if any(node.op in _NORMS for node in graph.nodes):
+            return ()
+        inside = residual_nodes(graph, taken.found)
+        return tuple(layer.path for name, layer in taken.layers.items() if name in inside)
 
     def build(self, arch: Arch) -> nn.Module:
         return self.sketch(arch, ())

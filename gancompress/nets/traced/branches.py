@@ -45,6 +45,13 @@ def chains_of(graph: Graph, found: Analysis) -> list[tuple[Branch, ...]]:
     return [tuple(chain) for chain in chains if len(chain) >= LEAST_CHAIN]
 
 
+def residual_nodes(graph: Graph, found: Analysis) -> frozenset[str]:
+    """The nodes inside of any residual branch."""
+    nodes = {node.name: node for node in graph.nodes}
+    branches = (_branch(node, graph, nodes, found) for node in graph.nodes)
+    return frozenset().union(*(branch.nodes for branch in branches if branch is not None))
+
+
 def _branch(node: Node, graph: Graph, nodes: Mapping[str, Node], found: Analysis) -> Branch | None:
     if node.op != "add" or len(node.args) < 2 or node.kwargs:
         return None
