@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,20 +17,29 @@ from torch.nn import functional as F
 from gancompress.bars import progress
 from gancompress.data.fixeddraws import DRAW
 from gancompress.distill.hooks import hooked
+from gancompress.errors import CheckpointError
+from gancompress.storage.checkpoint import load_tensors, save_tensors
 from gancompress.tasks.base import Batch
+from gancompress.training import distributed
 
 Taught = tuple[Tensor, Mapping[str, Tensor]]  # the teacher's image, its features by layer
 _IMAGE = ""  # The name of the teacher's image beside those of layers, none of which is empty.
+_PARTS = ("codes", "steps")
 _LEVELS = 127  # A code is a whole number from -127 to 127.
 
 
 @dataclass(frozen=True)
 class Draws:
-    """A numbered set of training images: draw numbers -> their batch, on the CPU."""
+    """A numbered set of training images: draw numbers -> their batch, on the CPU.
+
+    kept: the file that the answers to them are kept in, if they are; its name has to say what they
+    depend on.
+    """
 
     count: int
     batch: Callable[[Sequence[int]], Batch]
     batch_size: int
+    kept: Path | None = None
 
 
 class Codes:
@@ -51,6 +61,17 @@ class Codes:
         steps = values.abs().amax((2, 3), keepdim=True) / _LEVELS
         self._steps[draws] = steps
         self._codes[draws] = (values / steps).nan_to_num(0, 0, 0).round().to(torch.int8)
+
+    @classmethod
+    def stored(cls, codes: Tensor, steps: Tensor) -> Codes:
+        """What `tensors` gave."""
+        found = cls.__new__(cls)
+        found._codes, found._steps = codes, steps
+        return found
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        return {"codes": self._codes, "steps": self._steps}
 
     def of(self, draws: Tensor) -> Tensor:
         """Those of the draws (n,) int64: (n, C, H, W) float32."""
@@ -91,7 +112,10 @@ def ask(
 
     In parts of one size and in their order, so that the answers are the same to the last bit
     whenever a training that was stopped asks again.
+    Raises: CheckpointError if kept answers are damaged, or cannot be written.
     """
+    if draws.kept is not None and draws.kept.exists():
+        return _stored(draws.kept, layers, device)
     # Filled in place: parts joined at the end would take twice as much.
     kept: dict[str, Codes] = {}
     starts = range(0, draws.count, draws.batch_size)
@@ -105,4 +129,24 @@ def ask(
             if name not in kept:
                 kept[name] = Codes(draws.count, found)
             kept[name].keep(slice(numbers.start, numbers.stop), found)
+    if draws.kept is not None and distributed.current().is_main_process:
+        draws.kept.parent.mkdir(parents=True, exist_ok=True)
+        save_tensors(
+            draws.kept,
+            {f"{name}/{part}": t for name, one in kept.items() for part, t in one.tensors.items()},
+            {},
+        )
     return Answers(kept.pop(_IMAGE), kept)
+
+
+def _stored(path: Path, layers: Sequence[str], device: torch.device) -> Answers:
+    """The answers that a file keeps. Raises: CheckpointError."""
+    tensors, _ = load_tensors(path)
+    try:
+        codes = {
+            name: Codes.stored(*(tensors[f"{name}/{part}"].to(device) for part in _PARTS))
+            for name in (_IMAGE, *layers)
+        }
+    except KeyError:
+        raise CheckpointError(f"{path}: not the teacher's answers; delete it") from None
+    return Answers(codes.pop(_IMAGE), codes)

@@ -14,7 +14,9 @@ from gancompress.data.fixeddraws import DRAW
 from gancompress.distill.answers import Answers, Codes, Draws, ask
 from gancompress.distill.hooks import hooked
 from gancompress.distill.task import Distillation
+from gancompress.errors import CheckpointError
 from gancompress.nets.families import family_of
+from gancompress.storage.checkpoint import save_tensors
 from gancompress.tasks.base import Batch, Step
 
 LAYERS = family_of("resnet", blocks=1).distilled_layers()
@@ -121,3 +123,25 @@ def test_a_training_on_kept_answers_does_not_run_the_teacher(tmp_path: Path) -> 
     toy.train(student(answers), nets, tmp_path, steps=3, feed=lambda start: feed[start:])
     with pytest.raises(AssertionError, match="asked again"):  # without them it is
         student(None).losses(nets, feed[0], "generator", Step(0, np.random.default_rng(0)))
+
+
+def test_answers_on_the_disk_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    teacher = toy.distillation_nets()["teacher"].eval()
+    draws = Draws(5, drawn, 2, tmp_path / "cache" / "answers.safetensors")
+    first = ask(teacher, toy.TASK.inputs, LAYERS, draws, torch.device("cpu"))
+
+    def never(batch: Batch) -> tuple[torch.Tensor, ...]:
+        raise AssertionError("the teacher is not asked again")
+
+    again = ask(teacher, never, LAYERS, draws, torch.device("cpu"))
+    batch = drawn([3, 0])
+    for one, other in zip((first.of(batch)), (again.of(batch)), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_another_file_in_the_place_of_answers_is_refused(tmp_path: Path) -> None:
+    teacher = toy.distillation_nets()["teacher"].eval()
+    path = tmp_path / "answers.safetensors"
+    save_tensors(path, {"else": torch.zeros(1)}, {})
+    with pytest.raises(CheckpointError, match="not the teacher's answers; delete it"):
+        ask(teacher, toy.TASK.inputs, LAYERS, Draws(5, drawn, 2, path), torch.device("cpu"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from gancompress.errors import RecipeError
 from gancompress.project.project import Project
 from gancompress.storage.runs import StageDir
 from gancompress.tasks.base import Batch
+from gancompress.teachers.files import teacher_sha256
 from gancompress.training.board import open_log
 from gancompress.training.distributed import current
 from gancompress.training.options import TrainingSection
@@ -76,7 +80,20 @@ def draws_of(project: Project, dataset: Dataset) -> Draws | None:
         section.kept_answers,
         lambda numbers: dataset.batch("train", numbers, rng),
         section.batch_size,
+        _answers_file(project, dataset) if project.recipe.task.imitates else None,
     )
+
+
+def _answers_file(project: Project, dataset: Dataset) -> Path:
+    """Where the answers of a teacher that stands alone are kept for all stages of a run."""
+    recipe = project.recipe
+    facts = (
+        dataset.content_hash("train"), teacher_sha256(recipe.teacher.from_), recipe.seed,
+        recipe.supernet.kept_answers, recipe.family.model_dump(mode="json", exclude={"file"}),
+        project.distilled_layers,
+    )  # fmt: skip
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return project.run.root / "cache" / f"answers-{digest}.safetensors"
 
 
 def check_shares(project: Project, section: TrainingSection, processes: int) -> None:

@@ -68,7 +68,8 @@ def check_finetune(project: Project) -> None:
 def finetune_stage(project: Project, stage: StageDir, say: Callable[[str], None]) -> None:
     """Trains what was chosen, one after the other; one process then evaluates."""
     chosen = distributed.together(lambda: choices(project.run, project.recipe.finetune.archs))
-    dataset = drawn_once(project, again=1)
+    # The answers of a teacher that stands alone are kept with their draws; others are drawn anew.
+    dataset = drawn_once(project, again=0 if project.recipe.task.imitates else 1)
     answers: Answers | None = None
     for number, one in enumerate(chosen, 1):
         if not distributed.broadcast_from_main(partial(_is_trained, one, stage)):
