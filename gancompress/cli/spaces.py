@@ -46,6 +46,7 @@ def space_summary(project: Project) -> dict[str, Any]:
         "family": space.family,
         "size": space.size,
         "slots": dict(space.choices),
+        "note": project.cost_note,
         "costs": {name: _ends(space, costs, name) for name in ENDS if name in known},
         "rows": [
             {
@@ -106,6 +107,8 @@ def space_text(summary: Mapping[str, Any]) -> str:
     wide = max((len(slot) for slot in chosen), default=0)
     lines = [f"{rounded(summary['size'])} generators of {summary['family']}"]
     lines += [f"  {slot:<{wide}}  {', '.join(map(str, v))}" for slot, v in chosen.items()]
+    if summary["note"]:
+        lines.append(f"costs are those of whole networks, which takes longer: {summary['note']}")
     lines += ["", f"{'':<18}{'smallest':>20}{'largest':>20}"]
     for name, ends in summary["costs"].items():
         least, most = (f"{rounded(ends[end])}" for end in ("least", "most"))

@@ -3,6 +3,7 @@ them against whole generators."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -45,6 +46,7 @@ __all__ = ["RUNTIMES", "measure_tables", "plan", "table_of", "tables_json"]
 CALIBRATED = 12  # generators measured whole that the sum of the layers is fitted to
 VERIFIED = 30  # others, drawn uniformly, that the finished table is held against
 POOL = 300  # draws that the calibrated ones are chosen from, fastest to slowest
+MOST_LAYERS = 20_000  # that are looked for; a ResNet of 8 slots and 3 widths has some hundreds
 TARGET = 0.1  # a larger median error is worth a warning
 
 
@@ -154,8 +156,16 @@ def _set_aside(places: Sequence[RuntimeConfig], say: Say) -> None:
 def _layout(project: Project) -> SpaceLayers:
     if not project.parts:
         raise RunError(
-            f"{project.name}: latency-table: nothing is known of which slots the modules of "
-            "this generator depend on; call every child module in the same way in all archs"
+            f"{project.name}: latency-table: which slots the modules of this generator depend on "
+            f"is not known ({project.cost_note}); call every child in the same way in all archs"
+        )
+    choices = dict(project.space.choices)
+    tried = sum(math.prod(len(choices[s]) for s in part.slots) for part in project.parts)
+    if tried > MOST_LAYERS:
+        raise RunError(
+            f"{project.name}: latency-table: some of its layers depend on so many slots that there "
+            f"are {tried:,} layers to time; at most {MOST_LAYERS:,} are: give fewer widths, or a "
+            "smaller family.slots"
         )
     return layers_of(project.family.build, project.space, project.parts, project.input_shape)
 

@@ -171,11 +171,23 @@ class Project:
         family.check_runs(self.input_shape)
         return found
 
-    @cached_property
+    @property
     def parts(self) -> tuple[Part, ...]:
         """The parts of a generator and the slots that each depends on; none if nothing is known."""
-        family = self.family
-        return tuple(family.parts() or find_parts(family.build, self.space, self.input_shape))
+        return self._parts[0]
+
+    @property
+    def cost_note(self) -> str:
+        """Why costs are those of whole networks, which takes longer; "" where they are not."""
+        return self._parts[1]
+
+    @cached_property
+    def _parts(self) -> tuple[tuple[Part, ...], str]:
+        """The parts, and why there are none."""
+        stated = self.family.parts()
+        if stated:
+            return tuple(stated), ""
+        return find_parts(self.family.build, self.space, self.input_shape)
 
     @cached_property
     def cost_model(self) -> CostModel:

@@ -57,6 +57,8 @@ def rehearse(project: Project, todo: Sequence[str]) -> list[str]:
     arch = project.planned_arch if "teacher" in todo else project.teacher_arch
     supernet = project.untrained_supernet(arch, is_proven="supernet" in todo or "teacher" in todo)
     lines = [told(supernet.channels)]
+    if project.cost_note:
+        lines.append(f"costs are those of whole networks: {project.cost_note}")
     batches = _batches(project)
     teacher = _untrained(project, arch) if "teacher" in todo else project.teacher
     student, nets = student_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.nets.families.family import Part
 from gancompress.nets.families.own import children
-from gancompress.supernet.cost import CostModel, Outcome, network_cost, part_outcomes
+from gancompress.supernet.cost import Cost, CostModel, Outcome, network_cost, part_outcomes
 from gancompress.supernet.skeletons import without_values
 
 Build = Callable[[Arch], nn.Module]
@@ -22,12 +23,13 @@ PROOFS = 12  # archs whose cost must come out right
 
 def find_parts(
     build: Build, space: SearchSpace, input_shape: tuple[int, int, int]
-) -> tuple[Part, ...]:
+) -> tuple[tuple[Part, ...], str]:
     """The children of the networks of `space`, each with the slots that its cost depends on.
 
     A slot matters to a module if changing it alone, from any of a few archs, changes what the
     module costs or makes. Then `CostModel` is held against whole networks; where it is wrong once,
-    nothing is claimed to be known: (), with which it runs the whole network for every arch.
+    nothing is claimed to be known: (), with which it runs the whole network for every arch, and
+    why.
     """
     random = np.random.default_rng(0)
     bases = [space.largest, space.smallest, *(space.sample(random) for _ in range(BASES - 2))]
@@ -47,11 +49,25 @@ def find_parts(
         with without_values():
             net = build(arch)
         try:
-            if model(arch) != network_cost(net, image):
-                return ()
-        except (AttributeError, KeyError, RuntimeError, TypeError):  # it calls a child otherwise
-            return ()
-    return parts
+            found = model(arch)
+        except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+            return (
+                (),
+                f"a child is called in a way of its own ({' '.join(str(error).split())[:100]})",
+            )
+        if other := _difference(found, network_cost(net, image)):
+            return (), (
+                f"{other} of arch {arch.compact} is not that of its children: what is between them "
+                "depends on widths too, such as F.relu in place of nn.ReLU, a child that is called "
+                "twice, or a container whose children are called one by one"
+            )
+    return parts, ""
+
+
+def _difference(one: Cost, other: Cost) -> str:
+    """The first count in which two costs differ; "" if they are equal."""
+    pairs = zip(asdict(one).items(), asdict(other).values(), strict=True)
+    return next((name for (name, mine), theirs in pairs if mine != theirs), "")
 
 
 def _neighbours(space: SearchSpace, base: Arch) -> Iterator[tuple[str, Arch]]:
