@@ -107,7 +107,7 @@ def space_text(summary: Mapping[str, Any]) -> str:
     wide = max((len(slot) for slot in chosen), default=0)
     lines = [f"{rounded(summary['size'])} generators of {summary['family']}"]
     lines += [f"  {slot:<{wide}}  {', '.join(map(str, v))}" for slot, v in chosen.items()]
-    if summary["note"]:
+    if summary.get("note"):
         lines.append(f"costs are those of whole networks, which takes longer: {summary['note']}")
     lines += ["", f"{'':<18}{'smallest':>20}{'largest':>20}"]
     for name, ends in summary["costs"].items():
