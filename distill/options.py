@@ -15,7 +15,8 @@ class SupernetSection(TrainingSection):
 
     init: Literal["teacher", "fitted", "random"] = Field(
         "fitted",
-        description="first weights: the teacher's; those, fitted so that narrow ones follow it too",
+        description="first weights: the teacher's; those, fitted so that narrow ones follow it too "
+        "(in residual networks without norms: random ones, small in the branches)",
     )
     archs: Literal["uniform", "sandwich", "weighted"] = Field(
         "uniform", description="which archs a step trains"

@@ -81,13 +81,14 @@ def train_supernet(
         seed=how.seed,
     )
     taught = nets["teacher"]
-    if distilling.init == "fitted" and not how.state_path.exists():
+    if small_layers and distilling.init == "fitted":
+        # There a fit of some archs lets others' values grow, and slices learn more slowly.
+        random = torch.Generator().manual_seed(how.seed)
+        _fill_random(supernet, build, INITS[task.init], random, small_layers)
+    elif distilling.init == "fitted" and not how.state_path.exists():
         at = torch.device("cpu") if how.device.type == "mps" else how.device  # it has no float64
         images = _images_to_fit(task, batches).to(at)
-        helps = _fit_where_it_helps(supernet.to(at), taught.to(at), images)
-        if not helps and small_layers:  # Slices of the teacher's kernels learn more slowly.
-            random = torch.Generator().manual_seed(how.seed)
-            _fill_random(supernet, build, INITS[task.init], random, small_layers)
+        _fit_where_it_helps(supernet.to(at), taught.to(at), images)
         release_memory()  # The fit takes more than the training does.
     for net in nets.values():
         net.to(how.device).train()
@@ -175,9 +176,8 @@ def _images_to_fit(task: ConditionalTask, batches: Callable[[int], Iterable[Batc
 
 
 @torch.no_grad()
-def _fit_where_it_helps(supernet: Supernet, taught: nn.Module, images: Tensor) -> bool:
-    """`_fit_levels`, undone where some generator of the space is further from the teacher by it;
-    returns whether it was kept.
+def _fit_where_it_helps(supernet: Supernet, taught: nn.Module, images: Tensor) -> None:
+    """`_fit_levels`, undone where some generator of the space is further from the teacher by it.
 
     Without norms behind its convolutions an arch that was not fitted may answer with values that
     grow from layer to layer.
@@ -194,11 +194,9 @@ def _fit_where_it_helps(supernet: Supernet, taught: nn.Module, images: Tensor) -
     before = {name: tensor.clone() for name, tensor in supernet.shared.items()}
     first = worst()
     _fit_levels(supernet, taught, images)
-    if worst() <= first:
-        return True
-    for name, tensor in supernet.shared.items():
-        tensor.copy_(before[name])
-    return False
+    if not worst() <= first:
+        for name, tensor in supernet.shared.items():
+            tensor.copy_(before[name])
 
 
 def _fit_levels(supernet: Supernet, taught: nn.Module, images: Tensor) -> None:
