@@ -100,6 +100,24 @@ def test_everything_is_done_and_given_again_it_is_done_already(place: Path) -> N
     assert (run / "export" / "model" / "model.safetensors").read_bytes() == before
 
 
+def test_a_range_that_cannot_be_told_is_asked_for(place: Path) -> None:
+    code, text = call(place, "--dry-run", out="found", value_range="")
+    assert code == 2 and "cannot be told from its answers to 8 of yours" in text
+    assert "give --range 0,1 or -1,1 or 0,255" in text
+
+
+def test_strange_answers_in_a_given_range_are_said(place: Path, tmp_path: Path) -> None:
+    dark = "class Dark(Generator):\n    def forward(self, x):\n"
+    dark += "        return 0.01 * super().forward(x)\n"
+    (tmp_path / "dark.py").write_text(f"{MODULE}\n\n{dark}")
+    args = ["compress", f"{tmp_path}/dark.py:Dark", "--weights", f"{place}/net.pth", "--images",
+            f"{place}/photos", "--out", f"{tmp_path}/run", "--range", "-1,1", "--size", "32x32",
+            "--dry-run", *TOY]  # fmt: skip
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == 0, result.output
+    assert "given your images in -1 to 1 its answers vary 0.0" in " ".join(result.output.split())
+
+
 def test_a_run_of_other_images_is_not_gone_on_with(place: Path, tmp_path: Path) -> None:
     (place / "taken").mkdir(exist_ok=True)
     (place / "taken" / "compress.yaml").write_text((place / "run" / "compress.yaml").read_text())

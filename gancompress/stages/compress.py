@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from torch import Tensor, nn
 
 from gancompress.data.inputs import InputFolder
 from gancompress.data.inputsoptions import InputsOptions
@@ -48,7 +47,7 @@ RANGES: dict[str, tuple[float, float]] = {
 # Sides of training crops of inputs: of what enlarges, and of anything else.
 ENLARGING_CROP, CROP = 48, 128
 LOADED = 1.25  # The shorter side that images are resized to first, over the crop.
-ASKED = 64  # Images that a value range is tried on, at most 8 at once.
+TRIED = 8  # Images that a value range is tried on, at most.
 WIDTHS = (1.6, 1.25, 1.0, 0.8, 0.6)  # Choices of widths, over those that keep the budget alike.
 # What parts of the minutes the stages get: the teacher's answers, supernet, fine-tuning.
 ANSWERS, SUPERNET, FINETUNE = 0.12, 0.25, 0.5
@@ -90,7 +89,7 @@ def compressed_project(
         return Project(recipe)
     opened = open_generator(wishes.teacher, wishes.how, say)
     found = import_generator(opened, wishes.teacher, size=wishes.size, channels=wishes.channels)
-    found = _ranged(found, opened.value_range, wishes)
+    found = _ranged(found, opened.value_range, wishes, say)
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / IMPORTED
         save(found, file, f"{opened.about} ({wishes.teacher})")
@@ -116,57 +115,80 @@ def _check_same(recipe: Recipe, wishes: Wishes) -> None:
 
 
 def _ranged(
-    found: ImportedGenerator, known: tuple[float, float] | None, wishes: Wishes
+    found: ImportedGenerator,
+    known: tuple[float, float] | None,
+    wishes: Wishes,
+    say: Callable[[str], None],
 ) -> ImportedGenerator:
     """The generator with the range of its images: as given, as its file tells, or as found."""
-    if wishes.value_range is not None:
-        if wishes.value_range not in RANGES:
-            raise CheckpointError(
-                f"--range {wishes.value_range}: not a range; one of {' '.join(RANGES)}"
-            )
-        return with_range(found, RANGES[wishes.value_range])
-    return with_range(found, known or _found_range(found, wishes))
+    if wishes.value_range is not None and wishes.value_range not in RANGES:
+        raise CheckpointError(
+            f"--range {wishes.value_range}: not a range; one of {' '.join(RANGES)}"
+        )
+    answers = _Tried(found, wishes)
+    if wishes.value_range is None and known is None:
+        return with_range(found, _found_range(answers, wishes))
+    low, high = RANGES[wishes.value_range] if wishes.value_range else known or RANGES["-1,1"]
+    if doubt := answers.doubt(low, high):
+        say(
+            f"{wishes.teacher}: given your images in {low:g} to {high:g} {doubt}; was it trained "
+            "on such values? --range says which"
+        )
+    return with_range(found, (low, high))
 
 
-def _found_range(found: ImportedGenerator, wishes: Wishes) -> tuple[float, float]:
-    """The range whose images a generator answers with images in the same range, neither faint nor
-    cut off. Raises: CheckpointError where that is none of the usual ones, or several."""
-    facts = found.program.facts
-    side = facts.size if facts.is_static else (max(64, facts.size_multiple),) * 2
-    options = InputsOptions(
-        folder=str(wishes.images), load_size=f"short:{max(side)}", crop_size=side,
-        input_channels=facts.in_channels, target_channels=facts.out_channels,
-        search_fraction=0, test_fraction=0,
-    )  # fmt: skip
-    data = InputFolder(options)
-    count = min(8, data.count("train"))
-    inputs = data.batch("train", range(count), None)["input"]
-    net = found.family.build(found.family.traced_arch).eval()
-    net.load_state_dict(found.tensors)
-    fitting = {name: (low, high) for name, (low, high) in RANGES.items()
-               if _is_in_range(net, inputs, low, high)}  # fmt: skip
+class _Tried:
+    """What a generator answers to a few of a user's images, in any range."""
+
+    def __init__(self, found: ImportedGenerator, wishes: Wishes) -> None:
+        facts = found.program.facts
+        side = facts.size if facts.is_static else (max(64, facts.size_multiple),) * 2
+        options = InputsOptions(
+            folder=str(wishes.images), load_size=f"short:{max(side)}", crop_size=side,
+            input_channels=facts.in_channels, target_channels=facts.out_channels,
+            search_fraction=0, test_fraction=0,
+        )  # fmt: skip
+        data = InputFolder(options)
+        self.count = min(TRIED, data.count("train"))
+        self._inputs = data.batch("train", range(self.count), None)["input"]
+        self._net = found.family.build(found.family.traced_arch).eval()
+        self._net.load_state_dict(found.tensors)
+
+    @torch.no_grad()
+    def doubt(self, low: float, high: float) -> str:
+        """What is strange about the answers to images from `low` to `high`; "" if nothing is.
+
+        Answers should lie in the same range, vary about as much as the images do, and be neither
+        nearly black nor nearly white throughout.
+        """
+        width = high - low
+        given = (self._inputs + 1) / 2 * width + low
+        answers = torch.cat([self._net(x) for x in given.split(2)])
+        spread = float(answers.std() / given.std())
+        level = float((answers.mean() - low) / width)
+        outside = ((answers < low - 0.1 * width) | (answers > high + 0.1 * width)).float().mean()
+        if outside > 0.02:
+            return f"it answers with values from {answers.min():.3g} to {answers.max():.3g}"
+        if not 0.4 < spread < 2.5:
+            return f"its answers vary {spread:.2g} times as much as they do"
+        if not 0.15 < level < 0.85:
+            return f"its answers are at {level:.0%} of the range on average"
+        return ""
+
+
+def _found_range(answers: _Tried, wishes: Wishes) -> tuple[float, float]:
+    """The range whose images a generator answers with images of the same range.
+
+    Raises: CheckpointError where that is none of the usual ones, or several.
+    """
+    fitting = {name: ends for name, ends in RANGES.items() if not answers.doubt(*ends)}
     if len(fitting) != 1:
         named = ", ".join(fitting) or "none of the usual ones"
         raise CheckpointError(
             f"{wishes.teacher}: which values its images have cannot be told from its answers to "
-            f"{count} of yours ({named} would do); give --range 0,1 or -1,1 or 0,255"
+            f"{answers.count} of yours ({named} would do); give --range 0,1 or -1,1 or 0,255"
         )
     return next(iter(fitting.values()))
-
-
-@torch.no_grad()
-def _is_in_range(net: nn.Module, inputs: Tensor, low: float, high: float) -> bool:
-    scaled = (inputs + 1) / 2 * (high - low) + low
-    answers = torch.cat([net(x) for x in scaled.split(2)])
-    width = high - low
-    inside = ((answers > low - 0.1 * width) & (answers < high + 0.1 * width)).float().mean()
-    spread = answers.std() / width
-    ours = inputs.std() / 2
-    centred = float((answers.mean() - low) / width)
-    return (
-        bool(inside > 0.98 and spread > 0.4 * ours and spread < 2.5 * ours)
-        and 0.15 < centred < 0.85
-    )
 
 
 def recipe_of(found: ImportedGenerator, wishes: Wishes, file: Path) -> dict[str, Any]:
