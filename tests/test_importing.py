@@ -225,7 +225,7 @@ def test_help_says_whose_files_are_read() -> None:
     shown = " ".join(out.replace("│", " ").split())
     assert all(f"{name}: " in shown for name in importing.LAYOUTS)
     about = {name: (layout.__doc__ or "").splitlines()[0] for name, layout in LAYOUTS.items()}
-    assert about == PROGRAMS
+    assert about == {name: what for name, what in PROGRAMS.items() if name != importing.OWN}
 
 
 def test_record_is_json_that_a_card_can_show(tmp_path: Path) -> None:
@@ -233,3 +233,28 @@ def test_record_is_json_that_a_card_can_show(tmp_path: Path) -> None:
     imported(recipe, saved(tmp_path, cyclegan_resnet(blocks=3)))
     record = json.loads((recipe.run_dir / "teacher" / "stage.json").read_text())
     assert record["extra"]["imported"]["from"] == "cyclegan"
+
+
+def own_recipe(folder: Path, *more: str) -> list[str]:
+    generator = Path(__file__).parents[1] / "docs" / "my_generator.py"
+    return overrides(folder, f"family={{file: {generator}}}", "teacher.op=dense", *more)
+
+
+def test_weights_of_a_generator_of_ones_own_are_taken_by_its_names(tmp_path: Path) -> None:
+    recipe = load_recipe("edges2shoes", [*own_recipe(tmp_path), "space={widths: [4, 2], ops: "
+                                         "[dense, separable]}"])  # fmt: skip
+    project = Project(recipe)
+    net = project.family.build(project.planned_arch)
+    torch.save({"state_dict": {f"module.{n}": t for n, t in net.state_dict().items()}},
+               tmp_path / "mine.pth")  # fmt: skip
+    said: list[str] = []
+    importing.import_teacher(project, tmp_path / "mine.pth", "own", said.append)
+    assert said[0].endswith("part state_dict: weights of my_generator.py, 4_4_4")
+    for name, tensor in project.teacher_net.state_dict().items():
+        assert torch.equal(tensor, net.state_dict()[name])
+    narrow = Project(load_recipe("edges2shoes", own_recipe(tmp_path / "x", "teacher.width=3")))
+    with pytest.raises(CheckpointError, match="tensor 0.weight is .4, 3, 5, 5.; the module's is"):
+        importing.import_teacher(narrow, tmp_path / "mine.pth", "own", said.append)
+    other = Project(toy(tmp_path / "y"))
+    with pytest.raises(RecipeError, match="family is resnet; --from own takes the weights of a"):
+        importing.import_teacher(other, tmp_path / "mine.pth", "own", said.append)

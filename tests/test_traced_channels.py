@@ -21,6 +21,20 @@ def conv(taken: int = 8, made: int = 8, kernel: int = 3, **options: int) -> nn.M
     return nn.Conv2d(taken, made, kernel, padding=kernel // 2, **options)
 
 
+class Modulated(nn.Module):
+    """Kernels that depend on the input, one group for each image, as in StyleGAN2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.weight = nn.Linear(8, 8), nn.Parameter(torch.randn(8, 8, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        style = self.scale(x.mean((2, 3)))[:, None, :, None, None]
+        weight = (self.weight[None] * style).reshape(n * c, c, 3, 3)
+        return F.conv2d(x.reshape(1, n * c, h, w), weight, padding=1, groups=n).view(n, c, h, w)
+
+
 class Net(nn.Module):
     """A stem, something between, and a head; `middle` is given the modules and the features."""
 
@@ -128,6 +142,7 @@ NETS: dict[str, tuple[nn.Module, dict[str, int]]] = {
     "heads": (Net(heads, conv()), {}),
     "shuffled": (Net(shuffled, conv()), {"stem": 8}),
     "mirrored": (Net(mirrored), {}),
+    "modulated": (Net(lambda m, x: m[0](x), Modulated()), {}),
 }  # fmt: skip
 # Where all channels of a place are taken together, those that are gone are missed.
 MISSED = {"one group", "layer norm", "attended"}
@@ -226,6 +241,7 @@ FROZEN = {
     "heads": "view .* divides or joins channels",
     "shuffled": "divides or joins channels",
     "mirrored": "lie interleaved",
+    "modulated": "mixes channels in a way that is not known",
 }
 
 

@@ -14,6 +14,7 @@ PROGRAMS: dict[str, str] = {
     "munit": (
         "MUNIT's gen_*.pt with --part a2b (or b2a), or one generator of GAN Compression's MUNIT"
     ),
+    "own": "weights of the recipe's own generator (family.file), by the names of its module",
     "spade": (
         "generator of SPADE (GauGAN) without style encoder, or of GAN Compression, latest_net_G.pth"
     ),

@@ -131,13 +131,17 @@ def _module(stem: str, name: str, how: How) -> Opened:
             f"{where}: without --weights FILE it has the weights that torch draws at first; give "
             "the trained ones"
         )
-    place = _fill(net, how.weights, how.part)
+    place = fill(net, how.weights, how.part)
     about = f"{name} of {stem}, weights of {how.weights.name}{f', {place}' if place else ''}"
     return Opened(net, about)
 
 
-def _fill(net: nn.Module, weights: Path, part: str | None) -> str:
-    """Puts the weights of a file into a network; returns the place in the file that they have."""
+def fill(net: nn.Module, weights: Path, part: str | None) -> str:
+    """Puts the weights of a file into a network; returns the place in the file that they have.
+
+    They are found by their names and shapes, whatever they are wrapped in.
+    Raises: CheckpointError, naming the first tensor that the file lacks or has in another shape.
+    """
     wanted = net.state_dict()
     networks = networks_in(weights, part)
     fitting = {place: raw for place, raw in networks.items() if _fits(wanted, raw)}

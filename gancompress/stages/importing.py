@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from gancompress.archs.arch import Arch
 from gancompress.errors import CheckpointError, RecipeError, RunError
 from gancompress.importers import LAYOUTS, Imported, read_generator
+from gancompress.importers.choosing import Found
+from gancompress.importers.generators import fill
 from gancompress.project import Project
 from gancompress.project.files import files_of
 from gancompress.recipe.reading import resolved_yaml
@@ -19,6 +21,7 @@ from gancompress.stages.importcheck import Pair, check
 from gancompress.stages.preflight import check as check_stages
 from gancompress.storage.checkpoint import file_hash, save_tensors
 from gancompress.storage.contents import Contents, Files
+from gancompress.supernet.supernet import named_tensors
 from gancompress.supernet.weights import pack, unpack
 
 
@@ -45,9 +48,9 @@ def import_teacher(
     RunError where there is a teacher already and no redo; and what the next stage would refuse.
     Nothing is written then.
     """
-    if layout not in LAYOUTS:
-        raise CheckpointError(f"--from {layout}: not a layout; one of {', '.join(LAYOUTS)}")
-    read = read_generator(path, layout, part)
+    if layout not in (*LAYOUTS, OWN):
+        raise CheckpointError(f"--from {layout}: not a layout; one of {', '.join((*LAYOUTS, OWN))}")
+    read = _own(project, path, part) if layout == OWN else read_generator(path, layout, part)
     found = read.imported
     say(f"{path}{', part ' + read.place if read.place else ''}: {found.found}")
     _check_fit(project, found, path)
@@ -68,6 +71,27 @@ def import_teacher(
     _keep(project, tensors, found.arch, origin, say, redo=redo)
 
 
+def _own(project: Project, path: Path, part: str | None) -> Found:
+    """The weights of the recipe's own generator, by its own names.
+
+    Raises: RecipeError for another family, CheckpointError for weights that do not fit.
+    """
+    family, arch = project.family, project.planned_arch
+    if family.code_file is None:
+        raise RecipeError(
+            f"{project.name}: family is {family.name}; --from {OWN} takes the weights of a "
+            "generator of your own (family.file), those of other programs have names of theirs"
+        )
+    net = family.build(arch)
+    place = fill(net, path, part)
+    tensors = {name: tensor.detach() for name, tensor in named_tensors(net)}
+    what = f"weights of {Path(family.code_file).name}, {arch.compact}"
+    options = dict(zip(("in_channels", "out_channels"), project.recipe.channels, strict=True))
+    imported = Imported(family.name, options, arch, tensors, what, ("images from -1 to 1",))
+    return Found(imported, place)
+
+
+OWN = "own"  # The weights of a generator of one's own, beside LAYOUTS.
 _PROOF = "--check IN OUT, an input and the program's own answer to it, would prove it"
 MODEL = "model.safetensors"
 

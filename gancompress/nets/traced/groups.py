@@ -12,7 +12,7 @@ import numpy as np
 
 from gancompress.nets.families.family import Axis, Run
 from gancompress.nets.traced.analysis import Analysis
-from gancompress.nets.traced.graph import Graph, Node
+from gancompress.nets.traced.graph import Graph, Node, Ref
 from gancompress.nets.traced.identities import Ids, Value
 
 
@@ -237,17 +237,12 @@ def _sizes(node: Node, x: Value, found: Analysis, extent: Any) -> dict[str, Any]
             for i, size in enumerate(given)
             if value.axes[offset + i] is not None and isinstance(size, int) and size > 0
         }
-    if node.op in ("conv2d", "conv_transpose2d"):
-        groups = args[6] if len(args) > 6 else 1
-        own = x.axes[1]
-        return (
-            {"groups": extent(own[:: len(own) // groups])} if own is not None and groups > 1 else {}
-        )
-    if node.op == "group_norm":
-        own, groups = x.axes[1], int(args[1])
-        return (
-            {"groups": extent(own[:: len(own) // groups])} if own is not None and groups > 1 else {}
-        )
+    if node.op in ("conv2d", "conv_transpose2d", "group_norm"):
+        at = 1 if node.op == "group_norm" else 6
+        groups, own = args[at] if len(args) > at else 1, x.axes[1]
+        if own is None or isinstance(groups, Ref) or groups == 1:
+            return {}
+        return {"groups": extent(own[:: len(own) // groups])}
     if node.op == "layer_norm":
         own = x.axes[-1]
         return {"normalized": extent(own)} if own is not None else {}
