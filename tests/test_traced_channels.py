@@ -102,6 +102,12 @@ def split_sizes(parts: nn.ModuleList, x: Tensor) -> Tensor:
     return torch.cat([parts[1](one), other], 1)
 
 
+def written_into(parts: nn.ModuleList, x: Tensor) -> Tensor:
+    """The first channels are changed in their place, as PLKSR's partial convolutions do."""
+    x[:, :3] = parts[0](x[:, :3])
+    return x
+
+
 def unshuffled(parts: nn.ModuleList, x: Tensor) -> Tensor:
     return F.pixel_shuffle(parts[0](F.pixel_unshuffle(x, 2)), 2)
 
@@ -142,6 +148,7 @@ NETS: dict[str, tuple[nn.Module, dict[str, int]]] = {
     "heads": (Net(heads, conv()), {}),
     "shuffled": (Net(shuffled, conv()), {"stem": 8}),
     "mirrored": (Net(mirrored), {}),
+    "written into": (Net(written_into, conv(3, 3)), {"stem": 3, "stem'": 5}),
     "modulated": (Net(lambda m, x: m[0](x), Modulated()), {}),
 }  # fmt: skip
 # Where all channels of a place are taken together, those that are gone are missed.

@@ -209,7 +209,9 @@ def _moves(value: Any) -> bool:
 
 def _sizes(node: Node, x: Value, found: Analysis, extent: Any) -> dict[str, Any]:
     args = node.args
-    if node.op in ("slice", "narrow"):
+    if node.op in ("slice", "narrow", "slice_scatter"):
+        if node.op == "slice_scatter":  # beside the tensor that goes in
+            args = (args[0], *args[2:])
         axis = int(args[1] if len(args) > 1 else 0) % len(x.shape)
         own = x.axes[axis]
         if own is None:
@@ -253,17 +255,10 @@ def resized(node: Node, extents: Mapping[str, Any], widths: Mapping[str, int]) -
     """The node with its sizes as they are where each group has so many channels."""
     args = list(node.args)
     target = node.target
-    if "start" in extents or "stop" in extents:
-        start, stop = (extents[k].at(widths) if k in extents else None for k in ("start", "stop"))
-        args += [None] * (4 - len(args))
-        begin = args[2] or 0 if start is None else start
-        if node.op == "narrow":
-            args[2], args[3] = (
-                begin,
-                (stop if stop is not None else args[3] + (args[2] or 0)) - begin,
-            )
-        else:
-            args[2], args[3] = begin, args[3] if stop is None else stop
+    if node.op == "slice_scatter":
+        args = [args[0], args[1], *_cut([args[0], *args[2:]], False, extents, widths)[1:]]
+    elif "start" in extents or "stop" in extents:
+        args = _cut(args, node.op == "narrow", extents, widths)
     elif "parts" in extents:
         axis = args[2] if len(args) > 2 else 0
         target = "aten.split_with_sizes.default"
@@ -280,3 +275,17 @@ def resized(node: Node, extents: Mapping[str, Any], widths: Mapping[str, int]) -
             sizes[int(key.removeprefix("size "))] = value.at(widths)
         args[at] = sizes
     return Node(node.name, target, tuple(args), node.kwargs)
+
+
+def _cut(
+    args: Sequence[Any], is_narrow: bool, extents: Mapping[str, Any], widths: Mapping[str, int]
+) -> list[Any]:
+    """The arguments of a slice (tensor, axis, start, end), or of narrow (…, start, length)."""
+    found = [*args, *[None] * (4 - len(args))]
+    begin, end = found[2] or 0, found[3]
+    if is_narrow:
+        end += begin
+    begin = extents["start"].at(widths) if "start" in extents else begin
+    end = extents["stop"].at(widths) if "stop" in extents else end
+    found[2], found[3] = begin, end - begin if is_narrow else end
+    return found

@@ -89,6 +89,20 @@ def _slice(at: NodeView) -> Axes:
     return replaced(x.axes, axis, own[slice(start, end)])
 
 
+def _slice_scatter(at: NodeView) -> Axes:
+    x, part, axis = at.args[0], at.args[1], int(at.argument(2, "dim", 0)) % len(at.shape)
+    start, end = at.argument(3, "start"), at.argument(4, "end")
+    is_plain = not (isinstance(start, Ref) or isinstance(end, Ref))
+    is_whole = is_plain and (at.argument(5, "step", 1) or 1) == 1
+    if x.axes[axis] is not None and not is_whole:
+        raise UnknownUse
+    for number, (one, other) in enumerate(zip(x.axes, part.axes, strict=True)):
+        cut = slice(start, end) if number == axis else slice(None)
+        unite_axes(None if one is None else one[cut], other, at.ids)
+    axes: Axes = x.axes
+    return axes
+
+
 def _narrow(at: NodeView) -> Axes:
     x, axis, start, length = at.args[0], int(at.args[1]) % len(at.shape), at.args[2], at.args[3]
     own = x.axes[axis]
@@ -279,6 +293,7 @@ RULES: dict[str, Rule] = {
     "cat": _cat,
     "concat": _cat,
     "slice": _slice,
+    "slice_scatter": _slice_scatter,
     "narrow": _narrow,
     "select": _select,
     "flip": _flip,

@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch._export.converter import TS2EPConverter
 from torch.export import Dim, ExportedProgram
 
 from gancompress.errors import ArchError
 from gancompress.nets.families.ownfile import reason
-from gancompress.nets.traced.graph import GETITEM, INPUT_DEVICE, Graph, Node, Ref, operator_of
+from gancompress.nets.traced.functional import functional_nodes
+from gancompress.nets.traced.graph import Graph
 from gancompress.nets.traced.simplifying import simplified
 
 EXAMPLE_BATCH = 2  # torch.export takes a batch of 1 for a constant.
-# Operators that pass their first argument on: outside of training, and for one dtype and device.
-_PASSING = {
-    "dropout", "feature_dropout", "alpha_dropout", "contiguous", "clone", "detach", "alias",
-    "lift_fresh_copy", "lift_fresh", "identity",
-}  # fmt: skip
-# Operators that only check what was true when the network was traced.
-_CHECKS = ("_assert", "sym_constrain_range", "_check")
-_RANDOM = {
-    "rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "randperm", "normal",
-    "normal_", "uniform", "uniform_", "bernoulli", "multinomial", "exponential_",
-}  # fmt: skip
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-_SCALARS: Mapping[Any, str] = {
-    torch.ops.aten.sym_size.int: "size",
-    torch.sym_int: "int",
-    torch.sym_float: "float",
-    torch.sym_min: "min",
-    torch.sym_max: "max",
-    operator.add: "add",
-    operator.sub: "sub",
-    operator.mul: "mul",
-    operator.neg: "neg",
-    operator.pow: "pow",
-    operator.floordiv: "floordiv",
-    operator.truediv: "truediv",
-    operator.mod: "mod",
-}
-_PLACES = ("device", "layout", "pin_memory")  # arguments that say where a tensor lies
 
 
 @dataclass(frozen=True)
@@ -119,7 +91,7 @@ def from_program(program: ExportedProgram, where: str) -> Traced:
             "on its input alone"
         )
     given = str(inputs[0])
-    nodes, alias = _nodes(program.graph, given, names, where)
+    nodes, alias = functional_nodes(program.graph, given, names, where)
     output = str(signature.user_outputs[0])
     # Converters of other formats make buffers of all weights.
     weights = signature.inputs_to_parameters or signature.inputs_to_buffers
@@ -140,110 +112,3 @@ def _shape_of(program: ExportedProgram, name: str) -> torch.Size:
 def _rank(program: ExportedProgram, name: str) -> int:
     value = next(n for n in program.graph.nodes if n.name == name).meta.get("val")
     return value.dim() if isinstance(value, Tensor) else 0
-
-
-def _nodes(
-    graph: fx.Graph, given: str, names: Mapping[str, str], where: str
-) -> tuple[list[Node], dict[str, str]]:
-    """The operators of an exported graph, none of which changes a tensor in place; and the values
-    that others stand for."""
-    alias: dict[str, str] = dict(names)  # what stands for a value of the exported graph
-    found: list[Node] = []
-    views: dict[str, str] = {}
-
-    def read(argument: Any) -> Any:
-        if isinstance(argument, fx.Node):
-            return Ref(alias.get(argument.name, argument.name))
-        if isinstance(argument, list | tuple):
-            return [read(one) for one in argument]
-        if isinstance(argument, torch.device):
-            return INPUT_DEVICE
-        return argument
-
-    for node in graph.nodes:
-        if node.op != "call_function":
-            if node.op not in ("placeholder", "output"):
-                raise ArchError(f"{where}: holds {node.target!r}, another graph; it is not taken")
-            continue
-        target = str(node.target)
-        name = target.split(".")[1] if target.startswith("aten.") else target
-        if node.target in _SCALARS or node.target is operator.getitem:
-            kind = _SCALARS.get(node.target, GETITEM)
-            found.append(Node(node.name, kind, tuple(read(node.args))))
-            continue
-        if name.startswith(_CHECKS):
-            continue
-        if not target.startswith("aten."):
-            raise ArchError(
-                f"{where}: uses {target}, which is no operator of torch's own tensor library; a "
-                "generator of those alone is taken"
-            )
-        if name in _RANDOM:
-            raise ArchError(
-                f"{where}: draws random numbers ({target}), so its answer changes with every call; "
-                "fix them, or take them off outside of training"
-            )
-        args, kwargs = tuple(read(node.args)), {k: read(v) for k, v in node.kwargs.items()}
-        if name in _PASSING or _keeps_type(node, name):
-            alias[node.name] = args[0].name
-            continue
-        kwargs = {
-            k: (INPUT_DEVICE if k == "device" else v)
-            for k, v in kwargs.items()
-            if k not in _PLACES[1:] and not (k == "device" and v is None)
-        }
-        if name.endswith("_") and not name.endswith("__"):  # in place
-            target = _functional(node, name, where)
-            changed = args[0].name
-            if changed in views or changed in views.values() or changed == given:
-                raise ArchError(
-                    f"{where}: {name} changes a part of a tensor in place; write it without, or "
-                    "export it as ONNX"
-                )
-            # Whoever takes the tensor from here on takes what it was changed to.
-            for key in [k for k, v in alias.items() if v == changed] or ():
-                alias[key] = node.name
-            alias[changed] = node.name
-        elif _is_view(node):
-            views[node.name] = args[0].name
-        found.append(_usual(Node(node.name, target, args, kwargs)))
-    return found, alias
-
-
-def _usual(node: Node) -> Node:
-    """The convolution of some tracers by the names that it has in torch.nn.functional."""
-    if node.target not in ("aten.convolution.default", "aten._convolution.default"):
-        return node
-    *first, dilation, transposed, output_padding, groups = node.args[:9]
-    if transposed:
-        args = (*first, output_padding, groups, dilation)
-        return Node(node.name, "aten.conv_transpose2d.input", args)
-    return Node(node.name, "aten.conv2d.default", (*first, dilation, groups))
-
-
-def _keeps_type(node: fx.Node, name: str) -> bool:
-    """Whether it is a conversion to the type that the tensor has."""
-    if name not in ("to", "_to_copy", "type_as", "float"):
-        return False
-    given = node.args[0]
-    before = given.meta.get("val") if isinstance(given, fx.Node) else None
-    after = node.meta["val"]
-    return isinstance(before, Tensor) and before.dtype == after.dtype
-
-
-def _is_view(node: fx.Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and any(r.alias_info is not None for r in schema.returns)
-
-
-def _functional(node: fx.Node, name: str, where: str) -> str:
-    """The target that computes what an operator in place writes."""
-    overload = str(node.target).split(".")[2]
-    target = f"aten.{name.rstrip('_')}.{overload}"
-    try:
-        operator_of(target)
-    except ValueError:
-        raise ArchError(
-            f"{where}: {node.target} changes a tensor in place; write it without"
-        ) from None
-    return target
