@@ -6,7 +6,7 @@
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
-prepare quickstart,onnx,openvino,executorch,demo,tensorboard,docs,test
+prepare quickstart,onnx,openvino,executorch,demo,tensorboard,docs,import,lpips,test
 
 cd "$root"
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE  # two processes, one thread each
