@@ -8,6 +8,7 @@ import gc
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -65,6 +66,8 @@ def collecting() -> Iterator[None]:
         yield
     finally:
         gc.disable()
+        if "triton" in sys.modules:  # Its library writes pages on what is left when Python ends.
+            gc.unfreeze()
 
 
 def is_too_little_memory(error: Exception) -> bool:

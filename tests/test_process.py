@@ -1,5 +1,6 @@
 """Settings before torch: made where the user made none, left alone otherwise."""
 
+import gc
 import os
 import platform
 import subprocess
@@ -58,3 +59,16 @@ def test_freed_memory_is_kept_until_it_is_released() -> None:
     kept, left = map(float, ended.stdout.split())
     assert kept > 190
     assert left < 20
+
+
+def test_nothing_stays_frozen_where_a_library_would_complain_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "triton", sys)
+    gc.disable()
+    try:
+        with process.collecting():
+            assert gc.get_freeze_count() > 0
+        assert gc.get_freeze_count() == 0
+    finally:
+        gc.enable()
