@@ -110,8 +110,9 @@ def _picture(project: Project, nets: Nets, batch: Batch, path: Path) -> Path:
         **({} if inputs is None else {"input": inputs}),
         **{n: _images(project, net, batch["input"]) for n, net in references_of(project).items()},
         **{name: _images(project, net, batch["input"]) for name, (net, _) in nets.items()},
-        "ground truth" if project.dataset.paired else "real example": batch["target"],
     }
+    if not project.recipe.task.imitates:  # whose targets are the teacher's images
+        columns["ground truth" if project.dataset.paired else "real example"] = batch["target"]
     return grid(columns, path)
 
 
