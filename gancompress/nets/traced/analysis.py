@@ -17,15 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancompress.nets.traced.graph import (
-    GETITEM,
-    INPUT_DEVICE,
-    Graph,
-    Node,
-    Ref,
-    map_refs,
-    operator_of,
-)
+from gancompress.nets.traced.graph import GETITEM, Graph, Node, Ref, computed, map_refs
 from gancompress.nets.traced.identities import (
     Axes,
     Identities,
@@ -75,10 +67,10 @@ def analyse(graph: Graph, shapes: Mapping[str, Sequence[int]], example: Sequence
     ids.freeze(given, "the channels of the input")
     found.values[graph.input] = Value(torch.Size(example), (None, given, None, None))
     for node in graph.nodes:
-        result = _computed(node, tensors)
+        result = computed(node, tensors, "meta")
         tensors[node.name] = result
-        if node.target == GETITEM and isinstance(found.values.get(_first(node)), list):
-            several = found.values[_first(node)]
+        if node.target == GETITEM and isinstance(found.values.get(node.first), list):
+            several = found.values[node.first]
             assert isinstance(several, list)
             found.values[node.name] = several[node.args[1]]
         elif isinstance(result, Tensor):
@@ -92,20 +84,6 @@ def analyse(graph: Graph, shapes: Mapping[str, Sequence[int]], example: Sequence
         if axis is not None:
             ids.freeze(axis, "the channels of the output")
     return found
-
-
-def _first(node: Node) -> str:
-    return next(node.refs(), "")
-
-
-def _computed(node: Node, values: Mapping[str, Any]) -> Any:
-    kwargs = {k: map_refs(v, lambda ref: values[ref.name]) for k, v in node.kwargs.items()}
-    if kwargs.get("device") == INPUT_DEVICE:
-        kwargs["device"] = torch.device("meta")
-    with torch.no_grad():
-        return operator_of(node.target)(
-            *map_refs(node.args, lambda ref: values[ref.name]), **kwargs
-        )
 
 
 def _looked_at(node: Node, shape: torch.Size, found: Analysis) -> NodeView:
@@ -165,6 +143,6 @@ def _macs(node: Node, tensors: Mapping[str, Any], result: Tensor) -> int:
         return 0
     shape = tensors[weight.name].shape
     if node.op == "conv_transpose2d":
-        x = tensors[_first(node)]
+        x = tensors[node.first]
         return math.prod(shape[1:]) * x[0].numel()
     return math.prod(shape[1:]) * result[0].numel()

@@ -63,6 +63,11 @@ class Node:
         """Whether it computes numbers, not tensors."""
         return self.target in SCALARS
 
+    @property
+    def first(self) -> str:
+        """The first value that it takes; "" if it takes none."""
+        return next(self.refs(), "")
+
     def refs(self) -> Iterator[str]:
         """The values that it takes, in order; one may come several times."""
         yield from _refs([*self.args, *self.kwargs.values()])
@@ -128,6 +133,17 @@ def operator_of(target: str) -> Callable[..., Any]:
     except AttributeError:
         raise ValueError(f"this torch has no operator {target}") from None
     return found
+
+
+def computed(node: Node, values: Mapping[str, Any], device: str) -> Any:
+    """What a node makes of values, without gradients; device: where it makes new tensors."""
+    kwargs = {k: map_refs(v, lambda ref: values[ref.name]) for k, v in node.kwargs.items()}
+    if kwargs.get("device") == INPUT_DEVICE:
+        kwargs["device"] = torch.device(device)
+    with torch.no_grad():
+        return operator_of(node.target)(
+            *map_refs(node.args, lambda ref: values[ref.name]), **kwargs
+        )
 
 
 def map_refs(given: Any, to: Callable[[Ref], Any]) -> Any:

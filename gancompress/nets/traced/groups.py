@@ -191,14 +191,10 @@ def _extents(
             units.append((group, each.pop()))
         return Extent(fixed, tuple(units))
 
-    x = found.values.get(_first(node))
+    x = found.values.get(node.first)
     if not isinstance(x, Value):
         return {}
     return {key: value for key, value in _sizes(node, x, found, extent).items() if _moves(value)}
-
-
-def _first(node: Node) -> str:
-    return next(node.refs(), "")
 
 
 def _moves(value: Any) -> bool:

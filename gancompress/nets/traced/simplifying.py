@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from gancompress.nets.traced.graph import INPUT_DEVICE, Graph, Node, Ref, map_refs, operator_of
+from gancompress.nets.traced.graph import Graph, Node, Ref, computed, map_refs
 
 
 def simplified(
@@ -24,7 +23,7 @@ def simplified(
     kept: list[Node] = []
     for node in nodes:
         if all(name in values for name in node.refs()):
-            values[node.name] = _computed(node, values)
+            values[node.name] = computed(node, values, "cpu")
             made_of = [origins[name] for name in node.refs() if name in origins]
             origins[node.name] = frozenset().union(*made_of)
         else:
@@ -57,16 +56,6 @@ def simplified(
     }
     found = {names[n]: v.detach().contiguous().clone() for n, v in constants.items()}
     return Graph(given, output, tuple(plain), is_trained), found
-
-
-def _computed(node: Node, values: Mapping[str, Any]) -> Any:
-    kwargs = {k: map_refs(v, lambda ref: values[ref.name]) for k, v in node.kwargs.items()}
-    if kwargs.get("device") == INPUT_DEVICE:
-        kwargs["device"] = torch.device("cpu")
-    with torch.no_grad():
-        return operator_of(node.target)(
-            *map_refs(node.args, lambda ref: values[ref.name]), **kwargs
-        )
 
 
 def _name_of(made_of: Iterable[str]) -> str:
