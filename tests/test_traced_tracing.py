@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import ArchError
-from gancompress.nets.traced.graph import Graph
+from gancompress.nets.traced.graph import OperatorGraph
 from gancompress.nets.traced.layers import renamed
 from gancompress.nets.traced.network import TracedNet
 from gancompress.nets.traced.tracing import trace
@@ -21,7 +21,7 @@ def answers_alike(net: nn.Module, shape: tuple[int, int, int] = SHAPE) -> Traced
     """The traced network, which answers as the original on other sizes and batches too."""
     traced = trace(net, shape, "net")
     graph, tensors = renamed(traced.graph, traced.tensors)
-    again = Graph.from_json(json.loads(json.dumps(graph.to_json())), "net")
+    again = OperatorGraph.from_json(json.loads(json.dumps(graph.to_json())), "net")
     assert again == graph
     ours = TracedNet(again, {name: tensor.shape for name, tensor in tensors.items()}).eval()
     ours.load_state_dict(tensors)
@@ -180,4 +180,4 @@ def test_a_graph_that_is_none_is_refused(change: object) -> None:
     plain = json.loads(json.dumps(plain))
     change(plain)  # type: ignore[operator]
     with pytest.raises(ArchError, match="net: not a traced generator"):
-        Graph.from_json(plain, "net")
+        OperatorGraph.from_json(plain, "net")

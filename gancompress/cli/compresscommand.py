@@ -84,7 +84,7 @@ def compress(
     from gancompress.importers.generators import How, bound_value
     from gancompress.report.reporting import write_report
     from gancompress.stages import pipeline
-    from gancompress.stages.compress import Wishes, compressed_project
+    from gancompress.stages.compress import CompressOptions, compressed_project
 
     with exit_codes():
         how = How(
@@ -93,7 +93,7 @@ def compress(
             _arguments(args),
             dict(bound_value(text) for text in bind or ()),
         )
-        wishes = Wishes(
+        options = CompressOptions(
             teacher,
             images.expanduser(),
             Path("runs") / _name_of(teacher) if out is None else out.expanduser(),
@@ -106,7 +106,7 @@ def compress(
             tuple(formats or ()),
             tuple(overrides or ()),
         )
-        project = compressed_project(wishes, typer.echo, is_dry=dry_run)
+        project = compressed_project(options, typer.echo, is_dry=dry_run)
         if project is None:
             return
         pipeline.run_stages(project, pipeline.stages_of(project), typer.echo)

@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from gancompress.errors import ArchError, CheckpointError
 from gancompress.importers.generators import Opened
 from gancompress.nets.families.ownfile import reason
-from gancompress.nets.families.traced import TracedGenerator, taken_apart
+from gancompress.nets.families.traced import TracedGenerator
 from gancompress.nets.families.tracedoptions import PROGRAM, TracedOptions
 from gancompress.nets.traced.branches import without
-from gancompress.nets.traced.facts import Facts
-from gancompress.nets.traced.graph import Graph
+from gancompress.nets.traced.facts import ProgramFacts
+from gancompress.nets.traced.graph import OperatorGraph
 from gancompress.nets.traced.layers import renamed
 from gancompress.nets.traced.network import TracedNet
 from gancompress.nets.traced.program import Program
-from gancompress.nets.traced.tracing import Traced, from_program, trace
+from gancompress.nets.traced.takenapart import taken_apart
+from gancompress.nets.traced.tracing import TracedGraph, from_program, trace
 from gancompress.storage.checkpoint import save_tensors
 from gancompress.supernet.groupproof import known_channels, moved_groups
 
@@ -180,12 +181,12 @@ def _compared(
 
 
 def _facts(
-    graph: Graph,
+    graph: OperatorGraph,
     shapes: dict[str, tuple[int, ...]],
     shape: tuple[int, int, int],
-    traced: Traced,
+    traced: TracedGraph,
     where: str,
-) -> Facts:
+) -> ProgramFacts:
     channels, height, width = shape
     with torch.device("meta"):
         net = TracedNet(graph, shapes).eval()
@@ -210,7 +211,7 @@ def _facts(
 
     multiple = next((m for m in _MULTIPLES if takes(m)), 0) if not traced.is_static else 0
     is_static = multiple == 0
-    return Facts(
+    return ProgramFacts(
         channels, out[0], (height, width), is_static, 1 if is_static else multiple, enlargement
     )
 
@@ -249,7 +250,7 @@ def _proven(program: Program, tensors: dict[str, Tensor]) -> Program:
         }
 
 
-def _small(facts: Facts) -> tuple[int, int, int]:
+def _small(facts: ProgramFacts) -> tuple[int, int, int]:
     """An input that the network takes, not larger than is needed."""
     if facts.is_static:
         return (facts.in_channels, *facts.size)
@@ -264,7 +265,7 @@ def _ordered(program: Program, tensors: dict[str, Tensor]) -> Program:
     x = torch.rand(1, *_small(facts), generator=torch.Generator().manual_seed(0))
     effects: dict[str, float] = {}
 
-    def answer(graph: Graph) -> Tensor:
+    def answer(graph: OperatorGraph) -> Tensor:
         net = TracedNet(graph, {n: program.shapes[n] for n in graph.tensors}).eval()
         net.load_state_dict({name: tensors[name] for name in graph.tensors})
         with torch.no_grad():

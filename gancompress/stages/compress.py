@@ -18,16 +18,13 @@ import numpy as np
 import torch
 import yaml
 
-from gancompress.data.inputs import InputFolder
-from gancompress.data.inputsoptions import InputsOptions
 from gancompress.durations import duration
-from gancompress.errors import CheckpointError, RecipeError, RunError
+from gancompress.errors import RecipeError, RunError
 from gancompress.importers.generators import How, open_generator
 from gancompress.importers.tracedfile import (
     ImportedGenerator,
     import_generator,
     save,
-    with_range,
 )
 from gancompress.nets.families.traced import TracedGenerator
 from gancompress.project import Project
@@ -35,19 +32,14 @@ from gancompress.recipe.reading import load_recipe
 from gancompress.recipe.recipe import Recipe
 from gancompress.stages.estimates import student_seconds
 from gancompress.stages.understood import understood
+from gancompress.stages.valuerange import with_its_range
 from gancompress.storage.checkpoint import write_text
 from gancompress.supernet.cost import network_cost
 
 IMPORTED, RECIPE = "imported.safetensors", "compress.yaml"
-RANGES: dict[str, tuple[float, float]] = {
-    "0,1": (0.0, 1.0),
-    "-1,1": (-1.0, 1.0),
-    "0,255": (0.0, 255.0),
-}
 # Sides of training crops of inputs: of what enlarges, and of anything else.
 ENLARGING_CROP, CROP = 48, 128
 LOADED = 1.25  # The shorter side that images are resized to first, over the crop.
-TRIED = 8  # Images that a value range is tried on, at most.
 WIDTHS = (1.6, 1.25, 1.0, 0.8, 0.6)  # Choices of widths, over those that keep the budget alike.
 # What parts of the minutes the stages get: the teacher's answers, supernet, fine-tuning.
 ANSWERS, SUPERNET, FINETUNE = 0.12, 0.25, 0.5
@@ -56,7 +48,7 @@ ANSWERS_BYTES = 800_000_000  # kept in 8 bits
 
 
 @dataclass(frozen=True)
-class Wishes:
+class CompressOptions:
     """What a user asks `gancompress compress` for; see its options."""
 
     teacher: str
@@ -73,7 +65,7 @@ class Wishes:
 
 
 def compressed_project(
-    wishes: Wishes, say: Callable[[str], None], *, is_dry: bool
+    options: CompressOptions, say: Callable[[str], None], *, is_dry: bool
 ) -> Project | None:
     """The project of a run that compresses a trained generator, its recipe written.
 
@@ -81,129 +73,54 @@ def compressed_project(
     out and said, nothing is left behind, and there is no project.
     Raises: GanCompressError of the kind that fits what is wrong; nothing is left behind then.
     """
-    path = wishes.out / RECIPE
+    path = options.out / RECIPE
     if path.exists():
-        recipe = load_recipe(str(path), [f"run={wishes.out}", *wishes.overrides])
-        _check_same(recipe, wishes)
+        recipe = load_recipe(str(path), [f"run={options.out}", *options.overrides])
+        _check_same(recipe, options)
         say(f"{path}: goes on with this recipe")
         return Project(recipe)
-    opened = open_generator(wishes.teacher, wishes.how, say)
-    found = import_generator(opened, wishes.teacher, size=wishes.size, channels=wishes.channels)
-    found = _ranged(found, opened.value_range, wishes, say)
+    opened = open_generator(options.teacher, options.how, say)
+    found = import_generator(opened, options.teacher, size=options.size, channels=options.channels)
+    found = with_its_range(
+        found, opened.value_range, options.value_range, options.images, options.teacher, say
+    )
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / IMPORTED
-        save(found, file, f"{opened.about} ({wishes.teacher})")
-        planned = _planned(recipe_of(found, wishes, file), wishes)
-        say(understood(Project(_read(planned.settings, wishes)), opened.about, found.difference))
+        save(found, file, f"{opened.about} ({options.teacher})")
+        planned = _planned(recipe_of(found, options, file), options)
+        say(understood(Project(_read(planned.settings, options)), opened.about, found.difference))
         say(planned.text)
         if is_dry:
             return None
-        wishes.out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, wishes.out / IMPORTED)
-    settings = _from_file(planned.settings, wishes.out / IMPORTED)
-    write_text(path, _text_of(settings, wishes, planned.step))
-    return Project(load_recipe(str(path), [f"run={wishes.out}", *wishes.overrides]))
+        options.out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, options.out / IMPORTED)
+    settings = _from_file(planned.settings, options.out / IMPORTED)
+    write_text(path, _text_of(settings, options, planned.step))
+    return Project(load_recipe(str(path), [f"run={options.out}", *options.overrides]))
 
 
-def _check_same(recipe: Recipe, wishes: Wishes) -> None:
+def _check_same(recipe: Recipe, options: CompressOptions) -> None:
     folder = getattr(recipe.data, "folder", None)
-    if folder != str(wishes.images):
+    if folder != str(options.images):
         raise RunError(
-            f"{wishes.out}: compresses with the images of {folder}; give another --out for those "
-            f"of {wishes.images}"
+            f"{options.out}: compresses with the images of {folder}; give another --out for those "
+            f"of {options.images}"
         )
 
 
-def _ranged(
-    found: ImportedGenerator,
-    known: tuple[float, float] | None,
-    wishes: Wishes,
-    say: Callable[[str], None],
-) -> ImportedGenerator:
-    """The generator with the range of its images: as given, as its file tells, or as found."""
-    if wishes.value_range is not None and wishes.value_range not in RANGES:
-        raise CheckpointError(
-            f"--range {wishes.value_range}: not a range; one of {' '.join(RANGES)}"
-        )
-    answers = _Tried(found, wishes)
-    if wishes.value_range is None and known is None:
-        return with_range(found, _found_range(answers, wishes))
-    low, high = RANGES[wishes.value_range] if wishes.value_range else known or RANGES["-1,1"]
-    if doubt := answers.doubt(low, high):
-        say(
-            f"{wishes.teacher}: given your images in {low:g} to {high:g} {doubt}; was it trained "
-            "on such values? --range says which"
-        )
-    return with_range(found, (low, high))
-
-
-class _Tried:
-    """What a generator answers to a few of a user's images, in any range."""
-
-    def __init__(self, found: ImportedGenerator, wishes: Wishes) -> None:
-        facts = found.program.facts
-        side = facts.size if facts.is_static else (max(64, facts.size_multiple),) * 2
-        options = InputsOptions(
-            folder=str(wishes.images), load_size=f"short:{max(side)}", crop_size=side,
-            input_channels=facts.in_channels, target_channels=facts.out_channels,
-            search_fraction=0, test_fraction=0,
-        )  # fmt: skip
-        data = InputFolder(options)
-        self.count = min(TRIED, data.count("train"))
-        self._inputs = data.batch("train", range(self.count), None)["input"]
-        self._net = found.family.build(found.family.traced_arch).eval()
-        self._net.load_state_dict(found.tensors)
-
-    @torch.no_grad()
-    def doubt(self, low: float, high: float) -> str:
-        """What is strange about the answers to images from `low` to `high`; "" if nothing is.
-
-        Answers should lie in the same range, vary about as much as the images do, and be neither
-        nearly black nor nearly white throughout.
-        """
-        width = high - low
-        given = (self._inputs + 1) / 2 * width + low
-        answers = torch.cat([self._net(x) for x in given.split(2)])
-        spread = float(answers.std() / given.std())
-        level = float((answers.mean() - low) / width)
-        outside = ((answers < low - 0.1 * width) | (answers > high + 0.1 * width)).float().mean()
-        if outside > 0.02:
-            return f"it answers with values from {answers.min():.3g} to {answers.max():.3g}"
-        if not 0.4 < spread < 2.5:
-            return f"its answers vary {spread:.2g} times as much as they do"
-        if not 0.15 < level < 0.85:
-            return f"its answers are at {level:.0%} of the range on average"
-        return ""
-
-
-def _found_range(answers: _Tried, wishes: Wishes) -> tuple[float, float]:
-    """The range whose images a generator answers with images of the same range.
-
-    Raises: CheckpointError where that is none of the usual ones, or several.
-    """
-    fitting = {name: ends for name, ends in RANGES.items() if not answers.doubt(*ends)}
-    if len(fitting) != 1:
-        named = ", ".join(fitting) or "none of the usual ones"
-        raise CheckpointError(
-            f"{wishes.teacher}: which values its images have cannot be told from its answers to "
-            f"{answers.count} of yours ({named} would do); give --range 0,1 or -1,1 or 0,255"
-        )
-    return next(iter(fitting.values()))
-
-
-def recipe_of(found: ImportedGenerator, wishes: Wishes, file: Path) -> dict[str, Any]:
+def recipe_of(found: ImportedGenerator, options: CompressOptions, file: Path) -> dict[str, Any]:
     """The recipe as plain data, its widths and steps yet to be decided.
 
     file: where the imported generator lies.
     """
     facts = found.program.facts
-    crop = _crop_of(found, wishes)
+    crop = _crop_of(found, options)
     load = f"short:{round(LOADED * max(crop) / facts.size_multiple) * facts.size_multiple}"
     return {
-        "name": wishes.out.name if wishes.out.name[:1].isalnum() else "compressed",
+        "name": options.out.name if options.out.name[:1].isalnum() else "compressed",
         "data": {
             "name": "inputs",
-            "folder": str(wishes.images),
+            "folder": str(options.images),
             "load_size": load,
             "crop_size": list(crop),
             "input_channels": facts.in_channels,
@@ -224,22 +141,22 @@ def recipe_of(found: ImportedGenerator, wishes: Wishes, file: Path) -> dict[str,
             "also": ["psnr", "ssim"],
         },
         "search": {
-            "reduction": wishes.reduction, "more_reductions": [2 * wishes.reduction],
+            "reduction": options.reduction, "more_reductions": [2 * options.reduction],
             "objective": "psnr", "candidates": 48, "population": 12, "first_images": 0,
             "images": 32,
         },
         "finetune": {"steps": 1, "lr": 1e-3, "beta1": 0.9, "batch_size": 8, "decay_from": 0.0,
                      "ema": 0.99},
-        **({"export": {"formats": list(wishes.formats)}} if wishes.formats else {}),
+        **({"export": {"formats": list(options.formats)}} if options.formats else {}),
     }  # fmt: skip
 
 
-def _crop_of(found: ImportedGenerator, wishes: Wishes) -> tuple[int, int]:
+def _crop_of(found: ImportedGenerator, options: CompressOptions) -> tuple[int, int]:
     facts = found.program.facts
     if facts.is_static:
         return facts.size
-    if wishes.size is not None:
-        return wishes.size
+    if options.size is not None:
+        return options.size
     side = ENLARGING_CROP if facts.enlargement > 1 else CROP
     side = -(-side // facts.size_multiple) * facts.size_multiple
     return side, side
@@ -254,20 +171,20 @@ class Planned:
     text: str
 
 
-def _planned(settings: dict[str, Any], wishes: Wishes) -> Planned:
+def _planned(settings: dict[str, Any], options: CompressOptions) -> Planned:
     """The recipe with widths about the budget, and as many steps as the minutes allow.
 
     Raises: RecipeError for a reduction that no widths reach.
     """
     any_widths = {**settings, "space": {"widths": [1], "ops": ["dense"]}}
-    family = Project(_read(any_widths, wishes)).family
+    family = Project(_read(any_widths, options)).family
     assert isinstance(family, TracedGenerator), "the recipe names it"
     crop = settings["data"]["crop_size"]
-    widths = budget_widths(family, crop, wishes.reduction)
+    widths = budget_widths(family, crop, options.reduction)
     settings = {**settings, "space": {**settings["space"], "widths": widths}}
     # Steps are timed on a project that keeps a few answers.
-    step, answer = student_seconds(Project(_read(_with_steps(settings, 1, 1, 16), wishes)))
-    seconds = 60 * wishes.minutes
+    step, answer = student_seconds(Project(_read(_with_steps(settings, 1, 1, 16), options)))
+    seconds = 60 * options.minutes
     answers = int(np.clip(ANSWERS * seconds / max(answer, 1e-4), LEAST_ANSWERS, MOST_ANSWERS))
     facts = family.taken.program.facts
     pixels = crop[0] * crop[1] * facts.enlargement**2
@@ -300,19 +217,19 @@ def _from_file(settings: Mapping[str, Any], file: Path) -> dict[str, Any]:
     }
 
 
-def _read(settings: Mapping[str, Any], wishes: Wishes) -> Recipe:
+def _read(settings: Mapping[str, Any], options: CompressOptions) -> Recipe:
     """The recipe of these settings. Raises: RecipeError."""
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / RECIPE
         file.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
-        return load_recipe(str(file), [f"run={wishes.out}", *wishes.overrides])
+        return load_recipe(str(file), [f"run={options.out}", *options.overrides])
 
 
-def _text_of(settings: Mapping[str, Any], wishes: Wishes, step: float) -> str:
+def _text_of(settings: Mapping[str, Any], options: CompressOptions, step: float) -> str:
     head = (
-        f"# gancompress run {wishes.out / RECIPE} run={wishes.out}\n#\n"
-        f"# Written by `gancompress compress {wishes.teacher} --images {wishes.images}`,\n"
-        f"# to be read and edited: {wishes.minutes:g} minutes on a machine where a step of the "
+        f"# gancompress run {options.out / RECIPE} run={options.out}\n#\n"
+        f"# Written by `gancompress compress {options.teacher} --images {options.images}`,\n"
+        f"# to be read and edited: {options.minutes:g} minutes on a machine where a step of the "
         f"supernet takes {duration(step)}.\n\n"
     )
     return head + yaml.safe_dump(dict(settings), sort_keys=False, width=98)

@@ -25,7 +25,7 @@ BAND_CHANNELS = 8  # fewer in a band cost more in calls than they save in arithm
 
 
 @dataclass(frozen=True)
-class Run:
+class ChannelRun:
     """Neighbouring positions of one axis: `count` channels of a group, each `bundle` times; or as
     many fixed ones, of no group."""
 
@@ -34,7 +34,7 @@ class Run:
     bundle: int = 1
 
 
-Layouts = Mapping[Axis, Sequence[tuple[Run, str]]]
+Layouts = Mapping[Axis, Sequence[tuple[ChannelRun, str]]]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from gancompress.errors import ArchError, CheckpointError
 from gancompress.fields.bounds import shown
 from gancompress.fields.types import FilePath, Integer, refuse
 from gancompress.nets.families.familyoptions import FamilyOptions
-from gancompress.nets.traced.facts import Facts, facts_of
+from gancompress.nets.traced.facts import ProgramFacts, facts_of
 from gancompress.teachers.files import teacher_texts
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class TracedOptions(FamilyOptions):
         return given
 
     @cached_property
-    def facts(self) -> Facts:
+    def facts(self) -> ProgramFacts:
         """What is known of the generator."""
         return facts_of(_program_of(self.file), self.file)
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancompress.nets.traced.graph import GETITEM, Graph, Node, Ref, computed, map_refs
+from gancompress.nets.traced.graph import GETITEM, Node, OperatorGraph, Ref, computed, map_refs
 from gancompress.nets.traced.identities import (
     Axes,
     Identities,
@@ -46,7 +46,9 @@ class Analysis:
         return value.axes
 
 
-def analyse(graph: Graph, shapes: Mapping[str, Sequence[int]], example: Sequence[int]) -> Analysis:
+def analyse(
+    graph: OperatorGraph, shapes: Mapping[str, Sequence[int]], example: Sequence[int]
+) -> Analysis:
     """The channels of a graph, by running it without values on an input of shape `example`.
 
     example: (N, C, H, W). shapes: of the graph's tensors.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gancompress.nets.traced.analysis import Analysis
-from gancompress.nets.traced.graph import Graph, Node, Ref, map_refs
+from gancompress.nets.traced.graph import Node, OperatorGraph, Ref, map_refs
 from gancompress.nets.traced.identities import Value
 
 LEAST_CHAIN = 4  # Fewer equal branches are no chain that could be shortened.
@@ -22,7 +22,7 @@ class Branch:
     nodes: frozenset[str]
 
 
-def chains_of(graph: Graph, found: Analysis) -> list[tuple[Branch, ...]]:
+def chains_of(graph: OperatorGraph, found: Analysis) -> list[tuple[Branch, ...]]:
     """Chains of equal residual branches, outermost ones, in the order in which they run."""
     nodes = {node.name: node for node in graph.nodes}
     total = sum(found.macs.values())
@@ -45,14 +45,16 @@ def chains_of(graph: Graph, found: Analysis) -> list[tuple[Branch, ...]]:
     return [tuple(chain) for chain in chains if len(chain) >= LEAST_CHAIN]
 
 
-def residual_nodes(graph: Graph, found: Analysis) -> frozenset[str]:
+def residual_nodes(graph: OperatorGraph, found: Analysis) -> frozenset[str]:
     """The nodes inside of any residual branch."""
     nodes = {node.name: node for node in graph.nodes}
     branches = (_branch(node, graph, nodes, found) for node in graph.nodes)
     return frozenset().union(*(branch.nodes for branch in branches if branch is not None))
 
 
-def _branch(node: Node, graph: Graph, nodes: Mapping[str, Node], found: Analysis) -> Branch | None:
+def _branch(
+    node: Node, graph: OperatorGraph, nodes: Mapping[str, Node], found: Analysis
+) -> Branch | None:
     if node.op != "add" or len(node.args) < 2 or node.kwargs:
         return None
     ends = [
@@ -72,7 +74,7 @@ def _branch(node: Node, graph: Graph, nodes: Mapping[str, Node], found: Analysis
     return None
 
 
-def _between(skip: str, end: str, graph: Graph, nodes: Mapping[str, Node]) -> set[str]:
+def _between(skip: str, end: str, graph: OperatorGraph, nodes: Mapping[str, Node]) -> set[str]:
     """The nodes that `end` is made by from `skip` alone; none if it needs anything else."""
     inside: set[str] = set()
     todo = [end]
@@ -97,7 +99,7 @@ def _kind(branch: Branch, nodes: Mapping[str, Node], found: Analysis) -> tuple[o
     return tuple(sorted(shapes.items()))
 
 
-def without(graph: Graph, skipped: Sequence[Branch]) -> Graph:
+def without(graph: OperatorGraph, skipped: Sequence[Branch]) -> OperatorGraph:
     """The graph in which each of these sums is what it was added to, without what nothing needs."""
     stands_for = {branch.node: branch.skip for branch in skipped}
 
@@ -115,4 +117,4 @@ def without(graph: Graph, skipped: Sequence[Branch]) -> Graph:
             kept.append(Node(node.name, node.target, args, kwargs))
             needed.update(kept[-1].refs())
     tensors = {name: trained for name, trained in graph.tensors.items() if name in needed}
-    return Graph(graph.input, to(graph.output), tuple(reversed(kept)), tensors)
+    return OperatorGraph(graph.input, to(graph.output), tuple(reversed(kept)), tensors)

@@ -13,7 +13,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Facts:
+class ProgramFacts:
     """What is known of a traced generator without torch.
 
     size: (height, width) that it was traced on; is_static: whether it takes no other.
@@ -30,7 +30,7 @@ class Facts:
     value_range: tuple[float, float] = (-1.0, 1.0)
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any], where: str) -> Facts:
+    def of(cls, plain: Mapping[str, Any], where: str) -> ProgramFacts:
         """From JSON. Raises: ArchError naming `where`."""
         try:
             found = cls(**{**plain, "size": tuple(plain["size"]),
@@ -46,9 +46,9 @@ class Facts:
         return found
 
 
-def facts_of(text: str, where: str) -> Facts:
+def facts_of(text: str, where: str) -> ProgramFacts:
     """The facts of a program's text. Raises: ArchError naming `where`."""
-    return Facts.of(parsed(text, where).get("facts", {}), where)
+    return ProgramFacts.of(parsed(text, where).get("facts", {}), where)
 
 
 def parsed(text: str, where: str) -> dict[str, Any]:

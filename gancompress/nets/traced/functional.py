@@ -194,8 +194,9 @@ def _is_like(given: Any, other: fx.Node) -> bool:
     if not isinstance(given, fx.Node):
         return False
     one, two = given.meta.get("val"), other.meta.get("val")
-    both = isinstance(one, Tensor) and isinstance(two, Tensor)
-    return both and one.shape == two.shape and one.dtype == two.dtype
+    if not (isinstance(one, Tensor) and isinstance(two, Tensor)):
+        return False
+    return one.shape == two.shape and one.dtype == two.dtype
 
 
 def _usual(node: Node) -> Node:

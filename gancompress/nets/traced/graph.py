@@ -74,7 +74,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Graph:
+class OperatorGraph:
     """Operators in the order in which they run, from `input` (N, C, H, W) to the value `output`.
 
     tensors: the names of constants, and whether each is trained.
@@ -97,7 +97,7 @@ class Graph:
         }
 
     @classmethod
-    def from_json(cls, plain: Any, where: str) -> Graph:
+    def from_json(cls, plain: Any, where: str) -> OperatorGraph:
         """Inverse of `to_json`. Raises: ArchError naming `where` for anything else."""
         try:
             nodes = tuple(
@@ -172,7 +172,7 @@ def _known(target: Any) -> str:
     return target
 
 
-def _check_order(graph: Graph) -> None:
+def _check_order(graph: OperatorGraph) -> None:
     known = {graph.input, *graph.tensors}
     for node in graph.nodes:
         if missing := [name for name in node.refs() if name not in known]:

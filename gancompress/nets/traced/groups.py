@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from gancompress.nets.families.family import Axis, Run
+from gancompress.nets.families.family import Axis, ChannelRun
 from gancompress.nets.traced.analysis import Analysis
-from gancompress.nets.traced.graph import Graph, Node, Ref
+from gancompress.nets.traced.graph import Node, OperatorGraph, Ref
 from gancompress.nets.traced.identities import Ids, Value
 
 
@@ -29,7 +29,7 @@ class Extent:
 
 
 @dataclass(frozen=True)
-class Group:
+class ChannelGroup:
     """Channels that may be dropped one by one, each wherever it occurs.
 
     channels: how many. axes: where they lie, in the order of the graph's tensors. layer: the first
@@ -49,8 +49,8 @@ class Groups:
     frozen: reasons by axis, of those whose channels are neither the input's nor the output's.
     """
 
-    groups: dict[str, Group] = field(default_factory=dict)
-    axes: dict[Axis, tuple[Run, ...]] = field(default_factory=dict)
+    groups: dict[str, ChannelGroup] = field(default_factory=dict)
+    axes: dict[Axis, tuple[ChannelRun, ...]] = field(default_factory=dict)
     extents: dict[str, dict[str, Any]] = field(default_factory=dict)
     frozen: dict[Axis, str] = field(default_factory=dict)
 
@@ -67,7 +67,7 @@ class _UnevenError(Exception):
         self.ids = ids
 
 
-def groups_of(graph: Graph, found: Analysis, refused: Mapping[str, str]) -> Groups:
+def groups_of(graph: OperatorGraph, found: Analysis, refused: Mapping[str, str]) -> Groups:
     """The groups of an analysed graph. refused: by a group's name, why it is to be frozen."""
     for _ in range(1000):  # Each turn freezes a group.
         groups = _once(graph, found, refused)
@@ -76,7 +76,7 @@ def groups_of(graph: Graph, found: Analysis, refused: Mapping[str, str]) -> Grou
     raise AssertionError("each turn freezes a group, and there are fewer")
 
 
-def _once(graph: Graph, found: Analysis, refused: Mapping[str, str]) -> Groups | None:
+def _once(graph: OperatorGraph, found: Analysis, refused: Mapping[str, str]) -> Groups | None:
     """The groups, or None where one had to be frozen."""
     ids = found.identities
     used = dict.fromkeys(name for node in graph.nodes for name in node.refs())
@@ -105,7 +105,7 @@ def _once(graph: Graph, found: Analysis, refused: Mapping[str, str]) -> Groups |
         if why:
             ids.freeze(np.array(own), why)
             return None
-        result.groups[name] = Group(name, len(own), tuple(axes))
+        result.groups[name] = ChannelGroup(name, len(own), tuple(axes))
         of_root |= {root: (name, number) for number, root in enumerate(own)}
     sizes = {name: group.channels for name, group in result.groups.items()}
     for at, row in roots.items():
@@ -130,7 +130,7 @@ def _once(graph: Graph, found: Analysis, refused: Mapping[str, str]) -> Groups |
     return result
 
 
-def _unfit(own: Sequence[int], axes: Sequence[Axis], graph: Graph, found: Analysis) -> str:
+def _unfit(own: Sequence[int], axes: Sequence[Axis], graph: OperatorGraph, found: Analysis) -> str:
     """Why channels are no group that a width could be chosen for; "" if they are."""
     if len(own) == 1:
         return "one channel alone"
@@ -138,13 +138,15 @@ def _unfit(own: Sequence[int], axes: Sequence[Axis], graph: Graph, found: Analys
     return "" if max(ranks) > 1 else "no weight of a layer has these channels"
 
 
-def _runs(row: Sequence[tuple[str, int] | None], sizes: Mapping[str, int]) -> tuple[Run, ...] | str:
+def _runs(
+    row: Sequence[tuple[str, int] | None], sizes: Mapping[str, int]
+) -> tuple[ChannelRun, ...] | str:
     """The runs of an axis; or the group whose channels lie in no order that can be cut."""
-    found: list[Run] = []
+    found: list[ChannelRun] = []
     for group, part in itertools.groupby(row, lambda one: "" if one is None else one[0]):
         items = list(part)
         if not group:
-            found.append(Run("", len(items)))
+            found.append(ChannelRun("", len(items)))
             continue
         numbers = [one[1] for one in items if one is not None]
         count = sizes[group]
@@ -153,11 +155,11 @@ def _runs(row: Sequence[tuple[str, int] | None], sizes: Mapping[str, int]) -> tu
         times, rest = divmod(len(numbers), len(block))
         if rest or numbers != block * times:
             return group
-        found += [Run(group, count, bundle)] * times
+        found += [ChannelRun(group, count, bundle)] * times
     return tuple(found)
 
 
-def _sum(runs: Sequence[Run]) -> Extent:
+def _sum(runs: Sequence[ChannelRun]) -> Extent:
     units: Counter[str] = Counter()
     fixed = 0
     for run in runs:

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gancompress.nets.traced.graph import Graph, Node, Ref, map_refs
+from gancompress.nets.traced.graph import Node, OperatorGraph, Ref, map_refs
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -39,7 +39,7 @@ class Layer:
     tensors: Mapping[str, str]
 
 
-def layers_of(graph: Graph) -> dict[str, Layer]:
+def layers_of(graph: OperatorGraph) -> dict[str, Layer]:
     """The layers of a graph by the names of their nodes; several nodes may run one layer."""
     found = {}
     for node in graph.nodes:
@@ -51,7 +51,7 @@ def layers_of(graph: Graph) -> dict[str, Layer]:
     return found
 
 
-def _tensors_of(node: Node, graph: Graph) -> dict[str, str] | None:
+def _tensors_of(node: Node, graph: OperatorGraph) -> dict[str, str] | None:
     """The names of a layer's tensors; None for a node that is no layer."""
     places = _TENSORS.get(node.op)
     if places is None:
@@ -81,7 +81,9 @@ def attribute_of(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def renamed(graph: Graph, tensors: Mapping[str, Tensor]) -> tuple[Graph, dict[str, Tensor]]:
+def renamed(
+    graph: OperatorGraph, tensors: Mapping[str, Tensor]
+) -> tuple[OperatorGraph, dict[str, Tensor]]:
     """The same graph, its tensors named as the modules of its layers have them.
 
     A layer lies where its weight's name says: the bias of `conv.weight` is `conv.bias`, whatever it
@@ -125,7 +127,7 @@ def renamed(graph: Graph, tensors: Mapping[str, Tensor]) -> tuple[Graph, dict[st
         for n in graph.nodes
     ]  # fmt: skip
     trained = {new.get(name, name): is_trained for name, is_trained in graph.tensors.items()}
-    found = Graph(graph.input, graph.output, tuple(nodes), trained)
+    found = OperatorGraph(graph.input, graph.output, tuple(nodes), trained)
     return found, {new.get(name, name): tensor for name, tensor in tensors.items()}
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from gancompress.nets.traced.graph import (
     GETITEM,
     INPUT_DEVICE,
-    Graph,
     Node,
+    OperatorGraph,
     Ref,
     map_refs,
     operator_of,
@@ -75,7 +75,7 @@ class TracedNet(nn.Module):
 
     def __init__(
         self,
-        graph: Graph,
+        graph: OperatorGraph,
         shapes: Shapes,
         blocks: Mapping[str, nn.Module] | None = None,
         value_range: tuple[float, float] = (-1.0, 1.0),
@@ -159,7 +159,7 @@ def _inputs(node: Node, layer: Layer | None) -> tuple[str, ...]:
     return (first.name,)
 
 
-def _last_uses(graph: Graph) -> dict[str, tuple[str, ...]]:
+def _last_uses(graph: OperatorGraph) -> dict[str, tuple[str, ...]]:
     """The values that are not needed any more behind a node, by its name."""
     last: dict[str, str] = {}
     for node in graph.nodes:

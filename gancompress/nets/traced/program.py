@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from gancompress.errors import ArchError
-from gancompress.nets.traced.facts import VERSION, Facts, parsed
-from gancompress.nets.traced.graph import Graph
+from gancompress.nets.traced.facts import VERSION, ProgramFacts, parsed
+from gancompress.nets.traced.graph import OperatorGraph
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Program:
     residual branches, the most dispensable first.
     """
 
-    graph: Graph
+    graph: OperatorGraph
     shapes: Mapping[str, tuple[int, ...]]
-    facts: Facts
+    facts: ProgramFacts
     refused: Mapping[str, str] = field(default_factory=dict)
     dispensable: Sequence[str] = ()
 
@@ -41,7 +41,7 @@ class Program:
     def from_text(cls, text: str, where: str = "program") -> Program:
         """Inverse of `to_text`. Raises: ArchError naming `where`."""
         plain = parsed(text, where)
-        graph = Graph.from_json(plain.get("graph"), where)
+        graph = OperatorGraph.from_json(plain.get("graph"), where)
         try:
             shapes = {
                 str(name): tuple(int(side) for side in shape)
@@ -53,4 +53,6 @@ class Program:
             raise ArchError(f"{where}: not a traced generator; import it again") from None
         if shapes.keys() != graph.tensors.keys():
             raise ArchError(f"{where}: its tensors are not those of its graph; import it again")
-        return cls(graph, shapes, Facts.of(plain.get("facts", {}), where), refused, dispensable)
+        return cls(
+            graph, shapes, ProgramFacts.of(plain.get("facts", {}), where), refused, dispensable
+        )

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gancompress.nets.traced.graph import Graph, Node, Ref, computed, map_refs
+from gancompress.nets.traced.graph import Node, OperatorGraph, Ref, computed, map_refs
 
 
 def simplified(
@@ -16,7 +16,7 @@ def simplified(
     output: str,
     tensors: Mapping[str, Tensor],
     trained: Mapping[str, bool],
-) -> tuple[Graph, dict[str, Tensor]]:
+) -> tuple[OperatorGraph, dict[str, Tensor]]:
     """The graph with what no input decides computed, and without what nothing needs."""
     values: dict[str, Any] = dict(tensors)  # tensors and numbers
     origins: dict[str, frozenset[str]] = {name: frozenset({name}) for name in tensors}
@@ -55,7 +55,7 @@ def simplified(
         for name, value in constants.items()
     }
     found = {names[n]: v.detach().contiguous().clone() for n, v in constants.items()}
-    return Graph(given, output, tuple(plain), is_trained), found
+    return OperatorGraph(given, output, tuple(plain), is_trained), found
 
 
 def _name_of(made_of: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 
 from gancompress.nets.traced.analysis import Analysis
-from gancompress.nets.traced.graph import Graph, Node, Ref
+from gancompress.nets.traced.graph import Node, OperatorGraph, Ref
 from gancompress.nets.traced.groups import Groups
 from gancompress.nets.traced.identities import Value
 from gancompress.nets.traced.layers import Layer
@@ -18,7 +18,7 @@ OPERATOR_MACS = 0.01  # The least fraction of all MACs that a slot for an operat
 
 
 def width_slots(
-    graph: Graph, found: Analysis, groups: Groups, most: int
+    graph: OperatorGraph, found: Analysis, groups: Groups, most: int
 ) -> dict[str, tuple[str, ...]]:
     """Groups of equal role share a slot, in the order in which they come, until there are `most`.
 
@@ -50,7 +50,7 @@ def width_slots(
 
 
 def operator_slots(
-    graph: Graph, found: Analysis, layers: Mapping[str, Layer], groups: Groups
+    graph: OperatorGraph, found: Analysis, layers: Mapping[str, Layer], groups: Groups
 ) -> dict[str, tuple[str, ...]]:
     """Dense k x k convolutions that could be separable: those of one resolution together.
 
@@ -97,7 +97,7 @@ def _shape(found: Analysis, name: str) -> torch.Size:
     return value.shape
 
 
-def _users(graph: Graph) -> dict[str, tuple[Node, ...]]:
+def _users(graph: OperatorGraph) -> dict[str, tuple[Node, ...]]:
     users: dict[str, tuple[Node, ...]] = {}
     for node in graph.nodes:
         for name in dict.fromkeys(node.refs()):
@@ -105,7 +105,7 @@ def _users(graph: Graph) -> dict[str, tuple[Node, ...]]:
     return users
 
 
-def _kind(graph: Graph, found: Analysis, users: Sequence[Node]) -> tuple[object, ...]:
+def _kind(graph: OperatorGraph, found: Analysis, users: Sequence[Node]) -> tuple[object, ...]:
     """What takes a tensor: the operator, the kernel, the resolution of what it makes."""
     if not users:
         return ()
@@ -118,7 +118,7 @@ def _kind(graph: Graph, found: Analysis, users: Sequence[Node]) -> tuple[object,
     return (node.op, kernel, side)
 
 
-def _macs(own: Sequence[str], graph: Graph, found: Analysis, groups: Groups) -> int:
+def _macs(own: Sequence[str], graph: OperatorGraph, found: Analysis, groups: Groups) -> int:
     """The MACs of the layers that make the groups' channels."""
     tensors = {tensor for name in own for tensor, axis in groups.groups[name].axes if axis == 0}
     return sum(

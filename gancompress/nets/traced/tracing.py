@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 from gancompress.errors import ArchError
 from gancompress.nets.families.ownfile import reason
 from gancompress.nets.traced.functional import functional_nodes
-from gancompress.nets.traced.graph import Graph
+from gancompress.nets.traced.graph import OperatorGraph
 from gancompress.nets.traced.simplifying import simplified
 
 EXAMPLE_BATCH = 2  # torch.export takes a batch of 1 for a constant.
@@ -22,15 +22,15 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
-class Traced:
+class TracedGraph:
     """A graph, the values of its tensors by name, and whether height and width are free."""
 
-    graph: Graph
+    graph: OperatorGraph
     tensors: dict[str, Tensor]
     is_static: bool
 
 
-def trace(net: nn.Module, shape: Sequence[int], where: str) -> Traced:
+def trace(net: nn.Module, shape: Sequence[int], where: str) -> TracedGraph:
     """The graph of a network that takes one image (C, H, W) of `shape`.
 
     Height and width are free where its code allows it. Parameters keep their names. Norms and
@@ -69,7 +69,7 @@ def _of_script(net: torch.jit.ScriptModule, x: Tensor, where: str) -> ExportedPr
     return program
 
 
-def from_program(program: ExportedProgram, where: str) -> Traced:
+def from_program(program: ExportedProgram, where: str) -> TracedGraph:
     """The graph of a program of one image. Raises: ArchError naming `where`, as `trace`."""
     signature = program.graph_signature
     held: dict[str, Tensor] = {**program.state_dict, **program.constants}
@@ -101,7 +101,7 @@ def from_program(program: ExportedProgram, where: str) -> Traced:
     if not isinstance(_shape_of(program, given), torch.Size) or _rank(program, output) != 4:
         raise ArchError(f"{where}: its answer is no image; one tensor (N, C, H, W) is needed")
     shape = _shape_of(program, given)
-    return Traced(graph, tensors, all(isinstance(side, int) for side in shape[2:]))
+    return TracedGraph(graph, tensors, all(isinstance(side, int) for side in shape[2:]))
 
 
 def _shape_of(program: ExportedProgram, name: str) -> torch.Size:
