@@ -14,6 +14,7 @@ import tracednets
 from torch import Tensor, nn
 
 from gancompress.errors import ArchError, CheckpointError
+from gancompress.importers import tracedfile
 from gancompress.importers.generators import How, Opened, bound_value, open_generator
 from gancompress.importers.tracedfile import ImportedGenerator, import_generator
 
@@ -228,3 +229,16 @@ def test_what_answers_no_image_is_refused(answer: Callable[[Tensor], object], me
     net = Answering(answer).eval()
     with pytest.raises((ArchError, CheckpointError), match=f"net: {message}"):
         import_generator(Opened(net, "a net"), "net", size=(16, 16))
+
+
+def test_an_operator_that_nobody_has_met_is_refused_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*args: object) -> object:
+        raise RuntimeError("an operator\nof another kind")
+
+    monkeypatch.setattr(tracedfile, "renamed", fails)
+    with pytest.raises(
+        ArchError, match="net: its graph is not taken .RuntimeError: an operator of"
+    ):
+        import_generator(Opened(plain(), "a net"), "net", size=(16, 16))

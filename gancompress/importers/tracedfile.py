@@ -66,6 +66,24 @@ def import_generator(
     each time, or otherwise than its graph.
     """
     shape, answer = _shape_of(opened, where, size, channels)
+    try:
+        return _imported(opened, where, shape, answer)
+    except _FAULTS as error:  # Of operators and of ways to use them that nobody has met yet.
+        raise ArchError(
+            f"{where}: its graph is not taken ({reason(error)[:300]}); report this, with the "
+            "network's code"
+        ) from error
+
+
+_FAULTS = (
+    RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError,
+    NotImplementedError,
+)  # fmt: skip
+
+
+def _imported(
+    opened: Opened, where: str, shape: tuple[int, int, int], answer: Tensor
+) -> ImportedGenerator:
     traced = (
         from_program(opened.program, where) if opened.program else trace(opened.net, shape, where)
     )
@@ -140,7 +158,7 @@ def _answer(net: nn.Module, shape: Sequence[int], where: str) -> Tensor:
     """The answer to a random image in [0, 1]. Raises: ArchError for what is no image."""
     x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found, again = net(x), net(x)
+        found, again = net(x.clone()), net(x.clone())  # It may write into its input.
     if isinstance(found, list | tuple) and len(found) == 1:
         found, again = found[0], again[0]
     if not (isinstance(found, Tensor) and found.dim() == 4 and len(found) == 2):
@@ -191,7 +209,11 @@ def _facts(
     with torch.device("meta"):
         net = TracedNet(graph, shapes).eval()
     out = _sides(net, channels, (height, width))
-    assert out is not None, "it has just run"
+    if out is None:  # It has just run on several.
+        raise ArchError(
+            f"{where}: does not answer one image alone; its code may not depend on how many there "
+            "are"
+        )
     larger = out[1] / height
     if out[1] * width != out[2] * height or larger != int(larger) or larger < 1:
         raise ArchError(
@@ -241,7 +263,7 @@ def _proven(program: Program, tensors: dict[str, Tensor]) -> Program:
         net = family.build(family.traced_arch)
         net.load_state_dict(tensors)
         channels = known_channels(family.layouts())
-        moved = moved_groups(net, channels, family.traced_arch, _small(facts))
+        moved = moved_groups(net, channels, family.traced_arch, _small(program))
         if not moved:
             return replace(program, refused=refused)
         refused |= {
@@ -250,19 +272,22 @@ def _proven(program: Program, tensors: dict[str, Tensor]) -> Program:
         }
 
 
-def _small(facts: ProgramFacts) -> tuple[int, int, int]:
+def _small(program: Program) -> tuple[int, int, int]:
     """An input that the network takes, not larger than is needed."""
-    if facts.is_static:
-        return (facts.in_channels, *facts.size)
+    facts = program.facts
     side = -(-32 // facts.size_multiple) * facts.size_multiple
-    return facts.in_channels, min(side, facts.size[0]), min(side, facts.size[1])
+    sides = min(side, facts.size[0]), min(side, facts.size[1])
+    with torch.device("meta"):
+        net = TracedNet(program.graph, program.shapes).eval()
+    # Padding and windows may need more.
+    fits = not facts.is_static and _sides(net, facts.in_channels, sides) is not None
+    return (facts.in_channels, *(sides if fits else facts.size))
 
 
 def _ordered(program: Program, tensors: dict[str, Tensor]) -> Program:
     """The program with its residual branches in the order of how little each does."""
-    facts = program.facts
     taken = taken_apart(program.to_text(), USUAL_SLOTS)
-    x = torch.rand(1, *_small(facts), generator=torch.Generator().manual_seed(0))
+    x = torch.rand(1, *_small(program), generator=torch.Generator().manual_seed(0))
     effects: dict[str, float] = {}
 
     def answer(graph: OperatorGraph) -> Tensor:

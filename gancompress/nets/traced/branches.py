@@ -84,6 +84,8 @@ def _between(skip: str, end: str, graph: OperatorGraph, nodes: Mapping[str, Node
             continue
         if name not in nodes:
             return set()
+        if nodes[name].is_scalar:
+            continue  # Sizes may be those of any tensor.
         inside.add(name)
         todo += nodes[name].refs()
     reaches = any(skip in nodes[name].refs() for name in inside)

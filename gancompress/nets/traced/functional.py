@@ -37,6 +37,13 @@ _SCALARS: Mapping[Any, str] = {
     operator.floordiv: "floordiv",
     operator.truediv: "truediv",
     operator.mod: "mod",
+    operator.ge: "ge",
+    operator.gt: "gt",
+    operator.le: "le",
+    operator.lt: "lt",
+    operator.eq: "eq",
+    operator.ne: "ne",
+    torch.sym_not: "not",
 }
 _PLACES = ("device", "layout", "pin_memory")  # arguments that say where a tensor lies
 
@@ -200,7 +207,12 @@ def _is_like(given: Any, other: fx.Node) -> bool:
 
 
 def _usual(node: Node) -> Node:
-    """The convolution of some tracers by the names that it has in torch.nn.functional."""
+    """The convolution of some tracers by the names that it has in torch.nn.functional; a view that
+    does not ask how a tensor lies in memory, because what made it lie so is left out."""
+    if node.target in ("aten.view.default", "aten._unsafe_view.default"):
+        return Node(node.name, "aten.reshape.default", node.args)
+    if node.target == "aten.copy.default":  # has no gradient
+        return Node(node.name, "aten.expand_as.default", (node.args[1], node.args[0]))
     if node.target not in ("aten.convolution.default", "aten._convolution.default"):
         return node
     *first, dilation, transposed, output_padding, groups = node.args[:9]

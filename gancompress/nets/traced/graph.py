@@ -29,6 +29,13 @@ SCALARS: dict[str, Callable[..., Any]] = {
     "float": lambda a: float(a),
     "min": lambda a, b: min(a, b),
     "max": lambda a, b: max(a, b),
+    "ge": lambda a, b: a >= b,
+    "gt": lambda a, b: a > b,
+    "le": lambda a, b: a <= b,
+    "lt": lambda a, b: a < b,
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+    "not": lambda a: not a,
 }
 INPUT_DEVICE = "input"  # The value of the argument `device`: where the network's input lies.
 GETITEM = "getitem"  # One of the several results of an operator.

@@ -232,11 +232,16 @@ def _sizes(node: Node, x: Value, found: Analysis, extent: Any) -> dict[str, Any]
             return {}
         given = args[2] if node.op == "unflatten" else args[1]
         offset = int(args[1]) % len(x.shape) if node.op == "unflatten" else 0
-        return {
-            f"size {i}": extent(value.axes[offset + i])
+        sizes = {
+            i: extent(own)
             for i, size in enumerate(given)
-            if value.axes[offset + i] is not None and isinstance(size, int) and size > 0
+            if (own := value.axes[offset + i]) is not None and size != -1
         }
+        # Computed of other channels, perhaps; one such size can be what is left.
+        computed = [i for i, size in sizes.items() if size.units and isinstance(given[i], Ref)]
+        if len(computed) + (-1 in given) > 1 or (computed and node.op == "expand"):
+            raise _UnevenError(value.axes[offset + computed[0]])
+        return {f"size {i}": size for i, size in sizes.items()}
     if node.op in ("conv2d", "conv_transpose2d", "group_norm"):
         at = 1 if node.op == "group_norm" else 6
         groups, own = args[at] if len(args) > at else 1, x.axes[1]
@@ -270,7 +275,8 @@ def resized(node: Node, extents: Mapping[str, Any], widths: Mapping[str, int]) -
         at = 2 if node.op == "unflatten" else 1
         sizes = list(args[at])
         for key, value in extents.items():
-            sizes[int(key.removeprefix("size "))] = value.at(widths)
+            place = int(key.removeprefix("size "))
+            sizes[place] = -1 if isinstance(sizes[place], Ref) else value.at(widths)
         args[at] = sizes
     return Node(node.name, target, tuple(args), node.kwargs)
 

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-import torch
-
-from gancompress.nets.traced import layerrules
-from gancompress.nets.traced.graph import Ref
+from gancompress.nets.traced import layerrules, shaperules
 from gancompress.nets.traced.identities import (
     Axes,
     Ids,
     NodeView,
     UnknownUse,
-    replaced,
     unite_axes,
 )
 
@@ -51,135 +46,15 @@ def _broadcast(at: NodeView) -> Axes:
     return tuple(found)
 
 
-def _cat(at: NodeView) -> Axes:
-    values = at.args[0]
-    axis = int(at.argument(1, "dim", 0)) % len(at.shape)
-    values = [v for v in values if v.shape != torch.Size([0])]
-    first = values[0]
-    for other in values[1:]:
-        for i, (one, two) in enumerate(zip(first.axes, other.axes, strict=True)):
-            if i != axis:
-                unite_axes(one, two, at.ids)
-    own = [v.axes[axis] for v in values]
-    joined: Ids | None = None
-    if any(ids is not None for ids in own):
-        joined = np.concatenate([
-            _frozen(at, v.shape[axis]) if ids is None else ids
-            for v, ids in zip(values, own, strict=True)
-        ])  # fmt: skip
-    return replaced(first.axes, axis, joined)
-
-
-def _frozen(at: NodeView, count: int) -> Ids:
-    ids = at.ids.fresh(count)
-    at.ids.freeze(ids, f"{at.label} joins what has no channels")
-    return ids
-
-
-def _slice(at: NodeView) -> Axes:
-    x, axis = at.args[0], int(at.argument(1, "dim", 0)) % len(at.shape)
-    start, end = at.argument(2, "start"), at.argument(3, "end")
-    step = int(at.argument(4, "step", 1) or 1)
-    own = x.axes[axis]
-    if own is None:
-        axes: Axes = x.axes
-        return axes
-    if isinstance(start, Ref) or isinstance(end, Ref) or step != 1:
-        raise UnknownUse
-    return replaced(x.axes, axis, own[slice(start, end)])
-
-
-def _slice_scatter(at: NodeView) -> Axes:
-    x, part, axis = at.args[0], at.args[1], int(at.argument(2, "dim", 0)) % len(at.shape)
-    start, end = at.argument(3, "start"), at.argument(4, "end")
-    is_plain = not (isinstance(start, Ref) or isinstance(end, Ref))
-    is_whole = is_plain and (at.argument(5, "step", 1) or 1) == 1
-    if x.axes[axis] is not None and not is_whole:
-        raise UnknownUse
-    for number, (one, other) in enumerate(zip(x.axes, part.axes, strict=True)):
-        cut = slice(start, end) if number == axis else slice(None)
-        unite_axes(None if one is None else one[cut], other, at.ids)
-    axes: Axes = x.axes
-    return axes
-
-
-def _narrow(at: NodeView) -> Axes:
-    x, axis, start, length = at.args[0], int(at.args[1]) % len(at.shape), at.args[2], at.args[3]
-    own = x.axes[axis]
-    return replaced(x.axes, axis, None if own is None else own[start : start + length])
-
-
-def _select(at: NodeView) -> Axes:
-    x, axis = at.args[0], int(at.args[1]) % len(at.args[0].shape)
-    own = x.axes[axis]
-    if own is not None:
-        at.ids.freeze(own, f"{at.label} takes one of the channels")
-    return (*x.axes[:axis], *x.axes[axis + 1 :])
-
-
-def _flip(at: NodeView) -> Axes:
-    x = at.args[0]
-    axes = list(x.axes)
-    for axis in at.args[1]:
-        own = axes[axis]
-        axes[axis] = None if own is None else own[::-1]
-    return tuple(axes)
-
-
-def _pixel_shuffle(at: NodeView) -> Axes:
-    x, factor = at.args[0], int(at.args[1])
-    own = x.axes[1]
-    if own is None:
-        raise UnknownUse
-    bundles = own.reshape(-1, factor**2)
-    for bundle in bundles:
-        at.ids.unite(bundle, np.repeat(bundle[:1], len(bundle)))
-    return replaced(x.axes, 1, bundles[:, 0])
-
-
-def _pixel_unshuffle(at: NodeView) -> Axes:
-    x, factor = at.args[0], int(at.args[1])
-    own = x.axes[1]
-    return replaced(x.axes, 1, None if own is None else np.repeat(own, factor**2))
-
-
-def _pad(at: NodeView) -> Axes:
-    x, padding = at.args[0], at.args[1]
-    for i in range(len(padding) // 2):
-        axis = len(x.shape) - 1 - i
-        is_padded = any(isinstance(p, Ref) or p != 0 for p in padding[2 * i : 2 * i + 2])
-        if is_padded and x.axes[axis] is not None:
-            raise UnknownUse
-    axes: Axes = x.axes
-    return axes
-
-
 def _reduced(at: NodeView) -> Axes:
     """Sums, means and the like: over channels too, whose order does not matter there."""
     x = at.args[0]
-    over = at.argument(1, "dim")
+    over = at.argument(2 if at.node.op in ("norm", "linalg_vector_norm") else 1, "dim")
     over = range(len(x.shape)) if over is None else [over] if isinstance(over, int) else over
     over = {axis % len(x.shape) for axis in over}
     if len(at.shape) == len(x.shape):
         return tuple(None if i in over else ids for i, ids in enumerate(x.axes))
     return tuple(ids for i, ids in enumerate(x.axes) if i not in over)
-
-
-def _transpose(at: NodeView) -> Axes:
-    x, one, other = at.args[0], int(at.args[1]), int(at.args[2])
-    axes = list(x.axes)
-    axes[one], axes[other] = axes[other], axes[one]
-    return tuple(axes)
-
-
-def _permute(at: NodeView) -> Axes:
-    x = at.args[0]
-    return tuple(x.axes[axis] for axis in at.args[1])
-
-
-def _t(at: NodeView) -> Axes:
-    axes: Axes = at.args[0].axes[::-1]
-    return axes
 
 
 def _matmul(at: NodeView) -> Axes:
@@ -197,62 +72,23 @@ def _matmul(at: NodeView) -> Axes:
     return (*rest, x.axes[-2], y.axes[-1])
 
 
-def _reshaped(at: NodeView) -> Axes:
-    """Axes that keep their size keep their channels; channels that are divided or joined freeze.
-
-    Walks both shapes at once and takes together what has the same product.
-    """
+def _along(at: NodeView) -> Axes:
+    """Works along axes of places, which it names or which are the last two."""
     x = at.args[0]
-    before, after = list(x.shape), list(at.shape)
-    found: list[Ids | None] = [None] * len(after)
-    i = j = 0
-    while i < len(before) or j < len(after):
-        start, stop = i, j
-        left = before[i] if i < len(before) else 1
-        right = after[j] if j < len(after) else 1
-        i, j = i + 1, j + 1
-        while left != right:
-            if left < right:
-                left *= before[i]
-                i += 1
-            else:
-                right *= after[j]
-                j += 1
-        mine = [a for a in range(start, min(i, len(before))) if before[a] > 1]
-        made = [a for a in range(stop, min(j, len(after))) if after[a] > 1]
-        if len(mine) == 1 and len(made) == 1:
-            found[made[0]] = x.axes[mine[0]]
-            continue
-        for axis in mine:
-            own = x.axes[axis]
-            if own is not None:
-                at.ids.freeze(own, f"{at.label} divides or joins channels")
-    return tuple(found)
+    over = at.argument(2, "dim") or (-2, -1)
+    if any(x.axes[axis] is not None for axis in over):
+        raise UnknownUse
+    axes: Axes = x.axes
+    return axes
 
 
-def _expand(at: NodeView) -> Axes:
-    x = at.args[0]
-    more = len(at.shape) - len(x.shape)
-    axes = [None] * more + list(x.axes)
-    return tuple(
-        None if size != 1 and (axis < more or x.shape[axis - more] == 1) else ids
-        for axis, (size, ids) in enumerate(zip(at.shape, axes, strict=True))
-    )
-
-
-def _unsqueeze(at: NodeView) -> Axes:
-    axis = int(at.args[1]) % len(at.shape)
-    axes = list(at.args[0].axes)
-    axes.insert(axis, None)
-    return tuple(axes)
-
-
-def _squeeze(at: NodeView) -> Axes:
-    x = at.args[0]
-    over = at.argument(1, "dim")
-    over = range(len(x.shape)) if over is None else [over] if isinstance(over, int) else over
-    gone = {axis % len(x.shape) for axis in over if x.shape[axis] == 1}
-    return tuple(ids for axis, ids in enumerate(x.axes) if axis not in gone)
+def _attention(at: NodeView) -> Axes:
+    q, k, v = at.args[:3]
+    unite_axes(q.axes[-1], k.axes[-1], at.ids)
+    for axis in range(len(q.shape) - 2):
+        for other in (k, v):
+            unite_axes(q.axes[axis], other.axes[axis], at.ids)
+    return (*q.axes[:-1], v.axes[-1])
 
 
 _ELEMENTWISE = (
@@ -264,6 +100,7 @@ _ELEMENTWISE = (
     "rrelu", "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_not", "to",
     "_to_copy", "type_as", "float", "nan_to_num", "zeros_like", "ones_like", "full_like",
     "empty_like", "floor_divide", "fmod", "remainder", "softsign", "tanhshrink", "sgn", "isnan",
+    "fill", "masked_fill",
 )  # fmt: skip
 _SPATIAL = (
     "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d",
@@ -280,27 +117,38 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_REDUCTIONS, _reduced),
     **dict.fromkeys(["softmax", "_softmax", "log_softmax"], _pass),
     **dict.fromkeys(["batch_norm", "instance_norm", "prelu"], layerrules.channel_norm),
-    **dict.fromkeys(["view", "reshape", "_unsafe_view", "flatten", "unflatten"], _reshaped),
-    **dict.fromkeys(["pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d"], _pad),
-    **dict.fromkeys(["transpose", "swapaxes"], _transpose),
+    **dict.fromkeys(
+        ["view", "reshape", "_unsafe_view", "flatten", "unflatten"], shaperules.reshaped
+    ),
+    **dict.fromkeys(
+        ["pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d"], shaperules.pad
+    ),
+    **dict.fromkeys(["transpose", "swapaxes"], shaperules.transpose),
     **dict.fromkeys(["matmul", "bmm", "mm"], _matmul),
-    **dict.fromkeys(["expand", "expand_as"], _expand),
+    **dict.fromkeys(["expand", "expand_as"], shaperules.expand),
     "conv2d": layerrules.conv2d,
     "conv_transpose2d": layerrules.conv_transpose2d,
     "linear": layerrules.linear,
     "group_norm": layerrules.group_norm,
     "layer_norm": layerrules.layer_norm,
-    "cat": _cat,
-    "concat": _cat,
-    "slice": _slice,
-    "slice_scatter": _slice_scatter,
-    "narrow": _narrow,
-    "select": _select,
-    "flip": _flip,
-    "pixel_shuffle": _pixel_shuffle,
-    "pixel_unshuffle": _pixel_unshuffle,
-    "permute": _permute,
-    "t": _t,
-    "unsqueeze": _unsqueeze,
-    "squeeze": _squeeze,
+    **dict.fromkeys(
+        ["roll", "fft_rfftn", "fft_irfftn", "fft_rfft2", "fft_irfft2", "fft_fft2", "fft_ifft2"],
+        _along,
+    ),
+    "stack": shaperules.stack,
+    "repeat": shaperules.repeated,
+    "scaled_dot_product_attention": _attention,
+    "cat": shaperules.cat,
+    "concat": shaperules.cat,
+    "slice": shaperules.sliced,
+    "slice_scatter": shaperules.slice_scatter,
+    "narrow": shaperules.narrow,
+    "select": shaperules.select,
+    "flip": shaperules.flip,
+    "pixel_shuffle": shaperules.pixel_shuffle,
+    "pixel_unshuffle": shaperules.pixel_unshuffle,
+    "permute": shaperules.permute,
+    "t": shaperules.turned,
+    "unsqueeze": shaperules.unsqueeze,
+    "squeeze": shaperules.squeeze,
 }
