@@ -33,6 +33,7 @@ FORMS_OF: dict[str, tuple[TaskContext, dict[str, Any]]] = {
     "stargan": (PLANES, {}),
     "gaugan": (IMAGES, {}),
     "superres": (IMAGES, {}),
+    "imitation": (IMAGES, {}),
     "unconditional": (IMAGES, {"gan": "hinge"}),
     "munit": (PLANES, {"discriminator_scales": 2}),
 }

@@ -249,6 +249,7 @@ def test_every_kind_of_gan_says_what_its_discriminators_answers_are() -> None:
     assert found == {
         "pix2pix": "margin", "cyclegan": "target", "stargan": "score", "gaugan": "margin",
         "munit": "target", "unconditional": "score", "superres": "probability",
+        "imitation": "margin",
     }  # fmt: skip
 
 

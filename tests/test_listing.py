@@ -27,7 +27,7 @@ def test_every_kind_that_has_a_registry_lists_its_names() -> None:
         "archs a step trains": ARCH_DRAWS,
         "feature networks": FEATURES,
         "search algorithms": SAMPLERS,
-        "teachers from": LAYOUTS,
+        "teachers from": (*LAYOUTS, "own"),
     }
     listed = kinds()
     assert {kind: sorted(listed[kind]) for kind in registries} == {

@@ -11,9 +11,10 @@ from torch import Tensor
 from toymetrics import Toy
 
 from gancompress.errors import CheckpointError, MetricError
-from gancompress.metrics import lpips as ours
+from gancompress.metrics import perceptual as ours
 from gancompress.metrics.evaluate import Evaluator
-from gancompress.metrics.lpips import LPIPS, PerceptualNet
+from gancompress.metrics.lpips import LPIPS
+from gancompress.metrics.perceptual import PerceptualNet
 
 LAYERS = {"alex": (0, 3, 6, 8, 10), "vgg": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)}
 

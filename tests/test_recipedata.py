@@ -178,6 +178,7 @@ def test_size_key_is_the_one_that_decides_the_image_size() -> None:
         {"name": "images", "folder": "here"}, {"name": "idx", "images": "here"},
         *({"name": name} for name in ("maps", "map-domains", "maps-unpaired", "maps-labels")),
         {"name": "superres", "folder": "here"}, {"name": "maps-superres"},
+        {"name": "inputs", "folder": "here"},
     ]  # fmt: skip
     assert {raw["name"] for raw in raws} == set(DATASETS)
     for raw in raws:

@@ -109,9 +109,9 @@ steps: 5
         'bad.yaml: data.load_size.1: found "x"; an integer is allowed',
         'bad.yaml: data.fodler: unknown key; did you mean "folder"?',
         'bad.yaml: family.name: found "unett"; one of resnet, stargan, spade, unet, munit, '
-        'progan, lsgan, srresnet, own; did you mean "unet"?',
+        'progan, lsgan, srresnet, own, traced; did you mean "unet"?',
         "bad.yaml: task.name: missing; one of pix2pix, cyclegan, stargan, gaugan, munit, "
-        "unconditional, superres",
+        "unconditional, superres, imitation",
         "bad.yaml: teacher.steps: missing; it is needed: training steps, one batch each",
         "bad.yaml: teacher.beta1: found true; a number is allowed",
         "bad.yaml: teacher.ema: found NaN; a finite number is allowed",
@@ -170,12 +170,13 @@ def test_missing_sections_are_told_each(tmp_path: Path) -> None:
         (
             "data.name=mapz",
             'found "mapz"; one of maps, pairs, map-domains, domains, unpaired, maps-unpaired, '
-            'labelmaps, maps-labels, images, idx, superres, maps-superres; did you mean "maps"?',
+            "labelmaps, maps-labels, images, idx, inputs, superres, maps-superres; "
+            'did you mean "maps"?',
         ),
         (
             "data={}",
             "data.name: missing; one of maps, pairs, map-domains, domains, unpaired, "
-            "maps-unpaired, labelmaps, maps-labels, images, idx, superres, maps-superres",
+            "maps-unpaired, labelmaps, maps-labels, images, idx, inputs, superres, maps-superres",
         ),
         ("data.folder.x=1", 'data.folder: found {"x": 1}; text is allowed'),
         (

@@ -98,6 +98,8 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "import-teacher": (("theirs/theirs/teacher/model.safetensors", FILE, "--from", "cyclegan"),
                        ("theirs/theirs/teacher/model.safetensors", FILE, "--from", "spade")),
+    "compress": (("theirs/theirs/teacher/model.safetensors", "--images", "theirs/images", "--out",
+                  "new"),),
     "list": ((),),
     "schema": ((),),
     "profile": ((FILE,), (FILE, "--arch", "largest"), (FILE, "teacher.width=2"), (FILE, "run=new")),

@@ -26,8 +26,8 @@ from gancompress.metrics.intervals import (
     spreads,
 )
 from gancompress.metrics.kid import SparseRows
-from gancompress.metrics.lpips import PerceptualNet
 from gancompress.metrics.metric import Metric
+from gancompress.metrics.perceptual import PerceptualNet
 from gancompress.metrics.realcache import cached_real_stats
 from gancompress.metrics.realstats import RealStats
 from gancompress.metrics.value import MetricValue

@@ -2,151 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from gancompress.errors import CheckpointError, MetricError
+from gancompress.errors import MetricError
+from gancompress.metrics.perceptual import PerceptualNet
 from gancompress.metrics.pixel import OfTargets
 from gancompress.metrics.realside import Needs, RealImages
-from gancompress.storage.checkpoint import load_tensors
 
-_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]
-_SMALL = 1e-10  # added to the length of a place's features
 LEAST_SIDE = 32  # Smaller images leave the last pooling nothing.
-
-# A layer: its number in torchvision's `features`, kernel, stride, padding, channels; "pool" between
-# them, and "look" behind the rectified features that are compared.
-_Layer = tuple[int, int, int, int, int]
-_ALEX: tuple[_Layer | str, ...] = (
-    (0, 11, 4, 2, 64), "look", "pool",
-    (3, 5, 1, 2, 192), "look", "pool",
-    (6, 3, 1, 1, 384), "look",
-    (8, 3, 1, 1, 256), "look",
-    (10, 3, 1, 1, 256), "look",
-)  # fmt: skip
-_VGG: tuple[_Layer | str, ...] = (
-    (0, 3, 1, 1, 64), (2, 3, 1, 1, 64), "look", "pool",
-    (5, 3, 1, 1, 128), (7, 3, 1, 1, 128), "look", "pool",
-    (10, 3, 1, 1, 256), (12, 3, 1, 1, 256), (14, 3, 1, 1, 256), "look", "pool",
-    (17, 3, 1, 1, 512), (19, 3, 1, 1, 512), (21, 3, 1, 1, 512), "look", "pool",
-    (24, 3, 1, 1, 512), (26, 3, 1, 1, 512), (28, 3, 1, 1, 512), "look",
-)  # fmt: skip
-# By the name of the heads in the package lpips: what it is called, its layers, its pooling.
-_NETS: Mapping[str, tuple[str, tuple[_Layer | str, ...], tuple[int, int]]] = {
-    "alex": ("AlexNet", _ALEX, (3, 2)),
-    "vgg": ("VGG16", _VGG, (2, 2)),
-}
-
-
-class PerceptualNet(nn.Module):
-    """LPIPS, version 0.1, of AlexNet or VGG16.
-
-    At some depths the features of both images are brought to unit length at each place, their
-    squared differences weighted by channel (the heads), averaged over places and summed.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        """path: torchvision's state dict of AlexNet or VGG16, as .pth or .safetensors; with the
-        heads `lin0.model.1.weight`, …, in it, or else those of the package lpips.
-
-        Raises: MetricError without heads, CheckpointError for another file.
-        """
-        super().__init__()
-        found = _read(Path(path))
-        self._kind = "vgg" if _shape(found, "features.2.weight") == (64, 64, 3, 3) else "alex"
-        name, self._layers, self._pool = _NETS[self._kind]
-        self.label = f"LPIPS ({name})"
-        before = 3
-        for layer in self._layers:
-            if isinstance(layer, str):
-                continue
-            number, kernel, _, _, width = layer
-            for leaf, shape in (("weight", (width, before, kernel, kernel)), ("bias", (width,))):
-                key = f"features.{number}.{leaf}"
-                if _shape(found, key) != shape:
-                    has = _shape(found, key) or "missing"
-                    raise CheckpointError(
-                        f"{path}: tensor {key} is {has}; torchvision's {name} has {shape}: give a "
-                        "file of the weights of AlexNet or VGG16"
-                    )
-                self.register_buffer(f"{leaf}_{number}", found[key].float())
-            before = width
-        for number, head in enumerate(_heads(found, self._kind)):
-            self.register_buffer(f"head_{number}", head.float())
-        self.register_buffer("shift", torch.tensor(_SHIFT)[:, None, None])
-        self.register_buffer("scale", torch.tensor(_SCALE)[:, None, None])
-
-    @torch.no_grad()
-    def forward(self, images: Tensor, targets: Tensor) -> Tensor:
-        """The distances (N,), from 0 (equal), of images (N, 3 or 1, H, W) in [-1, 1]."""
-        total = images.new_zeros(len(images))
-        pairs = zip(self._features(images), self._features(targets), strict=True)
-        for number, (one, other) in enumerate(pairs):
-            gap = (_unit(one) - _unit(other)).square_()
-            weighted = F.conv2d(gap, self.get_buffer(f"head_{number}"))
-            total += weighted.mean((1, 2, 3))
-        return total
-
-    def _features(self, x: Tensor) -> Iterator[Tensor]:
-        x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
-        x = (x - self.get_buffer("shift")) / self.get_buffer("scale")
-        for layer in self._layers:
-            if layer == "look":
-                yield x
-            elif isinstance(layer, str):
-                x = F.max_pool2d(x, *self._pool)
-            else:
-                number, _, stride, padding, _ = layer
-                weight, bias = (self.get_buffer(f"{n}_{number}") for n in ("weight", "bias"))
-                x = F.relu(F.conv2d(x, weight, bias, stride=stride, padding=padding))
-
-
-def _unit(features: Tensor) -> Tensor:
-    """Features (N, C, H, W), each place's of length 1."""
-    return features / (features.square().sum(1, keepdim=True).sqrt() + _SMALL)
-
-
-def _heads(found: Mapping[str, Tensor], kind: str) -> list[Tensor]:
-    """The five heads (1, C, 1, 1), of the file or of the package lpips."""
-    keys = [f"lin{number}.model.1.weight" for number in range(5)]
-    if all(key in found for key in keys):
-        return [found[key] for key in keys]
-    spec = importlib.util.find_spec("lpips")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    for folder in folders:
-        path = Path(folder) / "weights" / "v0.1" / f"{kind}.pth"
-        if path.is_file():
-            state = _read(path)
-            return [state[key] for key in keys]
-    raise MetricError(
-        "metrics.lpips: the file has no heads (lin0.model.1.weight, …), and the package lpips, "
-        'which has them, is not installed: pip install "gancompress[lpips]"'
-    )
-
-
-def _shape(found: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
-    return tuple(found[key].shape) if key in found else ()
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, on the CPU; nothing in it is executed. Raises: CheckpointError."""
-    if path.suffix == ".safetensors" or not path.is_file():
-        return load_tensors(path)[0]  # which says what is wrong with a missing one
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes raise a dozen different types
-        raise CheckpointError(
-            f"{path}: truncated or not a file of tensors; fetch the weights again"
-        ) from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: holds no named tensors; give weights of AlexNet or VGG16")
-    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
 
 
 class LPIPS(OfTargets):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -13,10 +13,8 @@ from gancompress.errors import MetricError
 from gancompress.metrics.classifiers import Classifier
 from gancompress.metrics.features import levels_of
 from gancompress.metrics.kid import SparseRows
+from gancompress.metrics.perceptual import PerceptualNet
 from gancompress.metrics.realstats import RealStats
-
-if TYPE_CHECKING:
-    from gancompress.metrics.lpips import PerceptualNet
 
 # What a metric needs beside images: features of a network, true pairs, a classifier's classes, a
 # network that compares two images.

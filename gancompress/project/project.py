@@ -21,7 +21,7 @@ from gancompress.data.styled import Styled
 from gancompress.distill.supernet import Teacher
 from gancompress.metrics.classifiers import Classifier, classifier_of
 from gancompress.metrics.features import FeatureNet, load_features
-from gancompress.metrics.lpips import PerceptualNet
+from gancompress.metrics.perceptual import PerceptualNet
 from gancompress.metrics.segnets import SegmentationNet
 from gancompress.nets.families.family import Choices, Family, Part, check_size
 from gancompress.nets.layers.features import Bands

@@ -240,7 +240,9 @@ def _sizes(node: Node, x: Value, found: Analysis, extent: Any) -> dict[str, Any]
         # Computed of other channels, perhaps; one such size can be what is left.
         computed = [i for i, size in sizes.items() if size.units and isinstance(given[i], Ref)]
         if len(computed) + (-1 in given) > 1 or (computed and node.op == "expand"):
-            raise _UnevenError(value.axes[offset + computed[0]])
+            own = value.axes[offset + computed[0]]
+            assert own is not None, "its size has been worked out"
+            raise _UnevenError(own)
         return {f"size {i}": size for i, size in sizes.items()}
     if node.op in ("conv2d", "conv_transpose2d", "group_norm"):
         at = 1 if node.op == "group_norm" else 6
