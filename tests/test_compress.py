@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,10 @@ from torch import nn
 from typer.testing import CliRunner
 
 from gancompress.cli.commands import app
+from gancompress.errors import RunError
 from gancompress.export import load
+from gancompress.importers.generators import How
+from gancompress.stages.compress import CompressOptions, compressed_project
 
 MODULE = """
 from torch import nn
@@ -118,13 +123,46 @@ def test_strange_answers_in_a_given_range_are_said(place: Path, tmp_path: Path) 
     assert "given your images in -1 to 1 its answers vary 0.0" in " ".join(result.output.split())
 
 
-def test_a_run_of_other_images_is_not_gone_on_with(place: Path, tmp_path: Path) -> None:
-    (place / "taken").mkdir(exist_ok=True)
-    (place / "taken" / "compress.yaml").write_text((place / "run" / "compress.yaml").read_text())
-    args = ["compress", f"{place}/net.py:Generator", "--weights", f"{place}/net.pth", "--images",
-            str(tmp_path), "--out", f"{place}/taken"]  # fmt: skip
-    result = CliRunner().invoke(app, args)
-    assert result.exit_code == 2 and "compresses with the images of" in result.stderr
+OTHERS: list[tuple[str, Callable[[CompressOptions], CompressOptions]]] = [
+    ("TEACHER", lambda own: replace(own, teacher="other.py:Generator")),
+    ("--weights", lambda own: replace(own, how=replace(own.how, weights=Path("other.pth")))),
+    ("--args", lambda own: replace(own, how=replace(own.how, arguments={"width": 4}))),
+    ("--bind", lambda own: replace(own, how=replace(own.how, bound={"y": torch.ones(1)}))),
+    ("--images", lambda own: replace(own, images=Path("others"))),
+    ("--reduction", lambda own: replace(own, reduction=5.0)),
+    ("--for", lambda own: replace(own, formats=("onnx",))),
+]
+
+
+@pytest.fixture(scope="module")
+def begun(place: Path) -> CompressOptions:
+    """The options of a run of which nothing but the recipe is made."""
+    how = How(place / "net.pth")
+    options = CompressOptions(
+        f"{place}/net.py:Generator", place / "photos", place / "begun", how, minutes=0.1,
+        value_range="-1,1", size=(32, 32), overrides=TOY,
+    )  # fmt: skip
+    assert compressed_project(options, print, is_dry=False) is not None
+    return options
+
+
+def test_a_run_that_is_there_goes_on_with_its_recipe(
+    begun: CompressOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = begun.out / "compress.yaml"
+    path.write_text(path.read_text().replace("l1: 100.0", "l1: 70.0"))
+    project = compressed_project(begun, print, is_dry=False)
+    assert project is not None and project.recipe.supernet.losses == {"l1": 70.0}
+    assert compressed_project(begun, print, is_dry=True) is None
+    assert "goes on with this recipe" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("option", "other"), OTHERS)
+def test_a_run_begun_with_other_options_is_not_gone_on_with(
+    option: str, other: Callable[[CompressOptions], CompressOptions], begun: CompressOptions
+) -> None:
+    with pytest.raises(RunError, match=f"begun: was begun with {option} .*, not .*give another"):
+        compressed_project(other(begun), print, is_dry=False)
 
 
 REFUSED = [

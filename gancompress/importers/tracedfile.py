@@ -98,11 +98,11 @@ def _imported(
     return ImportedGenerator(_ordered(program, tensors), tensors, difference)
 
 
-def save(found: ImportedGenerator, path: Path, about: str) -> None:
-    """Writes the generator as a teacher's file."""
+def save(found: ImportedGenerator, path: Path, about: str, **texts: str) -> None:
+    """Writes the generator as a teacher's file, further texts beside it."""
     arch = found.family.traced_arch
-    texts = {"arch": arch.to_json(), PROGRAM: found.program.to_text(), "about": about}
-    save_tensors(path, {f"{TARGET}.{n}": t for n, t in found.tensors.items()}, texts)
+    own = {"arch": arch.to_json(), PROGRAM: found.program.to_text(), "about": about}
+    save_tensors(path, {f"{TARGET}.{n}": t for n, t in found.tensors.items()}, texts | own)
 
 
 def with_range(found: ImportedGenerator, value_range: tuple[float, float]) -> ImportedGenerator:

@@ -6,7 +6,8 @@ run's folder, where it can be read and edited, and does its stages.
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +22,7 @@ import yaml
 from gancompress.durations import duration
 from gancompress.errors import RecipeError, RunError
 from gancompress.importers.generators import How, open_generator
-from gancompress.importers.tracedfile import (
-    ImportedGenerator,
-    import_generator,
-    save,
-)
+from gancompress.importers.tracedfile import ImportedGenerator, import_generator, save
 from gancompress.nets.families.traced import TracedGenerator
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
@@ -33,7 +30,7 @@ from gancompress.recipe.recipe import Recipe
 from gancompress.stages.estimates import student_seconds
 from gancompress.stages.understood import understood
 from gancompress.stages.valuerange import with_its_range
-from gancompress.storage.checkpoint import write_text
+from gancompress.storage.checkpoint import load_texts, write_text
 from gancompress.supernet.cost import network_cost
 
 IMPORTED, RECIPE = "imported.safetensors", "compress.yaml"
@@ -44,7 +41,7 @@ WIDTHS = (1.6, 1.25, 1.0, 0.8, 0.6)  # Choices of widths, over those that keep t
 # What parts of the minutes the stages get: the teacher's answers, supernet, fine-tuning.
 ANSWERS, SUPERNET, FINETUNE = 0.12, 0.25, 0.5
 MOST_ANSWERS, LEAST_ANSWERS = 4096, 256
-ANSWERS_BYTES = 800_000_000  # kept in 8 bits
+ANSWERS_BYTES = 800_000_000  # The answers are kept in 8 bits.
 
 
 @dataclass(frozen=True)
@@ -71,14 +68,15 @@ def compressed_project(
 
     A run that is there already goes on with the recipe that it has. is_dry: everything is found
     out and said, nothing is left behind, and there is no project.
-    Raises: GanCompressError of the kind that fits what is wrong; nothing is left behind then.
+    Raises: GanCompressError of the kind that fits what is wrong, RunError for a run that was begun
+    with other options; nothing is left behind then.
     """
     path = options.out / RECIPE
     if path.exists():
+        _check_same(options)
         recipe = load_recipe(str(path), [f"run={options.out}", *options.overrides])
-        _check_same(recipe, options)
         say(f"{path}: goes on with this recipe")
-        return Project(recipe)
+        return None if is_dry else Project(recipe)
     opened = open_generator(options.teacher, options.how, say)
     found = import_generator(opened, options.teacher, size=options.size, channels=options.channels)
     found = with_its_range(
@@ -86,26 +84,52 @@ def compressed_project(
     )
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / IMPORTED
-        save(found, file, f"{opened.about} ({options.teacher})")
+        save(found, file, opened.about)
         planned = _planned(recipe_of(found, options, file), options)
         say(understood(Project(_read(planned.settings, options)), opened.about, found.difference))
         say(planned.text)
         if is_dry:
             return None
-        options.out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, options.out / IMPORTED)
+    options.out.mkdir(parents=True, exist_ok=True)
+    about = f"{opened.about} ({options.teacher})"
+    save(found, options.out / IMPORTED, about, asked=json.dumps(_asked(options)))
     settings = _from_file(planned.settings, options.out / IMPORTED)
     write_text(path, _text_of(settings, options, planned.step))
     return Project(load_recipe(str(path), [f"run={options.out}", *options.overrides]))
 
 
-def _check_same(recipe: Recipe, options: CompressOptions) -> None:
-    folder = getattr(recipe.data, "folder", None)
-    if folder != str(options.images):
-        raise RunError(
-            f"{options.out}: compresses with the images of {folder}; give another --out for those "
-            f"of {options.images}"
-        )
+def _asked(options: CompressOptions) -> dict[str, str]:
+    """What the run is begun with, as text by option; overrides are applied anew at each call."""
+    how = options.how
+    return {
+        "TEACHER": options.teacher,
+        "--images": str(options.images),
+        "--weights": str(how.weights or ""),
+        "--part": how.part or "",
+        "--args": json.dumps(dict(how.arguments), sort_keys=True),
+        "--bind": " ".join(
+            f"{name}={hashlib.sha256(value.numpy().tobytes()).hexdigest()[:16]}"
+            for name, value in sorted(how.bound.items())
+        ),
+        "--reduction": f"{options.reduction:g}",
+        "--minutes": f"{options.minutes:g}",
+        "--range": options.value_range or "",
+        "--size": "x".join(map(str, options.size or ())),
+        "--channels": str(options.channels or ""),
+        "--for": " ".join(options.formats),
+    }
+
+
+def _check_same(options: CompressOptions) -> None:
+    """Raises: RunError for a run that was begun with other options."""
+    begun = json.loads(load_texts(options.out / IMPORTED).get("asked", "{}"))
+    for option, value in _asked(options).items():
+        if begun.get(option) != value:
+            raise RunError(
+                f"{options.out}: was begun with {option} {begun.get(option) or '(none)'}, not "
+                f"{value or '(none)'}; give another --out, or what it was begun with after editing "
+                f"{options.out / RECIPE}"
+            )
 
 
 def recipe_of(found: ImportedGenerator, options: CompressOptions, file: Path) -> dict[str, Any]:
