@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import CheckpointError, MetricError
-from gancompress.storage.checkpoint import load_tensors
+from gancompress.nets.vgg import RGB_MEAN, RGB_STD
+from gancompress.storage.statedicts import load_state_dict
 
-_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]
 _SMALL = 1e-10  # added to the length of a place's features
 
 # A layer: its number in torchvision's `features`, kernel, stride, padding, channels; "pool" between
@@ -54,7 +54,7 @@ class PerceptualNet(nn.Module):
         Raises: MetricError without heads, CheckpointError for another file.
         """
         super().__init__()
-        found = _read(Path(path))
+        found = load_state_dict(Path(path), "AlexNet or VGG16")
         self._kind = "vgg" if _shape(found, "features.2.weight") == (64, 64, 3, 3) else "alex"
         name, self._layers, self._pool = _NETS[self._kind]
         self.label = f"LPIPS ({name})"
@@ -75,8 +75,8 @@ class PerceptualNet(nn.Module):
             before = width
         for number, head in enumerate(_heads(found, self._kind)):
             self.register_buffer(f"head_{number}", head.float())
-        self.register_buffer("shift", torch.tensor(_SHIFT)[:, None, None])
-        self.register_buffer("scale", torch.tensor(_SCALE)[:, None, None])
+        self.register_buffer("shift", torch.tensor(RGB_MEAN)[:, None, None])
+        self.register_buffer("scale", torch.tensor(RGB_STD)[:, None, None])
 
     @torch.no_grad()
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ def _heads(found: Mapping[str, Tensor], kind: str) -> list[Tensor]:
     for folder in folders:
         path = Path(folder) / "weights" / "v0.1" / f"{kind}.pth"
         if path.is_file():
-            state = _read(path)
+            state = load_state_dict(path, f"LPIPS ({kind})")
             return [state[key] for key in keys]
     raise MetricError(
         "metrics.lpips: the file has no heads (lin0.model.1.weight, …), and the package lpips, "
@@ -128,18 +128,3 @@ def _heads(found: Mapping[str, Tensor], kind: str) -> list[Tensor]:
 
 def _shape(found: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
     return tuple(found[key].shape) if key in found else ()
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, on the CPU; nothing in it is executed. Raises: CheckpointError."""
-    if path.suffix == ".safetensors" or not path.is_file():
-        return load_tensors(path)[0]  # which says what is wrong with a missing one
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes raise a dozen different types
-        raise CheckpointError(
-            f"{path}: truncated or not a file of tensors; fetch the weights again"
-        ) from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: holds no named tensors; give weights of AlexNet or VGG16")
-    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}

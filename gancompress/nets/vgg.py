@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import CheckpointError
-from gancompress.storage.checkpoint import load_tensors
+from gancompress.storage.statedicts import load_state_dict
 
 # The convolutions between two poolings, by their numbers in torchvision's `features`.
 _STAGES = ((0, 2), (5, 7), (10, 12, 14, 16), (19, 21, 23, 25), (28, 30, 32, 34))
@@ -20,10 +20,9 @@ _WIDTHS = (64, 128, 256, 512, 512)  # channels (Simonyan and Zisserman 2015, con
 # The weights of the five features' differences (Park et al. 2019).
 _WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
-
-# RGB as the network was trained on it, for images in [-1, 1]: (x - mean) / std.
-_MEAN = (-0.03, -0.088, -0.188)  # 2 m - 1 of torchvision's means .485 .456 .406
-_STD = (0.458, 0.448, 0.45)  # 2 s of its deviations .229 .224 .225
+# RGB as torchvision's networks were trained on it, for images in [-1, 1]: (x - mean) / std.
+RGB_MEAN = (-0.03, -0.088, -0.188)  # 2 m - 1 of torchvision's means .485 .456 .406
+RGB_STD = (0.458, 0.448, 0.45)  # 2 s of its deviations .229 .224 .225
 _RESCALED = (1 / 12.75) ** 2  # brings the loss to the scale of pixels' (Ledig et al. 2017, 3.2)
 
 
@@ -42,7 +41,7 @@ class Vgg19(nn.Module):
         Raises: CheckpointError if it is missing, damaged or of another network.
         """
         super().__init__()
-        found = _read(Path(path))
+        found = load_state_dict(Path(path), "VGG-19")
         before = 3
         self.last = last
         for numbers, width in zip(_STAGES, _WIDTHS, strict=True):
@@ -97,7 +96,7 @@ class VggContent(nn.Module):
         """path: see `Vgg19`. Raises: CheckpointError."""
         super().__init__()
         self.net = Vgg19(path, last=_STAGES[-1][-1])
-        for name, values in (("mean", _MEAN), ("std", _STD)):
+        for name, values in (("mean", RGB_MEAN), ("std", RGB_STD)):
             self.register_buffer(name, torch.tensor(values)[:, None, None])
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
@@ -107,18 +106,3 @@ class VggContent(nn.Module):
 
     def _features(self, x: Tensor) -> Tensor:
         return self.net.deepest((x - self.get_buffer("mean")) / self.get_buffer("std"))
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, on the CPU; nothing in it is executed. Raises: CheckpointError."""
-    if path.suffix == ".safetensors" or not path.is_file():
-        return load_tensors(path)[0]  # which says what is wrong with a missing one
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes raise a dozen different types
-        raise CheckpointError(
-            f"{path}: truncated or not a file of tensors; fetch VGG-19's weights again"
-        ) from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: holds no named tensors; give VGG-19's weights")
-    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
