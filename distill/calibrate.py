@@ -25,7 +25,7 @@ from gancompress.training import distributed
 # keep their values.
 RIDGE = 1e-3
 POSITIONS = 6000  # pixels that a convolution is fitted on; ten for every unknown of most
-IMAGES = 16  # that they are taken from, whatever the training's batch
+IMAGES = 16  # Statistics are taken from so many, whatever the training's batch.
 # The most unknowns of a system, whose time grows with their cube; 256 channels of 3x3 have 2305.
 MOST_UNKNOWNS = 2500
 

@@ -24,7 +24,8 @@ from gancompress.tasks.base import Batch, ConditionalTask
 from gancompress.training.loop import fit
 from gancompress.training.steps import Training
 
-SMALL = 0.1  # of the usual random weights, in residual branches (Wang et al. 2018, ESRGAN)
+# What residual branches' random weights are of the usual ones (Wang et al. 2018, ESRGAN).
+SMALL = 0.1
 TRIED, TRIED_IMAGES = 6, 4  # random archs, and images, by which a fit is held to help
 
 

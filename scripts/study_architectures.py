@@ -53,7 +53,9 @@ class Joined(nn.Sequential):
         return torch.cat([x, super().forward(x)], 1)
 
 
-class First(nn.Module):  # of what a network answers
+class First(nn.Module):
+    """The first of several images that a network answers with."""
+
     def __init__(self, net: nn.Module, how: Callable[[nn.Module, Tensor], Any]) -> None:
         super().__init__()
         self.net, self.how = net, how

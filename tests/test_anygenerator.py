@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gancompress.errors import ArchError, CheckpointError
 from gancompress.importers import tracedfile
-from gancompress.importers.generators import How, Opened, bound_value, open_generator
+from gancompress.importers.generators import How, Opened, bound_value, fill, open_generator
 from gancompress.importers.tracedfile import ImportedGenerator, import_generator
 
 MODULE = """
@@ -71,13 +71,13 @@ def opened(place: str, say: Callable[[str], None] = silent, **how: object) -> Im
     return import_generator(open_generator(place, How(**how), say), place)  # type: ignore[arg-type]
 
 
-def answers_as(found: ImportedGenerator, net: Callable[[Tensor], Tensor]) -> None:
+def answers_as(found: ImportedGenerator, net: Callable[[Tensor], Tensor]) -> bool:
     x = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(5))
     ours = found.family.build(found.family.traced_arch).eval()
     ours.load_state_dict(found.tensors)
     with torch.no_grad():
         torch.testing.assert_close(ours(x), net(x), atol=1e-5, rtol=1e-5)
-    assert found.difference <= 1e-5 and found.program.facts.in_channels == 3
+    return found.difference <= 1e-5 and found.program.facts.in_channels == 3
 
 
 WRAPPED: dict[str, Callable[[dict[str, Tensor]], object]] = {
@@ -96,7 +96,17 @@ def test_a_module_with_weights_however_they_are_wrapped(
     torch.save(WRAPPED[name](weights()), tmp_path / "net.pth")
     found = opened(f"{module}:Generator", weights=tmp_path / "net.pth")
     net = plain()
-    answers_as(found, lambda x: torch.tanh(net(x)))
+    assert answers_as(found, lambda x: torch.tanh(net(x)))
+
+
+def test_a_norm_of_a_file_from_before_batches_were_counted(tmp_path: Path) -> None:
+    trained = tracednets.seeded(nn.BatchNorm2d(3))
+    state = {n: t for n, t in trained.state_dict().items() if n != "num_batches_tracked"}
+    torch.save(state, tmp_path / "net.pth")
+    net = nn.BatchNorm2d(3).eval()
+    assert fill(net, tmp_path / "net.pth", None) == ""
+    x = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(net(x), trained.eval()(x))
 
 
 def test_constructors_take_arguments(module: Path, tmp_path: Path) -> None:
@@ -104,7 +114,7 @@ def test_constructors_take_arguments(module: Path, tmp_path: Path) -> None:
     arguments = {"width": 6, "scale": 0.5}
     found = opened(f"{module}:Generator", weights=tmp_path / "net.pth", arguments=arguments)
     net = plain(6)
-    answers_as(found, lambda x: torch.tanh(net(x)) * 0.5)
+    assert answers_as(found, lambda x: torch.tanh(net(x)) * 0.5)
     assert not any(name.startswith("gancompress_own") for name in sys.path)
 
 
@@ -116,7 +126,9 @@ def test_further_inputs_are_bound(module: Path, tmp_path: Path) -> None:
         opened(place, **how)
     name, value = bound_value(f"other={tmp_path}/other.npy")
     net = plain()
-    answers_as(opened(place, bound={name: value}, **how), lambda x: torch.tanh(net(x)) + 0.25)
+    assert answers_as(
+        opened(place, bound={name: value}, **how), lambda x: torch.tanh(net(x)) + 0.25
+    )
     with pytest.raises(CheckpointError, match="--bind no: .* has no such further input"):
         opened(place, bound={"no": value}, **how)
 
@@ -141,7 +153,7 @@ def test_torchscript_is_said_to_be_code(tmp_path: Path) -> None:
     with pytest.warns(FutureWarning, match="deprecated"):  # its files are still about
         torch.jit.save(torch.jit.trace(net, torch.zeros(1, 3, 16, 16)), tmp_path / "net.pt")
     said: list[str] = []
-    answers_as(opened(str(tmp_path / "net.pt"), said.append), net)
+    assert answers_as(opened(str(tmp_path / "net.pt"), said.append), net)
     assert said == [f"{tmp_path}/net.pt: a TorchScript file; opening it can run code that is in it"]
 
 
@@ -154,13 +166,13 @@ def test_an_onnx_graph(tmp_path: Path) -> None:
         input_names=["photo"], external_data=False,
         dynamic_shapes=({0: "n", 2: "h", 3: "w"},),
     )  # fmt: skip
-    answers_as(opened(str(tmp_path / "net.onnx")), net)
+    assert answers_as(opened(str(tmp_path / "net.onnx")), net)
 
 
 def test_a_checkpoint_of_a_program_that_is_read(tmp_path: Path) -> None:
     net = foreignnets.cyclegan_resnet()
     torch.save(tracednets.seeded(net).state_dict(), tmp_path / "latest_net_G.pth")
-    answers_as(opened(str(tmp_path / "latest_net_G.pth")), net.eval())
+    assert answers_as(opened(str(tmp_path / "latest_net_G.pth")), net.eval())
 
 
 def test_a_checkpoint_that_spandrel_knows(tmp_path: Path) -> None:
@@ -175,7 +187,7 @@ def test_a_checkpoint_that_spandrel_knows(tmp_path: Path) -> None:
     assert one.about == "RealESRGAN Compact, 2x (8nf, 3nc)" and one.value_range == (0.0, 1.0)
     found = import_generator(one, "small.pth")
     assert found.program.facts.enlargement == 2
-    answers_as(found, net)
+    assert answers_as(found, net)
 
 
 REFUSED = [

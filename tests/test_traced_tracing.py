@@ -65,7 +65,21 @@ class Sized(nn.Module):
         return F.interpolate(small.view(n, c, h // 2, w // 2), size=(h, w), mode="nearest")
 
 
+class Named(nn.Module):
+    """Weights that are called as operators, or the input, are called in an exported graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add, self.last = conv(), conv(8, 3)
+        self.mul, self.x, self.mean = (nn.Parameter(torch.rand(1, 8, 1, 1)) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.add(x) * self.mul + self.x
+        return self.last(y - y.mean((2, 3), keepdim=True) + self.mean)
+
+
 NETS = {
+    "named": Named(),
     "stylised": tracednets.Stylised(8, 2),
     "enlarging": tracednets.Enlarging(),
     "functional": Functional(),
@@ -81,7 +95,8 @@ NETS = {
 
 @pytest.mark.parametrize("name", NETS)
 def test_a_traced_network_answers_as_the_original(name: str) -> None:
-    answers_alike(tracednets.seeded(NETS[name]))
+    ours = answers_alike(tracednets.seeded(NETS[name]))
+    assert sum(p.numel() for p in ours.parameters()) >= 3
 
 
 def test_layers_are_modules_named_as_their_weights() -> None:

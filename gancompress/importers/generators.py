@@ -25,7 +25,7 @@ from gancompress.storage import programs
 from gancompress.supernet.weights import unpack
 
 ZERO_ONE, MINUS_ONE_ONE = (0.0, 1.0), (-1.0, 1.0)
-_IMPORTED_RANGE = MINUS_ONE_ONE  # what generators of the programs that we read take and give
+_COUNTER = "num_batches_tracked"  # Files from before torch 0.4.1 lack it; it changes no answer.
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Opened:
     """A trained generator as a module, in evaluation, and what its file tells of it.
 
     about: what it is, for the user. in_channels, value_range: None where the file does not tell.
-    is_exported: a program whose height and width are what they were exported with.
+    program: of torch.export, in the place of `net`, which is nothing then.
     """
 
     net: nn.Module
@@ -142,7 +142,7 @@ def fill(net: nn.Module, weights: Path, part: str | None) -> str:
     They are found by their names and shapes, whatever they are wrapped in.
     Raises: CheckpointError, naming the first tensor that the file lacks or has in another shape.
     """
-    wanted = net.state_dict()
+    wanted = {n: t for n, t in net.state_dict().items() if not n.endswith(_COUNTER)}
     networks = networks_in(weights, part)
     fitting = {place: raw for place, raw in networks.items() if _fits(wanted, raw)}
     if not fitting:
@@ -298,8 +298,8 @@ def _checkpoint(path: Path, how: How) -> Opened:
         net = family_of(found.family, **found.options).build(found.arch)
         unpack(net, found.tensors, str(path))
         about = f"{found.found} of {layout}{', ' + read.place if read.place else ''}"
-        return Opened(net.eval(), about, found.options.get("in_channels"), _IMPORTED_RANGE)
-    networks_in(path, how.part)  # what is no checkpoint at all is refused by what it is
+        return Opened(net.eval(), about, found.options.get("in_channels"), MINUS_ONE_ONE)
+    networks_in(path, how.part)  # It refuses what is no checkpoint at all, by what it is.
     return _spandrel(path)
 
 

@@ -46,7 +46,8 @@ __all__ = ["RUNTIMES", "measure_tables", "plan", "table_of", "tables_json"]
 CALIBRATED = 12  # generators measured whole that the sum of the layers is fitted to
 VERIFIED = 30  # others, drawn uniformly, that the finished table is held against
 POOL = 300  # draws that the calibrated ones are chosen from, fastest to slowest
-MOST_LAYERS = 20_000  # that are looked for; a ResNet of 8 slots and 3 widths has some hundreds
+# How many layers are looked for; a ResNet of 8 slots and 3 widths has some hundreds.
+MOST_LAYERS = 20_000
 TARGET = 0.1  # a larger median error is worth a warning
 
 

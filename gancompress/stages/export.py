@@ -111,7 +111,7 @@ def _picture(project: Project, nets: Nets, batch: Batch, path: Path) -> Path:
         **{n: _images(project, net, batch["input"]) for n, net in references_of(project).items()},
         **{name: _images(project, net, batch["input"]) for name, (net, _) in nets.items()},
     }
-    if not project.recipe.task.imitates:  # whose targets are the teacher's images
+    if not project.recipe.task.imitates:  # Else the targets are the teacher's images.
         columns["ground truth" if project.dataset.paired else "real example"] = batch["target"]
     return grid(columns, path)
 

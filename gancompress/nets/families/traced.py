@@ -178,7 +178,7 @@ class TracedGenerator(Family):
         made = OperatorGraph(graph.input, graph.output, tuple(nodes), graph.tensors)
         value_range = (-1.0, 1.0) if self.is_bare else taken.program.facts.value_range
         net = TracedNet(made, shapes, blocks, value_range)
-        for path in is_known:  # of branches that are left out
+        for path in is_known:  # Branches that are left out have a place for theirs too.
             place(net, path, nn.Module())
         return net
 

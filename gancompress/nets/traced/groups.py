@@ -32,8 +32,7 @@ class Extent:
 class ChannelGroup:
     """Channels that may be dropped one by one, each wherever it occurs.
 
-    channels: how many. axes: where they lie, in the order of the graph's tensors. layer: the first
-    layer that makes them.
+    channels: how many. axes: where they lie, in the order of the graph's tensors.
     """
 
     name: str
@@ -46,7 +45,8 @@ class Groups:
     """The groups of a graph, how they lie on the axes of its tensors, and what is frozen.
 
     extents: the sizes in the arguments of nodes that change with groups: by node and place.
-    frozen: reasons by axis, of those whose channels are neither the input's nor the output's.
+    frozen: why the channels of an axis cannot be dropped, by axis; those of the input and of the
+    output are among them.
     """
 
     groups: dict[str, ChannelGroup] = field(default_factory=dict)
@@ -82,7 +82,7 @@ def _once(graph: OperatorGraph, found: Analysis, refused: Mapping[str, str]) -> 
     used = dict.fromkeys(name for node in graph.nodes for name in node.refs())
     roots = {
         (name, axis): ids.roots(own)
-        for name in used  # so that a group is named after the first layer that has it
+        for name in used  # In their order: a group is named after the first layer that has it.
         if name in graph.tensors
         for axis, own in enumerate(found.axes(name))
         if own is not None
@@ -101,7 +101,7 @@ def _once(graph: OperatorGraph, found: Analysis, refused: Mapping[str, str]) -> 
         name = axes[0][0].removesuffix(".weight")
         while name in result.groups:
             name += "'"
-        why = refused.get(name) or _unfit(own, axes, graph, found)
+        why = refused.get(name) or _unfit(own, axes, found)
         if why:
             ids.freeze(np.array(own), why)
             return None
@@ -130,7 +130,7 @@ def _once(graph: OperatorGraph, found: Analysis, refused: Mapping[str, str]) -> 
     return result
 
 
-def _unfit(own: Sequence[int], axes: Sequence[Axis], graph: OperatorGraph, found: Analysis) -> str:
+def _unfit(own: Sequence[int], axes: Sequence[Axis], found: Analysis) -> str:
     """Why channels are no group that a width could be chosen for; "" if they are."""
     if len(own) == 1:
         return "one channel alone"
@@ -227,7 +227,7 @@ def _sizes(node: Node, x: Value, found: Analysis, extent: Any) -> dict[str, Any]
             return {}
         return {"parts": [extent(own) for own in own_parts]}
     value = found.values.get(node.name)
-    if node.op in ("view", "reshape", "_unsafe_view", "expand", "unflatten"):
+    if node.op in ("reshape", "expand", "unflatten"):
         if not isinstance(value, Value):
             return {}
         given = args[2] if node.op == "unflatten" else args[1]

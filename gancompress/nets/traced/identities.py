@@ -13,7 +13,8 @@ import torch
 from gancompress.nets.traced.graph import Node
 
 Ids = npt.NDArray[np.int64]
-Axes = tuple[Ids | None, ...]  # of each axis the identities of its channels, or None: no channels
+# Of each axis the identities of its channels, or None where it has no channels.
+Axes = tuple[Ids | None, ...]
 
 
 class Identities:

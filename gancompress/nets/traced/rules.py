@@ -117,9 +117,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_REDUCTIONS, _reduced),
     **dict.fromkeys(["softmax", "_softmax", "log_softmax"], _pass),
     **dict.fromkeys(["batch_norm", "instance_norm", "prelu"], layerrules.channel_norm),
-    **dict.fromkeys(
-        ["view", "reshape", "_unsafe_view", "flatten", "unflatten"], shaperules.reshaped
-    ),
+    **dict.fromkeys(["reshape", "flatten", "unflatten"], shaperules.reshaped),
     **dict.fromkeys(
         ["pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d"], shaperules.pad
     ),

@@ -18,16 +18,20 @@ from gancompress.nets.traced.slots import common_name, operator_slots, width_slo
 
 @dataclass(frozen=True)
 class TakenApart:
-    """A program taken apart; the same for all families of the same text and number of slots."""
+    """A program taken apart; the same for all families of the same text and number of slots.
+
+    widths: the groups of each width slot. operators: the nodes of each stage. chains: the residual
+    branches of each depth slot. order: which sums of a chain are left out, first ones first.
+    """
 
     program: Program
     found: Analysis
     groups: Groups
     layers: Mapping[str, Layer]
-    widths: Mapping[str, tuple[str, ...]]  # the groups of each width slot
-    operators: Mapping[str, tuple[str, ...]]  # the nodes of each stage
-    chains: Mapping[str, tuple[Branch, ...]]  # the residual branches of each depth slot
-    order: Mapping[str, tuple[str, ...]]  # of a chain's sums that may be left out, first ones first
+    widths: Mapping[str, tuple[str, ...]]
+    operators: Mapping[str, tuple[str, ...]]
+    chains: Mapping[str, tuple[Branch, ...]]
+    order: Mapping[str, tuple[str, ...]]
 
 
 @lru_cache(maxsize=4)

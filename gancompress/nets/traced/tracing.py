@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import torch
@@ -46,7 +46,7 @@ def trace(net: nn.Module, shape: Sequence[int], where: str) -> TracedGraph:
         sizes = {0: Dim.AUTO} if is_static else {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO}
         try:
             with torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what its code does that loses nothing here
+                warnings.simplefilter("ignore")  # They are about code that loses nothing here.
                 program = torch.export.export(net, (x,), dynamic_shapes=(sizes,))
         except Exception as error:  # The user's code may raise anything, and so may the tracer.
             errors.append(error)
@@ -91,17 +91,32 @@ def from_program(program: ExportedProgram, where: str) -> TracedGraph:
             "on its input alone"
         )
     given = str(inputs[0])
+    if len(_shape_of(program, given)) != 4 or _rank(program, str(signature.user_outputs[0])) != 4:
+        raise ArchError(f"{where}: its answer is no image; one tensor (N, C, H, W) is needed")
+    called = _apart(names.values(), {node.name for node in program.graph.nodes})
+    names = {placeholder: called[name] for placeholder, name in names.items()}
     nodes, alias = functional_nodes(program.graph, given, names, where)
     output = str(signature.user_outputs[0])
     # Converters of other formats make buffers of all weights.
     weights = signature.inputs_to_parameters or signature.inputs_to_buffers
-    trained = {name: True for name in weights.values() if not name.endswith(_STATISTICS)}
-    tensors = {name: held[name].detach() for name in names.values()}
+    trained = {called[name]: True for name in weights.values() if not name.endswith(_STATISTICS)}
+    tensors = {new: held[name].detach() for name, new in called.items()}
     graph, tensors = simplified(nodes, given, alias.get(output, output), tensors, trained)
-    if not isinstance(_shape_of(program, given), torch.Size) or _rank(program, output) != 4:
-        raise ArchError(f"{where}: its answer is no image; one tensor (N, C, H, W) is needed")
-    shape = _shape_of(program, given)
-    return TracedGraph(graph, tensors, all(isinstance(side, int) for side in shape[2:]))
+    sides = _shape_of(program, given)[2:]
+    return TracedGraph(graph, tensors, all(isinstance(side, int) for side in sides))
+
+
+def _apart(names: Iterable[str], taken: Set[str]) -> dict[str, str]:
+    """By each tensor's name, one that no operator has: a buffer `mean` beside an operator `mean`
+    would be taken for what that computes."""
+    found: dict[str, str] = {}
+    for name in names:
+        new = name
+        while new in taken:
+            new += "_"
+        found[name] = new
+        taken = {*taken, new}
+    return found
 
 
 def _shape_of(program: ExportedProgram, name: str) -> torch.Size:
