@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from gancompress.errors import CheckpointError, ExportError
 from gancompress.importers.choosing import LAYOUTS, read_generator
 from gancompress.importers.filekinds import names_in
-from gancompress.importers.reading import Raw, networks_in
+from gancompress.importers.filling import fill
+from gancompress.importers.reading import networks_in
 from gancompress.nets.families import family_of
 from gancompress.nets.families.ownfile import importable, load_file, reason, uncompiled
 from gancompress.storage import programs
 from gancompress.supernet.weights import unpack
 
 ZERO_ONE, MINUS_ONE_ONE = (0.0, 1.0), (-1.0, 1.0)
-_COUNTER = "num_batches_tracked"  # Files from before torch 0.4.1 lack it; it changes no answer.
 
 
 @dataclass(frozen=True)
@@ -134,53 +134,6 @@ def _module(stem: str, name: str, how: How) -> Opened:
     place = fill(net, how.weights, how.part)
     about = f"{name} of {stem}, weights of {how.weights.name}{f', {place}' if place else ''}"
     return Opened(net, about)
-
-
-def fill(net: nn.Module, weights: Path, part: str | None) -> str:
-    """Puts the weights of a file into a network; returns the place in the file that they have.
-
-    They are found by their names and shapes, whatever they are wrapped in.
-    Raises: CheckpointError, naming the first tensor that the file lacks or has in another shape.
-    """
-    wanted = {n: t for n, t in net.state_dict().items() if not n.endswith(_COUNTER)}
-    networks = networks_in(weights, part)
-    fitting = {place: raw for place, raw in networks.items() if _fits(wanted, raw)}
-    if not fitting:
-        raise CheckpointError(f"{weights}: {_difference(wanted, networks)}")
-    # Most programs test by the running average where they keep one.
-    place = next((p for p in fitting if "ema" in p.lower()), next(iter(fitting)))
-    if len(fitting) > 1 and "ema" not in place.lower() and part is None:
-        raise CheckpointError(
-            f"{weights}: holds several that fit, {', '.join(fitting)}; name one with --part"
-        )
-    with torch.no_grad():
-        for name, tensor in wanted.items():
-            tensor.copy_(fitting[place][name])
-    return place
-
-
-def _fits(wanted: Mapping[str, Tensor], raw: Raw) -> bool:
-    return wanted.keys() <= raw.keys() and all(
-        raw[name].shape == tensor.shape for name, tensor in wanted.items()
-    )
-
-
-def _difference(wanted: Mapping[str, Tensor], networks: Mapping[str, Raw]) -> str:
-    """The first tensor by which the most similar network in a file is another one."""
-    raw = max(networks.values(), key=lambda one: len(wanted.keys() & one.keys()))
-    for name, tensor in wanted.items():
-        if name not in raw:
-            example = next(iter(raw), "none")
-            return (
-                f"has no tensor {name}, which the module has (it has {example}, …); give the "
-                "weights of this very network, or other --args"
-            )
-        if raw[name].shape != tensor.shape:
-            return (
-                f"tensor {name} is {tuple(raw[name].shape)}; the module's is "
-                f"{tuple(tensor.shape)}: give other --args"
-            )
-    return "holds no network that fits"
 
 
 class _Bound(nn.Module):

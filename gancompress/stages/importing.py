@@ -11,7 +11,7 @@ from gancompress.archs.arch import Arch
 from gancompress.errors import CheckpointError, RecipeError, RunError
 from gancompress.importers import LAYOUTS, Imported, read_generator
 from gancompress.importers.choosing import Found
-from gancompress.importers.generators import fill
+from gancompress.importers.filling import fill
 from gancompress.project import Project
 from gancompress.project.files import files_of
 from gancompress.recipe.reading import resolved_yaml

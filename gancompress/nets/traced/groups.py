@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from gancompress.nets.families.family import Axis, ChannelRun
 from gancompress.nets.traced.analysis import Analysis
 from gancompress.nets.traced.graph import Node, OperatorGraph, Ref
-from gancompress.nets.traced.identities import Ids, Value
+from gancompress.nets.traced.identities import Identities, Ids, Value
 
 
 @dataclass(frozen=True)
@@ -87,17 +87,8 @@ def _once(graph: OperatorGraph, found: Analysis, refused: Mapping[str, str]) -> 
         for axis, own in enumerate(found.axes(name))
         if own is not None
     }
-    where: dict[int, Counter[Axis]] = {}
-    for at, row in roots.items():
-        for root in row.tolist():
-            if ids.reason(root) is None:
-                where.setdefault(root, Counter())[at] += 1
-    members: dict[tuple[Any, ...], list[int]] = {}
-    for root, counter in where.items():
-        members.setdefault(tuple(counter.items()), []).append(root)
     result, of_root = Groups(), dict[int, tuple[str, int]]()
-    for signature, own in members.items():
-        axes = [at for at, _ in signature]
+    for axes, own in _alike(roots, ids):
         name = axes[0][0].removesuffix(".weight")
         while name in result.groups:
             name += "'"
@@ -128,6 +119,20 @@ def _once(graph: OperatorGraph, found: Analysis, refused: Mapping[str, str]) -> 
         ids.freeze(error.ids, "a part of the channels is taken that is no whole group")
         return None
     return result
+
+
+def _alike(roots: Mapping[Axis, Ids], ids: Identities) -> Iterator[tuple[list[Axis], list[int]]]:
+    """Channels that occur equally often on the same axes: these, and those."""
+    where: dict[int, Counter[Axis]] = {}
+    for at, row in roots.items():
+        for root in row.tolist():
+            if ids.reason(root) is None:
+                where.setdefault(root, Counter())[at] += 1
+    members: dict[tuple[tuple[Axis, int], ...], list[int]] = {}
+    for root, counter in where.items():
+        members.setdefault(tuple(counter.items()), []).append(root)
+    for signature, own in members.items():
+        yield [at for at, _ in signature], own
 
 
 def _unfit(own: Sequence[int], axes: Sequence[Axis], found: Analysis) -> str:
