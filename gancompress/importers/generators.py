@@ -155,7 +155,7 @@ def _bound(opened: Opened, how: How, where: str) -> Opened:
     """Raises: CheckpointError for inputs that are not bound, or that it does not take."""
     try:
         taken = inspect.signature(opened.net.forward).parameters
-    except (TypeError, ValueError):  # made outside Python
+    except (TypeError, ValueError):  # It was made outside Python.
         return opened
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = [n for n, p in taken.items() if p.kind in positional or p.kind is p.KEYWORD_ONLY]

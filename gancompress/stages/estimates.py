@@ -131,7 +131,7 @@ class _Timer:
         step, precision = self._student_step
         found = _trained("finetune", section.steps * section.archs, step, precision)
         asking = self._recipe.supernet.kept_answers * self._seconds_of_an_answer
-        if self._recipe.task.imitates:  # which are kept since the supernet's training
+        if self._recipe.task.imitates:  # The answers are kept since the supernet's training.
             return found
         return replace(found, seconds=found.seconds + asking)
 
@@ -202,7 +202,7 @@ class _Timer:
         draws = draws_of(self._project, self._dataset)
         if draws is None:
             return None
-        few = Draws(draws.batch_size, draws.batch, draws.batch_size)  # which nobody keeps
+        few = Draws(draws.batch_size, draws.batch, draws.batch_size)  # No file keeps them.
         layers = self._project.distilled_layers
         ask(self._teacher, self._task.inputs, layers, few, self._device)  # makes kernels ready
         started = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gancompress.nets.families.traced import TracedGenerator
 from gancompress.project import Project
 
-MOST_FROZEN = 8  # frozen axes that are listed one by one
+MOST_FROZEN = 8  # So many frozen axes are listed one by one.
 
 
 def understood(project: Project, about: str, difference: float) -> str:
