@@ -99,6 +99,23 @@ def test_a_traced_network_answers_as_the_original(name: str) -> None:
     assert sum(p.numel() for p in ours.parameters()) >= 3
 
 
+class Ramped(nn.Module):
+    """Makes a tensor of sizes alone, as codes of positions are made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = conv(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        ramp = torch.arange(x.shape[3], device=x.device, dtype=torch.float32) / x.shape[3]
+        return self.conv(x) + ramp
+
+
+def test_tensors_are_made_where_the_input_lies() -> None:
+    ours = answers_alike(tracednets.seeded(Ramped()))
+    assert ours.to("meta")(torch.empty(1, 3, 16, 24, device="meta")).device.type == "meta"
+
+
 def test_layers_are_modules_named_as_their_weights() -> None:
     ours = answers_alike(tracednets.seeded(NETS["stylised"]))
     assert isinstance(ours.get_submodule("blocks.1.conv2"), nn.Conv2d)

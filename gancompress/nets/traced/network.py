@@ -45,7 +45,10 @@ class _Step:
 
 
 class _Operator(nn.Module):
-    """An operator without weights of its own: called with its Refs' values, in their order."""
+    """An operator without weights of its own: called with its Refs' values, in their order.
+
+    One that makes a tensor where the input lies is given the input too, as the last.
+    """
 
     def __init__(self, node: Node) -> None:
         super().__init__()
@@ -60,7 +63,7 @@ class _Operator(nn.Module):
         args = map_refs(self._node.args, lambda ref: next(given))
         kwargs = {k: map_refs(v, lambda ref: next(given)) for k, v in self._node.kwargs.items()}
         if kwargs.get("device") == INPUT_DEVICE:
-            kwargs["device"] = next((v.device for v in values if isinstance(v, Tensor)), None)
+            kwargs["device"] = values[-1].device
         return self._run(*args, **kwargs)
 
 
@@ -101,7 +104,7 @@ class TracedNet(nn.Module):
             stem, _, attribute = path.rpartition(".")
             parent = self.get_submodule(stem) if path else None
             steps.append(
-                _Step(node, parent, attribute, _inputs(node, layer), last.get(node.name, ()))
+                _Step(node, parent, attribute, _inputs(node, layer, graph), last.get(node.name, ()))
             )
         self._steps = steps
         self._holders = {n: (self.get_submodule(n.rpartition(".")[0]), attribute_of(n))
@@ -150,10 +153,11 @@ def _made(
     return _Operator(node) if layer is None else module_of(node, shapes, layer)
 
 
-def _inputs(node: Node, layer: Layer | None) -> tuple[str, ...]:
+def _inputs(node: Node, layer: Layer | None, graph: OperatorGraph) -> tuple[str, ...]:
     """The values that a node's module is given."""
     if layer is None:
-        return tuple(node.refs())
+        is_placed = node.kwargs.get("device") == INPUT_DEVICE
+        return (*node.refs(), graph.input) if is_placed else tuple(node.refs())
     first = node.args[0]
     assert isinstance(first, Ref), "a layer's first argument is what it works on"
     return (first.name,)
@@ -166,7 +170,7 @@ def _last_uses(graph: OperatorGraph) -> dict[str, tuple[str, ...]]:
         last |= dict.fromkeys((*node.refs(), node.name), node.name)
     found: dict[str, tuple[str, ...]] = {}
     for value, node_name in last.items():
-        if value not in graph.tensors and value != graph.output:
+        if value not in graph.tensors and value not in (graph.input, graph.output):
             found[node_name] = (*found.get(node_name, ()), value)
     return found
 
