@@ -10,7 +10,7 @@ import typer
 
 from gancompress.cli.arguments import Overrides
 from gancompress.cli.exitcodes import exit_codes
-from gancompress.cli.filecommands import size_of
+from gancompress.cli.filecommands import at_home, size_of
 from gancompress.errors import CheckpointError
 
 
@@ -88,7 +88,7 @@ def compress(
 
     with exit_codes():
         how = How(
-            None if weights is None else weights.expanduser(),
+            at_home(weights),
             part,
             _arguments(args),
             dict(bound_value(text) for text in bind or ()),
@@ -96,7 +96,7 @@ def compress(
         options = CompressOptions(
             teacher,
             images.expanduser(),
-            Path("runs") / _name_of(teacher) if out is None else out.expanduser(),
+            at_home(out) or Path("runs") / _name_of(teacher),
             how,
             reduction,
             minutes,
