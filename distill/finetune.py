@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.distill.answers import Answers
 from gancompress.distill.hooks import adapters, feature_channels
-from gancompress.distill.supernet import Teacher, sorted_teacher
+from gancompress.distill.supernet import Teacher, taught_net
 from gancompress.distill.task import Distillation
 from gancompress.supernet.supernet import Build, Supernet, skeleton_of
 from gancompress.supernet.weights import unpack
@@ -69,11 +69,10 @@ def train_alone(
         task.target: alone,
         **discriminators,
         "adapters": narrowed_adapters(trained["adapters"], channels),
-        "teacher": sorted_teacher(build, teacher, task.target, supernet.channels),
+        **taught_net(build, teacher, task.target, supernet.channels),
     }
-    for net in nets.values():
-        net.to(how.device).train()
-    nets["teacher"].eval()
+    for name, net in nets.items():
+        net.to(how.device).train(name != "teacher")
     student = Distillation(
         task,
         layers=layers,

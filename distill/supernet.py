@@ -31,10 +31,17 @@ TRIED, TRIED_IMAGES = 6, 4  # random archs, and images, by which a fit is held t
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained teacher: its arch, and its networks' tensors by network and name."""
+    """A trained teacher: its arch, and its networks' tensors by network and name.
+
+    One without tensors is absent: students learn from the targets alone.
+    """
 
     arch: Arch
     tensors: Mapping[str, Mapping[str, Tensor]]
+
+    @property
+    def is_absent(self) -> bool:
+        return not self.tensors
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,6 @@ def train_supernet(
         input_shape=input_shape,
         seed=how.seed,
     )
-    taught = nets["teacher"]
     if small_layers and distilling.init == "fitted":
         # There a fit of some archs lets others' values grow, and slices learn more slowly.
         random = torch.Generator().manual_seed(how.seed)
@@ -89,15 +95,14 @@ def train_supernet(
     elif distilling.init == "fitted" and not how.state_path.exists():
         at = torch.device("cpu") if how.device.type == "mps" else how.device  # it has no float64
         images = _images_to_fit(task, batches).to(at)
-        _fit_where_it_helps(supernet.to(at), taught.to(at), images)
+        _fit_where_it_helps(supernet.to(at), nets["teacher"].to(at), images)
         release_memory()  # The fit takes more than the training does.
-    for net in nets.values():
-        net.to(how.device).train()
-    taught.eval()
+    for name, net in nets.items():
+        net.to(how.device).train(name != "teacher")
     if draws is not None:
-        student = student.answered_by(ask(taught, task.inputs, layers, draws, how.device))
+        student = student.answered_by(ask(nets["teacher"], task.inputs, layers, draws, how.device))
     fit(student, nets, batches, how, title="supernet")
-    return {name: net.eval() for name, net in nets.items() if net is not taught}
+    return {name: net.eval() for name, net in nets.items() if name != "teacher"}
 
 
 def student_of(
@@ -113,17 +118,18 @@ def student_of(
 ) -> tuple[Distillation, dict[str, nn.Module]]:
     """The task of a supernet that learns, and its networks with their first weights.
 
-    Those of `distilling.init` "fitted" are the teacher's yet.
+    Those of `distilling.init` "fitted" are the teacher's yet. A teacher that is absent has no
+    network, and first weights are random then.
     """
-    taught = sorted_teacher(build, teacher, task.target, supernet.channels)
+    taught = taught_net(build, teacher, task.target, supernet.channels)
     _fill_random(supernet, build, INITS[task.init], torch.Generator().manual_seed(seed))
     if distilling.init != "random":
-        fill_from_teacher(supernet, taught, teacher.arch)
+        fill_from_teacher(supernet, taught["teacher"], teacher.arch)
     nets: dict[str, nn.Module] = {
         task.target: supernet,
         **_discriminators(task, teacher, seed),
         "adapters": _adapters(supernet, skeleton_of(build, teacher.arch), layers, input_shape),
-        "teacher": taught,
+        **taught,
     }
     student = Distillation(
         task,
@@ -141,6 +147,15 @@ def sorted_teacher(build: Build, teacher: Teacher, target: str, channels: Channe
     taught = build(teacher.arch).eval()
     taught.load_state_dict(sort_channels(teacher.tensors[target], channels, teacher.arch))
     return taught
+
+
+def taught_net(
+    build: Build, teacher: Teacher, target: str, channels: Channels
+) -> dict[str, nn.Module]:
+    """`sorted_teacher`'s network as "teacher"; nothing for one that is absent."""
+    if teacher.is_absent:
+        return {}
+    return {"teacher": sorted_teacher(build, teacher, target, channels)}
 
 
 def _discriminators(task: ConditionalTask, teacher: Teacher, seed: int) -> dict[str, nn.Module]:

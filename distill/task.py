@@ -22,9 +22,10 @@ class Distillation(Task):
     """Trains a supernet's subnets, drawn per step, to answer as a teacher does.
 
     Networks: the wrapped task's, with a `Supernet` as its target, and "teacher" (never trained) and
-    "adapters" (one per distilled layer). `losses` are weights by name; `reference` is what the
-    student's image is compared with: "ground-truth", "teacher" or "both". `answers` are the
-    teacher's to all that batches will hold; without them it is asked anew at every step. The
+    "adapters" (one per distilled layer). Without a "teacher" the images of a batch take the place
+    of its answers, and there are no distilled layers. `losses` are weights by name; `reference` is
+    what the student's image is compared with: "ground-truth", "teacher" or "both". `answers` are
+    the teacher's to all that batches will hold; without them it is asked anew at every step. The
     discriminators learn at every `discriminator_every`-th step.
     """
 
@@ -119,6 +120,10 @@ class Distillation(Task):
     def _taught(self, nets: Mapping[str, nn.Module], batch: Batch) -> Taught:
         if self._answers is not None:
             return self._answers.of(batch)
+        if "teacher" not in nets:
+            wanted = self._task.ground_truth(batch)
+            assert wanted is not None, "recipes without a teacher have data with true answers"
+            return wanted, {}
         with torch.no_grad(), hooked(nets["teacher"], self._layers) as taught:
             return nets["teacher"](*self._task.inputs(batch)), taught
 

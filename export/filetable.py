@@ -34,10 +34,11 @@ class FileRow:
     note: str = ""
 
 
-def file_table(rows: Sequence[FileRow], teacher: Latency | None) -> str:
+def file_table(rows: Sequence[FileRow], teacher: Latency | None, name: str = "teacher") -> str:
     """A markdown table of the files and, below, what is to be known of each.
 
-    teacher: the teacher's time in torch on as many threads, which "faster" compares with.
+    teacher: its time in torch on as many threads, which "faster" compares with; name: what the
+    table of generators calls it.
     """
     labels = list(dict.fromkeys(f.label for row in rows for f in row.figures))
     columns: list[Column] = [
@@ -46,7 +47,7 @@ def file_table(rows: Sequence[FileRow], teacher: Latency | None) -> str:
         ("size", [f"{quantity(row.bytes)}B" for row in rows]),
         ("computed in", [row.precision for row in rows]),
         ("largest difference", [f"{row.difference:.2g}" for row in rows]),
-        *_times(rows, teacher),
+        *_times(rows, teacher, name),
         *((_title(label, rows), [_figure(row, label) for row in rows]) for label in labels),
     ]
     titles = [title for title, _ in columns]
@@ -55,7 +56,7 @@ def file_table(rows: Sequence[FileRow], teacher: Latency | None) -> str:
     return "\n".join([*aligned(titles, cells), *(["", *notes] if notes else [])])
 
 
-def _times(rows: Sequence[FileRow], teacher: Latency | None) -> list[Column]:
+def _times(rows: Sequence[FileRow], teacher: Latency | None, name: str) -> list[Column]:
     timed = [row.latency for row in rows if row.latency is not None]
     if not timed:
         return []
@@ -68,7 +69,7 @@ def _times(rows: Sequence[FileRow], teacher: Latency | None) -> list[Column]:
     faster = [
         NONE if r.latency is None else ratio(teacher.median_ms, r.latency.median_ms) for r in rows
     ]
-    return [*found, ("faster than the teacher in torch", faster)]
+    return [*found, (f"faster than the {name} in torch", faster)]
 
 
 def _title(label: str, rows: Sequence[FileRow]) -> str:

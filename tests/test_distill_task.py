@@ -263,3 +263,23 @@ def test_thirty_steps_lower_the_feature_loss(tmp_path: Path) -> None:
     toy.train(task, nets, tmp_path, steps=30, log_every=5, optimisation=how)
     values = [row["features"] for row in MetricsLog(tmp_path / "metrics.jsonl").rows()]
     assert values[-1] < 0.8 * values[0]
+
+
+def test_without_a_teacher_the_images_of_the_batch_are_learnt() -> None:
+    """As with a teacher whose answers nothing is compared with."""
+    nets = {**toy.distillation_nets(), "adapters": nn.ModuleList()}
+    alone = {name: net for name, net in nets.items() if name != "teacher"}
+    losses = {"l1": 10.0, "gan": 1.0}
+    student = Distillation(
+        toy.TASK, layers=(), losses=losses, archs="uniform", reference="ground-truth"
+    )
+    for phase in ("generator", "discriminator"):
+        steps = [Step(STEP, step_rng(0, STEP)) for _ in range(2)]
+        for step in steps:
+            step.kept["fake"] = BATCH["target"].flip(0)
+        one, other = (
+            student.losses(given, BATCH, phase, step)
+            for given, step in zip((alone, nets), steps, strict=True)
+        )
+        assert one.keys() == other.keys() and one
+        assert all(torch.equal(one[name], other[name]) for name in one)

@@ -302,7 +302,7 @@ def test_generators_of_an_earlier_search_are_left_alone(trained: Trained, tmp_pa
     assert finetuned_of(run) == []
     archs = archs_of(recipe, 3)
     searched(recipe, winners=archs[2:], front=archs)
-    assert finetuned_of(run) == [] and pipeline.parents_of(run, "export") == (
+    assert finetuned_of(run) == [] and pipeline.parents_of(Project(recipe), "export") == (
         "search", "supernet", "teacher",
     )  # fmt: skip
     said: list[str] = []

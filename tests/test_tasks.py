@@ -174,3 +174,14 @@ def test_every_task_trains_its_target_first_and_owns_nothing() -> None:
             assert sorted(trained) == sorted(task.teacher_nets(nn.Identity))
         assert {task.target, *discriminators} <= set(trained)
         assert make().task(everything) == task
+
+
+def test_what_learns_pairs_has_their_targets_as_ground_truth() -> None:
+    batch = {"input": torch.zeros(1, 5, 64, 64), "target": torch.ones(1, 3, 64, 64)}
+    learning = set()
+    for name, make in TASKS.items():
+        context = TaskContext(5, 3, (64, 64), labels="exclusive", style=2 * (name == "munit"))
+        found = make().task(context).ground_truth(batch)
+        assert found is (batch["target"] if make.learns_pairs else None)
+        learning |= {name} if make.learns_pairs else set()
+    assert learning == {"pix2pix", "gaugan", "superres"}

@@ -33,6 +33,7 @@ from gancompress.export.inputchannels import (
 )
 from gancompress.export.opening import locate, models_in, open_model
 from gancompress.project import Project
+from gancompress.project.subnets import reference_net
 from gancompress.recipe.reading import load_recipe
 from gancompress.report import reporting
 from gancompress.supernet.cost import Cost
@@ -188,7 +189,8 @@ def _of_run(root: Path, say: Say, named: str | None) -> Demo:
     first = next(iter(files))
     model = open_model(files[first], file)
     arch = project.teacher_arch
-    teacher = DemoGenerator("teacher (torch)", project.teacher_net, project.cost(arch))
+    name = f"{project.reference_name} (torch)"
+    teacher = DemoGenerator(name, reference_net(project), project.cost(arch))
     cost = project.cost(model.arch)
     examples = _examples(project, model.card, say)
     demo = Demo(project.name, model.card, files, teacher, cost, file, examples)

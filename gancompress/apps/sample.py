@@ -17,6 +17,7 @@ from gancompress.errors import ExportError
 from gancompress.export.card import Model
 from gancompress.export.picture import grid
 from gancompress.project import Project
+from gancompress.project.subnets import reference_net
 from gancompress.recipe.reading import load_recipe
 from gancompress.stages.exportfiles import card_of
 from gancompress.storage.checkpoint import write_bytes
@@ -93,7 +94,8 @@ def teacher_model(root: Path) -> Model:
     recipe = load_recipe(root / "recipe.yaml", ["device=cpu"], of_run=True)
     project = Project(recipe, root)
     arch = project.teacher_arch
-    return Model(project.teacher_net, arch, card_of(project, arch), f"{root}: teacher")
+    where = f"{root}: {project.reference_name}"
+    return Model(reference_net(project), arch, card_of(project, arch), where)
 
 
 def _check_chain(model: Model, upscale: Model) -> None:

@@ -21,6 +21,7 @@ from gancompress.export.formats import missing
 from gancompress.export.opening import files_of, models_in
 from gancompress.export.sums import check_sums
 from gancompress.project import Project
+from gancompress.project.subnets import reference_net
 from gancompress.recipe.reading import load_recipe
 from gancompress.stages.exportfiles import CALIBRATION_IMAGES, card_of
 
@@ -96,7 +97,7 @@ def _generators(
     check_sums(*files_of("safetensors", path))
     model = load_exported("safetensors", path, project.family.code_file)
     assert isinstance(model.run, nn.Module), "weights are loaded into a network"
-    nets = {"teacher": (project.teacher_net, project.teacher_arch)}
+    nets = {project.reference_name: (reference_net(project), project.teacher_arch)}
     nets["compressed"] = (model.run, model.arch)
     teacher, compressed = (
         Generator(name, net, arch, _resized(card_of(project, arch), size))

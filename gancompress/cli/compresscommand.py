@@ -26,14 +26,22 @@ def compress(
         typer.Argument(
             metavar="TEACHER",
             help="A checkpoint of a program that is known; module.py:Name or package.module:Name "
-            "with --weights; a torch.export .pt2, an .onnx or a TorchScript file.",
+            "with --weights; a torch.export .pt2, an .onnx or a TorchScript file. Or, without a "
+            "teacher, pairs:DIR.",
         ),
     ],
     overrides: Overrides = None,
     *,
     images: Annotated[
-        Path, typer.Option(metavar="DIR", help="Inputs: train/, search/ and test/, or files.")
-    ],
+        Path | None,
+        typer.Option(metavar="DIR", help="Inputs: train/, search/ and test/, or files. Needed "
+                     "where a teacher is given."),
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(metavar="resnet|unet", help="Of pairs: the generator that learns them. "
+                     "Default: resnet."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The run's folder. Default: runs/NAME of the teacher."),
@@ -84,7 +92,9 @@ def compress(
     from gancompress.importers.generators import How, bound_value
     from gancompress.report.reporting import write_report
     from gancompress.stages import pipeline
-    from gancompress.stages.compress import CompressOptions, compressed_project
+    from gancompress.stages.asked import CompressOptions, run_name
+    from gancompress.stages.compress import compressed_project
+    from gancompress.stages.compresspairs import images_and_likeness
 
     with exit_codes():
         how = How(
@@ -93,10 +103,12 @@ def compress(
             _arguments(args),
             dict(bound_value(text) for text in bind or ()),
         )
+        has_options = how != How() or value_range is not None or channels is not None
+        folder, likeness = images_and_likeness(teacher, images, like, has_options=has_options)
         options = CompressOptions(
             teacher,
-            images.expanduser(),
-            at_home(out) or Path("runs") / _name_of(teacher),
+            folder,
+            at_home(out) or Path("runs") / run_name(teacher),
             how,
             reduction,
             minutes,
@@ -105,6 +117,7 @@ def compress(
             channels,
             tuple(formats or ()),
             tuple(overrides or ()),
+            likeness,
         )
         project = compressed_project(options, typer.echo, is_dry=dry_run)
         if project is None:
@@ -121,8 +134,3 @@ def _arguments(text: str) -> dict[str, object]:
     if not isinstance(found, dict):
         raise CheckpointError(f"--args {text}: not a JSON object; give '{{\"width\": 64}}'")
     return found
-
-
-def _name_of(teacher: str) -> str:
-    stem, colon, name = teacher.rpartition(":")
-    return name if colon and name.isidentifier() else Path(teacher).stem

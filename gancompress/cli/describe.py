@@ -21,7 +21,7 @@ from gancompress.project.archnames import parse_arch
 from gancompress.project.evaluators import evaluator_of
 from gancompress.project.files import changed_since
 from gancompress.project.results import winners_of
-from gancompress.project.subnets import Subnets
+from gancompress.project.subnets import Subnets, reference_net
 from gancompress.recipe.stagesections import stage_sections
 from gancompress.recipe.trust import opened_code
 from gancompress.stages.export import chosen_nets, evaluated_rows, measure, reference_rows
@@ -50,7 +50,7 @@ def plan(project: Project, stages: Sequence[str]) -> str:
         what = "is done already" if done else "would go on" if begun else "would run"
         if done and other_length(name, stage.record(), stage_sections(recipe, name)):
             what = "would be refused: it was trained for another number of steps,"
-        of_teacher = 0 if recipe.teacher.is_given else recipe.teacher.steps
+        of_teacher = recipe.teacher.steps if recipe.teacher.is_trained else 0
         steps = {"teacher": of_teacher, "supernet": recipe.supernet.steps}.get(name)
         size = f" ({steps} steps)" if steps else ""
         if name == "teacher" and recipe.teacher.is_given:
@@ -142,7 +142,7 @@ def evaluate(
     for line in opened_code(recipe):
         say(line)
     nets: dict[str, tuple[nn.Module, Arch]] = {
-        "teacher": (project.teacher_net, project.teacher_arch)
+        project.reference_name: (reference_net(project), project.teacher_arch)
     }
     wanted = {text: parse_arch(project, text) for text in arch_texts if text != "teacher"}
     if wanted:

@@ -206,7 +206,8 @@ class Project:
         """The layers whose outputs are distilled; none where no loss compares them."""
         recipe = self.recipe
         losses = [recipe.supernet.losses, recipe.finetune.losses or {}]
-        if recipe.task.imitates and not any(loss.get("features") for loss in losses):
+        is_optional = recipe.task.imitates or recipe.teacher.is_absent
+        if is_optional and not any(loss.get("features") for loss in losses):
             return ()
         return self.family.distilled_layers()
 
@@ -270,7 +271,12 @@ class Project:
 
     @cached_property
     def planned_arch(self) -> Arch:
-        """The arch of the teacher that the recipe trains, or of the one that it is given."""
+        """The arch of the teacher that the recipe trains, or of the one that it is given.
+
+        Where there is no teacher, the widest generator of the space takes its place.
+        """
+        if self.recipe.teacher.is_absent:
+            return self.space.largest
         return planned_arch(self.recipe.teacher, self.family, self.recipe.name)
 
     @property
@@ -281,8 +287,16 @@ class Project:
         return self._made("teacher", "arch", lambda: results.stored_arch(self.run))
 
     @property
+    def reference_name(self) -> str:
+        """What the table's first row is called: see `subnets.reference_net`."""
+        return "widest" if self.recipe.teacher.is_absent else "teacher"
+
+    @property
     def teacher(self) -> Teacher:
-        """The run's trained teacher, see `results.load_teacher`."""
+        """The run's trained teacher, see `results.load_teacher`; one without networks if the recipe
+        has none."""
+        if self.recipe.teacher.is_absent:
+            return Teacher(self.planned_arch, {})
 
         def load() -> Teacher:
             latent = self.recipe.family.latent_size

@@ -18,6 +18,16 @@ from gancompress.supernet.weights import part
 STATISTICS_BATCHES = 16  # Batches on which a subnet's batch norms are re-estimated.
 
 
+def reference_net(project: Project) -> nn.Module:
+    """What the table compares with, in evaluation mode on the recipe's device.
+
+    That is the teacher's generator; where there is no teacher, the supernet's widest one.
+    """
+    if project.recipe.teacher.is_absent:
+        return Subnets(project).plain(project.planned_arch)
+    return project.teacher_net
+
+
 class Subnets:
     """The generators of a run's trained supernet, each with batch statistics of its own.
 

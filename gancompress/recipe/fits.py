@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from gancompress.data.dataoptions import DataOptions
+from gancompress.distill.options import FinetuneSection, SupernetSection
 from gancompress.nets.families.familyoptions import FamilyOptions
 from gancompress.tasks import TASKS
 from gancompress.tasks.taskoptions import TaskOptions
+from gancompress.training.options import TeacherSection
 
 
 def misfits(data: DataOptions, family: FamilyOptions, task: TaskOptions) -> list[str]:
@@ -71,3 +73,33 @@ def _growth_misfits(data: DataOptions, family: FamilyOptions, task: TaskOptions)
         return []
     side = None if family.size_problems(data.image_size) else data.image_size[0]
     return [f"task.{line}" for line in task.growth_problems(family.name, side)]
+
+
+def teacherless_misfits(
+    teacher: TeacherSection,
+    supernet: SupernetSection,
+    finetune: FinetuneSection,
+    task: TaskOptions,
+    *,
+    has_ground_truth: bool,
+) -> list[str]:
+    """What a recipe without a teacher asks for that only a teacher can give, as `misfits`."""
+    if not teacher.is_absent:
+        return []
+    problems = []
+    if not (has_ground_truth and task.learns_pairs):
+        able = " or ".join(name for name, options in TASKS.items() if options.learns_pairs)
+        problems.append(
+            f"teacher.from: found none; without a teacher the images need true answers and a task "
+            f"that learns them: {able} is allowed, found {task.name}"
+        )
+    for key, wanted in (("init", "random"), ("target", "ground-truth"), ("kept_answers", 0)):
+        if (found := getattr(supernet, key)) != wanted:
+            problems.append(f"supernet.{key}: found {found}; without a teacher {wanted} is allowed")
+    for name, losses in (("supernet", supernet.losses), ("finetune", finetune.losses or {})):
+        if losses.get("features"):
+            problems.append(
+                f"{name}.losses.features: found {losses['features']:g}; without a teacher there "
+                "are no features to follow, leave it out"
+            )
+    return problems

@@ -35,7 +35,7 @@ from gancompress.nets.families import FAMILIES
 from gancompress.nets.families.familyoptions import FamilyOptions
 from gancompress.nets.families.ownoptions import named_own
 from gancompress.nets.families.spaceoptions import SpaceSection
-from gancompress.recipe.fits import misfits
+from gancompress.recipe.fits import misfits, teacherless_misfits
 from gancompress.search.options import SearchSection
 from gancompress.tasks import TASKS
 from gancompress.tasks.taskoptions import TaskOptions
@@ -143,6 +143,13 @@ class Recipe(BaseModel):
                 f"search.objective: found {self.search.objective}; data {self.data.name} has no "
                 "true answers, fd and kid are allowed"
             )
+        problems += teacherless_misfits(
+            self.teacher,
+            self.supernet,
+            self.finetune,
+            self.task,
+            has_ground_truth=has_ground_truth and not self.family.style_channels,
+        )
         if self.task.imitates and not self.teacher.is_given:
             problems.append(
                 f"teacher.from: found {self.teacher.from_}; task {self.task.name} has no targets "

@@ -46,7 +46,9 @@ def stage_sections(recipe: Recipe, stage: str) -> dict[str, Any]:
     for section, key, default in _NEWER:  # Records of versions without the key stay valid.
         if plain[section][key] == default:
             del plain[section][key]
-    if recipe.teacher.is_given:
+    if recipe.teacher.is_absent:
+        plain["teacher"] = {}
+    elif recipe.teacher.is_given:
         plain["teacher"] = {"sha256": teacher_sha256(recipe.teacher.from_)}
     for name in ("segmentation", "classifier", "also"):  # candidates are not evaluated by them
         if stage != "export" or not plain["metrics"][name]:

@@ -32,6 +32,7 @@ from gancompress.search.results import FRONT, TRIALS, Front, SearchTrials
 from gancompress.storage.checkpoint import remove_dead, write_text
 from gancompress.storage.runs import STAGES, Run, StageDir
 from gancompress.storage.stagetimes import times_of
+from gancompress.teachers.files import NONE
 from gancompress.training.precisions import AUTO, recorded_precision
 
 
@@ -242,7 +243,8 @@ def _search(source: ReportedRun) -> dict[str, Any]:
 def _training(source: ReportedRun) -> dict[str, Any]:
     """Curves by stage, or the command that makes what they show."""
     found, missing = [], []
-    for name in ("teacher", "supernet"):
+    trained = ("supernet",) if _is_absent(source) else ("teacher", "supernet")
+    for name in trained:
         stage = source.run.stage(name)
         drawn = sections.curves_of({name: stage.metrics.path}, name)
         if drawn:
@@ -255,7 +257,7 @@ def _training(source: ReportedRun) -> dict[str, Any]:
     drawn = sections.curves_of(logs, "finetune")
     if drawn:
         found.append(("fine-tuning", _safe(drawn), ""))
-    folders = {name: source.run.stage(name).path for name in ("teacher", "supernet")}
+    folders = {name: source.run.stage(name).path for name in trained}
     folders |= {f"finetune {name}": log.parent for name, log in logs.items()}
     health = {name: folder / "health.jsonl" for name, folder in folders.items()}
     path = tuned.artefact() if tuned.is_finished() else None
@@ -267,6 +269,11 @@ def _training(source: ReportedRun) -> dict[str, Any]:
         "tuned": None if path is None else sections.finetuning_table(FINETUNING.read(path)),
         "finetune_command": source.command("finetune", *steps),
     }
+
+
+def _is_absent(source: ReportedRun) -> bool:
+    """Whether the supernet learns without a teacher."""
+    return source.part("teacher").get("from") == NONE
 
 
 def _safe(drawings: Sequence[str]) -> list[Markup]:

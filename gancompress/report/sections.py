@@ -46,7 +46,11 @@ def final_tables(
     rows: Sequence[Row], files: Sequence[FileRow] = (), teacher: Latency | None = None
 ) -> list[Table]:
     """What export prints, cell by cell: the same numbers in the same words."""
-    texts = [table(rows), class_table(rows), file_table(files, teacher) if files else ""]
+    texts = [
+        table(rows),
+        class_table(rows),
+        file_table(files, teacher, rows[0].name) if files else "",
+    ]
     return [_cells(text) for text in texts if text]
 
 
@@ -77,7 +81,7 @@ def tiles(rows: Sequence[Row]) -> list[tuple[str, str]]:
     of_teacher = {figure.label: figure for figure in teacher.figures}
     for figure in chosen.figures[:2]:
         before = of_teacher.get(figure.label)
-        beside = f", teacher {before.value:.4g}" if before else ""
+        beside = f", {teacher.name} {before.value:.4g}" if before else ""
         found.append((f"{figure.value:.4g}", f"{figure.label}{beside} (n={figure.images})"))
     return found
 

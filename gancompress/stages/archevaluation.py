@@ -12,7 +12,7 @@ from gancompress.metrics.lowfidelity import LowFidelityEvaluator
 from gancompress.metrics.value import MetricValue
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
-from gancompress.project.subnets import Subnets
+from gancompress.project.subnets import Subnets, reference_net
 from gancompress.search.run import Evaluation
 
 
@@ -23,13 +23,13 @@ class ArchEvaluator:
         section = project.recipe.search
         self.subnets = Subnets(project)
         self.images = evaluator_of(project, "search", images=section.images)
-        self.teacher = project.teacher_net
+        self.reference = reference_net(project)
         self._weights = project.run.stage("supernet").hash()
         self.full = self._evaluation(self.scores, section.objective, self.images.n)
         self.first = None  # Metrics of single images gain nothing from a low-fidelity stage.
         by_features = "features" in metric_named(section.objective).needs
         if by_features and 0 < section.first_images < self.images.n:
-            low_fidelity = LowFidelityEvaluator(self.images, self.teacher, section.first_images)
+            low_fidelity = LowFidelityEvaluator(self.images, self.reference, section.first_images)
             self.first = self._evaluation(
                 lambda arch: low_fidelity.score(self.subnets.plain(arch)),
                 section.objective,

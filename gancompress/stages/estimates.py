@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gancompress.data.dataset import Split
 from gancompress.data.fixeddraws import DRAW
@@ -62,7 +62,7 @@ def estimates(project: Project, names: Sequence[str], *, redo: bool = False) -> 
     recipe = project.recipe
     todo = [n for n in names if redo or not project.stage(n).is_finished()]
     counts = {
-        "teacher": 0 if recipe.teacher.is_given else recipe.teacher.steps,
+        "teacher": recipe.teacher.steps if recipe.teacher.is_trained else 0,
         "supernet": recipe.supernet.steps,
         "finetune": recipe.finetune.steps * recipe.finetune.archs,
         "search": recipe.search.candidates,
@@ -219,7 +219,7 @@ class _Timer:
             self._task,
             self._supernet,
             self._family.build,
-            Teacher(self._project.planned_arch, {self._task.target: self._tensors}),
+            self._untrained_teacher,
             distilling=replace(distilling_of(self._recipe.supernet), init="random"),
             layers=self._project.distilled_layers,
             input_shape=self._project.input_shape,
@@ -230,8 +230,12 @@ class _Timer:
         return self._step(student, nets, self._recipe.supernet)
 
     @property
-    def _tensors(self) -> dict[str, Tensor]:
-        return {name: t.detach() for name, t in named_tensors(self._teacher)}
+    def _untrained_teacher(self) -> Teacher:
+        arch = self._project.planned_arch
+        if self._recipe.teacher.is_absent:
+            return Teacher(arch, {})
+        tensors = {name: t.detach() for name, t in named_tensors(self._teacher)}
+        return Teacher(arch, {self._task.target: tensors})
 
     def _seconds_of_an_image(self, split: Split) -> float:
         """To make an image by a small generator and to evaluate it: the mean over a few archs."""

@@ -33,7 +33,7 @@ from gancompress.nets.bicubic import Bicubic
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
 from gancompress.project.results import Winner, exported_of, finetuned_of
-from gancompress.project.subnets import Subnets
+from gancompress.project.subnets import Subnets, reference_net
 from gancompress.stages.exportfiles import (
     ExportedGenerator,
     card_of,
@@ -51,7 +51,7 @@ NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) -> None:
     """Cuts the winner out, proves its files, and reports on them and the other rows."""
-    subnets, teacher = Subnets(project), project.teacher_net
+    subnets, reference = Subnets(project), reference_net(project)
     dataset = project.dataset
     run, section = project.run, project.recipe.export
     shown = evenly(dataset.count("test"), section.images)
@@ -69,16 +69,16 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
         project, ExportedGenerator(net, arch, supernet), stage.path / MODEL, formats
     )
     _say_written(exported, say)
-    nets = {"teacher": (teacher, project.teacher_arch), **plain}
+    nets = {project.reference_name: (reference, project.teacher_arch), **plain}
     written = {next(iter(plain)): one.path for one in exported if one.name == "onnx"}
     latencies = measure(project, nets, batch["input"][:1], written)
     rows = [
         *evaluated_rows(project, nets, evaluator, latencies),
         *reference_rows(project, evaluator),
     ]
-    files, teacher_ms = file_rows(project, exported, teacher, evaluator, rows[1].figures)
+    files, teacher_ms = file_rows(project, exported, reference, evaluator, rows[1].figures)
     picture = _picture(project, nets, batch, stage.path / "grid.png")
-    texts = table(rows), file_table(files, teacher_ms)
+    texts = table(rows), file_table(files, teacher_ms, project.reference_name)
     write_text(stage.path / "table.md", "\n\n".join(texts) + "\n")
     card = ExportCard(
         archs={name: arch for name, (_, arch) in plain.items()},
@@ -137,7 +137,8 @@ def write_card(
         data=project.recipe.data.name,
     )
     write_text(folder / "README.md", model_card(page))
-    origin = project.run.stage("teacher").extra()
+    has_teacher = not project.recipe.teacher.is_absent
+    origin = project.run.stage("teacher").extra() if has_teacher else {}
     plain = {k: v for k, v in CARD.plain(told).items() if (k, v) != ("finetune", None)}
     write_json(folder / "card.json", {**facts_of(project).as_dict(), **origin, **plain})
 

@@ -36,7 +36,7 @@ def write_front(
     say: Say,
 ) -> None:
     """Writes the front and everything measured, and says who won."""
-    section, how, arch = project.recipe.search, evaluator.full, project.teacher_arch
+    section, how = project.recipe.search, evaluator.full
     everything = [one for rungs in found.values() for one in rungs.full.trials]
     looks = [one for rungs in found.values() if rungs.first for one in rungs.first.trials]
     alike = agreement(looks, everything, (evaluator.first, how)) if evaluator.first else None
@@ -52,11 +52,7 @@ def write_front(
         first_images=section.first_images,
         algorithm=section.algorithm,
         first_look=alike,
-        teacher=Measured(
-            arch,
-            named(project.cost(arch), section.convention),
-            values_of(evaluator.images.score(evaluator.teacher)),
-        ),
+        teacher=_teacher(project, evaluator),
         winners=tuple(_winner(row, limits, found, how) for row, limits in rows.items()),
         points=tuple(front(everything, how.objective, how.better, section.cost)),
     )
@@ -65,6 +61,15 @@ def write_front(
     stage.finish("front.json", files=["trials.json"])
     for line in _said(result):
         say(line)
+
+
+def _teacher(project: Project, evaluator: ArchEvaluator) -> Measured | None:
+    """The teacher's costs and scores; None where there is no teacher."""
+    if project.recipe.teacher.is_absent:
+        return None
+    arch = project.teacher_arch
+    costs = named(project.cost(arch), project.recipe.search.convention)
+    return Measured(arch, costs, values_of(evaluator.images.score(evaluator.reference)))
 
 
 def _winner(

@@ -34,7 +34,7 @@ from gancompress.stages.giventeacher import take_teacher
 from gancompress.stages.preflight import preflight
 from gancompress.stages.search import search_stage
 from gancompress.storage.checkpoint import save_tensors
-from gancompress.storage.runs import Run, StageDir
+from gancompress.storage.runs import StageDir
 from gancompress.supernet.proving import told
 from gancompress.supernet.weights import pack
 from gancompress.training import distributed
@@ -92,7 +92,10 @@ def _say_how_long(project: Project, names: Sequence[str], say: Say, *, redo: boo
 
 def stages_of(project: Project) -> tuple[str, ...]:
     """What `gancompress run` does, in order."""
-    return tuple(n for n in STAGE_WORK if n != "finetune" or project.recipe.finetune.steps)
+    recipe = project.recipe
+    left_out = {"finetune"} if not recipe.finetune.steps else set[str]()
+    left_out |= {"teacher"} if recipe.teacher.is_absent else set()
+    return tuple(name for name in STAGE_WORK if name not in left_out)
 
 
 def _shared(names: Sequence[str]) -> list[str]:
@@ -139,7 +142,7 @@ def taken_up(project: Project, name: str, say: Say, *, redo: bool) -> Iterator[S
         sections = stage_sections(recipe, name)
         return stage.begin(
             sections,
-            parents_of(run, name),
+            parents_of(project, name),
             changeable=changeable(name),
             shared=name == "search",
             files=files_of(project, sections),
@@ -163,11 +166,12 @@ def taken_up(project: Project, name: str, say: Say, *, redo: bool) -> Iterator[S
             say(f"{name}: {'done already, ' if is_done else ''}{stage.artefact()}")
 
 
-def parents_of(run: Run, name: str) -> tuple[str, ...]:
+def parents_of(project: Project, name: str) -> tuple[str, ...]:
     """The stages that this one reads; for export the fine-tuned generators too, if there are."""
-    has_finetuned = run.stage("finetune").is_up_to_date()
+    has_finetuned = project.run.stage("finetune").is_up_to_date()
     further = ("finetune",) if name == "export" and has_finetuned else ()
-    return (*PARENTS[name], *further)
+    absent = "teacher" if project.recipe.teacher.is_absent else ""
+    return (*(parent for parent in PARENTS[name] if parent != absent), *further)
 
 
 def teacher_stage(project: Project, stage: StageDir, say: Say) -> None:

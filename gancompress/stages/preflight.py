@@ -76,6 +76,11 @@ def check(
     Raises: as `preflight`.
     """
     recipe, teacher = project.recipe, project.run.stage("teacher")
+    if "teacher" in stages and recipe.teacher.is_absent:
+        raise RecipeError(
+            f"{project.name}: teacher.from: found none; there is no teacher to train, begin with "
+            "`gancompress train-supernet`"
+        )
     if "finetune" in stages:
         check_finetune(project)
     is_new = redo or arch is not None

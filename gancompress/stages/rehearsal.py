@@ -75,15 +75,17 @@ def rehearse(project: Project, todo: Sequence[str]) -> list[str]:
         net.to(project.device).eval()
     archs = list(dict.fromkeys([supernet.space.smallest, supernet.space.largest]))
     for split, batch in batches.items():
-        _answers(project, "teacher", nets["teacher"], batch, split)
+        if "teacher" in nets:
+            _answers(project, "teacher", nets["teacher"], batch, split)
         for one in archs:
             _is_extracted(project, supernet, one, batch, split)
     names = ", ".join(batches)
-    lines.append(f"teacher, smallest and largest generator: a batch of {names} each")
+    which = "teacher, smallest" if "teacher" in nets else "smallest"
+    lines.append(f"{which} and largest generator: a batch of {names} each")
     if "supernet" in todo:
         for phase in student.phases:
             step = Step(0, np.random.default_rng(recipe.seed), total=recipe.supernet.steps)
-            step.kept["fake"] = nets["teacher"](*_inputs(project, batches["train"]))
+            step.kept["fake"] = supernet(archs[0], *_inputs(project, batches["train"]))
             losses = student.losses(nets, batches["train"], phase.name, step)
             torch.stack(list(losses.values())).sum().backward()
         lines.append(f"distillation: {', '.join(recipe.supernet.losses)}")

@@ -44,7 +44,10 @@ def _networks(project: Project, arch: Arch) -> Iterator[tuple[str, Made]]:
     # Networks of a user's code and those of one size are run elsewhere.
     if family.code_file is None and not family.is_static:
         largest = project.space.largest
-        for name, one in (("the teacher", arch), ("the largest generator", largest)):
+        named = {"the teacher": arch, "the largest generator": largest}
+        if project.recipe.teacher.is_absent:
+            del named["the teacher"]
+        for name, one in named.items():
             yield f"{name} ({family.name})", partial(_generator, project, one, images)
     for name in project.task.discriminator_inputs():
         yield f"the discriminator ({name})", partial(_discriminator, project, name, images)

@@ -25,6 +25,7 @@ class Pix2PixOptions(TaskOptions):
     """Paired translation: a conditional PatchGAN discriminator beside L1."""
 
     takes: ClassVar[tuple[Kind, ...]] = ("pairs", "label maps")
+    learns_pairs: ClassVar[bool] = True
 
     name: Literal["pix2pix"] = Field(default="pix2pix", description="paired image to image")
     gan: Literal["hinge", "lsgan"] = Field(default="hinge", description="adversarial loss")
@@ -165,6 +166,7 @@ class GauGANOptions(TaskOptions):
     """Photographs from label maps: hinge, feature matching, a discriminator at several scales."""
 
     takes: ClassVar[tuple[Kind, ...]] = ("label maps", "pairs")
+    learns_pairs: ClassVar[bool] = True
     styled: ClassVar[bool] = True
 
     name: Literal["gaugan"] = Field(
@@ -248,6 +250,7 @@ class SuperresOptions(TaskOptions):
     """Large images from small ones: pixels alone, then content and a discriminator (SRGAN)."""
 
     takes: ClassVar[tuple[Kind, ...]] = ("superres",)
+    learns_pairs: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = ("psnr", "ssim", "ms-ssim-target")
     families: ClassVar[tuple[str, ...]] = ("srresnet",)
 

@@ -46,6 +46,7 @@ class TaskOptions(BaseModel, ABC):
     takes: ClassVar[tuple[Kind, ...]] = ("pairs",)  # Where no kind is named it takes any.
     styled: ClassVar[bool] = False  # Whether it knows what style channels are.
     imitates: ClassVar[bool] = False  # Whether its targets are the teacher's answers.
+    learns_pairs: ClassVar[bool] = False  # Whether each input has a target that it learns.
     unconditional: ClassVar[bool] = False  # Whether it makes images of random numbers alone.
     families: ClassVar[tuple[str, ...]] = ()  # Where no family is named it trains any.
     metrics: ClassVar[tuple[str, ...]] = ()  # The metrics of its field, beside the usual ones.

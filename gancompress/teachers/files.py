@@ -16,6 +16,7 @@ from typing import Any
 from gancompress.errors import CheckpointError
 
 SCRATCH = "scratch"  # The teacher is trained here.
+NONE = "none"  # There is no teacher; the supernet learns from the targets alone.
 _SUFFIX = ".safetensors"
 _LONGEST_HEADER = 2**24  # bytes; of safetensors files of this size no header is nearly as long
 
@@ -37,8 +38,8 @@ def teacher_path(given: str) -> Path:
     if not path.is_file():
         names = ", ".join(packaged_teachers())
         raise CheckpointError(
-            f"teacher.from: found {given}; {SCRATCH}, a packaged teacher ({names}) or a file that "
-            "train-teacher wrote (RUN/teacher/model.safetensors) is allowed"
+            f"teacher.from: found {given}; {SCRATCH}, {NONE}, a packaged teacher ({names}) or a "
+            "file that train-teacher wrote (RUN/teacher/model.safetensors) is allowed"
         )
     return path
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
 from gancompress.fields.types import STRICT, Integer, Real, refuse
 from gancompress.nets.families.spaceoptions import Operator, Width
-from gancompress.teachers.files import SCRATCH
+from gancompress.teachers.files import NONE, SCRATCH
 
 Steps = Annotated[Integer, Field(ge=1, description="training steps, one batch each")]
 BatchSize = Annotated[
@@ -63,13 +63,31 @@ class TeacherSection(TrainingSection):
     from_: str = Field(
         SCRATCH,
         alias="from",
-        description="scratch: trained here; otherwise the name of a packaged teacher, or a file "
-        "that train-teacher wrote, whose width and operator count then",
+        description="scratch: trained here; none: there is no teacher, and the supernet learns "
+        "from the targets alone; otherwise the name of a packaged teacher, or a file that "
+        "train-teacher wrote, whose width and operator count then",
     )
     width: Width = Field(64, description="width in every slot, in the family's base unit")
     op: Operator = Field("dense", description="operator of the trunk")
 
     @property
+    def is_trained(self) -> bool:
+        """Whether the recipe trains it."""
+        return self.from_ == SCRATCH
+
+    @property
     def is_given(self) -> bool:
         """Whether its weights come from a file."""
-        return self.from_ != SCRATCH
+        return self.from_ not in (SCRATCH, NONE)
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether there is no teacher at all."""
+        return self.from_ == NONE
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_of_none(cls, given: Any) -> Any:
+        """A teacher that is not trained needs no number of steps."""
+        is_trained = not isinstance(given, dict) or given.get("from", SCRATCH) == SCRATCH
+        return given if is_trained else {"steps": 1, **given}
