@@ -17,11 +17,14 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
+from gancompress.archs.arch import Arch
 from gancompress.cli.commands import app
 from gancompress.errors import RunError
 from gancompress.export import load
 from gancompress.importers.generators import How
-from gancompress.stages.compress import CompressOptions, compressed_project
+from gancompress.stages.asked import CompressOptions
+from gancompress.stages.compress import budget_widths, compressed_project, depths_of
+from gancompress.supernet.cost import network_cost
 
 MODULE = """
 from torch import nn
@@ -32,7 +35,7 @@ class Generator(nn.Module):
     def __init__(self):
         super().__init__()
         self.stem, self.last = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 3, 3, padding=1)
-        self.body = nn.ModuleList(nn.Conv2d(16, 16, 3, padding=1) for _ in range(2))
+        self.body = nn.ModuleList(nn.Conv2d(16, 16, 3, padding=1) for _ in range(4))
 
     def forward(self, x):
         y = F.relu(self.stem(x))
@@ -91,6 +94,7 @@ def test_everything_is_done_and_given_again_it_is_done_already(place: Path) -> N
     run = place / "run"
     recipe = yaml.safe_load((run / "compress.yaml").read_text())
     assert recipe["task"] == {"name": "imitation"} and recipe["search"]["reduction"] == 4.0
+    assert list(recipe["space"]["depths"].values()) == [[2]]
     assert (run / "report.html").exists()
     rows = json.loads((run / "export" / "card.json").read_text())["rows"]
     assert rows[0]["macs_true"] >= 4 * rows[1]["macs_true"]
@@ -180,3 +184,30 @@ def test_what_cannot_be_done_is_refused_and_nothing_left(
     code, text = call(place, *more, out="refused", value_range=value_range)
     assert code == 2 and message in text, text
     assert not (place / "refused").exists()
+
+
+def test_of_a_chain_of_equal_branches_half_are_kept() -> None:
+    family = tracednets.usual_family(blocks=5)
+    depths = depths_of(family)
+    (stage,) = depths
+    assert depths == {stage: [3]}
+    assert depths_of(tracednets.usual_family(blocks=3)) == {}  # too few to be a chain
+
+
+@pytest.mark.parametrize("reduction", [3.0, 8.0, 30.0])
+def test_widths_lie_about_the_budget_at_the_depth_that_is_kept(reduction: float) -> None:
+    family = tracednets.usual_family(blocks=4)
+    widths, has_second = budget_widths(family, depths_of(family), (16, 16), reduction)
+    depth = {f"{stage}.depth": (str(kept),) for stage, (kept,) in depths_of(family).items()}
+
+    def macs(arch: Arch) -> int:
+        with torch.device("meta"):
+            return network_cost(family.build(arch), torch.empty(1, 3, 16, 16)).macs_true
+
+    def at(end: int) -> Arch:
+        kept = {slot: values[0] for slot, values in depth.items()}
+        return family.arch([widths[slot][end] for slot in family.width_slots]).replace(kept)
+
+    full = macs(family.traced_arch)
+    assert macs(at(0)) >= full / reduction >= macs(at(-1))
+    assert has_second == (macs(at(-1)) <= full / reduction / 2)

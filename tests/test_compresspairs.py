@@ -190,9 +190,7 @@ def test_what_only_a_teacher_gives_is_refused(changes: list[str], message: str) 
 
 
 def test_unpaired_images_need_a_teacher() -> None:
-    with pytest.raises(
-        RecipeError, match="pix2pix or gaugan or superres is allowed, fo"
-    ):
+    with pytest.raises(RecipeError, match="pix2pix or gaugan or superres is allowed, fo"):
         load_recipe("cyclegan-maps", ["teacher={from: none}"])
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gancompress.archs.arch import Arch
 from gancompress.durations import duration
 from gancompress.errors import RecipeError
 from gancompress.importers.generators import open_generator
@@ -149,8 +150,9 @@ def _planned(settings: dict[str, Any], options: CompressOptions) -> Planned:
     family = Project(read_settings(any_widths, options)).family
     assert isinstance(family, TracedGenerator), "the recipe names it"
     crop = settings["data"]["crop_size"]
-    widths, has_second = budget_widths(family, crop, options.reduction)
-    settings = {**settings, "space": {**settings["space"], "widths": widths}}
+    depths = depths_of(family)
+    widths, has_second = budget_widths(family, depths, crop, options.reduction)
+    settings = {**settings, "space": {**settings["space"], "widths": widths, "depths": depths}}
     if not has_second:
         settings["search"] = {**settings["search"], "more_reductions": []}
     # Steps are timed on a project that keeps a few answers.
@@ -188,8 +190,23 @@ def _from_file(settings: Mapping[str, Any], file: Path) -> dict[str, Any]:
     }
 
 
+def depths_of(family: TracedGenerator) -> dict[str, list[int]]:
+    """How many residual branches of each chain are kept: half of them.
+
+    Half as many wider ones learn faster and run faster at equal MACs; see docs/compress.md.
+    """
+    found = {}
+    for stage, kept in family.depths.items():
+        counts = sorted(map(int, kept))
+        found[stage] = [next(count for count in counts if 2 * count >= counts[-1])]
+    return found
+
+
 def budget_widths(
-    family: TracedGenerator, size: Sequence[int], reduction: float
+    family: TracedGenerator,
+    depths: Mapping[str, Sequence[int]],
+    size: Sequence[int],
+    reduction: float,
 ) -> tuple[dict[str, list[int]], bool]:
     """Choices of each width slot about those that, all narrowed alike, keep the budget.
 
@@ -197,21 +214,28 @@ def budget_widths(
     it.
     """
     shape = (1, family.in_channels, *size)
+    kept = {f"{stage}.depth": str(counts[0]) for stage, counts in depths.items()}
+
+    def cost(arch: Arch) -> int:
+        with torch.device("meta"):
+            return network_cost(family.build(arch), torch.empty(shape)).macs_true
 
     def macs(fraction: float) -> int:
         widths = [max(1, round(fraction * family.full_width(s))) for s in family.width_slots]
-        with torch.device("meta"):
-            return network_cost(family.build(family.arch(widths)), torch.empty(shape)).macs_true
+        return cost(family.arch(widths).replace(kept))
 
-    budget = macs(1.0) / reduction
+    full = cost(family.traced_arch)
+    budget = full / reduction
     if not family.width_slots or macs(0.0) > budget:
-        floor = macs(1.0) / macs(0.0) if family.width_slots else 1.0
+        floor = full / macs(0.0) if family.width_slots else 1.0
         frozen = len(family.taken.groups.frozen)
         raise RecipeError(
             f"--reduction {reduction:g}: under the floor; with one channel in every group this "
             f"generator has {floor:.3g} times fewer MACs ({frozen} axes are frozen, see the table "
             "of --dry-run); give a smaller reduction"
         )
-    kept, half = (fraction_within(macs, most) for most in (budget, budget / 2))
-    found = {slot: widths_about(family.full_width(slot), kept, half) for slot in family.width_slots}
+    first, second = (fraction_within(macs, most) for most in (budget, budget / 2))
+    found = {
+        slot: widths_about(family.full_width(slot), first, second) for slot in family.width_slots
+    }
     return found, macs(0.0) <= budget / 2

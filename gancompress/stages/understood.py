@@ -39,6 +39,10 @@ def understood(project: Project, about: str, difference: float) -> str:
             many = f", {len(groups)} groups of channels" if len(groups) > 1 else ""
             full = family.full_width(slot)
             lines.append(f"  {slot:<40} {full} -> {', '.join(map(str, values))}{many}")
+        elif slot.endswith(".depth"):
+            most = family.depths[slot.removesuffix(".depth")][0]
+            if {*values} != {most}:
+                lines.append(f"  {slot:<40} {most} -> {', '.join(map(str, values))} branches")
         elif len(values) > 1:
             lines.append(f"  {slot:<40} {', '.join(map(str, values))}")
     lines.append(
