@@ -23,6 +23,7 @@ from gancompress.tasks.base import Batch
 from gancompress.training import distributed
 
 Taught = tuple[Tensor, Mapping[str, Tensor]]  # the teacher's image, its features by layer
+ANSWERS = "answers"  # What the names of files of answers begin with.
 _IMAGE = ""  # The name of the teacher's image beside those of layers, none of which is empty.
 _PARTS = ("codes", "steps")
 _LEVELS = 127  # A code is a whole number from -127 to 127.
@@ -136,6 +137,9 @@ def ask(
             {f"{name}/{part}": t for name, one in kept.items() for part, t in one.tensors.items()},
             {},
         )
+        for other in draws.kept.parent.glob(f"{ANSWERS}-*"):  # of a recipe that was changed since
+            if other != draws.kept:
+                other.unlink(missing_ok=True)
     return Answers(kept.pop(_IMAGE), kept)
 
 

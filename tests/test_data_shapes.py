@@ -10,6 +10,8 @@ from images import Pixels, noise, save, to_bytes
 from opening import label_maps, pair_folders, unpaired_folders
 from PIL import Image
 
+from gancompress.data.crops import crops_of
+from gancompress.data.inputsoptions import InputsOptions
 from gancompress.errors import DataError, RecipeError
 from gancompress.recipe.reading import load_recipe
 
@@ -103,6 +105,25 @@ def test_what_is_kept_in_memory_makes_no_difference(tmp_path: Path, megabytes: f
     assert resized.content_hash("train") != data.content_hash("train")
 
 
+def test_of_a_range_of_sizes_training_draws_and_evaluation_takes_the_least(tmp_path: Path) -> None:
+    save(tmp_path / "train" / "0.png", noise(40, 100))
+    for split in ("search", "test"):
+        save(tmp_path / split / "0.png", noise(40, 100))
+    crops = crops_of("short:10-80", (8, 8), flip=False)
+    rng = np.random.default_rng(0)
+    drawn = {crops.before(rng).of((40, 100))[0] for _ in range(200)}
+    # Equal ratios of 10 to 80, where 40, what the file has, is not gone beyond.
+    wanted = {round(10 * 8 ** (i / 7)) for i in range(8)}
+    assert drawn == {min(side, 40) for side in wanted} and len(drawn) == 6
+    assert crops.before(None).of((40, 100)) == (10, 25)
+    assert crops.before(rng).of((6, 8))[0] == 10  # less than the least is enlarged to it
+    assert crops.settings() != crops_of("short:10", (8, 8), flip=False).settings()
+    plain = crops_of("short:10", (8, 8), flip=False)
+    assert plain.settings() == (None, (8, 8), False, 10)  # as in runs of earlier versions
+    options = InputsOptions(folder=str(tmp_path), load_size="short:10-80", crop_size=8)
+    assert options.open().batch("train", [0, 0], rng)["input"].shape == (2, 3, 8, 8)
+
+
 def test_an_image_smaller_than_the_crop_is_named(tmp_path: Path) -> None:
     save_all(tmp_path)
     save(tmp_path / "in" / "0.png", noise(8, 7))
@@ -118,8 +139,10 @@ def test_an_image_smaller_than_the_crop_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("shirt:256", "data.load_size: found 'shirt:256'; a side, .height, width., short:SIDE or"),
+        ("shirt:256", "data.load_size: found 'shirt:256'; a side, .height, width., short:SIDE, s"),
         ("short:0", "data.load_size: found 'short:0'"),
+        ("short:300-256", "data.load_size: found 'short:300-256'"),
+        ("short:256-", "data.load_size: found 'short:256-'; a side, .height, width., short:SIDE, "),
         ("short:100", "data.load_size: found short:100; at least crop_size, 256, or none"),
         ("[300, none]", 'data.load_size.1: found "none"; an integer is allowed'),
     ],
@@ -131,7 +154,7 @@ def test_recipes_refuse_other_load_sizes(value: str, reason: str) -> None:
         load_recipe("edges2shoes", ["data={name: pairs, folder: x}", f"data.load_size={value}"])
 
 
-@pytest.mark.parametrize("value", ["none", "short:256", "300", "[300, 400]"])
+@pytest.mark.parametrize("value", ["none", "short:256", "short:256-512", "300", "[300, 400]"])
 def test_recipes_take_load_sizes(value: str) -> None:
     wanted = {"300": (300, 300), "[300, 400]": (300, 400)}.get(value, value)
     for changes in (

@@ -145,3 +145,12 @@ def test_another_file_in_the_place_of_answers_is_refused(tmp_path: Path) -> None
     save_tensors(path, {"else": torch.zeros(1)}, {})
     with pytest.raises(CheckpointError, match="not the teacher's answers; delete it"):
         ask(teacher, toy.TASK.inputs, LAYERS, Draws(5, drawn, 2, path), torch.device("cpu"))
+
+
+def test_answers_of_an_earlier_recipe_are_not_kept(tmp_path: Path) -> None:
+    teacher = toy.distillation_nets()["teacher"].eval()
+    for number in (3, 5):
+        draws = Draws(number, drawn, 2, tmp_path / f"answers-{number}.safetensors")
+        (tmp_path / "others.json").touch()
+        ask(teacher, toy.TASK.inputs, LAYERS, draws, torch.device("cpu"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["answers-5.safetensors", "others.json"]

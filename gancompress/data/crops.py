@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gancompress.errors import DataError
-from gancompress.fields.types import short_side
+from gancompress.fields.types import short_sides
 
 Sides = tuple[int, int]  # height, width
 Scalar = TypeVar("Scalar", bound=np.generic)
+DRAWN_SIZES = 8  # A range of sizes is drawn from so few that resized images can be kept.
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,22 @@ class Window:
 class Resizing:
     """The size that an image is brought to: `sides`, or its own shape with `short` the shorter one.
 
-    short 0: as it is.
+    short 0: as it is. least: above 0, an image is not enlarged beyond that shorter side.
     """
 
     sides: Sides | None
     short: int = 0
+    least: int = 0
 
     def of(self, own: tuple[int, ...]) -> Sides:
         """Height and width of what an image of the height and width `own` becomes."""
         if self.sides is not None:
             return self.sides
         height, width = own[:2]
-        larger = self.short / min(height, width) if self.short else 1
+        short = self.short
+        if self.least:
+            short = max(self.least, min(short, height, width))
+        larger = short / min(height, width) if short else 1
         return round(height * larger), round(width * larger)
 
 
@@ -57,16 +62,21 @@ class Crops:
     With a generator it is resized to `load`, cropped at random to `crop` and, with `flip`,
     mirrored half of the time; without one it is resized to `crop`. Where `load` is None its shape
     is kept: its shorter side becomes `short` (0: as it is), and without a generator its middle is
-    taken.
+    taken. With a generator and `most` above `short` a side between them is drawn, in equal ratios.
     """
 
     load: Sides | None
     crop: Sides
     flip: bool
     short: int = 0
+    most: int = 0
 
     def before(self, rng: np.random.Generator | None) -> Resizing:
         """How images are resized before `drawn`."""
+        if self.load is None and self.most > self.short and rng is not None:
+            drawn = int(rng.integers(DRAWN_SIZES)) / (DRAWN_SIZES - 1)
+            side = round(self.short * (self.most / self.short) ** drawn)
+            return Resizing(None, side, least=self.short)
         if self.load is None:
             return Resizing(None, self.short)
         return Resizing(self.crop if rng is None else self.load)
@@ -98,7 +108,8 @@ class Crops:
 
     def settings(self) -> tuple[object, ...]:
         """What a content hash takes in."""
-        return (self.load, self.crop, self.flip, *([] if self.load else [self.short]))
+        own = [] if self.load else [self.short, *([self.most] if self.most > self.short else [])]
+        return (self.load, self.crop, self.flip, *own)
 
 
 def middle_square(pixels: npt.NDArray[Scalar], side: int, where: object) -> npt.NDArray[Scalar]:
@@ -117,7 +128,8 @@ def middle_square(pixels: npt.NDArray[Scalar], side: int, where: object) -> npt.
 
 
 def crops_of(load_size: Sides | str, crop_size: Sides, flip: bool) -> Crops:
-    """load_size: a size, `none` or `short:SIDE`, which keep each image's shape."""
+    """load_size: a size; `none`, `short:SIDE` or `short:LEAST-MOST`, which keep each image's
+    shape."""
     if isinstance(load_size, str):
-        return Crops(None, crop_size, flip, short_side(load_size))
+        return Crops(None, crop_size, flip, *short_sides(load_size))
     return Crops(load_size, crop_size, flip)

@@ -190,7 +190,8 @@ class CroppedOptions(FilesOptions):
     load_size: Load = Field(
         default=(286, 286),
         description="[height, width] that images are resized to; short:256 keeps their shape, "
-        "with that shorter side, and none their size",
+        "with that shorter side (short:256-512: drawn between these in training), and none their "
+        "size",
     )
     crop_size: Size = Field(default=(256, 256), description="[height, width] of the random crop")
 

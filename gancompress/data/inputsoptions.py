@@ -27,7 +27,8 @@ class InputsOptions(FilesOptions):
     load_size: Load = Field(
         default="short:160",
         description="[height, width] that images are resized to; short:256 keeps their shape, "
-        "with that shorter side, and none their size",
+        "with that shorter side (short:256-512: drawn between these in training), and none their "
+        "size",
     )
     crop_size: Size = Field(
         default=(128, 128), description="[height, width] of the random crops in training"

@@ -95,21 +95,32 @@ _SHORT = "short:"
 
 
 def _load(value: Any) -> Any:
-    """A side as both; `none` and `short:SIDE` as they are."""
+    """A side as both; `none`, `short:SIDE` and `short:LEAST-MOST` as they are."""
     if not isinstance(value, str):
         return _pair(value)
     if value.isdecimal():  # texts come as they were typed
         return _pair(int(value))
-    if value == "none" or re.fullmatch(rf"{_SHORT}[1-9]\d{{0,5}}", value):
+    found = re.fullmatch(rf"{_SHORT}([1-9]\d{{0,5}})(-([1-9]\d{{0,5}}))?", value)
+    if value == "none" or (found and int(found[1]) <= int(found[3] or found[1])):
         return value
     raise ValueError(
-        f": found {value[:60]!r}; a side, [height, width], {_SHORT}SIDE or none is allowed"
+        f": found {value[:60]!r}; a side, [height, width], {_SHORT}SIDE, {_SHORT}LEAST-MOST or "
+        "none is allowed"
     )
 
 
+def short_sides(load_size: str) -> tuple[int, int]:
+    """The least and the largest shorter side that images of a shape of their own are resized to;
+    0 and 0: not at all."""
+    if not load_size.startswith(_SHORT):
+        return 0, 0
+    least, _, most = load_size.removeprefix(_SHORT).partition("-")
+    return int(least), int(most or least)
+
+
 def short_side(load_size: str) -> int:
-    """The shorter side that images of a shape of their own are resized to; 0: not at all."""
-    return int(load_size.removeprefix(_SHORT)) if load_size.startswith(_SHORT) else 0
+    """The least of `short_sides`."""
+    return short_sides(load_size)[0]
 
 
 # The size that images have before a part is cut out: [height, width], or their own shape.
@@ -123,7 +134,7 @@ Load = Annotated[
             "anyOf": [
                 {"type": "integer", "minimum": 1},
                 {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
-                {"type": "string", "pattern": "^(none|short:[1-9][0-9]{0,5})$"},
+                {"type": "string", "pattern": "^(none|short:[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})?)$"},
             ]
         }
     ),

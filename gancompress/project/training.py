@@ -12,7 +12,7 @@ import numpy as np
 from gancompress.data.batches import step_loader
 from gancompress.data.dataset import Dataset
 from gancompress.data.fixeddraws import FixedDraws
-from gancompress.distill.answers import Draws
+from gancompress.distill.answers import ANSWERS, Draws
 from gancompress.distill.options import SupernetSection
 from gancompress.distill.supernet import Distilling
 from gancompress.errors import RecipeError
@@ -93,7 +93,7 @@ def _answers_file(project: Project, dataset: Dataset) -> Path:
         project.distilled_layers,
     )  # fmt: skip
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    return project.run.root / "cache" / f"answers-{digest}.safetensors"
+    return project.run.root / "cache" / f"{ANSWERS}-{digest}.safetensors"
 
 
 def check_shares(project: Project, section: TrainingSection, processes: int) -> None:

@@ -29,6 +29,7 @@ from gancompress.stages.compressrecipe import (
     CROP,
     ENLARGING_CROP,
     LOADED,
+    LOADED_MOST,
     begin,
     fraction_within,
     judged,
@@ -43,7 +44,7 @@ from gancompress.supernet.cost import network_cost
 
 IMPORTED = "imported.safetensors"
 # What parts of the minutes the stages get: the teacher's answers, supernet, fine-tuning.
-ANSWERS, SUPERNET, FINETUNE = 0.12, 0.25, 0.5
+ANSWERS, SUPERNET, FINETUNE = 0.12, 0.2, 0.55
 MOST_ANSWERS, LEAST_ANSWERS = 4096, 256
 ANSWERS_BYTES = 800_000_000  # The answers are kept in 8 bits.
 
@@ -95,13 +96,16 @@ def recipe_of(found: ImportedGenerator, options: CompressOptions, file: Path) ->
     """
     facts = found.program.facts
     crop = _crop_of(found, options)
-    load = f"short:{round(LOADED * max(crop) / facts.size_multiple) * facts.size_multiple}"
+    least, most = (
+        round(times * max(crop) / facts.size_multiple) * facts.size_multiple
+        for times in (LOADED, LOADED_MOST)
+    )
     return {
         "name": name_of(options),
         "data": {
             "name": "inputs",
             "folder": str(options.images),
-            "load_size": load,
+            "load_size": f"short:{least}-{most}",
             "crop_size": list(crop),
             "input_channels": facts.in_channels,
             "target_channels": facts.out_channels,

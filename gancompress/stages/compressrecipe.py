@@ -19,7 +19,9 @@ from gancompress.storage.checkpoint import write_text
 
 # Sides of training crops of inputs: of what enlarges, and of anything else.
 ENLARGING_CROP, CROP = 48, 128
-LOADED = 1.25  # The shorter side that images are resized to first, over the crop.
+# The shorter side that images are resized to first, over the crop: at least, and in training at
+# most, so that things are learnt in several sizes.
+LOADED, LOADED_MOST = 1.25, 3.0
 WIDTHS = (1.6, 1.25, 1.0, 0.8, 0.6)  # Choices of widths, over those that keep the budget alike.
 
 
