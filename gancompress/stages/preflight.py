@@ -10,6 +10,7 @@ import torch
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import RecipeError
+from gancompress.importers.publishedfile import take_published
 from gancompress.metrics import metric_named
 from gancompress.project import Project
 from gancompress.project.training import check_shares, drawn_once
@@ -76,6 +77,7 @@ def check(
     Raises: as `preflight`.
     """
     recipe, teacher = project.recipe, project.run.stage("teacher")
+    take_published(recipe.teacher.from_, say)
     if "finetune" in stages:
         check_finetune(project)
     is_new = redo or arch is not None

@@ -63,8 +63,8 @@ class TeacherSection(TrainingSection):
     from_: str = Field(
         SCRATCH,
         alias="from",
-        description="scratch: trained here; otherwise the name of a packaged teacher, or a file "
-        "that train-teacher wrote, whose width and operator count then",
+        description="scratch: trained here; otherwise the name of a packaged or a published "
+        "teacher, or a file that train-teacher wrote, whose width and operator count then",
     )
     width: Width = Field(64, description="width in every slot, in the family's base unit")
     op: Operator = Field("dense", description="operator of the trunk")
