@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 
 from gancompress.errors import ArchError, CheckpointError
 from gancompress.nets.families.tracedoptions import PROGRAM
-from gancompress.nets.traced.facts import facts_of
+from gancompress.nets.traced.facts import ProgramFacts, facts_of
 from gancompress.storage.checkpoint import load_texts
 from gancompress.teachers.published import PUBLISHED, imported_path
 
@@ -29,9 +28,9 @@ def take_published(name: str, say: Callable[[str], None] = lambda text: None) ->
     found = import_generator(opened, name)
     assert opened.value_range is not None, "the entry has it"
     found = with_range(found, opened.value_range)
-    told = json.loads(json.dumps(teacher.facts))
-    if json.loads(json.dumps(asdict(found.program.facts))) != told:
-        raise ArchError(f"{name}: is {asdict(found.program.facts)}; {told} is known of it")
+    known = ProgramFacts.of(teacher.facts, name)
+    if found.program.facts != known:
+        raise ArchError(f"{name}: is {asdict(found.program.facts)}; {asdict(known)} is known of it")
     save(found, path, f"{teacher.about}, of {teacher.wheel.name} ({teacher.wheel.licence})")
     say(f"{name}: imported into {path}")
 
