@@ -19,6 +19,7 @@ Run = Callable[[Tensor], Tensor]
 
 # The version of `manifest`; raise it when a reader of the old one would misunderstand the new one.
 VERSION = 1
+NAMES = "input", "output"  # in files of generators that come with none of their own
 RANGE = (-1.0, 1.0)  # The value range of images here, and of most files' inputs and outputs.
 
 
@@ -29,6 +30,7 @@ class Card:
     options rebuild the family: `family_of(arch.family, **options)`. size is (height, width) in
     pixels as trained; the generator takes any multiples of `size_multiple`, or `size` alone where
     `is_static`. value_range: of the images that the file itself takes and gives, (lowest, highest).
+    names: of its input and output, in formats that name them.
     """
 
     options: Mapping[str, Any]
@@ -40,6 +42,7 @@ class Card:
     facts: Facts = Facts()
     precision: str = "float32"
     value_range: tuple[float, float] = RANGE
+    names: tuple[str, str] = NAMES
 
     @property
     def code_file(self) -> str | None:
@@ -107,15 +110,21 @@ class Written:
 
 def manifest(arch: Arch, card: Card) -> dict[str, Any]:
     """Arch and card as one JSON object: what `arch.json` holds and every other format embeds."""
-    values = list(card.value_range)
+    values, (taken, given) = list(card.value_range), card.names
     size: dict[str, Any] = {"size": list(card.size), "size_multiple": card.size_multiple}
     return {
         "format": "gancompress",
         "version": VERSION,
         "arch": arch.as_dict(),
         "options": dict(card.options),
-        "input": {"channels": card.in_channels, "range": values, "dtype": "float32"} | size,
-        "output": {"channels": card.out_channels, "range": values, "dtype": "float32"},
+        "input": {"name": taken, "channels": card.in_channels, "range": values, "dtype": "float32"}
+        | size,
+        "output": {
+            "name": given,
+            "channels": card.out_channels,
+            "range": values,
+            "dtype": "float32",
+        },
         "is_static": card.is_static,
         "precision": card.precision,
         "facts": card.facts.as_dict(),
@@ -157,12 +166,18 @@ def read_manifest(text: str, where: str) -> tuple[Arch, Card]:
             facts=read_facts(raw["facts"], where),
             precision=str(raw.get("precision", "float32")),
             value_range=_range(raw["input"].get("range", RANGE)),
+            names=(_name(raw, 0), _name(raw, 1)),
         )
     except (ArchError, ValueError, KeyError, TypeError) as error:
         raise ExportError(
             f"{where}: a damaged manifest ({type(error).__name__}: {error}); export it again"
         ) from None
     return arch, card
+
+
+def _name(manifest: Mapping[str, Any], place: int) -> str:
+    """Of the input or the output; files of before names were kept have the usual ones."""
+    return str(manifest[NAMES[place]].get("name", NAMES[place]))
 
 
 def _range(given: Sequence[float]) -> tuple[float, float]:

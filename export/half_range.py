@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from gancompress.export.card import ExportSource, Model
-from gancompress.export.onnx_file import load_run, read, run_of, session
+from gancompress.export.onnx_file import fed, load_run, read, run_of, session
 
 LARGEST = 65504.0  # the largest finite float16
 SMALLEST = 2.0**-14  # below it float16 loses bits; below 2^-25 it is 0
@@ -85,7 +85,7 @@ def _peaks(model: Any, images: Sequence[Tensor]) -> dict[str, float]:
     wanted = [f"peak_{i}" for i in range(len(names))]
     peaks = np.zeros(len(names))
     for image in images:
-        told = run.run(wanted, {"input": image.detach().cpu().contiguous().numpy()})
+        told = run.run(wanted, fed(run, image))
         peaks = np.maximum(peaks, np.array(told, np.float64))  # NaN stays
     return dict(zip(names, peaks.tolist(), strict=True))
 

@@ -72,7 +72,7 @@ def model_card(page: Page) -> str:
             table=table_words(page.table),
             files=table_words(page.files),
             sums=sums_text({f"{MODEL}/{name}": digest for name, digest in page.sums.items()}),
-            usage={r.name: usage_of(r.name, r.file) for r in page.file_rows},
+            usage={r.name: usage_of(r.name, r.file, page.card.names) for r in page.file_rows},
             data=page.data,
             licence={"data": page.licences.data, "weights": page.licences.weights},
         )
@@ -99,6 +99,7 @@ def licence_facts(licences: Licences) -> Mapping[str, Any]:
 
 def _takes(card: Card) -> str:
     height, width = card.size
+    taken, given = map(code, card.names)
     times = card.facts.enlargement or ""
     sizes = (
         f"{height}x{width} pixels"
@@ -108,9 +109,9 @@ def _takes(card: Card) -> str:
     )
     values = "[{:g}, {:g}]".format(*card.value_range)
     return (
-        f"`input`: float32, (N, {card.in_channels}, H, W), values in {values}; {sizes}, where a "
+        f"{taken}: float32, (N, {card.in_channels}, H, W), values in {values}; {sizes}, where a "
         "file does not say less.\n"
-        f"`output`: float32, (N, {card.out_channels}, {times}H, {times}W), values in {values}."
+        f"{given}: float32, (N, {card.out_channels}, {times}H, {times}W), values in {values}."
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gancompress.errors import ExportError
 from gancompress.export.card import (
+    NAMES,
     Card,
     ExportSource,
     Model,
@@ -39,7 +40,8 @@ class Graph:
 
 
 def write(source: ExportSource, folder: Path) -> Written:
-    """Writes one file with the weights inside; `input` and `output` as (N, C, H, W) in [-1, 1].
+    """Writes one file with the weights inside; its input and output are (N, C, H, W), in the
+    card's value range, by the card's names.
 
     Batch, height and width are free, or batch alone with a note why.
     Raises: ExportError as `graph_of`, CheckpointError if the folder cannot be written.
@@ -88,23 +90,34 @@ def _converted(program: Traced, path: Path) -> Graph:
                 dynamo=True,
                 opset_version=OPSET,
                 external_data=False,
-                input_names=["input"],
-                output_names=["output"],
+                input_names=[NAMES[0]],
+                output_names=[NAMES[1]],
                 dynamic_shapes=(program.axes,),  # here for the names of the axes alone
                 verbose=False,
             )
     except RuntimeError as error:  # torch.onnx.OnnxExporterError is one
         raise ExportError(f"{path}: this network has no ONNX form ({first_line(error)})") from error
-    return Graph(_checked(made, path), program.card, program.note)
+    return Graph(_checked(made, program.card.names, path), program.card, program.note)
 
 
-def _checked(program: Any, path: Path) -> Any:
-    """The checked ModelProto, without the exporter's notes on each node.
+def _name(graph: Any, names: tuple[str, str]) -> None:
+    """Gives the one input and output of a graph these names, which no other value may keep."""
+    (taken,), (given,) = graph.inputs, graph.outputs
+    values = [*graph.initializers.values(), *(v for node in graph for v in node.outputs)]
+    for value in values:
+        if value.name in names and value is not given:
+            value.name = f"{value.name}_inside"
+    taken.name, given.name = names
+
+
+def _checked(program: Any, names: tuple[str, str], path: Path) -> Any:
+    """The checked ModelProto, without the exporter's notes on each node; names: of its ends.
 
     The notes hold paths of the machine that exported, and outweigh a small generator.
     """
     onnx = importlib.import_module("onnx")
     model = program.model
+    _name(model.graph, names)
     for node in model.graph:
         node.metadata_props.clear()
     for value in (*model.graph.inputs, *model.graph.outputs):
@@ -158,10 +171,16 @@ def run_of(made: Any) -> Run:
     """A session of ours as a function of tensors on the CPU."""
 
     def run(x: Tensor) -> Tensor:
-        (out,) = made.run(["output"], {"input": x.detach().cpu().contiguous().numpy()})
+        (out,) = made.run(None, fed(made, x))
         return torch.from_numpy(out)
 
     return run
+
+
+def fed(made: Any, x: Tensor) -> dict[str, Any]:
+    """A tensor as a session of one input takes it."""
+    (taken,) = made.get_inputs()
+    return {taken.name: x.detach().cpu().contiguous().numpy()}
 
 
 def load_run(path: Path) -> Model:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ def write(source: ExportSource, folder: Path) -> Written:
     """Writes the program. Raises: ExportError as `trace`, CheckpointError as `write_bytes`."""
     found, path = traced(source), folder / PROGRAM
     # A copy, as other formats read the same program.
-    write_bytes(path, _content(copy.copy(found.program), manifest_text(source.arch, found.card)))
+    about, name = manifest_text(source.arch, found.card), found.card.names[0]
+    write_bytes(path, _content(copy.copy(found.program), about, name))
     return Written(path, (path,), found.card.is_static, found.note)
 
 
@@ -110,8 +112,10 @@ def static_note(card: Card, reason: str) -> str:
     return f"size fixed at {height}x{width}: {reason}"
 
 
-def _content(program: ExportedProgram, about: str) -> bytes:
+def _content(program: ExportedProgram, about: str, name: str) -> bytes:
     """The file's bytes; equal programs give equal bytes.
+
+    name: of the parameter of its `forward`, where it is one in Python.
 
     Left out: the example inputs (larger than a small generator's weights, and a pickle), every
     node's origin (paths of the machine that exported) and the guards (Python expressions that
@@ -127,6 +131,9 @@ def _content(program: ExportedProgram, about: str) -> bytes:
     records = unpack(buffer.getvalue(), PROGRAM)
     model = json.loads(records[MODEL])
     model["guards_code"] = []
+    if name.isidentifier() and not iskeyword(name):
+        whole = model["graph_module"]["module_call_graph"][0]
+        whole["signature"]["forward_arg_names"] = [name]
     # A set in torch: its order is another in every process.
     model["range_constraints"] = dict(sorted(model["range_constraints"].items()))
     records[MODEL] = json.dumps(model).encode()

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gancompress.export.onnx_file import session
+from gancompress.export.onnx_file import fed, session
 
 # This percentage of a tensor's values is in its range: outliers would coarsen all others. Mean
 # difference to float32, and that of the worst of 150 images, of a quickstart's generator in
@@ -77,7 +77,7 @@ def ranges_of(model: Any, images: Sequence[Tensor]) -> Any:
         # Its own session takes all of the machine's threads.
         calibrater.infer_session = session(augmented.read_bytes(), str(augmented), is_literal=True)
         for image in images:
-            calibrater.collect_data(Reader(iter([{"input": image.numpy()}])))
+            calibrater.collect_data(Reader(iter([fed(calibrater.infer_session, image)])))
         return calibrater.compute_data()
 
 

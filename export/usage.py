@@ -7,16 +7,20 @@ It starts where `x` is a float32 array (1, C, H, W) of the values that the card 
 
 from __future__ import annotations
 
+import json
+
+from gancompress.export.card import NAMES
+
 _ONNX = """\
 import onnxruntime
 session = onnxruntime.InferenceSession("{file}")
-(y,) = session.run(["output"], {{"input": x}})"""
+(y,) = session.run([{output}], {{{input}: x}})"""
 
 _OPENVINO = """\
 import openvino
 settings = {{"INFERENCE_PRECISION_HINT": "{precision}"}}
 model = openvino.Core().compile_model("{file}", "CPU", settings)
-y = model(x)["output"]"""
+y = model(x)[{output}]"""
 
 USAGE: dict[str, str] = {
     "safetensors": """\
@@ -47,6 +51,8 @@ y = method.execute([torch.from_numpy(x)])[0].numpy()""",
 }
 
 
-def usage_of(format: str, file: str) -> str:
-    """The lines for one format, naming its file. Empty for a format that has none."""
-    return USAGE.get(format, "").format(file=file)
+def usage_of(format: str, file: str, names: tuple[str, str] = NAMES) -> str:
+    """The lines for one format, naming its file, and where it has them the names of its input and
+    output. Empty for a format that has none."""
+    taken, given = map(json.dumps, names)
+    return USAGE.get(format, "").format(file=file, input=taken, output=given)

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import GanCompressError
-from gancompress.importers.generators import Opened
+from gancompress.importers.opened import Opened
 from gancompress.importers.tracedfile import import_generator
 from gancompress.nets.families.srresnet import SRResNet
 from gancompress.nets.families.traced import TracedGenerator

@@ -14,10 +14,12 @@ from gancompress.data.inputsoptions import InputsOptions
 from gancompress.data.labelmaps import LabelMaps
 from gancompress.data.labelmapsoptions import LabelMapsOptions
 from gancompress.data.mapdomains import MapDomains
+from gancompress.data.mapinputs import MapInputs
 from gancompress.data.maps import MapTiles
 from gancompress.data.mapslabels import MapLabels
 from gancompress.data.mapsoptions import (
     MapDomainsOptions,
+    MapsInputsOptions,
     MapsLabelsOptions,
     MapsOptions,
     MapsSuperresOptions,
@@ -98,6 +100,10 @@ def map_labels(**settings: Any) -> MapLabels:
 
 def unpaired_maps(**settings: Any) -> UnpairedMaps:
     return _options(MapsUnpairedOptions, settings).open()
+
+
+def map_inputs(**settings: Any) -> MapInputs:
+    return _options(MapsInputsOptions, settings).open()
 
 
 def superres_maps(**settings: Any) -> SuperresMaps:

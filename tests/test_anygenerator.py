@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from gancompress.errors import ArchError, CheckpointError
 from gancompress.importers import tracedfile
 from gancompress.importers.filling import fill
-from gancompress.importers.generators import How, Opened, bound_value, open_generator
+from gancompress.importers.generators import How, bound_value, open_generator
+from gancompress.importers.opened import Opened
 from gancompress.importers.tracedfile import ImportedGenerator, import_generator
 
 MODULE = """

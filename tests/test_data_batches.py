@@ -58,7 +58,7 @@ def _same(one: Batch, two: Batch) -> bool:
 
 def test_registry_has_the_data_sets_by_name() -> None:
     own = ["domains", "idx", "images", "inputs", "labelmaps", "pairs", "unpaired"]
-    maps = ["map-domains", "maps", "maps-labels", "maps-superres", "maps-unpaired"]
+    maps = ["map-domains", "maps", "maps-inputs", "maps-labels", "maps-superres", "maps-unpaired"]
     assert sorted(DATASETS) == sorted([*own, "superres", *maps])
 
 

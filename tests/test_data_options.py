@@ -16,7 +16,7 @@ from gancompress.data.mapsoptions import MapsSuperresOptions
 from gancompress.data.options import ImagesOptions, PairsOptions
 from gancompress.recipe.recipe import Data, Recipe
 
-MAPS = {"maps", "map-domains", "maps-unpaired", "maps-labels", "maps-superres"}
+MAPS = {"maps", "map-domains", "maps-unpaired", "maps-labels", "maps-superres", "maps-inputs"}
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -29,7 +29,7 @@ def test_no_data_set_takes_a_field_of_its_options(name: str) -> None:
 
 def test_each_name_is_that_of_its_own_options_and_recipes_take_all() -> None:
     names = {name: made.model_fields["name"].default for name, made in DATASETS.items()}
-    assert names == {name: name for name in DATASETS} and len(set(DATASETS.values())) == 13
+    assert names == {name: name for name in DATASETS} and len(set(DATASETS.values())) == 14
     assert get_args(get_args(Data)[0]) == tuple(DATASETS.values())
     assert Recipe.model_fields["data"].discriminator == "name"
 

@@ -11,6 +11,7 @@ import pytest
 from images import noise, save, save_coded_worlds, save_pairs
 from opening import opened
 
+from gancompress.data import DATASETS
 from gancompress.data.dataset import SPLITS
 from gancompress.data.origin import FromFiles, left_out, summary
 from gancompress.errors import DataError
@@ -180,7 +181,7 @@ def test_files_keep_their_names_when_folders_move(tmp_path: Path) -> None:
 def test_world_maps_tell_their_files_and_nothing_that_is_left_out(tmp_path: Path) -> None:
     save_coded_worlds(tmp_path, 768)
     (tmp_path / "other.jpg").touch()
-    for name in ("maps", "map-domains", "maps-unpaired", "maps-labels", "maps-superres"):
+    for name in [name for name in DATASETS if "map" in name and name != "labelmaps"]:
         data = opened(name, size=32, min_land=0, folder=tmp_path)
         counts = ", ".join(f"{data.count(split)} {split}" for split in SPLITS)
         assert told(name, data) == f"{name}: {counts} images from {tmp_path}"

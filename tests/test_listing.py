@@ -13,6 +13,7 @@ from gancompress.nets.families import FAMILIES
 from gancompress.nets.layers.blocks import OPERATORS
 from gancompress.search.samplers import SAMPLERS
 from gancompress.tasks import TASKS
+from gancompress.teachers.published import PUBLISHED
 
 
 def test_every_kind_that_has_a_registry_lists_its_names() -> None:
@@ -28,6 +29,7 @@ def test_every_kind_that_has_a_registry_lists_its_names() -> None:
         "feature networks": FEATURES,
         "search algorithms": SAMPLERS,
         "teachers from": (*LAYOUTS, "own"),
+        "published teachers": PUBLISHED,
     }
     listed = kinds()
     assert {kind: sorted(listed[kind]) for kind in registries} == {

@@ -70,11 +70,13 @@ def finished(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_there_are_as_many_packaged_recipes_as_this_test_knows() -> None:
-    assert len(packaged_recipes()) == 19
+    assert len(packaged_recipes()) == 20
 
 
 @pytest.mark.parametrize("name", packaged_recipes())
-def test_budgets_of_packaged_recipes_can_be_met(name: str, tmp_path: Path) -> None:
+def test_budgets_of_packaged_recipes_can_be_met(
+    name: str, toy_teachers: Path, tmp_path: Path
+) -> None:
     recipe = load_recipe(name)
     project = Project(recipe, tmp_path)
     model, convention = project.cost_model, recipe.search.convention
@@ -84,7 +86,7 @@ def test_budgets_of_packaged_recipes_can_be_met(name: str, tmp_path: Path) -> No
 
 # One recipe for each family and task: the cheapest of those that are alike.
 QUICK = ("coco-stuff", "horse2zebra", "lsgan-digits", "munit-maps", "pix2pix-unet-maps",
-         "progan-celeba", "quickstart", "srgan-celeba", "stargan-rafd")  # fmt: skip
+         "progan-celeba", "quickstart", "realesrgan", "srgan-celeba", "stargan-rafd")  # fmt: skip
 EVERY_FORMAT = ("safetensors", "pt2", "onnx")
 
 
@@ -112,7 +114,7 @@ def test_every_family_and_task_of_packaged_recipes_runs_in_every_suite() -> None
     ],
 )
 def test_every_packaged_recipe_runs_at_toy_size(
-    name: str, formats: tuple[str, ...], pairs: Path, tmp_path: Path
+    name: str, formats: tuple[str, ...], pairs: Path, toy_teachers: Path, tmp_path: Path
 ) -> None:
     data = toy_data(load_recipe(name), pairs, tmp_path)
     # The quickstart's teacher comes with the package: its blocks and its discriminator's width

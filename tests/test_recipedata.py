@@ -177,7 +177,7 @@ def test_size_key_is_the_one_that_decides_the_image_size() -> None:
         MOODS, PEOPLE, UNPAIRED, LABELS, CITIES, {"name": "pairs", "folder": "here"},
         {"name": "images", "folder": "here"}, {"name": "idx", "images": "here"},
         *({"name": name} for name in ("maps", "map-domains", "maps-unpaired", "maps-labels")),
-        {"name": "superres", "folder": "here"}, {"name": "maps-superres"},
+        {"name": "superres", "folder": "here"}, {"name": "maps-superres"}, {"name": "maps-inputs"},
         {"name": "inputs", "folder": "here"},
     ]  # fmt: skip
     assert {raw["name"] for raw in raws} == set(DATASETS)

@@ -170,13 +170,14 @@ def test_missing_sections_are_told_each(tmp_path: Path) -> None:
         (
             "data.name=mapz",
             'found "mapz"; one of maps, pairs, map-domains, domains, unpaired, maps-unpaired, '
-            "labelmaps, maps-labels, images, idx, inputs, superres, maps-superres; "
+            "labelmaps, maps-labels, images, idx, inputs, superres, maps-superres, maps-inputs; "
             'did you mean "maps"?',
         ),
         (
             "data={}",
             "data.name: missing; one of maps, pairs, map-domains, domains, unpaired, "
-            "maps-unpaired, labelmaps, maps-labels, images, idx, inputs, superres, maps-superres",
+            "maps-unpaired, labelmaps, maps-labels, images, idx, inputs, superres, maps-superres, "
+            "maps-inputs",
         ),
         ("data.folder.x=1", 'data.folder: found {"x": 1}; text is allowed'),
         (
@@ -319,6 +320,7 @@ def test_the_packaged_recipes_are_these() -> None:
     of_maps = ["cyclegan-maps", "gaugan-maps", "maps", "munit-maps", "pix2pix-unet-maps"]
     of_maps += ["progan-maps", "quickstart", "srgan-maps", "stargan-maps"]
     others = ["lsgan-digits", "progan-celeba", "srgan-celeba", "stargan-celeba", "stargan-rafd"]
+    others += ["realesrgan"]
     assert packaged_recipes() == sorted([*of_papers, *of_maps, *others])
 
 

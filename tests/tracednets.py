@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancompress.importers.generators import Opened
+from gancompress.importers.opened import Opened
 from gancompress.importers.tracedfile import ImportedGenerator, import_generator
 from gancompress.nets.families.traced import TracedGenerator
 

@@ -58,9 +58,10 @@ export async function openModel() {
     const own = values.map((value) => value * half + middle); // its memory goes to the worker
     const given = new ort.Tensor("float32", own, dims);
     try {
-      const { output } = await session.run({ input: given });
-      return { data: output.data.map((value) => (value - middle) / half), channels: output.dims[1], height: output.dims[2],
-        width: output.dims[3] };
+      const answer = await session.run({ [session.inputNames[0]]: given });
+      const output = answer[session.outputNames[0]];
+      return { data: output.data.map((value) => (value - middle) / half), channels: output.dims[1],
+        height: output.dims[2], width: output.dims[3] };
     } catch (error) {
       throw new Error(`The model refused this input (${firstLine(error)}); try another size.`);
     }

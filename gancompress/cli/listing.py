@@ -22,6 +22,7 @@ from gancompress.nets.families.spaceoptions import Operator, Preset
 from gancompress.recipe.reading import packaged_recipes, recipe_comment
 from gancompress.recipe.recipe import Recipe
 from gancompress.search.options import SearchSection
+from gancompress.teachers.published import PUBLISHED
 
 
 def listing() -> str:
@@ -48,6 +49,7 @@ def kinds() -> dict[str, Sequence[str]]:
         "feature networks": _literal_names(MetricsSection, "features"),
         "search algorithms": _literal_names(SearchSection, "algorithm"),
         "teachers from": tuple(PROGRAMS),
+        "published teachers": tuple(PUBLISHED),
         "formats": [n + ("" if _is_usable(n) else " (not installed)") for n in FORMAT_PACKAGES],
     }
 

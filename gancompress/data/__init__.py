@@ -7,6 +7,7 @@ from gancompress.data.inputsoptions import InputsOptions
 from gancompress.data.labelmapsoptions import LabelMapsOptions
 from gancompress.data.mapsoptions import (
     MapDomainsOptions,
+    MapsInputsOptions,
     MapsLabelsOptions,
     MapsOptions,
     MapsSuperresOptions,
@@ -37,6 +38,7 @@ DATASETS: dict[str, type[DataOptions]] = {
     "inputs": InputsOptions,
     "superres": SuperresFolderOptions,
     "maps-superres": MapsSuperresOptions,
+    "maps-inputs": MapsInputsOptions,
 }
 
 __all__ = ["DATASETS"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,11 @@ from gancompress.storage.digests import Digests
 
 if TYPE_CHECKING:
     from gancompress.data.inputs import InputFolder
+
+
+AnswerScale = Annotated[
+    Integer, Field(ge=1, le=16, description="the answer's side over the input's")
+]
 
 
 class InputsOptions(FilesOptions):
@@ -42,7 +47,7 @@ class InputsOptions(FilesOptions):
     target_channels: Integer = Field(
         default=3, ge=1, le=64, description="channels of the generator's answer"
     )
-    scale: Integer = Field(default=1, ge=1, le=16, description="the answer's side over the input's")
+    scale: AnswerScale = 1
 
     @property
     def channels(self) -> tuple[int, int]:

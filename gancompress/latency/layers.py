@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.archs.slots import Counts, Value
 from gancompress.bars import progress
+from gancompress.latency.table import Values, part_times
 from gancompress.nets.families.family import Part
 
 Build = Callable[[Arch], nn.Module]
@@ -43,6 +44,10 @@ class SpaceLayers:
     configs: tuple[LayerConfig, ...]
     parts: tuple[Part, ...]
     keys: Mapping[str, Mapping[tuple[Value, ...], tuple[str, ...]]]
+
+    def times(self, layers_ms: Mapping[str, float]) -> dict[Part, dict[Values, float]]:
+        """The ms of each part by the values of its slots; they never fall when a width grows."""
+        return {part: part_times(self.keys[part.name], layers_ms) for part in self.parts}
 
 
 def layers_of(

@@ -184,11 +184,16 @@ def monotone(ms: Mapping[Values, float]) -> dict[Values, float]:
     for group in groups.values():
         widths = np.array([[v for v in values if isinstance(v, int)] for values in group])
         times = np.array([ms[values] for values in group])
-        is_below = (widths[:, None] <= widths[None]).all(-1)  # [i, j]: i at or below j
-        most_below = np.where(is_below, times[:, None], -np.inf).max(0)
-        least_above = np.where(is_below, times[None], np.inf).min(1)
-        found |= dict(zip(group, ((most_below + least_above) / 2).tolist(), strict=True))
+        middles = [_middle(widths, times, one) for one in widths]
+        found |= dict(zip(group, middles, strict=True))
     return {values: found[values] for values in ms}
+
+
+def _middle(widths: np.ndarray, times: np.ndarray, one: np.ndarray) -> float:
+    """Half of the largest time at or below one's widths and the smallest at or above them."""
+    most_below = times[(widths <= one).all(-1)].max()
+    least_above = times[(widths >= one).all(-1)].min()
+    return float(most_below + least_above) / 2
 
 
 def calibrated(layers_ms: Sequence[float], whole_ms: Sequence[float]) -> Calibration:

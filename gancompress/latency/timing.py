@@ -26,16 +26,15 @@ from gancompress.latency.places import (
     places_of,
     timing_of,
 )
+from gancompress.latency.sampled import SampledLayers, sampled_layers_of
 from gancompress.latency.table import (
     Calibration,
     LatencyTable,
     accuracy,
     calibrated,
-    part_times,
     spread,
 )
 from gancompress.latency.times import WARMUP, time_layers, time_networks
-from gancompress.nets.families.family import Part
 from gancompress.process import configure_runtime
 from gancompress.project import Project
 from gancompress.storage.asides import set_aside
@@ -46,7 +45,8 @@ __all__ = ["RUNTIMES", "measure_tables", "plan", "table_of", "tables_json"]
 CALIBRATED = 12  # generators measured whole that the sum of the layers is fitted to
 VERIFIED = 30  # others, drawn uniformly, that the finished table is held against
 POOL = 300  # draws that the calibrated ones are chosen from, fastest to slowest
-# How many layers are looked for; a ResNet of 8 slots and 3 widths has some hundreds.
+# How many layers are looked for, beyond which some stand for all, and how many forms one may have.
+# A ResNet of 8 slots and 3 widths has some hundreds.
 MOST_LAYERS = 20_000
 TARGET = 0.1  # a larger median error is worth a warning
 
@@ -68,7 +68,7 @@ def measure_tables(
         if redo:
             _set_aside(places, say)
         tables = []
-        layout: SpaceLayers | None = None
+        layout: SpaceLayers | SampledLayers | None = None
         project.run.clear()
         for place in places:
             if place.path.exists():
@@ -154,24 +154,27 @@ def _set_aside(places: Sequence[RuntimeConfig], say: Say) -> None:
             say(f"{place}: earlier table kept as {set_aside(place.path, '.json')}")
 
 
-def _layout(project: Project) -> SpaceLayers:
+def _layout(project: Project) -> SpaceLayers | SampledLayers:
     if not project.parts:
         raise RunError(
             f"{project.name}: latency-table: which slots the modules of this generator depend on "
             f"is not known ({project.cost_note}); call every child in the same way in all archs"
         )
     choices = dict(project.space.choices)
-    tried = sum(math.prod(len(choices[s]) for s in part.slots) for part in project.parts)
-    if tried > MOST_LAYERS:
+    combinations = [math.prod(len(choices[s]) for s in part.slots) for part in project.parts]
+    if max(combinations) > MOST_LAYERS:
         raise RunError(
-            f"{project.name}: latency-table: some of its layers depend on so many slots that there "
-            f"are {tried:,} layers to time; at most {MOST_LAYERS:,} are: give fewer widths, or a "
+            f"{project.name}: latency-table: some layer depends on so many slots that it has "
+            f"{max(combinations):,} forms; at most {MOST_LAYERS:,} are: give fewer widths, or a "
             "smaller family.slots"
         )
-    return layers_of(project.family.build, project.space, project.parts, project.input_shape)
+    found = layers_of if sum(combinations) <= MOST_LAYERS else sampled_layers_of
+    return found(project.family.build, project.space, project.parts, project.input_shape)
 
 
-def _measured(project: Project, place: RuntimeConfig, layout: SpaceLayers) -> LatencyTable:
+def _measured(
+    project: Project, place: RuntimeConfig, layout: SpaceLayers | SampledLayers
+) -> LatencyTable:
     """The table of one runtime, measured as far as it is not yet."""
     timing, space = timing_of(project, place), project.space
     identity, device = identity_of(project, place.runtime), device_text(project, place)
@@ -182,7 +185,7 @@ def _measured(project: Project, place: RuntimeConfig, layout: SpaceLayers) -> La
 
     configs = [config for config in layout.configs if is_lacking(done.layers, config.key)]
     done.add(done.layers, time_layers(timing, configs, str(place)))
-    parts = _parts(layout, medians(done.layers))
+    parts = layout.times(medians(done.layers))
     raw = LatencyTable(parts, Calibration(1.0, 0.0), identity=identity, device=device)
     fitted, verified = _chosen(space, raw)
     archs = [a for a in _mixed(fitted, verified) if is_lacking(done.generators, a.key)]
@@ -195,10 +198,6 @@ def _measured(project: Project, place: RuntimeConfig, layout: SpaceLayers) -> La
     table.save(place.path)
     place.begun.unlink(missing_ok=True)
     return table
-
-
-def _parts(layout: SpaceLayers, layers_ms: dict[str, float]) -> dict[Part, dict[Any, float]]:
-    return {part: part_times(layout.keys[part.name], layers_ms) for part in layout.parts}
 
 
 def _chosen(space: SearchSpace, raw: LatencyTable) -> tuple[list[Arch], list[Arch]]:

@@ -19,6 +19,7 @@ from gancompress.data.latent import Latent
 from gancompress.data.origin import FromFiles
 from gancompress.data.styled import Styled
 from gancompress.distill.supernet import Teacher
+from gancompress.importers.publishedfile import take_published
 from gancompress.metrics.classifiers import Classifier, classifier_of
 from gancompress.metrics.features import FeatureNet, load_features
 from gancompress.metrics.perceptual import PerceptualNet
@@ -84,6 +85,7 @@ class Project:
         """The generators to compress. Raises: ForeignCodeError, see `recipe.trust`."""
         recipe = self.recipe
         recipe.check_code("family", "file")
+        take_published(recipe.teacher.from_)
         inputs, outputs = recipe.channels
         return recipe.family.family(inputs, outputs, recipe.data.image_size)
 

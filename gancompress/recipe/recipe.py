@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
 from pydantic import (
     BaseModel,
@@ -39,6 +39,7 @@ from gancompress.recipe.fits import misfits, teacherless_misfits
 from gancompress.search.options import SearchSection
 from gancompress.tasks import TASKS
 from gancompress.tasks.taskoptions import TaskOptions
+from gancompress.teachers.files import SCRATCH
 from gancompress.training.options import TeacherSection
 
 # What `name` chooses from in these sections is what the registries have.
@@ -133,6 +134,19 @@ class Recipe(BaseModel):
             return 1, 1
         height, width = self.data.evaluated_size
         return height // self.data.enlargement, width // self.data.enlargement
+
+    @model_validator(mode="before")
+    @classmethod
+    def _family_of_teacher(cls, given: Any) -> Any:
+        """An imported generator is told by its teacher where the family does not say which."""
+        if not isinstance(given, dict):
+            return given
+        family, teacher = given.get("family"), given.get("teacher")
+        if isinstance(family, dict) and isinstance(teacher, dict) and family.get("file") is None:
+            own = teacher.get("from")
+            if family.get("name") == "traced" and isinstance(own, str) and own != SCRATCH:
+                return {**given, "family": {**family, "file": own}}
+        return given
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

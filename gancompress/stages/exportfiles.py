@@ -200,6 +200,7 @@ def card_of(project: Project, arch: Arch) -> Card:
         is_static=family.is_static or any(side % multiple for side in size),
         facts=facts_of(project),
         value_range=family.value_range,
+        names=family.names,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancompress.errors import CheckpointError, RecipeError
+from gancompress.errors import CheckpointError, RecipeError, RunError
 from gancompress.project import Project
 from gancompress.storage.checkpoint import load_tensors, save_tensors
 from gancompress.storage.runs import StageDir
@@ -35,6 +35,17 @@ def check_given(project: Project) -> None:
         found = part(tensors, name)
         if name == task.target or found:  # A teacher may come without its discriminator.
             check_fits(net, found, f"{teacher_path(given)}, {name}")
+
+
+def check_same(project: Project) -> None:
+    """Raises: RunError if the run's teacher is another one than the recipe gives."""
+    stage, given = project.run.stage("teacher"), project.recipe.teacher.from_
+    made_of = stage.record().sections.get("teacher", {}).get("sha256")
+    if made_of is not None and made_of != teacher_sha256(given):
+        raise RunError(
+            f"{stage.path}: made of another teacher than {given}; give another run=DIR, or --redo "
+            "to set this one aside and begin again"
+        )
 
 
 def take_teacher(project: Project, stage: StageDir, say: Callable[[str], None]) -> None:

@@ -14,6 +14,7 @@ from gancompress.data.origin import summary
 from gancompress.distill.supernet import train_supernet
 from gancompress.distill.teacher import train_teacher
 from gancompress.durations import duration
+from gancompress.importers.publishedfile import take_published
 from gancompress.process import release_memory
 from gancompress.project import Project
 from gancompress.project.files import files_of
@@ -132,6 +133,7 @@ def taken_up(project: Project, name: str, say: Say, *, redo: bool) -> Iterator[S
     redo: as `run_stage`. Raises: as `StageDir.begin`.
     """
     recipe, run, stage = project.recipe, project.run, project.stage(name)
+    take_published(recipe.teacher.from_, say)
     is_main_process = distributed.current().is_main_process
     if recipe.threads:
         torch.set_num_threads(recipe.threads)

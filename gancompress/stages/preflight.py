@@ -10,6 +10,7 @@ import torch
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import RecipeError
+from gancompress.importers.publishedfile import take_published
 from gancompress.metrics import metric_named
 from gancompress.project import Project
 from gancompress.project.training import check_shares, drawn_once
@@ -17,7 +18,7 @@ from gancompress.recipe.trust import opened_code
 from gancompress.stages.budgets import check_budgets
 from gancompress.stages.filecheck import FileCheck
 from gancompress.stages.finetune import check_finetune
-from gancompress.stages.giventeacher import check_given
+from gancompress.stages.giventeacher import check_given, check_same
 from gancompress.stages.rehearsal import rehearse
 from gancompress.stages.search import check_search
 from gancompress.stages.sizes import check_sizes
@@ -81,6 +82,7 @@ def check(
             f"{project.name}: teacher.from: found none; there is no teacher to train, begin with "
             "`gancompress train-supernet`"
         )
+    take_published(recipe.teacher.from_, say)
     if "finetune" in stages:
         check_finetune(project)
     is_new = redo or arch is not None
@@ -91,6 +93,8 @@ def check(
     _check_evaluated(project)
     if recipe.teacher.is_given and "teacher" in todo:
         check_given(project)
+    elif recipe.teacher.is_given and teacher.is_finished():
+        check_same(project)
     project.open("dataset")
     if {"supernet", "finetune"} & {*todo}:
         drawn_once(project)
@@ -108,12 +112,17 @@ def check(
     if {"search", "finetune", "export"} & {*todo}:
         project.open("features", "perceptual")
     if "export" in todo:
-        for line in opened_code(recipe):
-            say(line)
-        project.open("segmentation")
-        if any("classes" in metric_named(name).needs for name in recipe.metrics.also):
-            project.open("classifier")
+        _check_table(project, say)
     return todo
+
+
+def _check_table(project: Project, say: Callable[[str], None]) -> None:
+    """Opens what evaluates for the final table alone. Raises: as `preflight`."""
+    for line in opened_code(project.recipe):
+        say(line)
+    project.open("segmentation")
+    if any("classes" in metric_named(name).needs for name in project.recipe.metrics.also):
+        project.open("classifier")
 
 
 def _check_evaluated(project: Project) -> None:

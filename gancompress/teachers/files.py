@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gancompress.errors import CheckpointError
+from gancompress.teachers.published import PUBLISHED, imported_path
 
 SCRATCH = "scratch"  # The teacher is trained here.
 NONE = "none"  # There is no teacher; the supernet learns from the targets alone.
@@ -28,18 +29,24 @@ def packaged_teachers() -> list[str]:
 
 
 def teacher_path(given: str) -> Path:
-    """The file of a packaged teacher, or of the path `given`.
+    """The file of a packaged teacher, of a published one, or of the path `given`.
 
-    Raises: CheckpointError if it is neither.
+    Raises: CheckpointError if there is none; of a published one, too, that was not taken yet.
     """
     if given in packaged_teachers():
         return Path(str(resources.files("gancompress.teachers").joinpath(given + _SUFFIX)))
-    path = Path(given).expanduser()
+    path = imported_path(given) if given in PUBLISHED else Path(given).expanduser()
     if not path.is_file():
-        names = ", ".join(packaged_teachers())
+        if given in PUBLISHED:
+            raise CheckpointError(
+                f"{path}: the teacher {given} is not there; give `gancompress train-teacher` with "
+                "the recipe, which fetches it"
+            )
+        names = ", ".join([*packaged_teachers(), *PUBLISHED])
         raise CheckpointError(
-            f"teacher.from: found {given}; {SCRATCH}, {NONE}, a packaged teacher ({names}) or a "
-            "file that train-teacher wrote (RUN/teacher/model.safetensors) is allowed"
+            f"teacher.from: found {given}; {SCRATCH}, {NONE}, a teacher that is known by name "
+            f"({names}) or a file that train-teacher wrote (RUN/teacher/model.safetensors) is "
+            "allowed"
         )
     return path
 

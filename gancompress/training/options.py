@@ -64,8 +64,8 @@ class TeacherSection(TrainingSection):
         SCRATCH,
         alias="from",
         description="scratch: trained here; none: there is no teacher, and the supernet learns "
-        "from the targets alone; otherwise the name of a packaged teacher, or a file that "
-        "train-teacher wrote, whose width and operator count then",
+        "from the targets alone; otherwise the name of a packaged or a published teacher, or a "
+        "file that train-teacher wrote, whose width and operator count then",
     )
     width: Width = Field(64, description="width in every slot, in the family's base unit")
     op: Operator = Field("dense", description="operator of the trunk")

@@ -126,6 +126,11 @@ class Family(ABC):
         return -1.0, 1.0
 
     @property
+    def names(self) -> tuple[str, str]:
+        """Of the input and output of exported files, where these have names."""
+        return "input", "output"
+
+    @property
     def file_options(self) -> dict[str, Any]:
         """What rebuilds the networks that exported files hold, in their own value range."""
         return self.options

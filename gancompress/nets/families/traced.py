@@ -61,6 +61,10 @@ class TracedGenerator(Family):
         return self.taken.program.facts.value_range
 
     @property
+    def names(self) -> tuple[str, str]:
+        return self.taken.program.facts.names
+
+    @property
     def file_options(self) -> dict[str, Any]:
         return {**self.options, "is_bare": True}
 

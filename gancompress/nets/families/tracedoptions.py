@@ -14,6 +14,7 @@ from gancompress.fields.types import FilePath, Integer, refuse
 from gancompress.nets.families.familyoptions import FamilyOptions
 from gancompress.nets.traced.facts import ProgramFacts, facts_of
 from gancompress.teachers.files import teacher_texts
+from gancompress.teachers.published import PUBLISHED
 
 if TYPE_CHECKING:
     from gancompress.nets.families.family import Family
@@ -27,7 +28,11 @@ class TracedOptions(FamilyOptions):
     beside: ClassVar[frozenset[str]] = frozenset({"file", "slots"})
 
     name: Literal["traced"] = Field(default="traced", description="an imported generator")
-    file: FilePath = Field(description="what `gancompress compress` has imported, .safetensors")
+    file: FilePath = Field(
+        default="",
+        description="what `gancompress compress` has imported, .safetensors, or the name of a "
+        "published teacher; default: teacher.from",
+    )
     slots: Integer = Field(
         default=12, ge=1, le=64, description="width slots; groups of equal role share one"
     )
@@ -35,10 +40,13 @@ class TracedOptions(FamilyOptions):
     @model_validator(mode="before")
     @classmethod
     def _is_there(cls, given: Any) -> Any:
-        if isinstance(given, dict) and isinstance(given.get("file"), str):
-            file = os.path.expanduser(given["file"])
+        file = given.get("file", "") if isinstance(given, dict) else None
+        if file == "":
+            refuse(["file: missing; give it, or teacher.from"])
+        if isinstance(file, str):
+            file = os.path.expanduser(file)
             try:
-                facts_of(_program_of(file), file)
+                _facts_of(file)
             except (CheckpointError, ArchError) as error:
                 refuse([f"file: {shown(str(error), 300)}"])
         return given
@@ -46,7 +54,7 @@ class TracedOptions(FamilyOptions):
     @cached_property
     def facts(self) -> ProgramFacts:
         """What is known of the generator."""
-        return facts_of(_program_of(self.file), self.file)
+        return _facts_of(self.file)
 
     @property
     def size_multiple(self) -> int:
@@ -81,6 +89,16 @@ class TracedOptions(FamilyOptions):
             program=_program_of(self.file),
             most_slots=self.slots,
         )
+
+
+def _facts_of(file: str) -> ProgramFacts:
+    """What is known of the generator in a file, or of a published one, which nobody has to fetch.
+
+    Raises: CheckpointError, ArchError.
+    """
+    if file in PUBLISHED:
+        return ProgramFacts.of(PUBLISHED[file].facts, file)
+    return facts_of(_program_of(file), file)
 
 
 def _program_of(file: str) -> str:

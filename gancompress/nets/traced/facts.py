@@ -10,6 +10,7 @@ from typing import Any
 from gancompress.errors import ArchError
 
 VERSION = 1
+NAMES = "input", "output"  # of a generator whose file names neither
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class ProgramFacts:
 
     size: (height, width) that it was traced on; is_static: whether it takes no other.
     size_multiple: of height and width. enlargement: its output's side over its input's.
-    value_range: of the images that it takes and gives, (lowest, highest).
+    value_range: of the images that it takes and gives, (lowest, highest). names: of its input and
+    output, in the program that it comes from.
     """
 
     in_channels: int
@@ -28,18 +30,21 @@ class ProgramFacts:
     size_multiple: int
     enlargement: int
     value_range: tuple[float, float] = (-1.0, 1.0)
+    names: tuple[str, str] = NAMES
 
     @classmethod
     def of(cls, plain: Mapping[str, Any], where: str) -> ProgramFacts:
         """From JSON. Raises: ArchError naming `where`."""
         try:
             found = cls(**{**plain, "size": tuple(plain["size"]),
-                           "value_range": tuple(plain["value_range"])})  # fmt: skip
+                           "value_range": tuple(plain["value_range"]),
+                           "names": tuple(plain.get("names", NAMES))})  # fmt: skip
             numbers = (found.in_channels, found.out_channels, *found.size, found.size_multiple)
             if min(numbers) < 1 or found.enlargement < 1 or len(found.size) != 2:
                 raise ValueError(str(plain))
             low, high = found.value_range
-            if not low < high:
+            taken, given = found.names
+            if not low < high or not all(isinstance(n, str) and n for n in (taken, given)):
                 raise ValueError(str(plain))
         except (TypeError, ValueError, KeyError):
             raise ArchError(f"{where}: not a traced generator; import it again") from None
