@@ -151,7 +151,7 @@ NETS: dict[str, tuple[nn.Module, dict[str, int]]] = {
     "shuffled": (Net(shuffled, conv()), {"stem": 8, "parts.0": 4}),
     "mirrored": (Net(mirrored), {}),
     "written into": (Net(written_into, conv(3, 3)), {"stem": 3, "stem'": 5}),
-    "modulated": (Net(lambda m, x: m[0](x), Modulated()), {}),
+    "modulated": (Net(lambda m, x: m[0](x), Modulated()), {"stem": 8, "parts.0": 8}),
 }  # fmt: skip
 # Where all channels of a place are taken together, those that are gone are missed.
 MISSED = {"one group", "layer norm", "attended", "heads"}
@@ -248,7 +248,6 @@ def test_a_subnet_is_what_is_cut_out_of_the_supernet(
 
 FROZEN = {
     "mirrored": "lie interleaved",
-    "modulated": "mixes channels in a way that is not known",
 }
 
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gancompress.nets.traced.cutrules import SEVERAL
 from gancompress.nets.traced.graph import GETITEM, Node, OperatorGraph, Ref, computed, map_refs
 from gancompress.nets.traced.identities import (
     Axes,
@@ -24,7 +26,6 @@ from gancompress.nets.traced.identities import (
     NodeView,
     UnknownUse,
     Value,
-    replaced,
 )
 from gancompress.nets.traced.rules import RULES
 
@@ -76,64 +77,64 @@ def analyse(
             assert isinstance(several, list)
             found.values[node.name] = several[node.args[1]]
         elif isinstance(result, Tensor):
-            axes = _axes_of(node, result.shape, found)
+            axes = _axes_of(_looked_at(node, result.shape, found, tensors))
             found.values[node.name] = Value(result.shape, axes)
             if macs := _macs(node, tensors, result):
                 found.macs[node.name] = macs
         elif isinstance(result, list | tuple) and all(isinstance(r, Tensor) for r in result):
-            found.values[node.name] = _several(node, [r.shape for r in result], found)
+            found.values[node.name] = _several(
+                _looked_at(node, torch.Size(()), found, tensors), [r.shape for r in result]
+            )
     for axis in found.axes(graph.output):
         if axis is not None:
             ids.freeze(axis, "the channels of the output")
     return found
 
 
-def _looked_at(node: Node, shape: torch.Size, found: Analysis) -> NodeView:
+def _looked_at(
+    node: Node, shape: torch.Size, found: Analysis, numbers: Mapping[str, Any]
+) -> NodeView:
     def read(ref: Ref) -> Any:
         return found.values.get(ref.name, ref)
 
     args = map_refs(node.args, read)
     kwargs = {k: map_refs(v, read) for k, v in node.kwargs.items()}
-    return NodeView(node, args, kwargs, shape, found.identities)
+    return NodeView(node, args, kwargs, shape, found.identities, numbers)
 
 
-def _axes_of(node: Node, shape: torch.Size, found: Analysis) -> Axes:
-    at = _looked_at(node, shape, found)
-    rule = RULES.get(node.op)
+# What rules raise for arguments that they do not know.
+_UNKNOWN = (UnknownUse, IndexError, TypeError, ValueError, AttributeError)
+
+
+def _axes_of(at: NodeView) -> Axes:
+    rule = RULES.get(at.node.op)
     if rule is not None:
-        try:
+        with suppress(*_UNKNOWN):
             axes = rule(at)
-            if len(axes) == len(shape) and all(
-                a is None or len(a) == s for a, s in zip(axes, shape, strict=True)
-            ):
+            if _fit(axes, at.shape):
                 return axes
-        except (UnknownUse, IndexError, TypeError, ValueError):
-            pass
+    return _unknown(at, at.shape)
+
+
+def _several(at: NodeView, shapes: Sequence[torch.Size]) -> list[Value]:
+    rule = SEVERAL.get(at.node.op)
+    if rule is not None:
+        with suppress(*_UNKNOWN):
+            found = rule(at, shapes)
+            if all(_fit(axes, shape) for axes, shape in zip(found, shapes, strict=True)):
+                return [Value(shape, axes) for axes, shape in zip(found, shapes, strict=True)]
+    return [Value(shape, _unknown(at, shape)) for shape in shapes]
+
+
+def _fit(axes: Axes, shape: torch.Size) -> bool:
+    return len(axes) == len(shape) and all(
+        own is None or len(own) == size for own, size in zip(axes, shape, strict=True)
+    )
+
+
+def _unknown(at: NodeView, shape: torch.Size) -> Axes:
     at.freeze(at.values(), f"{at.label} mixes channels in a way that is not known")
     return (None,) * len(shape)
-
-
-def _several(node: Node, shapes: Sequence[torch.Size], found: Analysis) -> list[Value]:
-    """The results of split and chunk; those of anything else are frozen."""
-    at = _looked_at(node, torch.Size(()), found)
-    x = at.args[0] if at.args else None
-    if node.op in ("split", "split_with_sizes", "chunk", "unbind") and isinstance(x, Value):
-        axis = (
-            int(at.argument(2, "dim", 0)) if node.op != "unbind" else int(at.argument(1, "dim", 0))
-        )
-        axis %= len(x.shape)
-        if node.op != "unbind":
-            results, start = [], 0
-            for shape in shapes:
-                own = x.axes[axis]
-                part = None if own is None else own[start : start + shape[axis]]
-                results.append(Value(shape, replaced(x.axes, axis, part)))
-                start += shape[axis]
-            return results
-        if x.axes[axis] is None:
-            return [Value(s, (*x.axes[:axis], *x.axes[axis + 1 :])) for s in shapes]
-    at.freeze(at.values(), f"{at.label} mixes channels in a way that is not known")
-    return [Value(shape, (None,) * len(shape)) for shape in shapes]
 
 
 def _macs(node: Node, tensors: Mapping[str, Any], result: Tensor) -> int:

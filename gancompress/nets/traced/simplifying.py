@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
-from gancompress.nets.traced.graph import Node, OperatorGraph, Ref, computed, map_refs
+from gancompress.nets.traced.graph import Node, OperatorGraph, Ref, computed
 
 
 def simplified(
@@ -45,17 +45,40 @@ def simplified(
             return Ref(names[ref.name])
         return values.get(ref.name, ref)
 
-    plain = [
-        Node(n.name, n.target, tuple(map_refs(n.args, settled)),
-             {k: map_refs(v, settled) for k, v in n.kwargs.items()})
-        for n in reversed(used)
-    ]  # fmt: skip
+    plain = [node.mapped(settled) for node in reversed(used)]
     is_trained = {
         names[name]: value.is_floating_point() and any(trained.get(o, False) for o in origins[name])
         for name, value in constants.items()
     }
     found = {names[n]: v.detach().contiguous().clone() for n, v in constants.items()}
     return OperatorGraph(given, output, tuple(plain), is_trained), found
+
+
+def without_leading(
+    graph: OperatorGraph, tensors: Mapping[str, Tensor], kept: Collection[str]
+) -> tuple[OperatorGraph, dict[str, Tensor]]:
+    """The same graph, its tensors held without leading axes of one, which nodes put before them.
+
+    Channels of a tensor lie on its first two axes. kept: tensors that stay as they are.
+    """
+    found, before = dict(tensors), dict[str, list[Node]]()
+    for name, tensor in tensors.items():
+        shape, last = list(tensor.shape), name
+        if name in kept or max(shape[2:], default=1) == 1:
+            continue
+        while shape[0] == 1:
+            shape.pop(0)
+            made = Node(f"{name}_{len(shape)}", "aten.unsqueeze.default", (Ref(last), 0))
+            before.setdefault(name, []).append(made)
+            last = made.name
+        found[name] = tensor.reshape(shape)
+    stands_for = {name: made[-1].name for name, made in before.items()}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        for name in node.refs():
+            nodes += before.pop(name, [])  # Where it is first used, as groups are named in order.
+        nodes.append(node.mapped(lambda ref: Ref(stands_for.get(ref.name, ref.name))))
+    return OperatorGraph(graph.input, graph.output, tuple(nodes), graph.tensors), found
 
 
 def _name_of(made_of: Iterable[str]) -> str:

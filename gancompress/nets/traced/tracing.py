@@ -15,7 +15,8 @@ from gancompress.errors import ArchError
 from gancompress.nets.families.ownfile import reason
 from gancompress.nets.traced.functional import functional_nodes
 from gancompress.nets.traced.graph import OperatorGraph
-from gancompress.nets.traced.simplifying import simplified
+from gancompress.nets.traced.layers import tensors_in_places
+from gancompress.nets.traced.simplifying import simplified, without_leading
 
 EXAMPLE_BATCH = 2  # torch.export takes a batch of 1 for a constant.
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -102,6 +103,7 @@ def from_program(program: ExportedProgram, where: str) -> TracedGraph:
     trained = {called[name]: True for name in weights.values() if not name.endswith(_STATISTICS)}
     tensors = {new: held[name].detach() for name, new in called.items()}
     graph, tensors = simplified(nodes, given, alias.get(output, output), tensors, trained)
+    graph, tensors = without_leading(graph, tensors, tensors_in_places(graph))
     sides = _shape_of(program, given)[2:]
     return TracedGraph(graph, tensors, all(isinstance(side, int) for side in sides))
 
