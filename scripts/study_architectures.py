@@ -212,12 +212,15 @@ def of_spandrel(name: str, arguments: Sequence[str]) -> nn.Module:
 def frozen(family: TracedGenerator) -> str:
     """The reason of most MACs in layers that keep their size, operators without their names."""
     taken, macs = family.taken, Counter[str]()
+    ids = taken.found.identities
     for node in taken.program.graph.nodes:
-        axes = [(name, axis) for name in node.refs() for axis in (0, 1)]
-        if taken.found.macs.get(node.name) and not any(at in taken.groups.axes for at in axes):
-            reasons = [taken.groups.frozen[at] for at in axes if at in taken.groups.frozen]
+        if taken.found.macs.get(node.name) and not taken.is_elastic(node):
+            roots = [
+                ids.root(int(own[0])) for ref in node.refs() for own in taken.found.all_axes(ref)
+            ]
+            reasons = [why for root in roots if (why := ids.reason(root))]
             reasons.sort(key=lambda why: why.endswith("put"))  # of the input, of the output
-            why = reasons[0] if reasons else "its weight is computed"
+            why = reasons[0] if reasons else f"what {node.op} takes has no channels"
             macs[re.sub(r" \(\w+\)", "", why)] += taken.found.macs[node.name]
     return (macs.most_common(1) or [("nothing", 0)])[0][0]
 

@@ -62,11 +62,5 @@ def elastic_fraction(family: TracedGenerator) -> float:
     """The fraction of all MACs in layers whose input or output may be narrowed."""
     taken = family.taken
     total = sum(taken.found.macs.values()) or 1
-    found = 0
-    for node in taken.program.graph.nodes:
-        macs = taken.found.macs.get(node.name, 0)
-        if macs and any(
-            (name, axis) in taken.groups.axes for name in node.refs() for axis in (0, 1)
-        ):
-            found += macs
-    return found / total
+    nodes = taken.program.graph.nodes
+    return sum(taken.found.macs.get(n.name, 0) for n in nodes if taken.is_elastic(n)) / total

@@ -9,8 +9,7 @@ frozen where the answer changes; see `gancompress.supernet.groupproof`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,10 +22,12 @@ from gancompress.nets.traced.graph import GETITEM, Node, OperatorGraph, Ref, com
 from gancompress.nets.traced.identities import (
     Axes,
     Identities,
+    Ids,
     NodeView,
     UnknownUse,
     Value,
 )
+from gancompress.nets.traced.macs import macs_of
 from gancompress.nets.traced.rules import RULES
 
 
@@ -45,6 +46,12 @@ class Analysis:
         value = self.values[name]
         assert isinstance(value, Value)
         return value.axes
+
+    def all_axes(self, name: str) -> Iterator[Ids]:
+        """The axes of channels of a value, or of several; none of a number."""
+        value = self.values.get(name)
+        for one in value if isinstance(value, list) else [value]:
+            yield from (own for own in one.axes if own is not None) if one else ()
 
 
 def analyse(
@@ -79,7 +86,8 @@ def analyse(
         elif isinstance(result, Tensor):
             axes = _axes_of(_looked_at(node, result.shape, found, tensors))
             found.values[node.name] = Value(result.shape, axes)
-            if macs := _macs(node, tensors, result):
+            args = map_refs(node.args, lambda ref: tensors[ref.name])
+            if macs := macs_of(node.op, args, result)[0]:
                 found.macs[node.name] = macs
         elif isinstance(result, list | tuple) and all(isinstance(r, Tensor) for r in result):
             found.values[node.name] = _several(
@@ -135,17 +143,3 @@ def _fit(axes: Axes, shape: torch.Size) -> bool:
 def _unknown(at: NodeView, shape: torch.Size) -> Axes:
     at.freeze(at.values(), f"{at.label} mixes channels in a way that is not known")
     return (None,) * len(shape)
-
-
-def _macs(node: Node, tensors: Mapping[str, Any], result: Tensor) -> int:
-    """Multiply-accumulates of a layer for one image."""
-    if node.op not in ("conv2d", "conv_transpose2d", "linear"):
-        return 0
-    weight = node.args[1]
-    if not isinstance(weight, Ref):
-        return 0
-    shape = tensors[weight.name].shape
-    if node.op == "conv_transpose2d":
-        x = tensors[node.first]
-        return math.prod(shape[1:]) * x[0].numel()
-    return math.prod(shape[1:]) * result[0].numel()

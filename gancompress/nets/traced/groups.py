@@ -46,13 +46,14 @@ class Groups:
 
     extents: the sizes in the arguments of nodes that change with groups: by node and place.
     frozen: why the channels of an axis cannot be dropped, by axis; those of the input and of the
-    output are among them.
+    output are among them. roots: the identities of the groups' channels.
     """
 
     groups: dict[str, ChannelGroup] = field(default_factory=dict)
     axes: dict[Axis, tuple[ChannelRun, ...]] = field(default_factory=dict)
     extents: dict[str, dict[str, Any]] = field(default_factory=dict)
     frozen: dict[Axis, str] = field(default_factory=dict)
+    roots: frozenset[int] = frozenset()
 
     def size(self, axis: Axis, otherwise: int) -> Extent:
         """The size of an axis of a tensor; `otherwise` where no group lies on it."""
@@ -98,6 +99,7 @@ def _once(graph: OperatorGraph, found: Analysis, refused: Mapping[str, str]) -> 
             return None
         result.groups[name] = ChannelGroup(name, len(own), tuple(axes))
         of_root |= {root: (name, number) for number, root in enumerate(own)}
+    result.roots = frozenset(of_root)
     sizes = {name: group.channels for name, group in result.groups.items()}
     for at, row in roots.items():
         runs = _runs([of_root.get(root) for root in row.tolist()], sizes)

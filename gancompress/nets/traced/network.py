@@ -27,6 +27,7 @@ from gancompress.nets.traced.layers import (
     layers_of,
     module_of,
 )
+from gancompress.nets.traced.macs import macs_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class _Step:
     done: tuple[str, ...]  # values that nothing takes after it
 
 
-class _Operator(nn.Module):
+class Operator(nn.Module):
     """An operator without weights of its own: called with its Refs' values, in their order.
 
     One that makes a tensor where the input lies is given the input too, as the last.
@@ -57,6 +58,13 @@ class _Operator(nn.Module):
 
     def extra_repr(self) -> str:
         return self._node.target
+
+    def macs(self, values: Sequence[Any], result: Any) -> tuple[int, int]:
+        """What it does, and what is published for it: see `macs_of`; 0 for what is no tensor."""
+        if not isinstance(result, Tensor):
+            return 0, 0
+        given = iter(values)
+        return macs_of(self._node.op, map_refs(self._node.args, lambda ref: next(given)), result)
 
     def forward(self, *values: Any) -> Any:
         given = iter(values)
@@ -150,7 +158,7 @@ def _made(
 ) -> nn.Module:
     if node.name in blocks:
         return blocks[node.name]
-    return _Operator(node) if layer is None else module_of(node, shapes, layer)
+    return Operator(node) if layer is None else module_of(node, shapes, layer)
 
 
 def _inputs(node: Node, layer: Layer | None, graph: OperatorGraph) -> tuple[str, ...]:
