@@ -64,6 +64,8 @@ def _tensors_of(node: Node, graph: OperatorGraph) -> dict[str, str] | None:
         if not (isinstance(given, Ref) and given.name in graph.tensors):
             return None  # Its weight depends on the input.
         found[name] = given.name
+    if node.op == "layer_norm" and any(isinstance(size, Ref) for size in node.args[1]):
+        return None  # It normalises over places, whose number the input decides.
     if any(name != attribute_of(full) for name, full in found.items()):
         return None
     stems = {full.rpartition(".")[0] for full in found.values()}
