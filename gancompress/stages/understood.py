@@ -19,7 +19,7 @@ def understood(project: Project, about: str, difference: float) -> str:
     largest, smallest = model(space.largest), model(space.smallest)
     low, high = facts.value_range
     sizes = (
-        f"{facts.size[0]}x{facts.size[1]} alone"
+        f"{facts.size[0]}x{facts.size[1]} alone{f' ({facts.fixed_by})' if facts.fixed_by else ''}"
         if facts.is_static
         else f"any height and width, multiples of {facts.size_multiple}"
     )

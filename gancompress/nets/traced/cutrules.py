@@ -76,6 +76,12 @@ def slice_scatter(at: NodeView) -> Axes:
     return tuple(axes)
 
 
+def select_scatter(at: NodeView) -> Axes:
+    x, part, axis = at.args[0], at.args[1], at.axis(2, "dim", len(at.shape))
+    at.keep(x.axes[axis], "are put in one by one")
+    return _met(at, [replaced(x.axes, axis, None), (*part.axes[:axis], None, *part.axes[axis:])])
+
+
 def narrow(at: NodeView) -> Axes:
     x, axis, start, length = at.args[0], at.axis(1, "dim", len(at.shape)), at.args[2], at.args[3]
     own = x.axes[axis]

@@ -78,7 +78,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_FILLED, shaperules.filled),
     **dict.fromkeys(["softmax", "_softmax", "log_softmax"], _pass),
     **dict.fromkeys(["batch_norm", "instance_norm", "prelu"], layerrules.channel_norm),
-    **dict.fromkeys(["reshape", "flatten", "unflatten"], shaperules.reshaped),
+    **dict.fromkeys(["reshape", "reshape_as", "flatten", "unflatten"], shaperules.reshaped),
     **dict.fromkeys(
         ["pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d"], shaperules.pad
     ),
@@ -101,6 +101,7 @@ RULES: dict[str, Rule] = {
     "stack": cutrules.stack,
     "slice": cutrules.sliced,
     "slice_scatter": cutrules.slice_scatter,
+    "select_scatter": cutrules.select_scatter,
     "narrow": cutrules.narrow,
     "select": cutrules.select,
     "index": cutrules.indexed,

@@ -54,24 +54,34 @@ def simplified(
     return OperatorGraph(given, output, tuple(plain), is_trained), found
 
 
-def without_leading(
+def held_plainly(
     graph: OperatorGraph, tensors: Mapping[str, Tensor], kept: Collection[str]
 ) -> tuple[OperatorGraph, dict[str, Tensor]]:
-    """The same graph, its tensors held without leading axes of one, which nodes put before them.
+    """The same graph, its tensors held without leading axes of one; nodes put these before them.
 
-    Channels of a tensor lie on its first two axes. kept: tensors that stay as they are.
+    Nodes tell the types of those that are no floating-point numbers, as nothing else does. Channels of a tensor lie on its first two axes. kept: tensors whose axes stay as they are.
     """
     found, before = dict(tensors), dict[str, list[Node]]()
+    taken = {graph.input, *tensors, *(node.name for node in graph.nodes)}
+
+    def put(name: str, about: object, target: str, *more: Any) -> None:
+        new = f"{name.replace('.', '_')}_{about}"
+        while new in taken:
+            new += "_"
+        taken.add(new)
+        made = before.setdefault(name, [])
+        made.append(Node(new, target, (Ref(made[-1].name if made else name), *more)))
+
     for name, tensor in tensors.items():
-        shape, last = list(tensor.shape), name
+        shape = list(tensor.shape)
+        if not tensor.is_floating_point() and not tensor.is_complex():
+            put(name, "as", "aten.to.dtype", tensor.dtype)
         if name in kept or max(shape[2:], default=1) == 1:
             continue
         while shape[0] == 1:
             shape.pop(0)
-            made = Node(f"{name}_{len(shape)}", "aten.unsqueeze.default", (Ref(last), 0))
-            before.setdefault(name, []).append(made)
-            last = made.name
-        found[name] = tensor.reshape(shape)
+            put(name, len(shape), "aten.unsqueeze.default", 0)
+        found[name] = found[name].reshape(shape)
     stands_for = {name: made[-1].name for name, made in before.items()}
     nodes: list[Node] = []
     for node in graph.nodes:
