@@ -35,7 +35,7 @@ from gancompress.nets.families.srresnet import SRResNet
 from gancompress.nets.families.traced import TracedGenerator
 from gancompress.stages.understood import elastic_fraction
 from gancompress.supernet.cost import network_cost
-from gancompress.supernet.groupproof import known_channels
+from gancompress.supernet.groupproof import known_channels, must_not_move
 from gancompress.supernet.supernet import Supernet
 
 Pad = Literal["zeros", "reflect"]
@@ -211,14 +211,11 @@ def of_spandrel(name: str, arguments: Sequence[str]) -> nn.Module:
 
 def frozen(family: TracedGenerator) -> str:
     """The reason of most MACs in layers that keep their size, operators without their names."""
-    taken, macs = family.taken, Counter[str]()
-    ids = taken.found.identities
+    taken, macs, ids = family.taken, Counter[str](), family.taken.found.identities
     for node in taken.program.graph.nodes:
         if taken.found.macs.get(node.name) and not taken.is_elastic(node):
-            roots = [
-                ids.root(int(own[0])) for ref in node.refs() for own in taken.found.all_axes(ref)
-            ]
-            reasons = [why for root in roots if (why := ids.reason(root))]
+            axes = [own for ref in node.refs() for own in taken.found.all_axes(ref)]
+            reasons = [why for own in axes if (why := ids.reason(ids.root(int(own[0]))))]
             reasons.sort(key=lambda why: why.endswith("put"))  # of the input, of the output
             why = reasons[0] if reasons else f"what {node.op} takes has no channels"
             macs[re.sub(r" \(\w+\)", "", why)] += taken.found.macs[node.name]
@@ -229,22 +226,24 @@ def halved(family: TracedGenerator, tensors: dict[str, Tensor], shape: Sequence[
     """The fraction of the full MACs that half widths have, once they have been tried."""
     full = family.build(family.traced_arch).eval()
     full.load_state_dict(tensors)
-    sizes = [(slot, family.full_width(slot)) for slot in family.width_slots]
-    space = family.space({slot: [w, w // 2] for slot, w in sizes}, ["dense"])
-    supernet = Supernet(family.build, space, known_channels(family.layouts())).eval()
+    widths = [family.full_width(slot) for slot in family.width_slots]
+    choices = {slot: [w, w // 2] for slot, w in zip(family.width_slots, widths, strict=True)}
+    space, channels = family.space(choices, ["dense"]), known_channels(family.layouts())
+    must_not_move(family, channels, family.traced_arch, shape)
+    supernet = Supernet(family.build, space, channels).eval()
     supernet.fill(tensors, family.traced_arch)
-    arch = family.arch([w // 2 for _, w in sizes])
+    arch = family.arch([w // 2 for w in widths])
     x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     net = supernet.extract(arch)
     with torch.no_grad():
         wanted, answer = full(x), net(x)
-        assert answer.shape == wanted.shape, f"{answer.shape} in place of {wanted.shape}"
+        assert answer.shape == wanted.shape, f"{answer.shape}, not {wanted.shape}"
         for own, y in ((family.traced_arch, wanted), (arch, answer)):  # but for rounding
             gap = (supernet(own, x) - y).abs().max() / (y.max() - y.min())
             assert gap <= 1e-6, f"the supernet answers otherwise by {gap:.1g} of the range"
     net.train()(x).square().mean().backward()
-    gradients = [p.grad for p in net.parameters() if p.grad is not None]
-    assert gradients and all(g.isfinite().all() for g in gradients), "no finite gradients"
+    grads = [p.grad for p in net.parameters() if p.grad is not None]
+    assert grads and all(g.isfinite().all() for g in grads), "no finite gradients"
     part, whole = (network_cost(one.eval(), x[:1]).macs_true for one in (net, full))
     return part / whole
 
@@ -284,8 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for entry in SPANDREL.split(";"):
             place, *rest = entry.replace("FEW", FEW).split()
             name, _, side_text = place.partition("@")
-            made = partial(of_spandrel, name, rest)
-            entries.append((name, " ".join(["spandrel", *rest]), made, int(side_text or 64)))
+            about, made = " ".join(["spandrel", *rest]), partial(of_spandrel, name, rest)
+            entries.append((name, about, made, int(side_text or 64)))
     else:
         print("spandrel is missing, so its architectures are left out", file=sys.stderr)
     print(HEADER, re.sub("[^|]+", "---", HEADER), sep="\n")
