@@ -225,6 +225,7 @@ NETS: dict[str, tuple[nn.Module, dict[str, int]]] = {
 # Of these too, found through operators that less is known of.
 NETS |= {
     "unknown": (Net(lambda m, x: m[0](x.sort(1).values), conv()), {"parts.0": 8}),
+    "no rule": (Net(lambda m, x: m[0](torch.logcumsumexp(x, 1)), conv()), {"parts.0": 8}),
     "unknown linear": (Net(unknown_linear, nn.Linear(8, 8)), {"parts.0": 8}),
     "copied": (Net(copied, conv()), {"stem": 8, "parts.0": 8}),
     "largest": (Net(largest, conv(1, 8)), {"stem": 8}),

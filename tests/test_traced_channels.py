@@ -113,6 +113,8 @@ def test_a_subnet_is_what_is_cut_out_of_the_supernet(
 
 FROZEN = {
     "mirrored": "lie interleaved",
+    "unknown": "sort .sort.: they are put in order",
+    "no rule": "logcumsumexp .logcumsumexp. mixes channels in a way that is not known",
 }
 
 

@@ -196,8 +196,8 @@ def _gap(net: nn.Module, shape: Sequence[int], answer: Tensor, where: str) -> fl
             ours: Tensor = net(_random(len(answer), shape))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise ArchError(
-            f"{where}: its graph does not answer {len(answer)} images ({reason(error)[:200]}); its "
-            "code may not depend on how many there are"
+            f"{where}: its graph does not take images by {len(answer)} ({reason(error)[:200]}); "
+            "its code may not go through them one by one, nor depend on how many there are"
         ) from None
     spread = float(answer.max() - answer.min()) or 1.0
     gap = float((ours - answer).abs().max()) / spread

@@ -89,10 +89,9 @@ def _sizes(node: Node, found: Analysis, extent: Measure) -> dict[str, Any]:
     if node.op in ("split", "split_with_sizes", "chunk", "tensor_split"):
         axis = int(args[2] if len(args) > 2 else 0) % len(x.shape)
         results = found.values[node.name]
-        own_parts = [r.axes[axis] for r in results] if isinstance(results, list) else []
-        if not own_parts or own_parts[0] is None:
-            return {}
-        return {"parts": [extent(own) for own in own_parts]}
+        several = results if isinstance(results, list) else []
+        parts = [extent(own) for r in several if (own := r.axes[axis]) is not None]
+        return {"parts": parts} if parts else {}
     if node.op in _GROUPED:
         at = _GROUPED[node.op]
         groups, own = args[at] if len(args) > at else 1, x.axes[1]
@@ -114,7 +113,7 @@ def _bounds(op: str, x: Value, args: Sequence[Any], extent: Measure) -> dict[str
         return {}
     start = args[2] if len(args) > 2 and args[2] is not None else 0
     stop = args[3] if len(args) > 3 and args[3] is not None else len(own)
-    if isinstance(stop, Ref):  # Computed, and that of the whole axis.
+    if isinstance(start, Ref) or isinstance(stop, Ref):  # Computed: of the whole axis, or frozen.
         return {}
     stop = start + stop if op == "narrow" else stop
     start, stop, _ = slice(start, stop).indices(len(own))

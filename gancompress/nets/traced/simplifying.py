@@ -57,9 +57,10 @@ def simplified(
 def held_plainly(
     graph: OperatorGraph, tensors: Mapping[str, Tensor], kept: Collection[str]
 ) -> tuple[OperatorGraph, dict[str, Tensor]]:
-    """The same graph, its tensors held without leading axes of one; nodes put these before them.
+    """The same graph, its tensors held without leading axes of one, which nodes put before them.
 
-    Nodes tell the types of those that are no floating-point numbers, as nothing else does. Channels of a tensor lie on its first two axes. kept: tensors whose axes stay as they are.
+    Channels of a tensor lie on its first two axes. Nodes tell the types of those that are no
+    floating-point numbers, as nothing else does. kept: tensors whose axes stay as they are.
     """
     found, before = dict(tensors), dict[str, list[Node]]()
     taken = {graph.input, *tensors, *(node.name for node in graph.nodes)}

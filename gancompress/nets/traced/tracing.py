@@ -18,6 +18,7 @@ from gancompress.nets.traced.functional import functional_nodes
 from gancompress.nets.traced.graph import Node, OperatorGraph
 from gancompress.nets.traced.layers import tensors_in_places
 from gancompress.nets.traced.masking import without_masks
+from gancompress.nets.traced.network import TracedNet
 from gancompress.nets.traced.simplifying import held_plainly, simplified
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -61,9 +62,11 @@ def trace(
             first = first or error
             continue
         read = _read(program, where)
-        if isinstance(read.shape[0], int):  # Its code has made an integer of the number of images.
-            read = _with_free_batch(read, net, is_static, where)
-        return replace(_settled(read), fixed_by=fixed_by)
+        traced = _settled(read)
+        if not all(_takes(traced, images, shape) for images in (1, 3)):
+            # Its code has made an integer of the number of images.
+            traced = _settled(_with_free_batch(read, net, is_static, where))
+        return replace(traced, fixed_by=fixed_by)
     told = fixed_by if first is None else reason(first)[:300]
     raise ArchError(
         f"{where}: cannot be traced on an image of {tuple(shape)} ({told}); "
@@ -101,6 +104,18 @@ def _with_free_batch(read: _Program, net: nn.Module, is_static: bool, where: str
     shapes = [{name: t.shape for name, t in one.tensors.items()} for one in (read, other)]
     nodes = with_free_batch(read.nodes, other.nodes, read.given) if shapes[0] == shapes[1] else None
     return replace(read, nodes=nodes or read.nodes)
+
+
+def _takes(traced: TracedGraph, images: int, shape: Sequence[int]) -> bool:
+    """Whether a graph answers so many images, by their shapes alone."""
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in traced.tensors.items()}
+        net, x = TracedNet(traced.graph, shapes).eval(), torch.empty(images, *shape)
+    try:
+        with torch.no_grad():
+            return len(net(x)) == images
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return False
 
 
 def _settled(read: _Program) -> TracedGraph:
