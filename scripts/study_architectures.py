@@ -53,9 +53,7 @@ class Joined(nn.Sequential):
         return torch.cat([x, super().forward(x)], 1)
 
 
-class First(nn.Module):
-    """The first of several images that a network answers with."""
-
+class First(nn.Module):  # of several images that a network answers with
     def __init__(self, net: nn.Module, how: Callable[[nn.Module, Tensor], Any]) -> None:
         super().__init__()
         self.net, self.how = net, how
@@ -217,24 +215,22 @@ def frozen(family: TracedGenerator) -> str:
             axes = [own for ref in node.refs() for own in taken.found.all_axes(ref)]
             reasons = [why for own in axes if (why := ids.reason(ids.root(int(own[0]))))]
             reasons.sort(key=lambda why: why.endswith("put"))  # of the input, of the output
-            why = reasons[0] if reasons else f"what {node.op} takes has no channels"
+            why = (*reasons, f"what {node.op} takes has no channels")[0]
             macs[re.sub(r" \(\w+\)", "", why)] += taken.found.macs[node.name]
     return (macs.most_common(1) or [("nothing", 0)])[0][0]
 
 
 def halved(family: TracedGenerator, tensors: dict[str, Tensor], shape: Sequence[int]) -> float:
     """The fraction of the full MACs that half widths have, once they have been tried."""
-    full = family.build(family.traced_arch).eval()
-    full.load_state_dict(tensors)
+    (full := family.build(family.traced_arch).eval()).load_state_dict(tensors)
     widths = [family.full_width(slot) for slot in family.width_slots]
     choices = {slot: [w, w // 2] for slot, w in zip(family.width_slots, widths, strict=True)}
     space, channels = family.space(choices, ["dense"]), known_channels(family.layouts())
     must_not_move(family, channels, family.traced_arch, shape)
     supernet = Supernet(family.build, space, channels).eval()
     supernet.fill(tensors, family.traced_arch)
-    arch = family.arch([w // 2 for w in widths])
+    net = supernet.extract(arch := family.arch([w // 2 for w in widths]))
     x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
-    net = supernet.extract(arch)
     with torch.no_grad():
         wanted, answer = full(x), net(x)
         assert answer.shape == wanted.shape, f"{answer.shape}, not {wanted.shape}"
@@ -242,10 +238,10 @@ def halved(family: TracedGenerator, tensors: dict[str, Tensor], shape: Sequence[
             gap = (supernet(own, x) - y).abs().max() / (y.max() - y.min())
             assert gap <= 1e-6, f"the supernet answers otherwise by {gap:.1g} of the range"
     net.train()(x).square().mean().backward()
-    grads = [p.grad for p in net.parameters() if p.grad is not None]
-    assert grads and all(g.isfinite().all() for g in grads), "no finite gradients"
-    part, whole = (network_cost(one.eval(), x[:1]).macs_true for one in (net, full))
-    return part / whole
+    grads = [p.grad.isfinite().all() for p in net.parameters() if p.grad is not None]
+    assert grads and all(grads), "no finite gradients"
+    costs = [network_cost(one.eval(), x[:1]).macs_true for one in (net, full)]
+    return costs[0] / costs[1]
 
 
 def studied(name: str, source: str, make: Callable[[], nn.Module], side: int = 64) -> list[str]:

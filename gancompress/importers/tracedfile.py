@@ -239,15 +239,7 @@ def _facts(
         )
     enlargement = int(larger)
 
-    def takes(by: int) -> bool:
-        for more in (by, 3 * by):
-            sides = (height + more, width + 2 * more)
-            found = sides_of(net, channels, sides)
-            if found is None or found[1:] != (sides[0] * enlargement, sides[1] * enlargement):
-                return False
-        return True
-
-    multiple = next((m for m in _MULTIPLES if takes(m)), 0) if not traced.is_static else 0
+    multiple = 0 if traced.is_static else _multiple(net, shape, enlargement)
     is_static = multiple == 0
     return ProgramFacts(
         channels,
@@ -258,3 +250,18 @@ def _facts(
         enlargement,
         fixed_by=traced.fixed_by,
     )
+
+
+def _multiple(net: nn.Module, shape: tuple[int, int, int], enlargement: int) -> int:
+    """What height and width are multiples of; 0 where a network takes one size alone."""
+    channels, height, width = shape
+
+    def takes(by: int) -> bool:
+        for more in (by, 3 * by):
+            sides = (height + more, width + 2 * more)
+            found = sides_of(net, channels, sides)
+            if found is None or found[1:] != (sides[0] * enlargement, sides[1] * enlargement):
+                return False
+        return True
+
+    return next((m for m in _MULTIPLES if takes(m)), 0)

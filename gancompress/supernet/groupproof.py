@@ -56,13 +56,7 @@ def moved_groups(
     x = torch.rand(1, *shape, generator=random, dtype=torch.float64) * 2 - 1
     tensors = {name: tensor.detach() for name, tensor in named_tensors(net)}
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    of_group: dict[str, Moves] = {}
-    for slot in dict.fromkeys(groups_in(channels).values()):
-        for moves in sets_of(channels.layouts, shapes, arch, slot):
-            name, axis = next(iter(moves))
-            group = next(b.group for b in channels.layouts[name, axis] if b.slot == slot
-                         and b.group not in of_group)  # fmt: skip
-            of_group[group] = moves
+    of_group = _moves_of(channels, shapes, arch)
     with torch.no_grad(), _Exactly():
         before: Tensor = net(x)
         spread = float((before - before.mean()).abs().max())
@@ -90,6 +84,20 @@ def moved_groups(
             else:
                 half = len(names) // 2
                 todo += [names[:half], names[half:]]
+    return found
+
+
+def _moves_of(
+    channels: Channels, shapes: Mapping[str, Sequence[int]], arch: Arch
+) -> dict[str, Moves]:
+    """Where the channels of each group lie."""
+    found: dict[str, Moves] = {}
+    for slot in dict.fromkeys(groups_in(channels).values()):
+        for moves in sets_of(channels.layouts, shapes, arch, slot):
+            name, axis = next(iter(moves))
+            group = next(b.group for b in channels.layouts[name, axis] if b.slot == slot
+                         and b.group not in found)  # fmt: skip
+            found[group] = moves
     return found
 
 

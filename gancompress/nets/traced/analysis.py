@@ -65,13 +65,8 @@ def analyse(
     ids = found.identities
     tensors: dict[str, Any] = {}
     for name in graph.tensors:
-        shape = torch.Size(shapes[name])
-        # Conv kernels and dense weights: two axes of channels. Any other tensor: all that are long.
-        axes = tuple(
-            ids.fresh(size) if axis < 2 and size > 1 else None for axis, size in enumerate(shape)
-        )
-        tensors[name] = torch.empty(shape, device="meta")
-        found.values[name] = Value(shape, axes)
+        tensors[name] = torch.empty(torch.Size(shapes[name]), device="meta")
+        found.values[name] = _held(tensors[name].shape, ids)
     tensors[graph.input] = torch.empty(*example, device="meta")
     given = ids.fresh(example[1])
     ids.freeze(given, "the channels of the input")
@@ -97,6 +92,12 @@ def analyse(
         if axis is not None:
             ids.freeze(axis, "the channels of the output")
     return found
+
+
+def _held(shape: torch.Size, ids: Identities) -> Value:
+    """A tensor of the graph: its first two axes are of channels, where they are long."""
+    axes = (ids.fresh(n) if axis < 2 and n > 1 else None for axis, n in enumerate(shape))
+    return Value(shape, tuple(axes))
 
 
 def _looked_at(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -28,11 +28,7 @@ def simplified(
             origins[node.name] = frozenset().union(*made_of)
         else:
             kept.append(node)
-    needed, used = {output}, []
-    for node in reversed(kept):
-        if node.name in needed:
-            needed.update(node.refs())
-            used.append(node)
+    needed, used = _needed(kept, output)
     constants = {n: v for n, v in values.items() if n in needed and isinstance(v, Tensor)}
     names = {name: name for name in constants if name in tensors}
     for name in constants:
@@ -52,6 +48,16 @@ def simplified(
     }
     found = {names[n]: v.detach().contiguous().clone() for n, v in constants.items()}
     return OperatorGraph(given, output, tuple(plain), is_trained), found
+
+
+def _needed(nodes: Sequence[Node], output: str) -> tuple[set[str], list[Node]]:
+    """The values that an output needs, and the operators that make it, last ones first."""
+    needed, used = {output}, []
+    for node in reversed(nodes):
+        if node.name in needed:
+            needed.update(node.refs())
+            used.append(node)
+    return needed, used
 
 
 def held_plainly(
