@@ -2,11 +2,10 @@
 
     python scripts/study_architectures.py > architectures.md
 
-Each is traced, its groups of channels proven, its widths halved for real: what is built runs,
-answers as a supernet of full and half widths does, and has finite gradients. What ends otherwise
-than in a sentence of ours is a fault, exit status 1. Architectures of `pip install spandrel` have
-the arguments that the table names, smaller than usual ones; others are written here after the
-papers. Weights are the constructors', constant ones moved, so that no branch is without effect.
+Each is traced, its groups of channels proven, its widths halved: what is built runs, answers as a
+supernet of full and half widths does, and has finite gradients. What ends otherwise than in a
+sentence of ours is a fault, exit status 1. Architectures of `pip install spandrel` have the
+arguments that the table names, smaller than usual. Weights are first ones, constant ones moved.
 """
 
 from __future__ import annotations
@@ -265,7 +264,8 @@ def studied(name: str, source: str, make: Callable[[], nn.Module], side: int = 6
     if not family.groups:
         return [*row, f"frozen: {frozen(family)}"]
     left = halved(family, found.tensors, (taken, side, side))
-    why = "" if elastic >= WHOLE else f"; partly frozen: {frozen(family)}"
+    why = f"; {fixed}" if (fixed := family.taken.program.facts.fixed_by) else ""
+    why += "" if elastic >= WHOLE else f"; partly frozen: {frozen(family)}"
     return [*row, f"compressed, {left:.0%} of MACs at half widths{why}"]
 
 
