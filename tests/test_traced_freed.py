@@ -1,5 +1,6 @@
 """What code fixes or changes on the way, and its graph does not: images, sides, inputs, types."""
 
+import logging
 import signal
 import threading
 import time
@@ -102,12 +103,13 @@ class Slow(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if isinstance(x.shape[2], torch.SymInt):
+            logging.getLogger("torch").error("pages of its own code")
             time.sleep(20)
         return self.conv(x)
 
 
 def test_a_tracer_that_takes_too_long_goes_on_with_fixed_sides(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     before, start = signal.getsignal(signal.SIGALRM), time.perf_counter()
     traced = trace(Slow(), SHAPE, "net", 1.0)
@@ -115,6 +117,7 @@ def test_a_tracer_that_takes_too_long_goes_on_with_fixed_sides(
     assert traced.fixed_by == "torch's tracer takes more than 1 s with free height and width"
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert "pages" not in caplog.text
     monkeypatch.delattr(exporting.signal, "SIGALRM")
     with time_limit(0.01):  # without effect where there are no alarms
         time.sleep(0.05)

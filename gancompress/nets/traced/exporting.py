@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import warnings
@@ -32,7 +33,7 @@ def of_module(net: nn.Module, x: Tensor, is_static: bool, seconds: float) -> Exp
     Raises: whatever its code or the tracer raises; TracerTimeout.
     """
     sizes = {0: Dim.AUTO} if is_static else {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO}
-    with torch.no_grad(), warnings.catch_warnings(), time_limit(seconds):
+    with torch.no_grad(), warnings.catch_warnings(), _quiet(), time_limit(seconds):
         warnings.simplefilter("ignore")  # They are about code that loses nothing here.
         return torch.export.export(net, (x,), dynamic_shapes=(sizes,))
 
@@ -47,6 +48,17 @@ def of_script(net: torch.jit.ScriptModule, x: Tensor, where: str) -> ExportedPro
             "give the module that it was made of"
         ) from error
     return program
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back what the tracer logs of sides that it cannot free: pages of its own code."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @contextmanager
