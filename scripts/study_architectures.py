@@ -2,11 +2,10 @@
 
     python scripts/study_architectures.py > architectures.md
 
-Each is traced, its groups of channels proven, its widths halved for real: what is built runs,
-answers as a supernet of full and half widths does, and has finite gradients. What ends otherwise
-than in a sentence of ours is a fault, exit status 1. Architectures of `pip install spandrel` have
-the arguments that the table names, smaller than usual ones; others are written here after the
-papers. Weights are the constructors', constant ones moved, so that no branch is without effect.
+Each is traced, its groups of channels proven, its widths halved: what is built runs, answers as a
+supernet of full and half widths does, and has finite gradients. What ends otherwise than in a
+sentence of ours is a fault, exit status 1. Architectures of `pip install spandrel` have the
+arguments that the table names, smaller than usual. Weights are first ones, constant ones moved.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from gancompress.nets.families.srresnet import SRResNet
 from gancompress.nets.families.traced import TracedGenerator
 from gancompress.stages.understood import elastic_fraction
 from gancompress.supernet.cost import network_cost
-from gancompress.supernet.groupproof import known_channels
+from gancompress.supernet.groupproof import known_channels, must_not_move
 from gancompress.supernet.supernet import Supernet
 
 Pad = Literal["zeros", "reflect"]
@@ -53,9 +52,7 @@ class Joined(nn.Sequential):
         return torch.cat([x, super().forward(x)], 1)
 
 
-class First(nn.Module):
-    """The first of several images that a network answers with."""
-
+class First(nn.Module):  # of several images that a network answers with
     def __init__(self, net: nn.Module, how: Callable[[nn.Module, Tensor], Any]) -> None:
         super().__init__()
         self.net, self.how = net, how
@@ -211,39 +208,39 @@ def of_spandrel(name: str, arguments: Sequence[str]) -> nn.Module:
 
 def frozen(family: TracedGenerator) -> str:
     """The reason of most MACs in layers that keep their size, operators without their names."""
-    taken, macs = family.taken, Counter[str]()
+    taken, macs, ids = family.taken, Counter[str](), family.taken.found.identities
     for node in taken.program.graph.nodes:
-        axes = [(name, axis) for name in node.refs() for axis in (0, 1)]
-        if taken.found.macs.get(node.name) and not any(at in taken.groups.axes for at in axes):
-            reasons = [taken.groups.frozen[at] for at in axes if at in taken.groups.frozen]
+        if taken.found.macs.get(node.name) and not taken.is_elastic(node):
+            axes = [own for ref in node.refs() for own in taken.found.all_axes(ref)]
+            reasons = [why for own in axes if (why := ids.reason(ids.root(int(own[0]))))]
             reasons.sort(key=lambda why: why.endswith("put"))  # of the input, of the output
-            why = reasons[0] if reasons else "its weight is computed"
+            why = (*reasons, f"what {node.op} takes has no channels")[0]
             macs[re.sub(r" \(\w+\)", "", why)] += taken.found.macs[node.name]
     return (macs.most_common(1) or [("nothing", 0)])[0][0]
 
 
 def halved(family: TracedGenerator, tensors: dict[str, Tensor], shape: Sequence[int]) -> float:
     """The fraction of the full MACs that half widths have, once they have been tried."""
-    full = family.build(family.traced_arch).eval()
-    full.load_state_dict(tensors)
-    sizes = [(slot, family.full_width(slot)) for slot in family.width_slots]
-    space = family.space({slot: [w, w // 2] for slot, w in sizes}, ["dense"])
-    supernet = Supernet(family.build, space, known_channels(family.layouts())).eval()
+    (full := family.build(family.traced_arch).eval()).load_state_dict(tensors)
+    widths = [family.full_width(slot) for slot in family.width_slots]
+    choices = {slot: [w, w // 2] for slot, w in zip(family.width_slots, widths, strict=True)}
+    space, channels = family.space(choices, ["dense"]), known_channels(family.layouts())
+    must_not_move(family, channels, family.traced_arch, shape)
+    supernet = Supernet(family.build, space, channels).eval()
     supernet.fill(tensors, family.traced_arch)
-    arch = family.arch([w // 2 for _, w in sizes])
+    net = supernet.extract(arch := family.arch([w // 2 for w in widths]))
     x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
-    net = supernet.extract(arch)
     with torch.no_grad():
         wanted, answer = full(x), net(x)
-        assert answer.shape == wanted.shape, f"{answer.shape} in place of {wanted.shape}"
+        assert answer.shape == wanted.shape, f"{answer.shape}, not {wanted.shape}"
         for own, y in ((family.traced_arch, wanted), (arch, answer)):  # but for rounding
             gap = (supernet(own, x) - y).abs().max() / (y.max() - y.min())
             assert gap <= 1e-6, f"the supernet answers otherwise by {gap:.1g} of the range"
     net.train()(x).square().mean().backward()
-    gradients = [p.grad for p in net.parameters() if p.grad is not None]
-    assert gradients and all(g.isfinite().all() for g in gradients), "no finite gradients"
-    part, whole = (network_cost(one.eval(), x[:1]).macs_true for one in (net, full))
-    return part / whole
+    grads = [p.grad.isfinite().all() for p in net.parameters() if p.grad is not None]
+    assert grads and all(grads), "no finite gradients"
+    costs = [network_cost(one.eval(), x[:1]).macs_true for one in (net, full)]
+    return costs[0] / costs[1]
 
 
 def studied(name: str, source: str, make: Callable[[], nn.Module], side: int = 64) -> list[str]:
@@ -267,7 +264,8 @@ def studied(name: str, source: str, make: Callable[[], nn.Module], side: int = 6
     if not family.groups:
         return [*row, f"frozen: {frozen(family)}"]
     left = halved(family, found.tensors, (taken, side, side))
-    why = "" if elastic >= WHOLE else f"; partly frozen: {frozen(family)}"
+    why = f"; {fixed}" if (fixed := family.taken.program.facts.fixed_by) else ""
+    why += "" if elastic >= WHOLE else f"; partly frozen: {frozen(family)}"
     return [*row, f"compressed, {left:.0%} of MACs at half widths{why}"]
 
 
@@ -281,8 +279,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for entry in SPANDREL.split(";"):
             place, *rest = entry.replace("FEW", FEW).split()
             name, _, side_text = place.partition("@")
-            made = partial(of_spandrel, name, rest)
-            entries.append((name, " ".join(["spandrel", *rest]), made, int(side_text or 64)))
+            about, made = " ".join(["spandrel", *rest]), partial(of_spandrel, name, rest)
+            entries.append((name, about, made, int(side_text or 64)))
     else:
         print("spandrel is missing, so its architectures are left out", file=sys.stderr)
     print(HEADER, re.sub("[^|]+", "---", HEADER), sep="\n")

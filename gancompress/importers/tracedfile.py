@@ -11,25 +11,22 @@ from torch import Tensor, nn
 
 from gancompress.errors import ArchError, CheckpointError
 from gancompress.importers.opened import Opened
+from gancompress.importers.tracedproof import family_of, ordered, proven, sides_of
 from gancompress.nets.families.ownfile import reason
 from gancompress.nets.families.traced import TracedGenerator
-from gancompress.nets.families.tracedoptions import PROGRAM, TracedOptions
-from gancompress.nets.traced.branches import without
+from gancompress.nets.families.tracedoptions import PROGRAM
 from gancompress.nets.traced.facts import ProgramFacts
 from gancompress.nets.traced.graph import OperatorGraph
 from gancompress.nets.traced.layers import renamed
 from gancompress.nets.traced.network import TracedNet
 from gancompress.nets.traced.program import Program
-from gancompress.nets.traced.takenapart import taken_apart
 from gancompress.nets.traced.tracing import TracedGraph, from_program, trace
 from gancompress.storage.checkpoint import save_tensors
-from gancompress.supernet.groupproof import known_channels, moved_groups
 
 SIDES = (64, 128, 256, 512)  # tried in turn where the user names no size
 CHANNELS = (3, 1, 4, 2, 6)
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 EQUAL = 1e-5  # The largest difference to the original, relative to the range of its answer.
-USUAL_SLOTS: int = TracedOptions.model_fields["slots"].default
 TARGET = "generator"  # the network's name in teachers' files of task imitation
 
 
@@ -43,13 +40,7 @@ class ImportedGenerator:
 
     @property
     def family(self) -> TracedGenerator:
-        facts = self.program.facts
-        return TracedGenerator(
-            in_channels=facts.in_channels,
-            out_channels=facts.out_channels,
-            program=self.program.to_text(),
-            most_slots=USUAL_SLOTS,
-        )
+        return family_of(self.program)
 
 
 def import_generator(
@@ -94,8 +85,8 @@ def _imported(
     net.load_state_dict(tensors)
     difference = _compared(net, opened, shape, answer, where)
     facts = replace(_facts(graph, shapes, shape, traced, where), names=opened.usable_names)
-    program = _proven(Program(graph, shapes, facts), tensors)
-    return ImportedGenerator(_ordered(program, tensors), tensors, difference)
+    program = proven(Program(graph, shapes, facts), tensors)
+    return ImportedGenerator(ordered(program, tensors), tensors, difference)
 
 
 def save(found: ImportedGenerator, path: Path, about: str, **texts: str) -> None:
@@ -156,7 +147,7 @@ def _first_channels(net: nn.Module) -> int:
 
 def _answer(net: nn.Module, shape: Sequence[int], where: str) -> Tensor:
     """The answer to a random image in [0, 1]. Raises: ArchError for what is no image."""
-    x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    x = _random(2, shape)
     with torch.no_grad():
         found, again = net(x.clone()), net(x.clone())  # It may write into its input.
     if isinstance(found, list | tuple) and len(found) == 1:
@@ -184,10 +175,30 @@ def _answer(net: nn.Module, shape: Sequence[int], where: str) -> Tensor:
 def _compared(
     net: nn.Module, opened: Opened, shape: Sequence[int], answer: Tensor, where: str
 ) -> float:
-    """The largest difference of graph and original, relative to the answer's range."""
-    x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        ours: Tensor = net(x)
+    """The largest difference of graph and original, relative to the answer's range, on two images;
+    of a module on one and on three as well, which its graph may have been made free in."""
+    gap = _gap(net, shape, answer, where)
+    for images in () if opened.program else (1, 3):
+        try:
+            with torch.no_grad():
+                wanted = opened.net(_random(images, shape))
+        except Exception:  # What its code takes no such number of: there is nothing to compare.
+            continue
+        wanted = wanted[0] if isinstance(wanted, list | tuple) else wanted
+        gap = max(gap, _gap(net, shape, wanted, where))
+    return gap
+
+
+def _gap(net: nn.Module, shape: Sequence[int], answer: Tensor, where: str) -> float:
+    """The difference to the answer to as many images. Raises: ArchError where it is too large."""
+    try:
+        with torch.no_grad():
+            ours: Tensor = net(_random(len(answer), shape))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise ArchError(
+            f"{where}: its graph does not take images by {len(answer)} ({reason(error)[:200]}); "
+            "its code may not go through them one by one, nor depend on how many there are"
+        ) from None
     spread = float(answer.max() - answer.min()) or 1.0
     gap = float((ours - answer).abs().max()) / spread
     if not gap <= EQUAL:
@@ -196,6 +207,11 @@ def _compared(
             f"answer's range ({EQUAL:g} is allowed); report this, with the network's code"
         )
     return gap
+
+
+def _random(images: int, shape: Sequence[int]) -> Tensor:
+    """Random images in [0, 1]."""
+    return torch.rand(images, *shape, generator=torch.Generator().manual_seed(0))
 
 
 def _facts(
@@ -208,11 +224,11 @@ def _facts(
     channels, height, width = shape
     with torch.device("meta"):
         net = TracedNet(graph, shapes).eval()
-    out = _sides(net, channels, (height, width))
-    if out is None:  # It has just run on several.
+    out = sides_of(net, channels, (height, width))
+    if out is None:  # It has just run.
         raise ArchError(
-            f"{where}: does not answer one image alone; its code may not depend on how many there "
-            "are"
+            f"{where}: its shapes depend on the values of its input, or on how many images there "
+            "are; take such places out of its forward()"
         )
     larger = out[1] / height
     if out[1] * width != out[2] * height or larger != int(larger) or larger < 1:
@@ -223,84 +239,29 @@ def _facts(
         )
     enlargement = int(larger)
 
+    multiple = 0 if traced.is_static else _multiple(net, shape, enlargement)
+    is_static = multiple == 0
+    return ProgramFacts(
+        channels,
+        out[0],
+        (height, width),
+        is_static,
+        1 if is_static else multiple,
+        enlargement,
+        fixed_by=traced.fixed_by,
+    )
+
+
+def _multiple(net: nn.Module, shape: tuple[int, int, int], enlargement: int) -> int:
+    """What height and width are multiples of; 0 where a network takes one size alone."""
+    channels, height, width = shape
+
     def takes(by: int) -> bool:
         for more in (by, 3 * by):
             sides = (height + more, width + 2 * more)
-            found = _sides(net, channels, sides)
+            found = sides_of(net, channels, sides)
             if found is None or found[1:] != (sides[0] * enlargement, sides[1] * enlargement):
                 return False
         return True
 
-    multiple = next((m for m in _MULTIPLES if takes(m)), 0) if not traced.is_static else 0
-    is_static = multiple == 0
-    return ProgramFacts(
-        channels, out[0], (height, width), is_static, 1 if is_static else multiple, enlargement
-    )
-
-
-def _sides(net: nn.Module, channels: int, sides: tuple[int, int]) -> tuple[int, int, int] | None:
-    """(channels, height, width) of an answer; None where the network does not run."""
-    try:
-        with torch.no_grad():
-            out: Tensor = net(torch.empty(1, channels, *sides, device="meta"))
-    except (RuntimeError, ValueError, TypeError):
-        return None
-    return int(out.shape[1]), int(out.shape[2]), int(out.shape[3])
-
-
-def _proven(program: Program, tensors: dict[str, Tensor]) -> Program:
-    """The program, groups of channels frozen whose order matters to its answer."""
-    facts, refused = program.facts, dict(program.refused)
-    while True:
-        family = TracedGenerator(
-            in_channels=facts.in_channels,
-            out_channels=facts.out_channels,
-            program=replace(program, refused=refused).to_text(),
-            most_slots=USUAL_SLOTS,
-        )
-        if not family.groups:
-            return replace(program, refused=refused)
-        net = family.build(family.traced_arch)
-        net.load_state_dict(tensors)
-        channels = known_channels(family.layouts())
-        moved = moved_groups(net, channels, family.traced_arch, _small(program))
-        if not moved:
-            return replace(program, refused=refused)
-        refused |= {
-            name: f"the order of its channels matters: the answer changes by {gap:.1g} of its range"
-            for name, gap in moved.items()
-        }
-
-
-def _small(program: Program) -> tuple[int, int, int]:
-    """An input that the network takes, not larger than is needed."""
-    facts = program.facts
-    side = -(-32 // facts.size_multiple) * facts.size_multiple
-    sides = min(side, facts.size[0]), min(side, facts.size[1])
-    with torch.device("meta"):
-        net = TracedNet(program.graph, program.shapes).eval()
-    # Padding and windows may need more.
-    fits = not facts.is_static and _sides(net, facts.in_channels, sides) is not None
-    return (facts.in_channels, *(sides if fits else facts.size))
-
-
-def _ordered(program: Program, tensors: dict[str, Tensor]) -> Program:
-    """The program with its residual branches in the order of how little each does."""
-    taken = taken_apart(program.to_text(), USUAL_SLOTS)
-    x = torch.rand(1, *_small(program), generator=torch.Generator().manual_seed(0))
-    effects: dict[str, float] = {}
-
-    def answer(graph: OperatorGraph) -> Tensor:
-        net = TracedNet(graph, {n: program.shapes[n] for n in graph.tensors}).eval()
-        net.load_state_dict({name: tensors[name] for name in graph.tensors})
-        with torch.no_grad():
-            found: Tensor = net(x)
-        return found
-
-    before = answer(program.graph) if taken.chains else None
-    for chain in taken.chains.values():
-        for branch in chain[:-1]:
-            assert before is not None
-            gap = (answer(without(program.graph, [branch])) - before).abs().mean()
-            effects[branch.node] = float(gap)
-    return replace(program, dispensable=sorted(effects, key=lambda node: effects[node]))
+    return next((m for m in _MULTIPLES if takes(m)), 0)

@@ -19,7 +19,7 @@ def understood(project: Project, about: str, difference: float) -> str:
     largest, smallest = model(space.largest), model(space.smallest)
     low, high = facts.value_range
     sizes = (
-        f"{facts.size[0]}x{facts.size[1]} alone"
+        f"{facts.size[0]}x{facts.size[1]} alone{f' ({facts.fixed_by})' if facts.fixed_by else ''}"
         if facts.is_static
         else f"any height and width, multiples of {facts.size_multiple}"
     )
@@ -66,11 +66,5 @@ def elastic_fraction(family: TracedGenerator) -> float:
     """The fraction of all MACs in layers whose input or output may be narrowed."""
     taken = family.taken
     total = sum(taken.found.macs.values()) or 1
-    found = 0
-    for node in taken.program.graph.nodes:
-        macs = taken.found.macs.get(node.name, 0)
-        if macs and any(
-            (name, axis) in taken.groups.axes for name in node.refs() for axis in (0, 1)
-        ):
-            found += macs
-    return found / total
+    nodes = taken.program.graph.nodes
+    return sum(taken.found.macs.get(n.name, 0) for n in nodes if taken.is_elastic(n)) / total

@@ -20,6 +20,7 @@ from gancompress.archs.arch import Arch
 from gancompress.archs.slots import Value
 from gancompress.nets.families.family import Part
 from gancompress.nets.layers.features import Features, bands_of, features_of
+from gancompress.nets.traced.network import Operator
 from gancompress.supernet.skeletons import ShapesAlone, without_values
 
 
@@ -218,6 +219,8 @@ def _work(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> tuple[int,
         return macs, macs, 0
     if isinstance(module, nn.Linear):
         return module.in_features * output.numel(), module.in_features * output.numel(), 0
+    if isinstance(module, Operator):  # of a traced generator: one whose weight is computed
+        return (*module.macs(inputs, output), 0)
     return 0, 0, output.numel() if isinstance(module, _BatchNorm | _InstanceNorm) else 0
 
 

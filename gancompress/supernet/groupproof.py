@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
@@ -14,6 +16,7 @@ from gancompress.nets.families.family import Family, Layouts
 from gancompress.supernet.channels import Block, Channels, Moves, permute, sets_of
 from gancompress.supernet.supernet import named_tensors
 
+_LESS = (torch.float32, torch.float16, torch.bfloat16)
 TOLERANCE = 1e-8  # The largest difference that counts as equal in float64, relative to the spread.
 
 
@@ -53,14 +56,8 @@ def moved_groups(
     x = torch.rand(1, *shape, generator=random, dtype=torch.float64) * 2 - 1
     tensors = {name: tensor.detach() for name, tensor in named_tensors(net)}
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    of_group: dict[str, Moves] = {}
-    for slot in dict.fromkeys(groups_in(channels).values()):
-        for moves in sets_of(channels.layouts, shapes, arch, slot):
-            name, axis = next(iter(moves))
-            group = next(b.group for b in channels.layouts[name, axis] if b.slot == slot
-                         and b.group not in of_group)  # fmt: skip
-            of_group[group] = moves
-    with torch.no_grad():
+    of_group = _moves_of(channels, shapes, arch)
+    with torch.no_grad(), _Exactly():
         before: Tensor = net(x)
         spread = float((before - before.mean()).abs().max())
 
@@ -88,6 +85,38 @@ def moved_groups(
                 half = len(names) // 2
                 todo += [names[:half], names[half:]]
     return found
+
+
+def _moves_of(
+    channels: Channels, shapes: Mapping[str, Sequence[int]], arch: Arch
+) -> dict[str, Moves]:
+    """Where the channels of each group lie."""
+    found: dict[str, Moves] = {}
+    for slot in dict.fromkeys(groups_in(channels).values()):
+        for moves in sets_of(channels.layouts, shapes, arch, slot):
+            name, axis = next(iter(moves))
+            group = next(b.group for b in channels.layouts[name, axis] if b.slot == slot
+                         and b.group not in found)  # fmt: skip
+            found[group] = moves
+    return found
+
+
+class _Exactly(TorchDispatchMode):
+    """In float64 what a network makes in less: tensors that it makes itself, and conversions."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = {k: _exact(v) for k, v in (kwargs or {}).items()}
+        out = func(*map(_exact, args), **given)
+        if isinstance(out, Tensor) and out.dtype == torch.float32:
+            return out.double()
+        return out
+
+
+def _exact(given: Any) -> Any:
+    is_less = isinstance(given, torch.dtype) and given in _LESS
+    return torch.float64 if is_less else given
 
 
 def must_not_move(family: Family, channels: Channels, arch: Arch, shape: Sequence[int]) -> None:

@@ -15,8 +15,9 @@ from gancompress.nets.families.family import Axis, ChannelRun, Family, Part, che
 from gancompress.nets.layers.blocks import Conv, separable
 from gancompress.nets.traced.branches import Branch, residual_nodes, without
 from gancompress.nets.traced.costparts import parts_of
+from gancompress.nets.traced.extents import resized
 from gancompress.nets.traced.graph import Node, OperatorGraph
-from gancompress.nets.traced.groups import ChannelGroup, resized
+from gancompress.nets.traced.groups import ChannelGroup
 from gancompress.nets.traced.identities import Value
 from gancompress.nets.traced.network import TracedNet, path_of, place
 from gancompress.nets.traced.takenapart import TakenApart, taken_apart

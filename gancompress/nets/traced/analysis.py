@@ -9,23 +9,25 @@ frozen where the answer changes; see `gancompress.supernet.groupproof`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gancompress.nets.traced.cutrules import SEVERAL
 from gancompress.nets.traced.graph import GETITEM, Node, OperatorGraph, Ref, computed, map_refs
 from gancompress.nets.traced.identities import (
     Axes,
     Identities,
+    Ids,
     NodeView,
     UnknownUse,
     Value,
-    replaced,
 )
+from gancompress.nets.traced.macs import macs_of
 from gancompress.nets.traced.rules import RULES
 
 
@@ -45,6 +47,12 @@ class Analysis:
         assert isinstance(value, Value)
         return value.axes
 
+    def all_axes(self, name: str) -> Iterator[Ids]:
+        """The axes of channels of a value, or of several; none of a number."""
+        value = self.values.get(name)
+        for one in value if isinstance(value, list) else [value]:
+            yield from (own for own in one.axes if own is not None) if one else ()
+
 
 def analyse(
     graph: OperatorGraph, shapes: Mapping[str, Sequence[int]], example: Sequence[int]
@@ -57,13 +65,8 @@ def analyse(
     ids = found.identities
     tensors: dict[str, Any] = {}
     for name in graph.tensors:
-        shape = torch.Size(shapes[name])
-        # Conv kernels and dense weights: two axes of channels. Any other tensor: all that are long.
-        axes = tuple(
-            ids.fresh(size) if axis < 2 and size > 1 else None for axis, size in enumerate(shape)
-        )
-        tensors[name] = torch.empty(shape, device="meta")
-        found.values[name] = Value(shape, axes)
+        tensors[name] = torch.empty(torch.Size(shapes[name]), device="meta")
+        found.values[name] = _held(tensors[name].shape, ids)
     tensors[graph.input] = torch.empty(*example, device="meta")
     given = ids.fresh(example[1])
     ids.freeze(given, "the channels of the input")
@@ -76,75 +79,68 @@ def analyse(
             assert isinstance(several, list)
             found.values[node.name] = several[node.args[1]]
         elif isinstance(result, Tensor):
-            axes = _axes_of(node, result.shape, found)
+            axes = _axes_of(_looked_at(node, result.shape, found, tensors))
             found.values[node.name] = Value(result.shape, axes)
-            if macs := _macs(node, tensors, result):
+            args = map_refs(node.args, lambda ref: tensors[ref.name])
+            if macs := macs_of(node.op, args, result)[0]:
                 found.macs[node.name] = macs
         elif isinstance(result, list | tuple) and all(isinstance(r, Tensor) for r in result):
-            found.values[node.name] = _several(node, [r.shape for r in result], found)
+            found.values[node.name] = _several(
+                _looked_at(node, torch.Size(()), found, tensors), [r.shape for r in result]
+            )
     for axis in found.axes(graph.output):
         if axis is not None:
             ids.freeze(axis, "the channels of the output")
     return found
 
 
-def _looked_at(node: Node, shape: torch.Size, found: Analysis) -> NodeView:
+def _held(shape: torch.Size, ids: Identities) -> Value:
+    """A tensor of the graph: its first two axes are of channels, where they are long."""
+    axes = (ids.fresh(n) if axis < 2 and n > 1 else None for axis, n in enumerate(shape))
+    return Value(shape, tuple(axes))
+
+
+def _looked_at(
+    node: Node, shape: torch.Size, found: Analysis, numbers: Mapping[str, Any]
+) -> NodeView:
     def read(ref: Ref) -> Any:
         return found.values.get(ref.name, ref)
 
     args = map_refs(node.args, read)
     kwargs = {k: map_refs(v, read) for k, v in node.kwargs.items()}
-    return NodeView(node, args, kwargs, shape, found.identities)
+    return NodeView(node, args, kwargs, shape, found.identities, numbers)
 
 
-def _axes_of(node: Node, shape: torch.Size, found: Analysis) -> Axes:
-    at = _looked_at(node, shape, found)
-    rule = RULES.get(node.op)
+# What rules raise for arguments that they do not know.
+_UNKNOWN = (UnknownUse, IndexError, TypeError, ValueError, AttributeError)
+
+
+def _axes_of(at: NodeView) -> Axes:
+    rule = RULES.get(at.node.op)
     if rule is not None:
-        try:
+        with suppress(*_UNKNOWN):
             axes = rule(at)
-            if len(axes) == len(shape) and all(
-                a is None or len(a) == s for a, s in zip(axes, shape, strict=True)
-            ):
+            if _fit(axes, at.shape):
                 return axes
-        except (UnknownUse, IndexError, TypeError, ValueError):
-            pass
+    return _unknown(at, at.shape)
+
+
+def _several(at: NodeView, shapes: Sequence[torch.Size]) -> list[Value]:
+    rule = SEVERAL.get(at.node.op)
+    if rule is not None:
+        with suppress(*_UNKNOWN):
+            found = rule(at, shapes)
+            if all(_fit(axes, shape) for axes, shape in zip(found, shapes, strict=True)):
+                return [Value(shape, axes) for axes, shape in zip(found, shapes, strict=True)]
+    return [Value(shape, _unknown(at, shape)) for shape in shapes]
+
+
+def _fit(axes: Axes, shape: torch.Size) -> bool:
+    return len(axes) == len(shape) and all(
+        own is None or len(own) == size for own, size in zip(axes, shape, strict=True)
+    )
+
+
+def _unknown(at: NodeView, shape: torch.Size) -> Axes:
     at.freeze(at.values(), f"{at.label} mixes channels in a way that is not known")
     return (None,) * len(shape)
-
-
-def _several(node: Node, shapes: Sequence[torch.Size], found: Analysis) -> list[Value]:
-    """The results of split and chunk; those of anything else are frozen."""
-    at = _looked_at(node, torch.Size(()), found)
-    x = at.args[0] if at.args else None
-    if node.op in ("split", "split_with_sizes", "chunk", "unbind") and isinstance(x, Value):
-        axis = (
-            int(at.argument(2, "dim", 0)) if node.op != "unbind" else int(at.argument(1, "dim", 0))
-        )
-        axis %= len(x.shape)
-        if node.op != "unbind":
-            results, start = [], 0
-            for shape in shapes:
-                own = x.axes[axis]
-                part = None if own is None else own[start : start + shape[axis]]
-                results.append(Value(shape, replaced(x.axes, axis, part)))
-                start += shape[axis]
-            return results
-        if x.axes[axis] is None:
-            return [Value(s, (*x.axes[:axis], *x.axes[axis + 1 :])) for s in shapes]
-    at.freeze(at.values(), f"{at.label} mixes channels in a way that is not known")
-    return [Value(shape, (None,) * len(shape)) for shape in shapes]
-
-
-def _macs(node: Node, tensors: Mapping[str, Any], result: Tensor) -> int:
-    """Multiply-accumulates of a layer for one image."""
-    if node.op not in ("conv2d", "conv_transpose2d", "linear"):
-        return 0
-    weight = node.args[1]
-    if not isinstance(weight, Ref):
-        return 0
-    shape = tensors[weight.name].shape
-    if node.op == "conv_transpose2d":
-        x = tensors[node.first]
-        return math.prod(shape[1:]) * x[0].numel()
-    return math.prod(shape[1:]) * result[0].numel()

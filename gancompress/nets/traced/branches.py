@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gancompress.nets.traced.analysis import Analysis
-from gancompress.nets.traced.graph import Node, OperatorGraph, Ref, map_refs
+from gancompress.nets.traced.graph import Node, OperatorGraph, Ref
 from gancompress.nets.traced.identities import Value
 
 LEAST_CHAIN = 4  # Fewer equal branches are no chain that could be shortened.
@@ -114,9 +114,7 @@ def without(graph: OperatorGraph, skipped: Sequence[Branch]) -> OperatorGraph:
     needed = {to(graph.output)}
     for node in reversed(graph.nodes):
         if node.name in needed and node.name not in stands_for:
-            args = tuple(map_refs(node.args, lambda ref: Ref(to(ref.name))))
-            kwargs = {k: map_refs(v, lambda ref: Ref(to(ref.name))) for k, v in node.kwargs.items()}
-            kept.append(Node(node.name, node.target, args, kwargs))
+            kept.append(node.mapped(lambda ref: Ref(to(ref.name))))
             needed.update(kept[-1].refs())
     tensors = {name: trained for name, trained in graph.tensors.items() if name in needed}
     return OperatorGraph(graph.input, to(graph.output), tuple(reversed(kept)), tensors)

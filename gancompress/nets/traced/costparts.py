@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from gancompress.archs.slots import Value as SlotValue
@@ -31,7 +31,7 @@ def parts_of(taken: TakenApart, depths: Mapping[str, Sequence[str]]) -> tuple[Pa
         if node.name not in paths or not is_of_tensors:
             continue
         values = [node.name, *node.refs()]
-        sizes = [reading.size(ids) for ids in reading.axes(values)]
+        sizes = [reading.size(ids) for name in values for ids in taken.found.all_axes(name)]
         widths = dict.fromkeys(slot for _, units in sizes for slot, _ in units)
         inside = dict.fromkeys(s for name in values for s in reading.depths.get(name, ()))
         ops = [
@@ -84,13 +84,6 @@ class _CostReading:
                     self.depths.setdefault(value, []).append(f"{name}.depth")
         self._slots = _slots_by_root(taken)
 
-    def axes(self, values: Sequence[str]) -> Iterator[Ids]:
-        """The axes of channels of values."""
-        for name in values:
-            value = self._taken.found.values.get(name)
-            for one in value if isinstance(value, list) else [value]:
-                yield from (ids for ids in one.axes if ids is not None) if one else ()
-
     def size(self, ids: Ids) -> Sizes:
         """The size of an axis as a function of widths."""
         roots = self._taken.found.identities.roots(ids).tolist()
@@ -100,7 +93,7 @@ class _CostReading:
 
     def kind(self, node: Node) -> str:
         """What makes nodes alike, so that equal sizes cost the same: the operator with its numbers,
-        the resolution, and who else has what it takes, as an activation is kept once."""
+        the sizes of places, and who else has what it takes, as an activation is kept once."""
         tensors = self._taken.program.graph.tensors
         numbers = map_refs(node.args, lambda ref: "tensor" if ref.name in tensors else "value")
         about = []
@@ -108,10 +101,18 @@ class _CostReading:
             if name not in tensors:
                 users = self._users[name]
                 before = [one.target for one in users[: [u.name for u in users].index(node.name)]]
-                value = self._taken.found.values.get(name)
-                shape = tuple(value.shape[2:]) if isinstance(value, Value) else ()
-                about.append((self._makers.get(name, ""), before, shape))
-        return f"{node.target} {numbers} {sorted(node.kwargs.items(), key=str)} {about}"
+                about.append((self._makers.get(name, ""), before, self._places(name)))
+        made = self._places(node.name)
+        return f"{node.target} {numbers} {sorted(node.kwargs.items(), key=str)} {about} {made}"
+
+    def _places(self, name: str) -> list[list[int | None]]:
+        """The sizes of a value's axes, or of several, that have no channels."""
+        value = self._taken.found.values.get(name)
+        several = value if isinstance(value, list) else [value] if value else []
+        return [
+            [size if own is None else None for size, own in zip(one.shape, one.axes, strict=True)]
+            for one in several
+        ]
 
 
 def _slots_by_root(taken: TakenApart) -> dict[int, tuple[str, int]]:

@@ -20,7 +20,8 @@ class ProgramFacts:
     size: (height, width) that it was traced on; is_static: whether it takes no other.
     size_multiple: of height and width. enlargement: its output's side over its input's.
     value_range: of the images that it takes and gives, (lowest, highest). names: of its input and
-    output, in the program that it comes from.
+    output, in the program that it comes from. fixed_by: why it takes no other size, where more is
+    known than that its code is so.
     """
 
     in_channels: int
@@ -31,6 +32,7 @@ class ProgramFacts:
     enlargement: int
     value_range: tuple[float, float] = (-1.0, 1.0)
     names: tuple[str, str] = NAMES
+    fixed_by: str = ""
 
     @classmethod
     def of(cls, plain: Mapping[str, Any], where: str) -> ProgramFacts:

@@ -49,14 +49,14 @@ _PLACES = ("device", "layout", "pin_memory")  # arguments that say where a tenso
 
 
 def functional_nodes(
-    graph: fx.Graph, given: str, names: Mapping[str, str], where: str
+    graph: fx.Graph, names: Mapping[str, str], where: str
 ) -> tuple[list[Node], dict[str, str]]:
-    """The operators of `graph`, whose input is `given`; and the values that others stand for.
+    """The operators of `graph`, and the values that others stand for.
 
     names: of the tensors that its placeholders are.
     Raises: ArchError naming `where` for an operator that is not taken.
     """
-    reading = _GraphReading(graph, given, names, where)
+    reading = _GraphReading(graph, names, where)
     for node in graph.nodes:
         reading.take(node)
     return reading.nodes, reading.alias
@@ -68,9 +68,9 @@ class _GraphReading:
     alias: what stands for a value of the exported graph. views: slices of tensors, by name.
     """
 
-    def __init__(self, graph: fx.Graph, given: str, names: Mapping[str, str], where: str) -> None:
+    def __init__(self, graph: fx.Graph, names: Mapping[str, str], where: str) -> None:
         self.alias, self.nodes = dict(names), list[Node]()
-        self._given, self._where = given, where
+        self._where = where
         self._views: dict[str, fx.Node] = {}
         order = {node: number for number, node in enumerate(graph.nodes)}
         self._last_use = {
@@ -134,7 +134,10 @@ class _GraphReading:
         return tuple(self._read(node.args)), kwargs
 
     def _in_place(self, node: fx.Node, name: str) -> None:
-        """What an operator in place computes, and then what it was a part of."""
+        """What an operator in place computes, and then what it was a part of.
+
+        The input too is as it was for its owner: what the network answers is all that is kept.
+        """
         args, kwargs = self._arguments(node)
         changed = node.args[0]
         assert isinstance(changed, fx.Node), "it changes a tensor"
@@ -144,24 +147,56 @@ class _GraphReading:
             new = node.name
             self.nodes.append(Node(new, self._target(node, name), args, kwargs))
         at = changed
-        while at.name in self._views:  # into the tensor that it is a slice of
+        while at.name in self._views and self._is_seen(at, node):  # into what it is a part of
             base = at.args[0]
-            assert isinstance(base, fx.Node), "a slice is of a tensor"
-            if not str(at.target).startswith("aten.slice."):
-                raise self._part(name)
+            assert isinstance(base, fx.Node), "a part is of a tensor"
             self._must_be_over(base, at, node, name)
             part = f"{node.name}_in_{base.name}"
-            self.nodes.append(
-                Node(part, "aten.slice_scatter.default",
-                     (self._read(base), Ref(new), *self._read(at.args[1:])))
-            )  # fmt: skip
+            self.nodes.append(Node(part, *self._put_back(at, base, new, name)))
             self._replace(at, new)
             new, at = part, base
         self._must_be_over(at, changed, node, name)
-        if self.alias.get(at.name, at.name) == self._given:
-            raise self._part(name)
         self._replace(at, new)
         self.alias[node.name] = self.alias.get(changed.name, new)
+
+    def _put_back(
+        self, view: fx.Node, base: fx.Node, new: str, name: str
+    ) -> tuple[str, tuple[Any, ...]]:
+        """The operator, with its arguments, that makes the base of a view whose value is `new`."""
+        op, rest = str(view.target).split(".")[1], self._read(view.args[1:])
+        if op in ("slice", "select"):
+            return f"aten.{op}_scatter.default", (self._read(base), Ref(new), *rest)
+        if op == "transpose":
+            return "aten.transpose.int", (Ref(new), *rest)
+        if op == "permute":
+            axes = [axis % len(rest[0]) for axis in rest[0]]
+            back = [axes.index(axis) for axis in range(len(axes))]
+            return "aten.permute.default", (Ref(new), back)
+        if op in ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze"):
+            return "aten.reshape_as.default", (Ref(new), self._read(base))
+        raise self._part(name)
+
+    def _is_seen(self, view: fx.Node, node: fx.Node) -> bool:
+        """Whether what a view is of, or another view of that, is used later than `node`."""
+        root = self._root(view)
+        others = [one for one in self._views.values() if self._root(one) is root]
+        own = {view.name}
+        for one in others:  # in the order in which they were made
+            if str(one.args[0]) in own:
+                own.add(one.name)
+        return any(
+            self._last_use[one.name] > self._order[node]
+            for one in (root, *others)
+            if one.name not in own
+        )
+
+    def _root(self, view: fx.Node) -> fx.Node:
+        """The tensor that a view, or a view of a view, is of."""
+        while view.name in self._views:
+            base = view.args[0]
+            assert isinstance(base, fx.Node), "a part is of a tensor"
+            view = base
+        return view
 
     def _replace(self, node: fx.Node, new: str) -> None:
         """Whoever takes the value of a node from here on takes the new one."""

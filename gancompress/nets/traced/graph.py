@@ -79,6 +79,11 @@ class Node:
         """The values that it takes, in order; one may come several times."""
         yield from _refs([*self.args, *self.kwargs.values()])
 
+    def mapped(self, to: Callable[[Ref], Any]) -> Node:
+        """The node with every Ref of its arguments replaced."""
+        kwargs = {key: map_refs(value, to) for key, value in self.kwargs.items()}
+        return Node(self.name, self.target, tuple(map_refs(self.args, to)), kwargs)
+
 
 @dataclass(frozen=True)
 class OperatorGraph:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from gancompress.nets.traced.graph import Node
+from gancompress.nets.traced.graph import Node, Ref
 
 Ids = npt.NDArray[np.int64]
 # Of each axis the identities of its channels, or None where it has no channels.
@@ -73,9 +73,42 @@ class NodeView:
     kwargs: Mapping[str, Any]
     shape: torch.Size
     ids: Identities
+    numbers: Mapping[str, Any] = field(default_factory=dict)  # of sizes, by name, on the example
 
     def argument(self, at: int, name: str, otherwise: Any = None) -> Any:
         return self.args[at] if at < len(self.args) else self.kwargs.get(name, otherwise)
+
+    def number(self, at: int, name: str, otherwise: int) -> int:
+        """An argument that is a number, worked out on the example where it is a size."""
+        given = self.argument(at, name, otherwise)
+        return int(self.numbers[given.name] if isinstance(given, Ref) else given)
+
+    def axis(self, at: int, name: str, rank: int, otherwise: int = 0) -> int:
+        """An argument that names an axis of a tensor of `rank`, counted from the front."""
+        return int(self.argument(at, name, otherwise)) % rank
+
+    def meet(self, one: Ids | None, other: Ids | None) -> Ids | None:
+        """Unites two axes; where one has no channels those of the other are frozen, and there are
+        none from here on. Raises: ValueError for other sizes."""
+        if one is not None and other is not None:
+            self.ids.unite(one, other)
+            return one
+        for own in (one, other):
+            if own is not None:
+                self.keep(own, "meet what has no channels")
+        return None
+
+    def keep(self, own: Ids | None, why: str) -> None:
+        """Freezes channels that `why` says of this operator: `(they) meet …`."""
+        if own is not None and len(own) > 1:
+            self.ids.freeze(own, f"{self.label}: they {why}")
+
+    def one_order(self, rows: Ids) -> None:
+        """Unites the channels of each row (rows, members): they are dropped together."""
+        first = np.repeat(rows[:, :1], rows.shape[1], 1)
+        for row, own in zip(rows, first, strict=True):
+            if (row != own).any():
+                self.ids.unite(row, own)
 
     @property
     def label(self) -> str:
@@ -96,16 +129,6 @@ class NodeView:
 
 class UnknownUse(Exception):
     """What a rule raises for arguments that it does not know."""
-
-
-def unite_axes(one: Ids | None, other: Ids | None, ids: Identities) -> None:
-    """Unites two axes of channels. Raises: UnknownUse where one alone has channels."""
-    if one is None or other is None:
-        for own in (one, other):
-            if own is not None and len(own) > 1:
-                raise UnknownUse
-        return
-    ids.unite(one, other)
 
 
 def replaced(axes: Axes, axis: int, new: Ids | None) -> Axes:

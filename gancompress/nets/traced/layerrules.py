@@ -1,4 +1,8 @@
-"""What layers with weights do with channels."""
+"""What layers with weights do with channels.
+
+A weight may be a tensor of the graph or computed, as a modulated kernel is. What a layer takes from
+axes without channels freezes the inner axis of its weight alone: what it makes is free.
+"""
 
 from __future__ import annotations
 
@@ -6,74 +10,72 @@ from typing import Any
 
 import numpy as np
 
-from gancompress.nets.traced.identities import Axes, Ids, NodeView, UnknownUse, Value, unite_axes
+from gancompress.nets.traced.identities import Axes, Ids, NodeView, Value, replaced
 
 
-def conv2d(at: NodeView) -> Axes:
+def conv(at: NodeView) -> Axes:
+    """Of any number of axes of places."""
     x, weight = at.args[0], at.args[1]
-    groups = int(at.argument(6, "groups", 1))
-    made = _grouped(at, x, weight.axes[0], weight.axes[1], groups, weight.shape[0])
-    _tie_bias(at, at.argument(2, "bias"), made)
-    return (x.axes[0], made, None, None)
+    made = _grouped(at, x, weight, at.number(6, "groups", 1))
+    return _made(at, x, made, weight.shape[0])
 
 
-def conv_transpose2d(at: NodeView) -> Axes:
+def conv_transpose(at: NodeView) -> Axes:
     x, weight = at.args[0], at.args[1]
-    groups = int(at.argument(6, "groups", 1))
+    groups = at.number(6, "groups", 1)
     if groups == 1:
-        unite_axes(weight.axes[0], x.axes[1], at.ids)
-        made = weight.axes[1]
-    elif groups == weight.shape[0] and weight.shape[1] == 1:
-        unite_axes(weight.axes[0], x.axes[1], at.ids)
-        made = weight.axes[0]
-    else:
-        raise UnknownUse
-    if made is None:  # one channel
-        made = at.ids.fresh(at.shape[1])
-        at.ids.freeze(made, "one channel alone")
-    _tie_bias(at, at.argument(2, "bias"), made)
-    return (x.axes[0], made, None, None)
-
-
-def _grouped(
-    at: NodeView, x: Value, out: Ids | None, inner: Ids | None, groups: int, count: int
-) -> Ids:
-    """What a convolution makes, its input tied to the kernel."""
-    if out is None:  # A kernel with one output has no axis of channels there.
-        out = at.ids.fresh(count)
-        at.ids.freeze(out, "one channel alone")
-    taken = x.axes[1]
-    if groups == 1:
-        if inner is not None or (taken is not None and len(taken) > 1):
-            unite_axes(inner, taken, at.ids)
-        return out
-    if taken is None:
-        raise UnknownUse
+        at.meet(weight.axes[0], x.axes[1])
+        return _made(at, x, weight.axes[1], weight.shape[1])
+    own = at.meet(weight.axes[0], x.axes[1])
+    if own is None:
+        return _made(at, x, None, weight.shape[1] * groups)
     # A group's channels, in and out, are dropped together or not at all.
-    size_in, size_out = len(taken) // groups, len(out) // groups
-    for group in range(groups):
-        mine = taken[group * size_in : (group + 1) * size_in]
-        made = out[group * size_out : (group + 1) * size_out]
-        both = np.concatenate([mine, made])
-        at.ids.unite(both, np.repeat(both[:1], len(both)))
-    if inner is not None:
-        at.ids.freeze(inner, f"{at.label}: the channels inside of a group")
+    rows = own.reshape(groups, -1)
+    at.one_order(rows)
+    at.keep(weight.axes[1], "lie inside of a group")
+    return _made(at, x, np.repeat(rows[:, 0], weight.shape[1]), weight.shape[1] * groups)
+
+
+def _grouped(at: NodeView, x: Value, weight: Value, groups: int) -> Ids | None:
+    """What a convolution makes, its input tied to the kernel."""
+    (out, inner), taken = weight.axes[:2], x.axes[1]
+    if groups == 1:
+        at.meet(inner, taken)
+        return out
+    at.keep(inner, "lie inside of a group")
+    if taken is None or out is None:
+        at.meet(taken, out)
+        return None
+    at.one_order(np.concatenate([taken.reshape(groups, -1), out.reshape(groups, -1)], 1))
     return out
 
 
-def _tie_bias(at: NodeView, bias: Any, made: Ids) -> None:
-    if isinstance(bias, Value) and bias.axes[0] is not None:
-        at.ids.unite(bias.axes[0], made)
+def _made(at: NodeView, x: Value, made: Ids | None, count: int) -> Axes:
+    """The axes of what a layer makes, its channels second."""
+    made = _single(at, made, count)
+    _tie(at, at.argument(2, "bias"), made)
+    return (x.axes[0], made, *[None] * (len(at.shape) - 2))
+
+
+def _single(at: NodeView, made: Ids | None, count: int) -> Ids | None:
+    """The axis that a layer makes; one channel alone has an identity too, to be joined to more."""
+    if made is None and count == 1:
+        made = at.ids.fresh(1)
+        at.ids.freeze(made, "one channel alone")
+    return made
+
+
+def _tie(at: NodeView, one: Any, channels: Ids | None) -> None:
+    """Ties a tensor of one value per channel to these."""
+    if isinstance(one, Value):
+        at.meet(one.axes[0], channels)
 
 
 def linear(at: NodeView) -> Axes:
     x, weight = at.args[0], at.args[1]
-    unite_axes(weight.axes[1], x.axes[-1], at.ids)
-    made = weight.axes[0]
-    if made is None:
-        made = at.ids.fresh(weight.shape[0])
-        at.ids.freeze(made, "one channel alone")
-    _tie_bias(at, at.argument(2, "bias"), made)
+    at.meet(weight.axes[1], x.axes[-1])
+    made = _single(at, weight.axes[0], weight.shape[0])
+    _tie(at, at.argument(2, "bias"), made)
     return (*x.axes[:-1], made)
 
 
@@ -81,34 +83,27 @@ def channel_norm(at: NodeView) -> Axes:
     """Norms, each channel by itself, and a PReLU: all their tensors are of the channels."""
     x = at.args[0]
     for value in at.values()[1:]:
-        if len(value.shape) == 1 and value.axes[0] is not None:
-            unite_axes(value.axes[0], x.axes[1], at.ids)
-    axes: Axes = x.axes
-    return axes
+        if len(value.shape) == 1 and value.shape[0] > 1:
+            at.meet(value.axes[0], x.axes[1])
+    return tuple(x.axes)
 
 
 def group_norm(at: NodeView) -> Axes:
-    x, groups = at.args[0], int(at.args[1])
-    taken = x.axes[1]
-    if taken is None:
-        raise UnknownUse
-    size = len(taken) // groups
-    if groups == 1:
-        size = 1  # over all channels: no order among them
-    for start in range(0, len(taken), size):
-        mine = taken[start : start + size]
-        at.ids.unite(mine, np.repeat(mine[:1], len(mine)))
+    x, groups = at.args[0], at.number(1, "num_groups", 1)
+    own = x.axes[1]
     for value in at.values()[1:]:
-        unite_axes(value.axes[0], taken, at.ids)
-    axes: Axes = x.axes
-    return axes
+        own = at.meet(value.axes[0], own)
+    if own is not None and groups > 1:  # Of one group there is no order among the channels.
+        at.one_order(own.reshape(groups, -1))
+    return replaced(x.axes, 1, own)
 
 
 def layer_norm(at: NodeView) -> Axes:
-    x, over = at.args[0], at.args[1]
-    if len(over) != 1:
-        raise UnknownUse
+    """Over the last axes, whose number its second argument tells; their order is free."""
+    x, over = at.args[0], len(at.args[1])
+    first = len(x.shape) - over
+    axes = list(x.axes)
     for value in at.values()[1:]:
-        unite_axes(value.axes[0], x.axes[-1], at.ids)
-    axes: Axes = x.axes
-    return axes
+        for i, own in enumerate(value.axes):
+            axes[first + i] = at.meet(axes[first + i], own) if value.shape[i] > 1 else None
+    return tuple(axes)

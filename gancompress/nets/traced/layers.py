@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gancompress.nets.traced.graph import Node, OperatorGraph, Ref, map_refs
+from gancompress.nets.traced.graph import Node, OperatorGraph, Ref
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -64,6 +64,8 @@ def _tensors_of(node: Node, graph: OperatorGraph) -> dict[str, str] | None:
         if not (isinstance(given, Ref) and given.name in graph.tensors):
             return None  # Its weight depends on the input.
         found[name] = given.name
+    if node.op == "layer_norm" and any(isinstance(size, Ref) for size in node.args[1]):
+        return None  # It normalises over places, whose number the input decides.
     if any(name != attribute_of(full) for name, full in found.items()):
         return None
     stems = {full.rpartition(".")[0] for full in found.values()}
@@ -75,6 +77,15 @@ def _tensors_of(node: Node, graph: OperatorGraph) -> dict[str, str] | None:
         "layer_norm",
     )
     return found if is_one and has_weight else None
+
+
+def tensors_in_places(graph: OperatorGraph) -> set[str]:
+    """The tensors of a graph that any operator with weights takes as such."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        own = [node.args[at] for at in _TENSORS.get(node.op, {}) if at < len(node.args)]
+        found.update(one.name for one in own if isinstance(one, Ref))
+    return found & graph.tensors.keys()
 
 
 def attribute_of(name: str) -> str:
@@ -121,11 +132,7 @@ def renamed(
     def to(ref: Ref) -> Ref:
         return Ref(new.get(ref.name, ref.name))
 
-    nodes = [
-        Node(n.name, n.target, tuple(map_refs(n.args, to)),
-             {k: map_refs(v, to) for k, v in n.kwargs.items()})
-        for n in graph.nodes
-    ]  # fmt: skip
+    nodes = [node.mapped(to) for node in graph.nodes]
     trained = {new.get(name, name): is_trained for name, is_trained in graph.tensors.items()}
     found = OperatorGraph(graph.input, graph.output, tuple(nodes), trained)
     return found, {new.get(name, name): tensor for name, tensor in tensors.items()}

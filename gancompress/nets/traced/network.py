@@ -27,6 +27,7 @@ from gancompress.nets.traced.layers import (
     layers_of,
     module_of,
 )
+from gancompress.nets.traced.macs import macs_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class _Step:
     done: tuple[str, ...]  # values that nothing takes after it
 
 
-class _Operator(nn.Module):
+class Operator(nn.Module):
     """An operator without weights of its own: called with its Refs' values, in their order.
 
     One that makes a tensor where the input lies is given the input too, as the last.
@@ -57,6 +58,13 @@ class _Operator(nn.Module):
 
     def extra_repr(self) -> str:
         return self._node.target
+
+    def macs(self, values: Sequence[Any], result: Any) -> tuple[int, int]:
+        """What it does, and what is published for it: see `macs_of`; 0 for what is no tensor."""
+        if not isinstance(result, Tensor):
+            return 0, 0
+        given = iter(values)
+        return macs_of(self._node.op, map_refs(self._node.args, lambda ref: next(given)), result)
 
     def forward(self, *values: Any) -> Any:
         given = iter(values)
@@ -88,12 +96,12 @@ class TracedNet(nn.Module):
         self._middle, self._scale = (low + high) / 2, (high - low) / 2
         self._is_scaled = value_range != (-1.0, 1.0)
         self._input, self._output = graph.input, graph.output
-        layers, last = layers_of(graph), _last_uses(graph)
+        layers, last, types = layers_of(graph), _last_uses(graph), _types(graph)
         made: set[str] = set()
         held = {name for layer in layers.values() for name in layer.tensors.values()}
         for name, is_trained in graph.tensors.items():
             if name not in held:
-                _hold(self, name, shapes[name], is_trained)
+                _hold(self, name, shapes[name], is_trained, types.get(name))
         steps = []
         for node in graph.nodes:
             layer = layers.get(node.name)
@@ -150,7 +158,7 @@ def _made(
 ) -> nn.Module:
     if node.name in blocks:
         return blocks[node.name]
-    return _Operator(node) if layer is None else module_of(node, shapes, layer)
+    return Operator(node) if layer is None else module_of(node, shapes, layer)
 
 
 def _inputs(node: Node, layer: Layer | None, graph: OperatorGraph) -> tuple[str, ...]:
@@ -191,7 +199,24 @@ def place(net: nn.Module, path: str, module: nn.Module) -> None:
     at._modules[name] = module  # `add_module` looks through all attributes first.
 
 
-def _hold(net: nn.Module, name: str, shape: Sequence[int], is_trained: bool) -> None:
+def _types(graph: OperatorGraph) -> dict[str, torch.dtype]:
+    """The types of tensors that are no floating-point numbers, which nodes tell."""
+    return {
+        node.first: node.args[1]
+        for node in graph.nodes
+        if node.target == "aten.to.dtype"
+        and graph.tensors.get(node.first) is False
+        and not (node.args[1].is_floating_point or node.args[1].is_complex)
+    }
+
+
+def _hold(
+    net: nn.Module,
+    name: str,
+    shape: Sequence[int],
+    is_trained: bool,
+    dtype: torch.dtype | None = None,
+) -> None:
     """Makes a tensor of `shape`, zeros yet, under a dotted name of `net`."""
     stem, attribute = name.rpartition(".")[::2]
     if stem:
@@ -202,7 +227,7 @@ def _hold(net: nn.Module, name: str, shape: Sequence[int], is_trained: bool) -> 
             place(net, stem, at)
     else:
         at = net
-    tensor = torch.zeros(tuple(shape))
+    tensor = torch.zeros(tuple(shape), dtype=dtype)
     if is_trained:
         at.register_parameter(attribute, nn.Parameter(tensor))
     else:

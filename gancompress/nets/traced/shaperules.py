@@ -1,87 +1,10 @@
-"""What operators that cut, join or turn tensors do with channels."""
+"""What operators that turn and reshape tensors do with channels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-import torch
 
-from gancompress.nets.traced.graph import Ref
-from gancompress.nets.traced.identities import (
-    Axes,
-    Ids,
-    NodeView,
-    UnknownUse,
-    replaced,
-    unite_axes,
-)
-
-
-def cat(at: NodeView) -> Axes:
-    values = at.args[0]
-    axis = int(at.argument(1, "dim", 0)) % len(at.shape)
-    values = [v for v in values if v.shape != torch.Size([0])]
-    first = values[0]
-    for other in values[1:]:
-        for i, (one, two) in enumerate(zip(first.axes, other.axes, strict=True)):
-            if i != axis:
-                unite_axes(one, two, at.ids)
-    own = [v.axes[axis] for v in values]
-    joined: Ids | None = None
-    if any(ids is not None for ids in own):
-        joined = np.concatenate([
-            _frozen(at, v.shape[axis]) if ids is None else ids
-            for v, ids in zip(values, own, strict=True)
-        ])  # fmt: skip
-    return replaced(first.axes, axis, joined)
-
-
-def _frozen(at: NodeView, count: int) -> Ids:
-    ids = at.ids.fresh(count)
-    at.ids.freeze(ids, f"{at.label} joins what has no channels")
-    return ids
-
-
-def sliced(at: NodeView) -> Axes:
-    x, axis = at.args[0], int(at.argument(1, "dim", 0)) % len(at.shape)
-    start, end = at.argument(2, "start"), at.argument(3, "end")
-    step = int(at.argument(4, "step", 1) or 1)
-    own = x.axes[axis]
-    if own is None:
-        axes: Axes = x.axes
-        return axes
-    if isinstance(start, Ref) or isinstance(end, Ref) or step != 1:
-        raise UnknownUse
-    return replaced(x.axes, axis, own[slice(start, end)])
-
-
-def slice_scatter(at: NodeView) -> Axes:
-    x, part, axis = at.args[0], at.args[1], int(at.argument(2, "dim", 0)) % len(at.shape)
-    start, end = at.argument(3, "start"), at.argument(4, "end")
-    is_plain = not (isinstance(start, Ref) or isinstance(end, Ref))
-    is_whole = is_plain and (at.argument(5, "step", 1) or 1) == 1
-    if x.axes[axis] is not None and not is_whole:
-        raise UnknownUse
-    for number, (one, other) in enumerate(zip(x.axes, part.axes, strict=True)):
-        cut = slice(start, end) if number == axis else slice(None)
-        unite_axes(None if one is None else one[cut], other, at.ids)
-    axes: Axes = x.axes
-    return axes
-
-
-def narrow(at: NodeView) -> Axes:
-    x, axis, start, length = at.args[0], int(at.args[1]) % len(at.shape), at.args[2], at.args[3]
-    own = x.axes[axis]
-    return replaced(x.axes, axis, None if own is None else own[start : start + length])
-
-
-def select(at: NodeView) -> Axes:
-    x, axis = at.args[0], int(at.args[1]) % len(at.args[0].shape)
-    own = x.axes[axis]
-    if own is not None:
-        at.ids.freeze(own, f"{at.label} takes one of the channels")
-    return (*x.axes[:axis], *x.axes[axis + 1 :])
+from gancompress.nets.traced.identities import Axes, Ids, NodeView, Value, replaced
 
 
 def flip(at: NodeView) -> Axes:
@@ -94,31 +17,67 @@ def flip(at: NodeView) -> Axes:
 
 
 def pixel_shuffle(at: NodeView) -> Axes:
-    x, factor = at.args[0], int(at.args[1])
-    own = x.axes[1]
-    if own is None:
-        raise UnknownUse
-    bundles = own.reshape(-1, factor**2)
-    for bundle in bundles:
-        at.ids.unite(bundle, np.repeat(bundle[:1], len(bundle)))
-    return replaced(x.axes, 1, bundles[:, 0])
+    x = at.args[0]
+    return replaced(x.axes, 1, _bundled(at, x.axes[1], int(at.args[1]) ** 2))
 
 
 def pixel_unshuffle(at: NodeView) -> Axes:
-    x, factor = at.args[0], int(at.args[1])
-    own = x.axes[1]
-    return replaced(x.axes, 1, None if own is None else np.repeat(own, factor**2))
+    x = at.args[0]
+    return replaced(x.axes, 1, _spread(x.axes[1], int(at.args[1]) ** 2))
+
+
+def im2col(at: NodeView) -> Axes:
+    """(N, C, H, W) -> (N, C * k * k, places)"""
+    x, kernel = at.args[0], at.args[1]
+    return (x.axes[0], _spread(x.axes[1], kernel[0] * kernel[1]), None)
+
+
+def col2im(at: NodeView) -> Axes:
+    x, kernel = at.args[0], at.args[2]
+    return (x.axes[0], _bundled(at, x.axes[1], kernel[0] * kernel[1]), None, None)
+
+
+def _bundled(at: NodeView, own: Ids | None, size: int) -> Ids | None:
+    """Channels of which each `size` neighbours become one."""
+    if own is None:
+        return None
+    bundles = own.reshape(-1, size)
+    at.one_order(bundles)
+    return bundles[:, 0]
+
+
+def _spread(own: Ids | None, size: int) -> Ids | None:
+    """Channels each of which becomes `size` neighbours."""
+    return None if own is None else np.repeat(own, size)
+
+
+def windows(at: NodeView) -> Axes:
+    """`Tensor.unfold`: windows along an axis, their places last."""
+    x = at.args[0]
+    axis = at.axis(1, "dimension", len(x.shape))
+    at.keep(x.axes[axis], "are cut into windows")
+    return (*replaced(x.axes, axis, None), None)
 
 
 def pad(at: NodeView) -> Axes:
+    """Channels too: what is put beside them keeps its number."""
     x, padding = at.args[0], at.args[1]
+    axes = list(x.axes)
     for i in range(len(padding) // 2):
         axis = len(x.shape) - 1 - i
-        is_padded = any(isinstance(p, Ref) or p != 0 for p in padding[2 * i : 2 * i + 2])
-        if is_padded and x.axes[axis] is not None:
-            raise UnknownUse
-    axes: Axes = x.axes
-    return axes
+        own, sides = axes[axis], padding[2 * i : 2 * i + 2]
+        is_fixed = all(isinstance(side, int) and side >= 0 for side in sides)
+        if own is None or sides == [0, 0]:
+            continue
+        if not is_fixed or at.argument(2, "mode", "constant") not in ("constant", 0, 0.0):
+            at.keep(own, "are padded")
+            axes[axis] = None
+            continue
+        before, after = at.ids.fresh(sides[0]), at.ids.fresh(sides[1])
+        for more in (before, after):
+            at.ids.freeze(more, "padding")
+        axes[axis] = np.concatenate([before, own, after])
+    return tuple(axes)
 
 
 def transpose(at: NodeView) -> Axes:
@@ -161,43 +120,59 @@ def reshaped(at: NodeView) -> Axes:
                 j += 1
         mine = [a for a in range(start, min(i, len(before))) if before[a] > 1]
         made = [a for a in range(stop, min(j, len(after))) if after[a] > 1]
-        if len(mine) == 1 and len(made) == 1:
-            found[made[0]] = x.axes[mine[0]]
-            continue
         wide = [axis for axis in mine if x.axes[axis] is not None]
-        own = x.axes[wide[0]] if wide else None
-        if own is not None and len(mine) == 1:
-            axis = max(made, key=lambda a: after[a])
-            found[axis] = _divided(at, own, [after[a] for a in made], made.index(axis))
-        elif own is not None and len(made) == len(wide) == 1:
-            lying = np.reshape(own, [before[a] if a == wide[0] else 1 for a in mine])
-            found[made[0]] = np.broadcast_to(lying, [before[a] for a in mine]).flatten()
-        else:
+        if wide and made:
+            kept = max(wide, key=lambda a: before[a])
             for axis in wide:
-                _freeze(at, x.axes[axis], f"{at.label} divides or joins channels")
+                if axis != kept:
+                    at.keep(x.axes[axis], "are joined to others")
+            lying = np.reshape(x.axes[kept], [before[a] if a == kept else 1 for a in mine])
+            every = np.broadcast_to(lying, [before[a] for a in mine])
+            axis, own = _divided(at, every.reshape([after[a] for a in made]))
+            found[made[axis]] = own
     return tuple(found)
 
 
-def _freeze(at: NodeView, ids: Ids | None, why: str) -> None:
-    if ids is not None:
-        at.ids.freeze(ids, why)
+def _divided(at: NodeView, every: Ids) -> tuple[int, Ids]:
+    """Which axis of an array of channels keeps them, and these: all else along others is alike.
 
-
-def _divided(at: NodeView, own: Ids, sizes: Sequence[int], axis: int) -> Ids:
-    """The channels along one of the axes that a channel axis becomes: as many of each other one."""
-    rows = np.moveaxis(own.reshape(sizes), axis, 0).reshape(sizes[axis], -1)
-    for row in rows:
-        at.ids.unite(row, np.repeat(row[:1], len(row)))
-    return rows[:, 0]
+    One along which the others have equal channels already, or the longest.
+    """
+    rows = [np.moveaxis(every, axis, 0).reshape(size, -1) for axis, size in enumerate(every.shape)]
+    alike = [bool((own == own[:, :1]).all()) for own in rows]
+    axis = max(range(len(rows)), key=lambda one: (alike[one], every.shape[one]))
+    at.one_order(rows[axis])
+    return axis, rows[axis][:, 0]
 
 
 def expand(at: NodeView) -> Axes:
+    """An axis of equal copies is free: it is what it meets. One whose size changes with the
+    input's is one of places."""
     x = at.args[0]
     more = len(at.shape) - len(x.shape)
-    axes = [None] * more + list(x.axes)
+    sizes = at.args[1]
+    if isinstance(sizes, Value):  # as large as another tensor is
+        wanted: Axes = sizes.axes
+    else:
+        is_fixed = [isinstance(given, int) and given != -1 for given in sizes]
+        wanted = tuple(
+            at.ids.fresh(size) if fixed and size > 1 else None
+            for fixed, size in zip(is_fixed, at.shape, strict=True)
+        )
+    own = [None] * more + list(x.axes)
+    is_copied = [axis < more or x.shape[axis - more] == 1 for axis in range(len(at.shape))]
     return tuple(
-        None if size != 1 and (axis < more or x.shape[axis - more] == 1) else ids
-        for axis, (size, ids) in enumerate(zip(at.shape, axes, strict=True))
+        wanted[axis] if is_copied[axis] and size > 1 else own[axis]
+        for axis, size in enumerate(at.shape)
+    )
+
+
+def filled(at: NodeView) -> Axes:
+    """Tensors of one value: their axes are free where their sizes are fixed."""
+    given = at.argument(1 if at.node.op.startswith("new_") else 0, "size")
+    return tuple(
+        at.ids.fresh(size) if isinstance(side, int) and size > 1 else None
+        for side, size in zip(given, at.shape, strict=True)
     )
 
 
@@ -214,15 +189,6 @@ def squeeze(at: NodeView) -> Axes:
     over = range(len(x.shape)) if over is None else [over] if isinstance(over, int) else over
     gone = {axis % len(x.shape) for axis in over if x.shape[axis] == 1}
     return tuple(ids for axis, ids in enumerate(x.axes) if axis not in gone)
-
-
-def stack(at: NodeView) -> Axes:
-    values, axis = at.args[0], int(at.argument(1, "dim", 0)) % len(at.shape)
-    for other in values[1:]:
-        for one, two in zip(values[0].axes, other.axes, strict=True):
-            unite_axes(one, two, at.ids)
-    axes: Axes = values[0].axes
-    return (*axes[:axis], None, *axes[axis:])
 
 
 def repeated(at: NodeView) -> Axes:

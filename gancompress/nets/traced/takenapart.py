@@ -9,7 +9,7 @@ from functools import lru_cache
 from gancompress.errors import ArchError
 from gancompress.nets.traced.analysis import Analysis, analyse
 from gancompress.nets.traced.branches import Branch, chains_of
-from gancompress.nets.traced.graph import OperatorGraph
+from gancompress.nets.traced.graph import Node, OperatorGraph
 from gancompress.nets.traced.groups import Groups, groups_of
 from gancompress.nets.traced.layers import Layer, layers_of
 from gancompress.nets.traced.program import Program
@@ -32,6 +32,15 @@ class TakenApart:
     operators: Mapping[str, tuple[str, ...]]
     chains: Mapping[str, tuple[Branch, ...]]
     order: Mapping[str, tuple[str, ...]]
+
+    def is_elastic(self, node: Node) -> bool:
+        """Whether anything that a node takes, its weight as well, may be narrowed."""
+        ids, elastic = self.found.identities, self.groups.roots
+        return any(
+            not elastic.isdisjoint(ids.roots(own).tolist())
+            for name in node.refs()
+            for own in self.found.all_axes(name)
+        )
 
 
 @lru_cache(maxsize=4)
