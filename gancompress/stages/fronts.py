@@ -59,7 +59,7 @@ def write_front(
     TRIALS.write(stage.path / "trials.json", trials)
     FRONT.write(stage.path / "front.json", result)
     stage.finish("front.json", files=["trials.json"])
-    for line in _said(result):
+    for line in told(result):
         say(line)
 
 
@@ -105,11 +105,13 @@ def _is_baseline(name: str) -> bool:
     return name.endswith(BASELINE)
 
 
-def _said(result: Front) -> Iterator[str]:
+def told(result: Front) -> Iterator[str]:
     """Who won, and how far scores on few images can be trusted."""
     for winner in result.winners:
         score, chance = winner.scores[result.objective], winner.by_chance
         beside = f"; at random {chance.scores[result.objective]:.4g}" if chance else ""
+        if chance and chance.arch == winner.arch:
+            beside = "; the best of as many at random: the search brought nothing here"
         found = f"{winner.arch.compact}, {result.objective} {score:.4g} on split search"
         yield f"  {winner.row}: {found}{beside}"
     if result.first_look is not None:
