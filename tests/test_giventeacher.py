@@ -124,7 +124,10 @@ def test_a_teacher_for_something_else_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "scratch, a teacher that is known by name .maps-64, realesrgan-x4plus-anime, "),
+        (
+            None,
+            "scratch, none, a teacher that is known by name .maps-64, realesrgan-x4plus-anime, ",
+        ),
         (b"", "not a teacher that train-teacher wrote"),
         (b"<html>" * 20, "not a teacher that train-teacher wrote"),
         (b"\x08\0\0\0\0\0\0\0[1, 2]  ", "not a teacher that train-teacher wrote"),
