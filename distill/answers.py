@@ -137,7 +137,8 @@ def ask(
             {f"{name}/{part}": t for name, one in kept.items() for part, t in one.tensors.items()},
             {},
         )
-        for other in draws.kept.parent.glob(f"{ANSWERS}-*"):  # of a recipe that was changed since
+        # Others are of a recipe that was changed since, and are not asked for any more.
+        for other in draws.kept.parent.glob(f"{ANSWERS}-*"):
             if other != draws.kept:
                 other.unlink(missing_ok=True)
     return Answers(kept.pop(_IMAGE), kept)

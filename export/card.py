@@ -19,7 +19,7 @@ Run = Callable[[Tensor], Tensor]
 
 # The version of `manifest`; raise it when a reader of the old one would misunderstand the new one.
 VERSION = 1
-NAMES = "input", "output"  # in files of generators that come with none of their own
+NAMES = "input", "output"  # What they are called in files of generators without names of their own.
 RANGE = (-1.0, 1.0)  # The value range of images here, and of most files' inputs and outputs.
 
 

@@ -52,7 +52,9 @@ class Joined(nn.Sequential):
         return torch.cat([x, super().forward(x)], 1)
 
 
-class First(nn.Module):  # of several images that a network answers with
+class First(nn.Module):
+    """The first of several images that a network answers with."""
+
     def __init__(self, net: nn.Module, how: Callable[[nn.Module, Tensor], Any]) -> None:
         super().__init__()
         self.net, self.how = net, how

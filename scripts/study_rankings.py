@@ -1,9 +1,9 @@
 """python scripts/study_rankings.py RUN [KEY=VALUE …]: how many images each metric needs to rank.
 
 RUN holds a finished supernet of inputs or pairs. Archs near the first row's budget are scored on
-all images of the splits search and test. The images are halved at random: metrics rank the archs
-on n images of one half, and what they are held against is the judge's ranking on the whole other
-half. Printed is the mean of Kendall's tau over the drawings, with its standard deviation: against
+all images of the splits search and test. These are divided in two at random: metrics rank the archs
+on n images of one part, and what they are held against is the judge's ranking on the whole other
+part. Printed is the mean of Kendall's tau over the drawings, with its standard deviation: against
 the metric itself (does it repeat?) and against each judge (does it tell what that one sees?).
 LPIPS is among the metrics where `metrics.lpips=FILE` is given.
 """
@@ -89,7 +89,7 @@ def scored(evaluators: Sequence[Evaluator], project: Project, arch: Arch) -> Sco
 def taus(
     scores: Sequence[Scores], targets: Tensor, judges: Sequence[str], rng: np.random.Generator
 ) -> Iterator[tuple[str, str, int, float]]:
-    """(metric, judge, n, tau) of one drawing of the halves."""
+    """(metric, judge, n, tau) of one drawing of the two parts."""
     mixed = torch.from_numpy(rng.permutation(len(targets)))
     first, second = mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :]
     metrics = [*scores[0].compared, "fd", "kid"]
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("run", help="the run's folder")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--archs", type=int, default=24, help="generators that are ranked")
-    parser.add_argument("--drawings", type=int, default=20, help="random halves of the images")
+    parser.add_argument("--drawings", type=int, default=20, help="random divisions of the images")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -149,9 +149,9 @@ def main() -> None:
         for metric, judge, n, tau in taus(scores, targets, judges, rng):
             found.setdefault((metric, judge, n), []).append(tau)
     print(f"{len(archs)} archs, {len(targets)} images, {given.drawings} drawings\n")
-    print(f"against the metric itself on the other half\n\n{table(found, None)}")
+    print(f"against the metric itself on the other part\n\n{table(found, None)}")
     for judge in judges:
-        print(f"\nagainst {judge} on the other half\n\n{table(found, judge)}")
+        print(f"\nagainst {judge} on the other part\n\n{table(found, judge)}")
 
 
 if __name__ == "__main__":

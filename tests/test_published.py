@@ -206,7 +206,9 @@ def test_a_file_of_another_version_is_imported_anew(packages: Path) -> None:
     imported_path(NAME).parent.mkdir(parents=True)
     imported_path(NAME).write_bytes(b"other")
     take_published(NAME)
+    whole = imported_path(NAME).read_bytes()
     take_published(NAME, silent)
+    assert imported_path(NAME).read_bytes() == whole != b"other"
 
 
 def test_another_network_than_the_entry_s_is_refused(

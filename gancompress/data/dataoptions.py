@@ -75,8 +75,11 @@ class DataOptions(BaseModel):
 
     @property
     def has_ground_truth(self) -> bool:
-        """Whether every input has one true answer, to compare with pixel by pixel."""
-        return self.kind in ("pairs", "label maps", "superres")
+        """Whether every input has one true answer, to compare with pixel by pixel.
+
+        That of inputs alone is the answer of a trained generator.
+        """
+        return self.kind in ("pairs", "label maps", "superres", "inputs")
 
     @property
     def labels(self) -> LabelKind | None:

@@ -71,11 +71,6 @@ class InputsOptions(FilesOptions):
         """The answer's side as a multiple of the input's."""
         return self.scale
 
-    @property
-    def has_ground_truth(self) -> bool:
-        """The trained generator's answer is what pixels are compared with."""
-        return True
-
     def problems(self) -> list[str]:
         found = []
         test = self.test_size or self.crop_size

@@ -133,11 +133,6 @@ class MapsInputsOptions(WorldOptions):
         """The answer's side as a multiple of the input's."""
         return self.scale
 
-    @property
-    def has_ground_truth(self) -> bool:
-        """The trained generator's answer is what pixels are compared with."""
-        return True
-
     def open(self, digests: Digests | None = None) -> MapInputs:
         from gancompress.data.mapinputs import MapInputs
 

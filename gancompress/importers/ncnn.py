@@ -62,7 +62,7 @@ def read_layers(path: Path) -> list[NcnnLayer]:
         return [_layer(line) for line in lines if line.strip()]
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError:  # of text that is no number, too
+    except ValueError:  # Text that is no number raises it too.
         raise CheckpointError(f"{path}: not a .param file of ncnn; fetch it again") from None
 
 

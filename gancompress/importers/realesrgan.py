@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from gancompress.errors import CheckpointError
 from gancompress.importers.ncnn import CONVOLUTION, NcnnLayer, read_convolutions, read_layers
 
-SLOPE = 0.2  # of leaky ReLU
-SCALING = 0.2  # of what each block adds
+SLOPE = 0.2  # The slope of leaky ReLU below 0.
+SCALING = 0.2  # What each block adds is multiplied by it.
 GROWTH = 32
 _DENSE, _RESIDUAL = 5, 3  # convolutions of a dense block, dense blocks of a residual one
 _ENDS = 6  # convolutions outside of the blocks

@@ -25,7 +25,7 @@ from gancompress.nets.families.family import Part
 # A kind with at most so many sizes is timed at all of them; of a larger one so many are.
 WHOLE, SOME = 256, 64
 NEAREST = 4  # timed layers that what a fit leaves over is taken from
-LEAST_MS = 1e-6  # of a layer that is left out, whose logarithm is taken
+LEAST_MS = 1e-6  # A layer that is left out takes no time, and logarithms are taken.
 Alike = tuple[str, Values]  # kind and sizes: layers that take equally long
 
 

@@ -164,7 +164,8 @@ def _with_widths(settings: dict[str, Any], options: CompressOptions) -> dict[str
         for most in (budget, budget / 2)
     )
     widths = widths_about(WIDTH, kept, half)
-    second = math.floor(200 * macs(widths[0]) / budget) / 100  # of the widest, as the key has it
+    # The key is counted from the widest generator.
+    second = math.floor(200 * macs(widths[0]) / budget) / 100
     more = [second] if macs(widths[-1]) <= budget / 2 else []
     search = {**settings["search"], "budget_macs": budget, "more_reductions": more}
     del search["reduction"]

@@ -77,11 +77,8 @@ def check(
     Raises: as `preflight`.
     """
     recipe, teacher = project.recipe, project.run.stage("teacher")
-    if "teacher" in stages and recipe.teacher.is_absent:
-        raise RecipeError(
-            f"{project.name}: teacher.from: found none; there is no teacher to train, begin with "
-            "`gancompress train-supernet`"
-        )
+    if "teacher" in stages:
+        _check_has_teacher(project)
     take_published(recipe.teacher.from_, say)
     if "finetune" in stages:
         check_finetune(project)
@@ -114,6 +111,15 @@ def check(
     if "export" in todo:
         _check_table(project, say)
     return todo
+
+
+def _check_has_teacher(project: Project) -> None:
+    """Raises: RecipeError for a recipe without a teacher, which none can be trained of."""
+    if project.recipe.teacher.is_absent:
+        raise RecipeError(
+            f"{project.name}: teacher.from: found none; there is no teacher to train, begin with "
+            "`gancompress train-supernet`"
+        )
 
 
 def _check_table(project: Project, say: Callable[[str], None]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from gancompress.archs.arch import SearchSpace
 from gancompress.nets.families.traced import TracedGenerator
 from gancompress.project import Project
 
@@ -33,33 +36,42 @@ def understood(project: Project, about: str, difference: float) -> str:
         f"space      {space.size:,} generators, of {largest.macs_true:,} to "
         f"{smallest.macs_true:,} MACs",
     ]
-    for slot, values in space.choices:
-        if slot.endswith(".width"):
-            groups = taken.widths[slot.removesuffix(".width")]
-            many = f", {len(groups)} groups of channels" if len(groups) > 1 else ""
-            full = family.full_width(slot)
-            lines.append(f"  {slot:<40} {full} -> {', '.join(map(str, values))}{many}")
-        elif slot.endswith(".depth"):
-            most = family.depths[slot.removesuffix(".depth")][0]
-            if {*values} != {most}:
-                lines.append(f"  {slot:<40} {most} -> {', '.join(map(str, values))} branches")
-        elif len(values) > 1:
-            lines.append(f"  {slot:<40} {', '.join(map(str, values))}")
+    lines += _slots(project.space, family)
     lines.append(
         f"channels   {len(taken.groups.groups)} groups, each proven: in another order the answer "
         f"is the same; {elastic_fraction(family):.1%} of all MACs lie in layers of these"
     )
-    frozen = {
-        at: why for at, why in taken.groups.frozen.items()
+    return "\n".join([*lines, *_frozen(family)])
+
+
+def _slots(space: SearchSpace, family: TracedGenerator) -> Iterator[str]:
+    """A line for each slot that is not as in the generator itself."""
+    for slot, values in space.choices:
+        listed = ", ".join(map(str, values))
+        if slot.endswith(".width"):
+            groups = family.taken.widths[slot.removesuffix(".width")]
+            many = f", {len(groups)} groups of channels" if len(groups) > 1 else ""
+            yield f"  {slot:<40} {family.full_width(slot)} -> {listed}{many}"
+        elif slot.endswith(".depth"):
+            most = family.depths[slot.removesuffix(".depth")][0]
+            if {*values} != {most}:
+                yield f"  {slot:<40} {most} -> {listed} branches"
+        elif len(values) > 1:
+            yield f"  {slot:<40} {listed}"
+
+
+def _frozen(family: TracedGenerator) -> Iterator[str]:
+    """What is frozen but the input's and the output's channels, and why; the first lines of it."""
+    lines = dict.fromkeys(
+        f"  {name}: {why}"
+        for (name, _), why in family.taken.groups.frozen.items()
         if not why.endswith(("of the input", "of the output"))
-    }  # fmt: skip
-    frozen_lines = dict.fromkeys(f"  {name}: {why}" for (name, _), why in frozen.items())
-    if frozen_lines:
-        lines.append(f"frozen     {len(frozen_lines)} axes of channels keep their number")
-        lines += list(frozen_lines)[:MOST_FROZEN]
-        if len(frozen_lines) > MOST_FROZEN:
-            lines.append(f"  … and {len(frozen_lines) - MOST_FROZEN} more")
-    return "\n".join(lines)
+    )
+    if lines:
+        yield f"frozen     {len(lines)} axes of channels keep their number"
+        yield from list(lines)[:MOST_FROZEN]
+    if len(lines) > MOST_FROZEN:
+        yield f"  … and {len(lines) - MOST_FROZEN} more"
 
 
 def elastic_fraction(family: TracedGenerator) -> float:

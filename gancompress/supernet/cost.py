@@ -219,7 +219,7 @@ def _work(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> tuple[int,
         return macs, macs, 0
     if isinstance(module, nn.Linear):
         return module.in_features * output.numel(), module.in_features * output.numel(), 0
-    if isinstance(module, Operator):  # of a traced generator: one whose weight is computed
+    if isinstance(module, Operator):  # Traced generators have them where a weight is computed.
         return (*module.macs(inputs, output), 0)
     return 0, 0, output.numel() if isinstance(module, _BatchNorm | _InstanceNorm) else 0
 

@@ -40,7 +40,8 @@ class _Both:
         self.products: dict[int, Node] = {}
         self._other = [node for node in other if not node.is_scalar]
         self._sizes = {node.name: node for node in other if node.is_scalar}
-        self._called: dict[str, str] = {}  # what a node of the other is called in the first
+        # By the names of the other's nodes, what they are called in the first.
+        self._called: dict[str, str] = {}
         self._nodes: list[Node] = []
 
     def merged(self, one: Sequence[Node]) -> list[Node]:

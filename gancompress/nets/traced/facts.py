@@ -10,7 +10,7 @@ from typing import Any
 from gancompress.errors import ArchError
 
 VERSION = 1
-NAMES = "input", "output"  # of a generator whose file names neither
+NAMES = "input", "output"  # What they are called where a generator's file names neither.
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,8 @@ class NodeView:
     kwargs: Mapping[str, Any]
     shape: torch.Size
     ids: Identities
-    numbers: Mapping[str, Any] = field(default_factory=dict)  # of sizes, by name, on the example
+    # What sizes are on the example, by name.
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
     def argument(self, at: int, name: str, otherwise: Any = None) -> Any:
         return self.args[at] if at < len(self.args) else self.kwargs.get(name, otherwise)

@@ -26,7 +26,8 @@ def without_masks(nodes: Iterable[Node], seen: Mapping[str, Any]) -> list[Node]:
     seen: what the tracer knew of values by name: of tensors their shape and type.
     """
     found: list[Node] = []
-    whole: dict[str, tuple[str, str]] = {}  # of a chosen value: the whole one, and the mask
+    # By the name of a chosen value, the names of the whole one and of the mask.
+    whole: dict[str, tuple[str, str]] = {}
     alike = _Alike()
     for node in nodes:
         found.append(node)
