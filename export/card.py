@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError, ExportError
 from gancompress.export.facts import Facts, read_facts
+from gancompress.nets.traced.facts import NAMES
 
 Run = Callable[[Tensor], Tensor]
 
 # The version of `manifest`; raise it when a reader of the old one would misunderstand the new one.
 VERSION = 1
-NAMES = "input", "output"  # What they are called in files of generators without names of their own.
 RANGE = (-1.0, 1.0)  # The value range of images here, and of most files' inputs and outputs.
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gancompress.errors import ExportError
 from gancompress.export.card import (
-    NAMES,
     Card,
     ExportSource,
     Model,
@@ -23,6 +22,7 @@ from gancompress.export.card import (
 )
 from gancompress.export.program import Traced, first_line, traced, uncollected
 from gancompress.export.smallterms import keep_small_terms
+from gancompress.nets.traced.facts import NAMES
 from gancompress.storage.checkpoint import write_bytes
 
 MODEL, STATIC = "model.onnx", "model-static.onnx"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from gancompress.export.card import NAMES
+from gancompress.nets.traced.facts import NAMES
 
 _ONNX = """\
 import onnxruntime

@@ -13,6 +13,7 @@ from gancompress.archs.arch import Arch, Rule, SearchSpace, Value
 from gancompress.errors import ArchError
 from gancompress.nets.layers.blocks import OPERATORS
 from gancompress.nets.layers.features import ONE, Bands
+from gancompress.nets.traced.facts import NAMES
 
 T = TypeVar("T")
 Widths = Sequence[int] | Sequence[Sequence[int]] | Mapping[str, Sequence[int]]
@@ -128,7 +129,7 @@ class Family(ABC):
     @property
     def names(self) -> tuple[str, str]:
         """Of the input and output of exported files, where these have names."""
-        return "input", "output"
+        return NAMES
 
     @property
     def file_options(self) -> dict[str, Any]:
