@@ -11,7 +11,6 @@ import pytest
 import torch
 import yaml
 from images import noise, save
-from PIL import Image
 from toyrecipes import save_toy_pairs
 from typer.testing import CliRunner
 
@@ -205,9 +204,3 @@ def test_a_packaged_recipe_goes_without_its_teacher() -> None:
     project = Project(recipe)
     assert project.planned_arch == project.space.largest
     assert project.teacher.is_absent and project.distilled_layers == ()
-
-
-def test_images_are_read_as_they_lie(tmp_path: Path) -> None:
-    """Side by side, a grey file is a pair as well."""
-    Image.fromarray(np.zeros((8, 16), np.uint8)).save(tmp_path / "0.png")
-    assert layout_of(tmp_path)["folder"] == str(tmp_path)
