@@ -71,3 +71,9 @@ class FinetuneSection(TrainingSection):
     archs: Integer = Field(
         1, ge=1, description="generators: the rows' winners first, then others of the front"
     )
+    finalists: Integer = Field(
+        1,
+        ge=1,
+        description="a row's winner is found among so many: the search's best for the row are "
+        "trained a little, and the better half goes on, until one is left",
+    )

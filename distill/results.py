@@ -25,10 +25,35 @@ class TunedGenerator:
 
 
 @dataclass(frozen=True)
+class Contender:
+    """A generator in a rung, and its score."""
+
+    arch: PlainArch
+    score: float
+
+
+@dataclass(frozen=True)
+class ContestRung:
+    """How generators rank after so many steps of training alone, best first; 0: in the supernet."""
+
+    steps: int
+    ranked: tuple[Contender, ...]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """How one row's finalists came to be one, scored by `metric`; see `halving`."""
+
+    row: str
+    metric: str
+    rungs: tuple[ContestRung, ...]
+
+
+@dataclass(frozen=True)
 class Finetuning:
     """What training further changed, scored on `images` of `split`.
 
-    rank_agreement: of the objectives before and after.
+    rank_agreement: of the objectives before and after. contests: of the rows that had finalists.
     """
 
     steps: int
@@ -37,6 +62,8 @@ class Finetuning:
     split: str
     rank_agreement: RankAgreement
     generators: tuple[TunedGenerator, ...]
+    contests: tuple[Contest, ...] = ()
 
 
+CONTEST = ResultFile[Contest](Contest, "finetune")
 FINETUNING = ResultFile[Finetuning](Finetuning, "finetune")

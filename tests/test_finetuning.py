@@ -4,6 +4,7 @@ What only the slow tests prove: that it goes on from what SIGKILL leaves, and th
 train as one does; tests/test_distributed.py has the latter of the other stages in every suite.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ from images import save_pairs
 import gancompress.export
 from gancompress.archs.arch import Arch
 from gancompress.cli import describe
+from gancompress.distill.halving import Rung, rungs_of, steps_in_all
 from gancompress.errors import CheckpointError, RecipeError, RunError
+from gancompress.metrics.value import MetricValue
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
 from gancompress.project.results import finetuned_of
@@ -31,9 +35,17 @@ from gancompress.ranks import RankAgreement, rank_agreement
 from gancompress.recipe.reading import load_recipe
 from gancompress.recipe.recipe import Recipe
 from gancompress.recipe.stagesections import stage_sections
-from gancompress.search.results import FRONT, Front, Measured, RowWinner
+from gancompress.search.results import (
+    FRONT,
+    TRIALS,
+    Front,
+    Measured,
+    RowWinner,
+    SearchTrials,
+)
+from gancompress.stages import finalists, pipeline
 from gancompress.stages import finetune as finetuning
-from gancompress.stages import pipeline
+from gancompress.stages.archevaluation import values_of
 from gancompress.storage.checkpoint import load_tensors, write_record
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.storage.runs import Run
@@ -73,13 +85,16 @@ def searched(recipe: Recipe, *, winners: list[Arch], front: list[Arch]) -> None:
         algorithm="pareto",
         first_look=None,
         winners=tuple(
-            RowWinner(row=row, limits=cost, arch=arch, costs=cost, scores={"fd": 1})
+            RowWinner(row=row, limits=cost, arch=arch, costs=cost, scores={"fd": 1, "kid": 0})
             for row, arch in zip(rows, winners, strict=False)
         ),
         points=tuple(Measured(arch, cost, {"fd": 1}) for arch in front),
     )
+    scores = [{"fd": 1.0, "kid": float(place)} for place, _ in enumerate(front)]
+    measured = tuple(Measured(arch, cost, of) for arch, of in zip(front, scores, strict=True))
+    TRIALS.write(stage.path / "trials.json", (SearchTrials("search", False, None, measured),))
     FRONT.write(stage.path / "front.json", result)
-    stage.finish("front.json")
+    stage.finish("front.json", files=["trials.json"])
 
 
 def archs_of(recipe: Recipe, count: int) -> list[Arch]:
@@ -390,6 +405,95 @@ def test_batch_norms_have_statistics_of_the_new_weights(tmp_path: Path) -> None:
     with torch.no_grad():
         exported = gancompress.export.load(tmp_path / "copy" / "export" / "model")(x)
         assert torch.equal(exported, net(x))
+
+
+def test_rungs_by_hand() -> None:
+    assert rungs_of(4, 1000) == (Rung(4, 125), Rung(2, 250), Rung(1, 1000))
+    assert rungs_of(5, 1600) == (Rung(5, 100), Rung(3, 200), Rung(2, 400), Rung(1, 1600))
+    assert rungs_of(1, 7) == (Rung(1, 7),)
+    assert steps_in_all(4, 1000) == 4 * 125 + 2 * 125 + 750
+    assert steps_in_all(1, 7) == 7
+
+
+def test_finalists_keep_the_limits_and_come_in_order_of_the_kernel_distance() -> None:
+    """The Frechet distance, which the search ranked by, has another order."""
+    archs = [Arch.of("resnet", {"stem.width": width}) for width in (8, 7, 6, 5, 4)]
+    found = [
+        Measured(arch, {"macs": macs}, {"fd": fd, "kid": kid})
+        for arch, macs, fd, kid in zip(
+            archs, (9, 8, 8, 11, 8), (4, 3, 2, 0, 1), (0.1, 0.2, 0.4, 0.0, 0.3), strict=True
+        )
+    ]
+    winner = RowWinner(
+        row="compressed", limits={"macs": 10}, arch=archs[2], costs={"macs": 8},
+        scores={"fd": 2, "kid": 0.4},
+    )  # fmt: skip
+    chosen = finalists.finalists_among(found, winner, "fd")
+    assert [one.arch for one in chosen] == [archs[i] for i in (2, 0, 1, 4)]
+    assert finalists.told_apart_by("psnr") == "psnr"
+
+
+def test_who_is_left_of_the_finalists_is_trained_as_if_alone(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """Its weights are those of a fine-tuning that stopped at no rung, to the last bit."""
+    recipe = trained.copy(tmp_path / "run", "finetune.finalists=4", "finetune.steps=8")
+    found = finetune(recipe)
+    (contest,) = found["contests"]
+    assert contest["metric"] == "kid"
+    assert [(one["steps"], len(one["ranked"])) for one in contest["rungs"]] == [
+        (0, 4), (1, 4), (2, 2),
+    ]  # fmt: skip
+    for before, after in itertools.pairwise(contest["rungs"]):
+        goes_on = before["ranked"][: len(after["ranked"])]
+        entered = [one["arch"] for one in after["ranked"]]
+        assert sorted(map(str, entered)) == sorted(str(one["arch"]) for one in goes_on)
+        scores = [one["score"] for one in after["ranked"]]
+        assert scores == sorted(scores)
+    (left,) = found["generators"]
+    assert left["arch"] == contest["rungs"][-1]["ranked"][0]["arch"]
+    assert any(
+        "of 4 finalists" in line and "is trained to the end" in line for line in found["said"]
+    )
+    arch = Arch.from_json(json.dumps(left["arch"]))
+    alone = trained.copy(tmp_path / "alone", "finetune.steps=8")
+    Run(alone.run_dir).stage("search").set_aside()
+    searched(alone, winners=[arch], front=[arch])
+    finetune(alone)
+    ours, theirs = (tmp_path / run / "finetune/compressed.safetensors" for run in ("run", "alone"))
+    assert ours.read_bytes() == theirs.read_bytes()
+    assert not list((tmp_path / "run").rglob("state.pt"))
+    later = trained.recipe(tmp_path / "run", "finetune.steps=0")
+    pipeline.run_stages(Project(later), ("export",), lambda text: None)
+    card = json.loads((tmp_path / "run" / "export" / "card.json").read_text())
+    assert card["archs"]["compressed, fine-tuned"] == left["arch"]
+
+
+def test_a_stopped_contest_ends_as_an_unstopped_one(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped while the second and then the last of six is evaluated; none is trained twice."""
+    more = ("finetune.finalists=4", "finetune.steps=8")
+    whole = finetune(trained.copy(tmp_path / "whole", *more))
+    recipe, told = trained.copy(tmp_path / "cut", *more), list[str]()
+
+    def stopping(scores: Mapping[str, MetricValue]) -> dict[str, float]:
+        told.append("")
+        if len(told) in (2, 7):
+            raise KeyboardInterrupt
+        return values_of(scores)
+
+    monkeypatch.setattr(finalists, "values_of", stopping)
+    for left in (2, 4):  # states, of those that were trained so far
+        with pytest.raises(KeyboardInterrupt):
+            finetune(recipe)
+        assert len(list((tmp_path / "cut").rglob("state.pt"))) == left
+    cut = finetune(recipe)
+    assert len(told) == 8  # six were evaluated, two of them twice
+    assert cut["contests"] == whole["contests"] and cut["generators"] == whole["generators"]
+    ours, theirs = files(tmp_path / "cut"), files(tmp_path / "whole")
+    different = [name for name in theirs if ours.get(name) != theirs[name]]
+    assert all(name.startswith(("study.db", "workers/")) for name in different)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from gancompress.archs.arch import Arch
 from gancompress.cli.commands import app
+from gancompress.distill.results import FINETUNING
 from gancompress.errors import GanCompressError
 from gancompress.export.filetable import file_table
 from gancompress.export.report import table
@@ -89,7 +90,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
             "metrics.features=effnet-lite0", "metrics.images=4",
             "search={reduction: 2, more_reductions: [2.2], candidates: 8, population: 4, "
             "images: 6, first_images: 4, survivors: 0.5}",
-            "finetune={steps: 2, batch_size: 2, archs: 3}",
+            "finetune={steps: 2, batch_size: 2, archs: 3, finalists: 2}",
             "export={formats: [safetensors], images: 2, latency_repeats: 1}",
             "workers=0", "device=cpu", "precision=float32", f"run={folder}/run",
         ],
@@ -133,6 +134,15 @@ def test_the_page_names_every_point_of_the_front(page: Page, done: Recipe) -> No
     for point in front.points:
         assert arch_text(point.arch) in page.text
         assert f"{point.scores[front.objective]:.4g}" in page.text
+
+
+def test_the_page_shows_how_finalists_ranked(page: Page, done: Recipe) -> None:
+    contests = FINETUNING.read(done.run_dir / "finetune" / "finetune.json").contests
+    assert contests
+    for contest in contests:
+        assert f"Finalists: {contest.row}" in page.text
+        for one in contest.rungs[1].ranked:
+            assert f"{one.score:.4g}" in page.text and arch_text(one.arch) in page.text
 
 
 def test_what_the_page_tells_its_script_is_what_was_measured(done: Recipe) -> None:

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from gancompress.archs.arch import Arch
-from gancompress.distill.results import FINETUNING, Finetuning, TunedGenerator
+from gancompress.distill.results import (
+    CONTEST,
+    FINETUNING,
+    Contender,
+    Contest,
+    ContestRung,
+    Finetuning,
+    TunedGenerator,
+)
 from gancompress.errors import CheckpointError
 from gancompress.export.filetable import FileRow
 from gancompress.export.latency import Latency
@@ -105,11 +113,26 @@ PLAIN_FINETUNED = {
             "after": {"fd": 2.0},
         }
     ],
+    "contests": [],
+}
+HELD = Contest(
+    row="compressed",
+    metric="kid",
+    rungs=(ContestRung(0, (Contender(ARCH, 3.0),)), ContestRung(5, (Contender(ARCH, 2.0),))),
+)
+PLAIN_HELD = {
+    "row": "compressed",
+    "metric": "kid",
+    "rungs": [
+        {"steps": 0, "ranked": [{"arch": PLAIN, "score": 3.0}]},
+        {"steps": 5, "ranked": [{"arch": PLAIN, "score": 2.0}]},
+    ],
 }
 KINDS: list[tuple[ResultFile[Any], Any, Any]] = [
     (FRONT, FRONT_FOUND, PLAIN_FRONT),
     (TRIALS, TRIALS_FOUND, PLAIN_TRIALS),
     (FINETUNING, FINETUNED, PLAIN_FINETUNED),
+    (CONTEST, HELD, PLAIN_HELD),
 ]
 
 

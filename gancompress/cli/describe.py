@@ -56,9 +56,9 @@ def plan(project: Project, stages: Sequence[str]) -> str:
         if name == "teacher" and recipe.teacher.is_given:
             size = f" ({recipe.teacher.from_})"
         if name == "finetune":
-            size = (
-                f" (up to {recipe.finetune.archs} generators, {recipe.finetune.steps} steps each)"
-            )
+            section = recipe.finetune
+            found = f", found among {section.finalists}" if section.finalists > 1 else ""
+            size = f" (up to {section.archs} generators, {section.steps} steps each{found})"
         lines.append(f"{name}{size} {what} in {stage.path}")
     return "\n".join(lines)
 

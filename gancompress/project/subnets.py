@@ -40,7 +40,7 @@ class Subnets:
 
     def plain(self, arch: Arch) -> nn.Module:
         """The network of `arch`, cut out, on the recipe's device."""
-        return self._estimated(self.supernet.extract(arch))
+        return self.estimated(self.supernet.extract(arch))
 
     def finetuned(self, one: Finetuned) -> nn.Module:
         """The network of `one` as it was trained further, on the recipe's device.
@@ -55,9 +55,10 @@ class Subnets:
         project = self._project
         tensors, _ = load_tensors(one.path)
         net = filled(project.family.build(one.arch), part(tensors, project.task.target), one.path)
-        return self._estimated(net.to(project.device).eval())
+        return self.estimated(net.to(project.device).eval())
 
-    def _estimated(self, net: nn.Module) -> nn.Module:
+    def estimated(self, net: nn.Module) -> nn.Module:
+        """`net` with the statistics of its batch norms estimated, if it has any."""
         if batch_norms(net):
             estimate(net, self._inputs)
         return net

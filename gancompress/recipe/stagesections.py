@@ -24,6 +24,7 @@ _NEWER: tuple[tuple[str, str, object], ...] = (
     ("metrics", "lpips", None),
     ("finetune", "losses", None),
     ("finetune", "discriminator_every", None),
+    ("finetune", "finalists", 1),
 )
 _TRAININGS = ("teacher", "supernet", "finetune")
 _WITHOUT_EFFECT = {

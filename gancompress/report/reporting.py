@@ -253,20 +253,22 @@ def _training(source: ReportedRun) -> dict[str, Any]:
         elif not stage.is_finished():
             missing.append((f"No {name} yet", source.command(STAGES[name])))
     tuned = source.run.stage("finetune")
-    logs = {p.parent.name: p for p in sorted(tuned.path.glob("*/metrics.jsonl"))}
+    paths = sorted(tuned.path.rglob("metrics.jsonl"))
+    logs = {path.parent.relative_to(tuned.path).as_posix(): path for path in paths}
     drawn = sections.curves_of(logs, "finetune")
     if drawn:
         found.append(("fine-tuning", _safe(drawn), ""))
     folders = {name: source.run.stage(name).path for name in trained}
     folders |= {f"finetune {name}": log.parent for name, log in logs.items()}
     health = {name: folder / "health.jsonl" for name, folder in folders.items()}
-    path = tuned.artefact() if tuned.is_finished() else None
+    result = FINETUNING.read(tuned.artefact()) if tuned.is_finished() else None
     steps = () if source.part("finetune").get("steps") else ("finetune.steps=500",)
     return {
         "curves": found,
         "missing_training": missing,
         "findings": sections.findings_table(health),
-        "tuned": None if path is None else sections.finetuning_table(FINETUNING.read(path)),
+        "tuned": None if result is None else sections.finetuning_table(result),
+        "contests": [sections.contest_table(one) for one in result.contests] if result else [],
         "finetune_command": source.command("finetune", *steps),
     }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gancompress.archs.arch import Arch
-from gancompress.distill.results import Finetuning
+from gancompress.distill.results import Contest, Finetuning
 from gancompress.export.filetable import FileRow, file_table
 from gancompress.export.latency import Latency
 from gancompress.export.report import Row, class_table, ratio, table
@@ -256,6 +256,21 @@ def finetuning_table(found: Finetuning) -> Table:
         f"{rank} (n={len(found.generators)})" if rank else ""
     )
     return Table(tuple(titles), tuple(lines), (note,))
+
+
+def contest_table(found: Contest) -> Table:
+    """How the finalists of a row ranked, in the supernet and after each rung."""
+    title = score_title(found.metric)
+    titles = [found.row]
+    for rung in found.rungs:
+        after = f" after {rung.steps} steps" if rung.steps else " in the supernet"
+        titles.append(title + after)
+    scores = [{one.arch: one.score for one in rung.ranked} for rung in found.rungs]
+    lines = [
+        (arch_text(one.arch), *(f"{of[one.arch]:.4g}" if one.arch in of else "-" for of in scores))
+        for one in found.rungs[0].ranked
+    ]
+    return Table(tuple(titles), tuple(lines), ("The better half goes on after each rung.",))
 
 
 def latency_tables(folder: Path) -> list[tuple[str, str, str]]:

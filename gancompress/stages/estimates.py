@@ -18,6 +18,7 @@ from torch import nn
 from gancompress.data.dataset import Split
 from gancompress.data.fixeddraws import DRAW
 from gancompress.distill.answers import Answers, Draws, ask
+from gancompress.distill.halving import steps_in_all
 from gancompress.distill.supernet import Teacher, student_of
 from gancompress.durations import duration
 from gancompress.project import Project
@@ -64,7 +65,7 @@ def estimates(project: Project, names: Sequence[str], *, redo: bool = False) -> 
     counts = {
         "teacher": recipe.teacher.steps if recipe.teacher.is_trained else 0,
         "supernet": recipe.supernet.steps,
-        "finetune": recipe.finetune.steps * recipe.finetune.archs,
+        "finetune": steps_of_finetuning(project),
         "search": recipe.search.candidates,
     }
     if sum(counts[name] for name in todo if name in counts) < FEW:
@@ -127,9 +128,8 @@ class _Timer:
         return replace(found, seconds=found.seconds + asking, text=text)
 
     def _finetune_stage(self) -> Estimate:
-        section = self._recipe.finetune
         step, precision = self._student_step
-        found = _trained("finetune", section.steps * section.archs, step, precision)
+        found = _trained("finetune", steps_of_finetuning(self._project), step, precision)
         asking = self._recipe.supernet.kept_answers * self._seconds_of_an_answer
         if self._recipe.task.imitates:  # The answers are kept since the supernet's training.
             return found
@@ -255,6 +255,14 @@ class _Timer:
         started = time.monotonic()
         evaluate()
         return (time.monotonic() - started) / (len(nets) * size)
+
+
+def steps_of_finetuning(project: Project) -> int:
+    """Those of all generators that are trained further, finalists that are given up included."""
+    section = project.recipe.finetune
+    rows = min(section.archs, len(rows_of(project)))
+    of_rows = steps_in_all(section.finalists, section.steps) if section.steps else 0
+    return rows * of_rows + (section.archs - rows) * section.steps
 
 
 def _trained(stage: str, steps: int, seconds: float, precision: str) -> Estimate:

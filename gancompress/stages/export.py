@@ -159,15 +159,20 @@ def chosen_nets(
 ) -> dict[str, tuple[nn.Module, Arch]]:
     """The rows of the final table behind the teacher's, the one to export first.
 
-    What was trained further comes as it is now, and then as it was in the supernet.
+    What was trained further comes as it is now, and then as it was in the supernet; of a row that
+    had finalists that is the one that was found best.
     """
     nets: dict[str, tuple[nn.Module, Arch]] = {}
-    finetuned = {one.arch: one for one in finetuned_of(run)}
+    finetuned = finetuned_of(run)
+    by_row = {one.name: one for one in finetuned}
+    by_arch = {one.arch: one for one in finetuned}
     for row, arch in ((winner.row, winner.arch) for winner in winners):
-        one = finetuned.get(arch)
-        if one is not None:
-            nets[f"{row}, fine-tuned"] = (subnets.finetuned(one), arch)
-        nets[row if one is None else f"{row} before fine-tuning"] = (subnets.plain(arch), arch)
+        one = by_row.get(row) or by_arch.get(arch)
+        if one is None:
+            nets[row] = (subnets.plain(arch), arch)
+            continue
+        nets[f"{row}, fine-tuned"] = (subnets.finetuned(one), one.arch)
+        nets[f"{row} before fine-tuning"] = (subnets.plain(one.arch), one.arch)
     return nets
 
 

@@ -2,23 +2,30 @@
 
 finetune/finetune.json names them and says how they were evaluated before and after, on the images
 that the search evaluates by; NAME.safetensors are their weights, NAME/ holds a training's state
-and log.
+and log. A row's winner is found among its finalists, see `finalists`; each has a folder in NAME/.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
+
+from torch import nn
 
 from gancompress.archs.arch import Arch
 from gancompress.bars import progress
-from gancompress.data.dataset import Dataset
-from gancompress.distill.answers import Answers, Draws, ask
+from gancompress.distill.answers import Answers, ask
 from gancompress.distill.finetune import train_alone
 from gancompress.distill.options import FinetuneSection
-from gancompress.distill.results import FINETUNING, Finetuning, TunedGenerator
+from gancompress.distill.results import (
+    CONTEST,
+    FINETUNING,
+    Contest,
+    Finetuning,
+    TunedGenerator,
+)
 from gancompress.distill.supernet import sorted_teacher
 from gancompress.errors import RecipeError
 from gancompress.evenly import evenly
@@ -29,7 +36,9 @@ from gancompress.project.results import Finetuned, front_of
 from gancompress.project.subnets import Subnets
 from gancompress.project.training import batches_of, drawn_once, draws_of, training_of
 from gancompress.ranks import rank_agreement
+from gancompress.search.results import Measured
 from gancompress.stages.archevaluation import values_of
+from gancompress.stages.finalists import Contests, finalists_of, told
 from gancompress.storage.checkpoint import (
     file_hash,
     load_tensors,
@@ -43,17 +52,35 @@ from gancompress.training import distributed
 
 @dataclass(frozen=True)
 class Choice:
-    """A generator to train further; `name` is its row in the table or its place in the front."""
+    """A generator to train further; `name` is its row in the table or its place in the front.
+
+    finalists: of a row, those that its generator is found among; `arch` is the first of them.
+    """
 
     name: str
     arch: Arch
+    finalists: tuple[Measured, ...] = ()
 
-    def folder(self, stage: StageDir) -> StageDir:
-        """Where state and log of its training are."""
-        return StageDir(stage.path, self.name.replace(" ", "-"))
+    @property
+    def has_contest(self) -> bool:
+        return len(self.finalists) > 1
+
+    def folder(self, stage: StageDir, finalist: int = 0) -> StageDir:
+        """Where state and log of its training are, or of the finalist's of that number."""
+        own = StageDir(stage.path, self.name.replace(" ", "-"))
+        return StageDir(own.path, f"finalist-{finalist}") if finalist else own
+
+    def folders(self, stage: StageDir) -> list[StageDir]:
+        """Those of all that are trained."""
+        numbers = range(1, len(self.finalists) + 1) if self.has_contest else [0]
+        return [self.folder(stage, number) for number in numbers]
 
     def weights(self, stage: StageDir) -> Path:
         return stage.path / f"{self.folder(stage).name}.safetensors"
+
+    def contest(self, stage: StageDir) -> Path:
+        """The file that says how its finalists went."""
+        return self.folder(stage).path / "contest.json"
 
 
 def check_finetune(project: Project) -> None:
@@ -67,26 +94,22 @@ def check_finetune(project: Project) -> None:
 
 def finetune_stage(project: Project, stage: StageDir, say: Callable[[str], None]) -> None:
     """Trains what was chosen, one after the other; one process then evaluates."""
-    chosen = distributed.together(lambda: choices(project.run, project.recipe.finetune.archs))
-    # The answers of a teacher that stands alone are kept with their draws; others are drawn anew.
-    dataset = drawn_once(project, again=0 if project.recipe.task.imitates else 1)
-    answers: Answers | None = None
+    section = project.recipe.finetune
+    chosen = distributed.together(lambda: choices(project.run, section.archs, section.finalists))
+    trainer = _Trainer(project)
     for number, one in enumerate(chosen, 1):
         if not distributed.broadcast_from_main(partial(_is_trained, one, stage)):
-            draws = draws_of(project, dataset)
-            if draws is not None and answers is None:
-                answers = _ask(project, draws)
-            title = f"finetune {number} of {len(chosen)}"
-            _train(project, one, stage, dataset=dataset, answers=answers, title=title)
+            _train(project, trainer, one, stage, f"finetune {number} of {len(chosen)}")
     if distributed.current().world > 1:
         return  # batch norms, once together, would wait for the others; see pipeline.run_stages
     _evaluate(project, chosen, stage, say)
 
 
-def choices(run: Run, count: int) -> list[Choice]:
+def choices(run: Run, count: int, finalists: int = 1) -> list[Choice]:
     """The rows' winners, the one to export first, then others spread evenly over the front.
 
-    At most `count`, each arch once. Raises: RunError, CheckpointError.
+    At most `count`, each arch once. finalists: so many of each row. Raises: RunError,
+    CheckpointError.
     """
     found: dict[Arch, Choice] = {}
     front = front_of(run)
@@ -94,69 +117,112 @@ def choices(run: Run, count: int) -> list[Choice]:
         found.setdefault(winner.arch, Choice(winner.row, winner.arch))
     points = [Choice(f"front {n}", one.arch) for n, one in enumerate(front.points, 1)]
     others = [point for point in points if point.arch not in found]
-    spread = [others[i] for i in evenly(len(others), max(0, count - len(found)))]
-    return [*found.values(), *spread][:count]
+    rows = list(found.values())[:count]
+    if finalists > 1:
+        rows = [replace(one, finalists=finalists_of(run, one.name, finalists)) for one in rows]
+    return [*rows, *(others[i] for i in evenly(len(others), max(0, count - len(found))))]
 
 
 def _is_trained(one: Choice, stage: StageDir) -> bool:
     """Whether an earlier command came to the end of this one; clears what it left behind."""
-    path, folder = one.weights(stage), one.folder(stage)
-    remove_leftovers(folder.path)
-    if not path.exists():
+    for folder in (one.folder(stage), *one.folders(stage)):
+        remove_leftovers(folder.path)
+    archs = [finalist.arch for finalist in one.finalists] or [one.arch]
+    if not one.weights(stage).exists() or _arch_of(one, stage) not in archs:
         return False
-    folder.state.unlink(missing_ok=True)
-    return load_tensors(path)[1].get("arch") == one.arch.to_json()
+    _forget_states(one, stage)
+    return True
 
 
-def _ask(project: Project, draws: Draws) -> Answers:
-    """The teacher's answers to all draws, with its channels in the order that students have."""
-    family, task = project.family, project.task
-    teacher = distributed.together(lambda: project.teacher)
-    device = project.device
-    channels = project.channels(teacher.arch, is_proven=False)
-    taught = sorted_teacher(family.build, teacher, task.target, channels).to(device)
-    return ask(taught, task.inputs, project.distilled_layers, draws, device)
+def _arch_of(one: Choice, stage: StageDir) -> Arch:
+    """The arch that was trained to the end. Raises: CheckpointError."""
+    path = one.weights(stage)
+    return Arch.from_json(load_tensors(path)[1].get("arch", ""), str(path))
 
 
-def _train(
-    project: Project,
-    one: Choice,
-    stage: StageDir,
-    *,
-    dataset: Dataset,
-    answers: Answers | None,
-    title: str,
-) -> None:
-    family, section, task = project.family, project.recipe.finetune, project.task
-    folder, supernets = one.folder(stage), project.recipe.supernet
-    supernet, teacher, companions = distributed.together(
-        lambda: (
-            project.supernet,
-            project.teacher,
-            project.companions(),
-        )
-    )
-    net = train_alone(
-        task,
-        supernet,
-        one.arch,
-        family.build,
-        teacher,
-        trained=companions,
-        batches=batches_of(project, dataset, section),
-        how=training_of(project, with_rates(project), folder),
-        losses={str(name): weight for name, weight in losses_of(project).items()},
-        reference=supernets.target,
-        layers=project.distilled_layers,
-        input_shape=project.input_shape,
-        answers=answers,
-        discriminator_every=section.discriminator_every or supernets.discriminator_every,
-        title=title,
-    )
-    if distributed.current().is_main_process:
-        meta = {"arch": one.arch.to_json()}
-        save_tensors(one.weights(stage), pack({task.target: net}), meta)
+def _forget_states(one: Choice, stage: StageDir) -> None:
+    for folder in one.folders(stage):
         folder.state.unlink(missing_ok=True)
+
+
+class _Trainer:
+    """What the trainings of all that was chosen have in common."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        # The answers of a teacher that stands alone are kept with their draws; others are drawn
+        # anew.
+        self._dataset = drawn_once(project, again=0 if project.recipe.task.imitates else 1)
+
+    @cached_property
+    def _answers(self) -> Answers | None:
+        """The teacher's to all draws, with its channels in the order that students have."""
+        project = self._project
+        draws = draws_of(project, self._dataset)
+        if draws is None:
+            return None
+        teacher = distributed.together(lambda: project.teacher)
+        channels = project.channels(teacher.arch, is_proven=False)
+        taught = sorted_teacher(project.family.build, teacher, project.task.target, channels)
+        device = project.device
+        layers = project.distilled_layers
+        return ask(taught.to(device), project.task.inputs, layers, draws, device)
+
+    def __call__(
+        self, arch: Arch, folder: StageDir, title: str, until: int | None = None
+    ) -> nn.Module:
+        """The network of `arch`, trained in `folder` from where it stands there.
+
+        until: after so many steps, more of which may follow.
+        """
+        project = self._project
+        section, task, supernets = project.recipe.finetune, project.task, project.recipe.supernet
+        supernet, teacher, companions = distributed.together(
+            lambda: (
+                project.supernet,
+                project.teacher,
+                project.companions(),
+            )
+        )
+        return train_alone(
+            task,
+            supernet,
+            arch,
+            project.family.build,
+            teacher,
+            trained=companions,
+            batches=batches_of(project, self._dataset, section),
+            how=replace(training_of(project, with_rates(project), folder), until=until),
+            losses={str(name): weight for name, weight in losses_of(project).items()},
+            reference=supernets.target,
+            layers=project.distilled_layers,
+            input_shape=project.input_shape,
+            answers=self._answers,
+            discriminator_every=section.discriminator_every or supernets.discriminator_every,
+            title=title,
+        )
+
+
+def _train(project: Project, trainer: _Trainer, one: Choice, stage: StageDir, title: str) -> None:
+    """Trains one to the end, after its finalists' contest if it has one."""
+    arch, finalist = one.arch, 0
+    contest: Contest | None = None
+    if one.has_contest:
+
+        def train(number: int, arch: Arch, until: int) -> nn.Module:
+            named = f"{title}, finalist {number}"
+            return trainer(arch, one.folder(stage, number), named, until)
+
+        finalist, contest = Contests(project, stage).hold(
+            one.name, one.finalists, train, project.recipe.finetune.steps
+        )
+        arch = one.finalists[finalist - 1].arch
+    net = trainer(arch, one.folder(stage, finalist), title)
+    if distributed.current().is_main_process:
+        if contest is not None:
+            CONTEST.write(one.contest(stage), contest)
+        save_tensors(one.weights(stage), pack({project.task.target: net}), {"arch": arch.to_json()})
+        _forget_states(one, stage)
 
 
 def losses_of(project: Project) -> Mapping[LossName, float]:
@@ -186,12 +252,15 @@ def _evaluate(
     subnets, objective = Subnets(project), project.recipe.search.objective
     evaluator = evaluator_of(project, "search", images=project.recipe.search.images)
     generators: list[TunedGenerator] = []
+    contests = [CONTEST.read(one.contest(stage)) for one in chosen if one.has_contest]
+    for contest in contests:
+        say(f"  {contest.row}: {told(contest)}")
     for one in progress(chosen, "evaluating", unit="generator", leave=False):
-        path = one.weights(stage)
-        now = Finetuned(one.name, one.arch, path, file_hash(path))
-        nets = subnets.plain(one.arch), subnets.finetuned(now)
+        path, arch = one.weights(stage), _arch_of(one, stage)
+        now = Finetuned(one.name, arch, path, file_hash(path))
+        nets = subnets.plain(arch), subnets.finetuned(now)
         scores = [values_of(evaluator.score(net)) for net in nets]
-        generators.append(TunedGenerator(one.name, one.arch, path.name, now.sha256, *scores))
+        generators.append(TunedGenerator(one.name, arch, path.name, now.sha256, *scores))
         before, after = (of[objective] for of in scores)
         say(f"  {one.name}: {objective} {before:.4g} before, {after:.4g} after (n={evaluator.n})")
     before_all = [one.before[objective] for one in generators]
@@ -203,6 +272,7 @@ def _evaluate(
         split="search",
         rank_agreement=rank_agreement(before_all, after_all),
         generators=tuple(generators),
+        contests=tuple(contests),
     )
     FINETUNING.write(stage.path / "finetune.json", result)
     about = {"steps": result.steps, "objective": objective, "images": result.images}

@@ -47,6 +47,8 @@ def fit(
     `training.distributed`) each gives its part. All read the state, one writes it. On the same
     machine, thread and process count the weights are the same, to the last bit on CPU, however
     often training was stopped.
+    Where `how.until` stops it, its state is kept, and the nets have the weights that they would end
+    with now: averaged ones where `how` averages.
     Raises: DivergedError on values that are not finite; UnhealthyError as `how` says; the latter,
     and KeyboardInterrupt after Ctrl-C or SIGTERM in any process, once the step is finished and
     saved; RunError if processes see different states.
@@ -82,11 +84,13 @@ class _Loop:
         done = start = self._resumed()
         self._saved = time.monotonic()
         bar = progress(
-            total=how.steps, initial=start, desc=self._title, unit="step", dynamic_ncols=True,
+            total=how.last_step, initial=start, desc=self._title, unit="step", dynamic_ncols=True,
             disable=not ours.is_main_process,
         )  # fmt: skip
         with _finish_step_on_signal() as stopping, bar:
-            left = zip(range(start, how.steps), distributed.in_step(batches(start)), strict=False)
+            left = zip(
+                range(start, how.last_step), distributed.in_step(batches(start)), strict=False
+            )
             for index, batch in left:
                 parts = parts_of(batch, index, how, ours.rank)
                 self._monitor.keep(parts[0][0])
@@ -96,7 +100,9 @@ class _Loop:
                 self._watch(parts, done)
                 self._report(bar, done)
                 self._save_or_stop(stopping, done)
-        assert done >= how.steps, f"batches ended after {done} of {how.steps} steps"
+        assert done >= how.last_step, f"batches ended after {done} of {how.last_step} steps"
+        if start < done < how.steps and ours.is_main_process:
+            self._state.save(how.state_path, done)
         if self._averaged:
             with torch.no_grad():
                 torch._foreach_copy_(target_parameters(self._task, self._nets), self._averaged)

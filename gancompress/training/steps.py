@@ -62,7 +62,13 @@ class Training:
     log_every: int = 50  # steps
     save_seconds: float = 60.0
     accumulate: int = 1  # parts that each batch is worked through in
+    until: int | None = None  # The training stops after so many steps, to be gone on with later.
     stops_unhealthy: bool = False  # or goes on with a warning
+
+    @property
+    def last_step(self) -> int:
+        """How many steps are made before it ends, or stops."""
+        return self.steps if self.until is None else min(self.until, self.steps)
 
 
 def parts_of(batch: Batch, index: int, how: Training, rank: int) -> Parts:
