@@ -116,6 +116,7 @@ def optimisation_of(section: TrainingSection) -> Optimisation:
         beta2=section.beta2,
         decay_from=section.decay_from,
         ema=section.ema,
+        optimiser=section.optimiser,
     )
 
 

@@ -25,6 +25,9 @@ _NEWER: tuple[tuple[str, str, object], ...] = (
     ("finetune", "losses", None),
     ("finetune", "discriminator_every", None),
     ("finetune", "finalists", 1),
+    ("teacher", "optimiser", "adam"),
+    ("supernet", "optimiser", "adam"),
+    ("finetune", "optimiser", "adam"),
 )
 _TRAININGS = ("teacher", "supernet", "finetune")
 _WITHOUT_EFFECT = {

@@ -26,7 +26,7 @@ from gancompress.training.state import TrainingState
 from gancompress.training.steps import (
     Parts,
     Training,
-    adam_of,
+    optimiser_of,
     parts_of,
     take_turn,
     target_parameters,
@@ -65,7 +65,9 @@ class _Loop:
     ) -> None:
         self._task, self._nets, self._how, self._title = task, nets, how, title
         optimisation = how.optimisation
-        self._optimisers = {phase.name: adam_of(phase, nets, optimisation) for phase in task.phases}
+        self._optimisers = {
+            phase.name: optimiser_of(task, phase, nets, optimisation) for phase in task.phases
+        }
         self._averaged = (
             [p.detach().clone() for p in target_parameters(task, nets)] if optimisation.ema else []
         )
@@ -123,7 +125,7 @@ class _Loop:
         for phase in self._task.phases:
             optimiser = self._optimisers[phase.name]
             if phase.restarts_at(index, how.steps):
-                optimiser.state.clear()
+                optimiser.forget()
             if phase.has_turn(index, how.steps):
                 turn = partial(take_turn, self._task, self._nets, parts, phase)
                 try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -33,6 +33,15 @@ Ema = Annotated[
 ]
 
 
+OptimiserName = Annotated[
+    Literal["adam", "muon"],
+    Field(
+        description="what changes the generator's weights; muon: steps of matrices are made "
+        "orthogonal, all else as adam; discriminators learn by adam"
+    ),
+]
+
+
 class TrainingSection(BaseModel):
     """How long and how fast networks learn."""
 
@@ -46,6 +55,7 @@ class TrainingSection(BaseModel):
     beta2: Beta2 = 0.999
     decay_from: DecayFrom = 0.5
     ema: Ema = 0.0
+    optimiser: OptimiserName = "adam"
     accumulate: Accumulate = 1
 
     @model_validator(mode="after")

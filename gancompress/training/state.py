@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gancompress.errors import CheckpointError
 from gancompress.storage.checkpoint import load_state, save_state
 from gancompress.training.health import HealthMonitor
+from gancompress.training.optimisers import Optimiser
 
 
 @dataclass
@@ -20,7 +21,7 @@ class TrainingState:
     """All that a resumed training needs."""
 
     nets: Mapping[str, nn.Module]
-    optimisers: Mapping[str, torch.optim.Adam]
+    optimisers: Mapping[str, Optimiser]
     averaged: list[Tensor]
     scaler: torch.amp.GradScaler
     monitor: HealthMonitor
@@ -40,12 +41,21 @@ class TrainingState:
         self.sums, self.turns = {}, {}
         return means
 
+    @property
+    def _parts(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimisers' parts; Adam has the name of its phase, as before there were others."""
+        return {
+            name if kind == "adam" else f"{name} {kind}": part
+            for name, optimiser in self.optimisers.items()
+            for kind, part in optimiser.parts.items()
+        }
+
     def save(self, path: Path, step: int) -> None:
         """Writes all to `path`, as of `step` finished steps. Raises: CheckpointError."""
         state: dict[str, Any] = {
             "step": step,
             "nets": {name: net.state_dict() for name, net in self.nets.items()},
-            "optimisers": {name: opt.state_dict() for name, opt in self.optimisers.items()},
+            "optimisers": {name: part.state_dict() for name, part in self._parts.items()},
             "averaged": self.averaged,
             "scaler": self.scaler.state_dict(),
             "sums": self.sums,
@@ -63,8 +73,8 @@ class TrainingState:
         try:
             for name, net in self.nets.items():
                 net.load_state_dict(state["nets"][name])
-            for name, optimiser in self.optimisers.items():
-                optimiser.load_state_dict(state["optimisers"][name])
+            for name, part in self._parts.items():
+                part.load_state_dict(state["optimisers"][name])
             for have, saved in zip(self.averaged, state["averaged"], strict=True):
                 have.copy_(saved)
             if state["scaler"]:  # It is empty after steps in another precision than fp16.

@@ -14,6 +14,7 @@ from gancompress.errors import DivergedError
 from gancompress.storage.runs import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
 from gancompress.training import distributed
+from gancompress.training.optimisers import Optimiser
 from gancompress.training.precisions import AUTOCAST
 
 STREAM_STEP = 3  # the streams 1 and 2 of the run's seed belong to the data
@@ -23,7 +24,10 @@ Parts = list[tuple[Batch, Step]]
 
 @dataclass(frozen=True)
 class Optimisation:
-    """Adam for every phase; the learning rate is constant, then falls linearly to zero."""
+    """Adam for every phase; the learning rate is constant, then falls linearly to zero.
+
+    optimiser: "muon" changes the matrices of the generator to compress by Muon, see `optimisers`.
+    """
 
     lr: float = 2e-4
     lr_discriminator: float | None = None
@@ -31,6 +35,7 @@ class Optimisation:
     beta2: float = 0.999
     decay_from: float = 0.5  # the fraction of the steps after which the rate falls
     ema: float = 0.0  # decay per step of the averaged weights; 0 keeps none
+    optimiser: str = "adam"
 
     def rate(self, phase: str, step: int, steps: int) -> float:
         """The learning rate of `phase` at `step` of `steps`."""
@@ -93,10 +98,13 @@ def target_parameters(task: Task, nets: Mapping[str, nn.Module]) -> list[Tensor]
     return list(nets[task.target].parameters())
 
 
-def adam_of(phase: Phase, nets: Mapping[str, nn.Module], how: Optimisation) -> torch.optim.Adam:
+def optimiser_of(
+    task: Task, phase: Phase, nets: Mapping[str, nn.Module], how: Optimisation
+) -> Optimiser:
     """A new optimiser of all that the phase trains."""
-    parameters = [p for name in phase.trains for p in nets[name].parameters()]
-    return torch.optim.Adam(parameters, lr=how.lr, betas=(how.beta1, how.beta2), foreach=True)
+    weights = [p for name in phase.trains for p in nets[name].parameters()]
+    has_muon = how.optimiser == "muon" and task.target in phase.trains
+    return Optimiser(weights, how.lr, (how.beta1, how.beta2), has_muon=has_muon)
 
 
 def take_turn(
@@ -105,21 +113,20 @@ def take_turn(
     parts: Parts,
     phase: Phase,
     *,
-    optimiser: torch.optim.Adam,
+    optimiser: Optimiser,
     scaler: torch.amp.GradScaler,
     how: Training,
 ) -> dict[str, Tensor]:
     """One phase of one step; returns the losses, means over parts and processes."""
-    optimiser.zero_grad(set_to_none=True)
+    optimiser.zero_grad()
     means = backward(task, nets, parts, phase, scaler, how)
     step = parts[-1][1]
     _check_losses(means, step, phase)
-    distributed.average_gradients([p for g in optimiser.param_groups for p in g["params"]])
-    for group in optimiser.param_groups:
-        group["lr"] = how.optimisation.rate(phase.name, step.index, how.steps)
+    distributed.average_gradients(optimiser.weights)
+    optimiser.set_rate(how.optimisation.rate(phase.name, step.index, how.steps))
     if not scaler.is_enabled():  # the scaler looks for itself, and skips the step
         _check_gradients(optimiser, step, phase)
-    scaler.step(optimiser)
+    optimiser.step(scaler)
     scaler.update()
     return means
 
@@ -164,7 +171,7 @@ def _check_losses(losses: Mapping[str, Tensor], step: Step, phase: Phase) -> Non
         raise DivergedError(f"step {step.index}, {phase.name}: the loss is not finite ({shown})")
 
 
-def _check_gradients(optimiser: torch.optim.Adam, step: Step, phase: Phase) -> None:
-    gradients = [p.grad for g in optimiser.param_groups for p in g["params"] if p.grad is not None]
+def _check_gradients(optimiser: Optimiser, step: Step, phase: Phase) -> None:
+    gradients = [p.grad for p in optimiser.weights if p.grad is not None]
     if not torch.isfinite(torch.nn.utils.get_total_norm(gradients, foreach=True)):
         raise DivergedError(f"step {step.index}, {phase.name}: a gradient is not finite")
