@@ -137,11 +137,14 @@ def test_fit_equals_a_plain_loop(ema: float, tmp_path: Path) -> None:
         assert (found[name] - begun[name]).abs().max() > 1e-3
 
 
-def test_learning_rate_is_constant_then_falls_linearly_to_zero() -> None:
+def test_learning_rate_rises_is_constant_then_falls_linearly_to_zero() -> None:
     how = Optimisation(lr=8.0, lr_discriminator=4.0, decay_from=0.6)
     rates = [how.rate("generator", step, 10) for step in range(11)]
     assert rates == pytest.approx([8, 8, 8, 8, 8, 8, 8, 6, 4, 2, 0])
     assert how.rate("discriminator", 8, 10) == pytest.approx(2)
+    rising = Optimisation(lr=8.0, decay_from=0.6, warmup=0.4)
+    rates = [rising.rate("generator", step, 10) for step in range(11)]
+    assert rates == pytest.approx([2, 4, 6, 8, 8, 8, 8, 6, 4, 2, 0])
     assert Optimisation(lr=8.0).rate("discriminator", 0, 10) == 8
     assert Optimisation(lr=8.0, decay_from=0.0).rate("generator", 5, 10) == pytest.approx(4)
     assert Optimisation(lr=8.0, decay_from=1.0).rate("generator", 9, 10) == 8

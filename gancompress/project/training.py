@@ -117,6 +117,7 @@ def optimisation_of(section: TrainingSection) -> Optimisation:
         decay_from=section.decay_from,
         ema=section.ema,
         optimiser=section.optimiser,
+        warmup=section.warmup,
     )
 
 

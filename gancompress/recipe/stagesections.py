@@ -25,9 +25,8 @@ _NEWER: tuple[tuple[str, str, object], ...] = (
     ("finetune", "losses", None),
     ("finetune", "discriminator_every", None),
     ("finetune", "finalists", 1),
-    ("teacher", "optimiser", "adam"),
-    ("supernet", "optimiser", "adam"),
-    ("finetune", "optimiser", "adam"),
+    *((name, "optimiser", "adam") for name in ("teacher", "supernet", "finetune")),
+    *((name, "warmup", 0.0) for name in ("teacher", "supernet", "finetune")),
 )
 _TRAININGS = ("teacher", "supernet", "finetune")
 _WITHOUT_EFFECT = {

@@ -28,6 +28,9 @@ Beta2 = Annotated[Real, Field(ge=0, lt=1, description="Adam decay of the second 
 DecayFrom = Annotated[
     Real, Field(ge=0, le=1, description="fraction of the steps after which lr falls linearly to 0")
 ]
+Warmup = Annotated[
+    Real, Field(ge=0, lt=1, description="fraction of the steps in which lr first rises linearly")
+]
 Ema = Annotated[
     Real, Field(ge=0, lt=1, description="decay of the weights' running average; 0 keeps none")
 ]
@@ -56,6 +59,7 @@ class TrainingSection(BaseModel):
     decay_from: DecayFrom = 0.5
     ema: Ema = 0.0
     optimiser: OptimiserName = "adam"
+    warmup: Warmup = 0.0
     accumulate: Accumulate = 1
 
     @model_validator(mode="after")

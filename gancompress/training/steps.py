@@ -24,7 +24,7 @@ Parts = list[tuple[Batch, Step]]
 
 @dataclass(frozen=True)
 class Optimisation:
-    """Adam for every phase; the learning rate is constant, then falls linearly to zero.
+    """Adam for every phase; the learning rate rises, is constant, then falls linearly to zero.
 
     optimiser: "muon" changes the matrices of the generator to compress by Muon, see `optimisers`.
     """
@@ -36,6 +36,7 @@ class Optimisation:
     decay_from: float = 0.5  # the fraction of the steps after which the rate falls
     ema: float = 0.0  # decay per step of the averaged weights; 0 keeps none
     optimiser: str = "adam"
+    warmup: float = 0.0  # the fraction of the steps in which the rate rises linearly
 
     def rate(self, phase: str, step: int, steps: int) -> float:
         """The learning rate of `phase` at `step` of `steps`."""
@@ -45,7 +46,8 @@ class Optimisation:
             else self.lr
         )
         left = (steps - step) / max(1.0, steps * (1 - self.decay_from))
-        return base * min(1.0, left)
+        risen = (step + 1) / max(1.0, steps * self.warmup)
+        return base * min(1.0, left, risen)
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:
