@@ -91,7 +91,7 @@ def train_supernet(
     if small_layers and distilling.init == "fitted":
         # There a fit of some archs lets others' values grow, and slices learn more slowly.
         random = torch.Generator().manual_seed(how.seed)
-        _fill_random(supernet, build, INITS[task.init], random, small_layers)
+        fill_random(supernet, build, INITS[task.init], random, small_layers)
     elif distilling.init == "fitted" and not how.state_path.exists():
         at = torch.device("cpu") if how.device.type == "mps" else how.device  # it has no float64
         images = _images_to_fit(task, batches).to(at)
@@ -122,7 +122,7 @@ def student_of(
     network, and first weights are random then.
     """
     taught = taught_net(build, teacher, task.target, supernet.channels)
-    _fill_random(supernet, build, INITS[task.init], torch.Generator().manual_seed(seed))
+    fill_random(supernet, build, INITS[task.init], torch.Generator().manual_seed(seed))
     if distilling.init != "random":
         fill_from_teacher(supernet, taught["teacher"], teacher.arch)
     nets: dict[str, nn.Module] = {
@@ -232,7 +232,7 @@ def _fit_levels(supernet: Supernet, taught: nn.Module, images: Tensor) -> None:
         calibrate(supernet, taught, archs, images)
 
 
-def _fill_random(
+def fill_random(
     supernet: Supernet,
     build: Build,
     init: Callable[[nn.Module, torch.Generator], None],

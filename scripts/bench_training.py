@@ -60,7 +60,7 @@ class Clock:
 
 
 def student(project: Project) -> tuple[Task, dict[str, nn.Module], Iterator[Batch]]:
-    """The supernet's task, its networks, and its batches without end."""
+    """The supernet's task, its networks, and as many batches as are needed."""
     recipe, family, task = project.recipe, project.family, project.task
     arch = project.planned_arch
     teacher = family.build(arch).eval()
@@ -83,7 +83,8 @@ def student(project: Project) -> tuple[Task, dict[str, nn.Module], Iterator[Batc
         found = found.answered_by(answers)
     for name, net in nets.items():
         net.to(project.device).train(name != "teacher")
-    return found, nets, iter(batches_of(project, dataset, recipe.supernet)(0))
+    endless = recipe.supernet.model_copy(update={"steps": 1 + WARM + 2 * STEPS})
+    return found, nets, iter(batches_of(project, dataset, endless)(0))
 
 
 def step(

@@ -10,7 +10,7 @@ import conformance
 from gancompress.distill.calibrate import calibrate
 from gancompress.distill.hooks import feature_channels, hooked
 from gancompress.distill.initialise import fill_from_teacher, separable_from_dense
-from gancompress.distill.supernet import _adapters, _fill_random, _fit_levels
+from gancompress.distill.supernet import _adapters, _fit_levels, fill_random
 from gancompress.nets.families import family_of
 from gancompress.nets.families.resnet import ResNet
 from gancompress.nets.layers.blocks import SeparableUp, Stage, init_normal
@@ -50,7 +50,7 @@ def separable_ups(name: str) -> tuple[nn.Module, nn.Module]:
     taught = teacher(family)
     rank_one(taught)
     supernet = Supernet(family.build, family.space((8, 4), {"up": ("separable",)})).eval()
-    _fill_random(supernet, family.build, init_normal, torch.Generator().manual_seed(0))
+    fill_random(supernet, family.build, init_normal, torch.Generator().manual_seed(0))
     fill_from_teacher(supernet, taught)
     return taught, supernet.extract(family.uniform(8).replace(UPS))
 
@@ -162,7 +162,7 @@ def test_random_filling_reaches_all_kernels_and_is_the_usual_one(name: str) -> N
     splits = dict.fromkeys(family.stages[:-1], (ONE, Bands(0.5)))
     space = family.space((32, 16), dict.fromkeys(family.stages, OPS), splits)
     supernet = Supernet(family.build, space)
-    _fill_random(supernet, family.build, init_normal, torch.Generator().manual_seed(0))
+    fill_random(supernet, family.build, init_normal, torch.Generator().manual_seed(0))
     for key, tensor in supernet.shared.items():
         if tensor.dim() > 1:
             assert tensor.ne(0).all() and abs(tensor.std().item() - 0.02) < 0.006, key
@@ -176,7 +176,7 @@ def test_undivided_supernet_is_filled_as_the_plain_network_is() -> None:
     """A space of one operator has one corner: the generator's draws are the supernet's."""
     family = family_of("resnet", blocks=2)
     supernet = Supernet(family.build, family.space((8, 4), ("separable",)))
-    _fill_random(supernet, family.build, init_normal, torch.Generator().manual_seed(3))
+    fill_random(supernet, family.build, init_normal, torch.Generator().manual_seed(3))
     net = family.build(family.uniform(8, "separable"))
     init_normal(net, torch.Generator().manual_seed(3))
     assert all(torch.equal(supernet.shared[n], t) for n, t in named_tensors(net))

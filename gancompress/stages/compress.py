@@ -46,6 +46,15 @@ IMPORTED = "imported.safetensors"
 # What parts of the minutes the stages get: the teacher's answers, supernet, fine-tuning.
 ANSWERS, SUPERNET, FINETUNE = 0.12, 0.2, 0.55
 MOST_ANSWERS, LEAST_ANSWERS = 4096, 256
+# How students learn, see "What is learnt" in docs/compress.md. The rate of a discriminator, which
+# learns by Adam, counts where somebody weighs an adversarial loss.
+LEARNS = {
+    "optimiser": "muon",
+    "lr_discriminator": 2e-4,
+    "beta1": 0.9,
+    "decay_from": 0.0,
+    "ema": 0.99,
+}
 ANSWERS_BYTES = 800_000_000  # The answers are kept in 8 bits.
 
 
@@ -116,11 +125,10 @@ def recipe_of(found: ImportedGenerator, options: CompressOptions, file: Path) ->
         "teacher": {"from": str(file), "steps": 1},
         "space": {"widths": {}, "ops": ["dense"]},
         "supernet": {
-            "steps": 1, "batch_size": 8, "lr": 1e-3, "beta1": 0.9, "decay_from": 0.0, "ema": 0.99,
+            "steps": 1, "batch_size": 8, **LEARNS, "lr": 1.5e-3, "warmup": 0.1,
             "target": "teacher", "losses": {"l1": 100.0},
         },
-        "finetune": {"steps": 1, "lr": 1e-3, "beta1": 0.9, "batch_size": 8, "decay_from": 0.0,
-                     "ema": 0.99},
+        "finetune": {"steps": 1, "batch_size": 8, **LEARNS, "lr": 4e-3, "warmup": 0.05},
         **judged(options),
     }  # fmt: skip
 

@@ -1,0 +1,82 @@
+"""scripts/study_students.py and scripts/bench_training.py, on a toy generator."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import tracednets
+from images import save
+from test_compress import MODULE, TOY
+from torch import nn
+
+from gancompress.importers.generators import How
+from gancompress.stages import pipeline
+from gancompress.stages.asked import CompressOptions
+from gancompress.stages.compress import compressed_project
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with an imported teacher, and no supernet yet."""
+    folder = tmp_path_factory.mktemp("students")
+    (folder / "net.py").write_text(MODULE)
+    names: dict[str, type[nn.Module]] = {}
+    exec(MODULE, names)
+    torch.save(tracednets.seeded(names["Generator"]()).state_dict(), folder / "net.pth")
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        save(folder / "photos" / f"{i}.png", rng.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    options = CompressOptions(
+        f"{folder}/net.py:Generator", folder / "photos", folder / "run",
+        how=How(weights=folder / "net.pth"), size=(32, 32), minutes=0.1, value_range="-1,1",
+        overrides=TOY,
+    )  # fmt: skip
+    project = compressed_project(options, lambda text: None, is_dry=False)
+    assert project is not None
+    pipeline.run_stages(project, ("teacher",), lambda text: None)
+    return folder / "run"
+
+
+def said(script: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPTS / script), *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_variants_are_compared_over_seeds(run: Path) -> None:
+    told = said(
+        "study_students.py", str(run), "optimiser=adam lr=0.01", "optimiser=muon lr=0.01",
+        "--steps", "4", "--seeds", "0", "1", "--set", "threads=1",
+    )  # fmt: skip
+    first, *lines = told.splitlines()
+    assert first.endswith("MACs")
+    assert [line.split(":")[0] for line in lines] == [
+        "optimiser=adam lr=0.01", "optimiser=muon lr=0.01",
+    ]  # fmt: skip
+    assert all("l1 " in line and " ± " in line and line.endswith("(seeds: 2)") for line in lines)
+    again = said(
+        "study_students.py", str(run), "optimiser=adam lr=0.01", "--steps", "4", "--seeds", "0",
+        "1", "--set", "threads=1",
+    ).splitlines()[1]  # fmt: skip
+    assert again.split("processor")[0] == lines[0].split("processor")[0]
+
+
+def test_the_parts_of_a_step_add_up(run: Path) -> None:
+    told = said("bench_training.py", str(run / "recipe.yaml"), f"run={run}", "threads=1")
+    lines = told.splitlines()
+    shares = [float(line.split()[-1].rstrip("%")) for line in lines[1:-2]]
+    assert sum(shares) == pytest.approx(100, abs=len(shares))
+    assert [line.split("  ")[0] for line in lines[1:-2]] == [
+        "data", "generator, forward", "generator, backward", "generator, optimiser",
+    ]  # fmt: skip
+    assert "images a second, batch 8, float32, 1 threads" in lines[-2]
+    assert "of a product of matrices in float32" in lines[-1]
