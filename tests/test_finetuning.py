@@ -240,6 +240,8 @@ def test_a_stopped_stage_ends_with_the_bytes_of_an_unstopped_one(
         "stage.json", "finetune.json", "compressed.safetensors", "compressed/metrics.jsonl",
         "front-3.safetensors", "front-3/metrics.jsonl", "compressed/training.json",
         "front-3/training.json",
+        *(f"{name}/previews/{file}" for name in ("compressed", "front-3")
+          for file in ("000012.png", "previews.jsonl")),
     }  # fmt: skip
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []
@@ -259,7 +261,7 @@ def test_what_a_kill_leaves_between_weights_and_state_is_cleared(
     finetune(recipe)
     assert files(tmp_path / "run")["finetune.json"] == before
     left = sorted(p.name for p in (folder / "compressed").iterdir())
-    assert left == ["metrics.jsonl", "training.json"]
+    assert left == ["metrics.jsonl", "previews", "training.json"]
 
 
 def test_export_takes_what_was_trained_further(trained: Trained, tmp_path: Path) -> None:

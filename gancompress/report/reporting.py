@@ -26,11 +26,12 @@ from gancompress.recipe.yamlreading import parse
 from gancompress.report import sections
 from gancompress.report.archplot import arch_plot, channels_per_unit
 from gancompress.report.frontplot import front_plot
-from gancompress.report.pictures import picture_uri
+from gancompress.report.pictures import MOST_PREVIEW_BYTES, picture_uri
 from gancompress.report.words import arch_text
 from gancompress.search.results import FRONT, TRIALS, Front, SearchTrials
 from gancompress.storage.checkpoint import remove_dead, write_text
-from gancompress.storage.runs import STAGES, Run, StageDir
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.storage.runs import PREVIEWS, PREVIEWS_LOG, STAGES, Run, StageDir
 from gancompress.storage.stagetimes import times_of
 from gancompress.teachers.files import NONE
 from gancompress.training.precisions import AUTO, recorded_precision
@@ -261,16 +262,28 @@ def _training(source: ReportedRun) -> dict[str, Any]:
     folders = {name: source.run.stage(name).path for name in trained}
     folders |= {f"finetune {name}": log.parent for name, log in logs.items()}
     health = {name: folder / "health.jsonl" for name, folder in folders.items()}
+    newest = {name: _preview(name, folder) for name, folder in folders.items()}
     result = FINETUNING.read(tuned.artefact()) if tuned.is_finished() else None
     steps = () if source.part("finetune").get("steps") else ("finetune.steps=500",)
     return {
         "curves": found,
+        "previews": [(name, *one) for name, one in newest.items() if one is not None],
         "missing_training": missing,
         "findings": sections.findings_table(health),
         "tuned": None if result is None else sections.finetuning_table(result),
         "contests": [sections.contest_table(one) for one in result.contests] if result else [],
         "finetune_command": source.command("finetune", *steps),
     }
+
+
+def _preview(name: str, folder: Path) -> tuple[Markup, sections.Table] | None:
+    """The newest preview of a training and the values of all; None where there is none."""
+    rows = MetricsLog(folder / PREVIEWS / PREVIEWS_LOG).rows()
+    picture = folder / PREVIEWS / f"{rows[-1]['step']:06}.png" if rows else None
+    if picture is None or not picture.is_file():
+        return None
+    uri = picture_uri(picture, STAGES[name.split(" ")[0]], MOST_PREVIEW_BYTES)
+    return Markup(uri), sections.preview_table(rows)
 
 
 def _is_absent(source: ReportedRun) -> bool:

@@ -258,6 +258,18 @@ def finetuning_table(found: Finetuning) -> Table:
     return Table(tuple(titles), tuple(lines), (note,))
 
 
+def preview_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The values of a training's previews by step."""
+    found = [(row["step"], {k: v for k, v in row.items() if k != "step"}) for row in rows]
+    names = [(net, value) for net, values in found[-1][1].items() for value in values]
+    lines = []
+    for step, values in found:
+        cells = (values.get(net, {}).get(value) for net, value in names)
+        lines.append((str(step), *("-" if cell is None else f"{cell:.3g}" for cell in cells)))
+    note = "Saturation and sharpness are fractions of those of the images that are learnt."
+    return Table(("step", *(f"{net}, {value}" for net, value in names)), tuple(lines), (note,))
+
+
 def contest_table(found: Contest) -> Table:
     """How the finalists of a row ranked, in the supernet and after each rung."""
     title = score_title(found.metric)

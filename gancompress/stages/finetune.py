@@ -39,6 +39,7 @@ from gancompress.ranks import rank_agreement
 from gancompress.search.results import Measured
 from gancompress.stages.archevaluation import values_of
 from gancompress.stages.finalists import Contests, finalists_of, told
+from gancompress.stages.previews import Previews
 from gancompress.storage.checkpoint import (
     file_hash,
     load_tensors,
@@ -192,7 +193,11 @@ class _Trainer:
             teacher,
             trained=companions,
             batches=batches_of(project, self._dataset, section),
-            how=replace(training_of(project, with_rates(project), folder), until=until),
+            how=replace(
+                training_of(project, with_rates(project), folder),
+                until=until,
+                preview=Previews(project, folder.path, title, section.steps),
+            ),
             losses={str(name): weight for name, weight in losses_of(project).items()},
             reference=supernets.target,
             layers=project.distilled_layers,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 
@@ -33,6 +34,7 @@ from gancompress.stages.export import export_stage
 from gancompress.stages.finetune import finetune_stage
 from gancompress.stages.giventeacher import take_teacher
 from gancompress.stages.preflight import preflight
+from gancompress.stages.previews import Previews
 from gancompress.stages.search import search_stage
 from gancompress.storage.checkpoint import save_tensors
 from gancompress.storage.runs import StageDir
@@ -205,7 +207,10 @@ def supernet_stage(project: Project, stage: StageDir, say: Say) -> None:
         family.build,
         teacher,
         batches_of(project, dataset, section),
-        training_of(project, section, stage),
+        replace(
+            training_of(project, section, stage),
+            preview=Previews(project, stage.path, "supernet", section.steps),
+        ),
         distilling=distilling_of(section),
         layers=project.distilled_layers,
         input_shape=project.input_shape,

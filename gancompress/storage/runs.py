@@ -46,6 +46,8 @@ STAGES: dict[str, str] = {  # stage and the command that makes it
     "finetune": "finetune",
     "export": "export",
 }
+# The folder of a training's previews, in the folder of its stage, and the file of their values.
+PREVIEWS, PREVIEWS_LOG = "previews", "previews.jsonl"
 
 
 class Run:

@@ -101,6 +101,8 @@ class _Loop:
                 done = index + 1
                 self._watch(parts, done)
                 self._report(bar, done)
+                if how.preview is not None and ours.is_main_process:
+                    how.preview(done, self._nets)
                 self._save_or_stop(stopping, done)
         assert done >= how.last_step, f"batches ended after {done} of {how.last_step} steps"
         if start < done < how.steps and ours.is_main_process:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,8 @@ class Training:
     accumulate: int = 1  # parts that each batch is worked through in
     until: int | None = None  # The training stops after so many steps, to be gone on with later.
     stops_unhealthy: bool = False  # or goes on with a warning
+    # Called by the process that writes, with the number of finished steps and the networks.
+    preview: Callable[[int, Mapping[str, nn.Module]], None] | None = None
 
     @property
     def last_step(self) -> int:
