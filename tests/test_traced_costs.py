@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import channelnets
+import numpy as np
 import pytest
 import torch
 import tracednets
@@ -102,3 +103,24 @@ def test_costs_by_parts_are_those_of_the_whole(name: str, width: int) -> None:
     whole = network_cost(family.build(arch), torch.zeros(1, 3, 16, 16))
     # Parameters that lie in no part are those of the first arch: a model is told of work by parts.
     assert replace(model(arch), params=0) == replace(whole, params=0)
+
+
+def test_modules_of_equal_sizes_are_counted_once_where_branches_are_left_out() -> None:
+    """Else each arch of a space of narrow, shallow generators is counted anew."""
+    family = family_of(tracednets.Enlarging(blocks=6))
+    (chain,) = family.depths
+    shallow = family.traced_arch.replace({f"{chain}.depth": "3"})
+    model = CostModel(family.build, family.parts(), (3, 16, 16), family.sketch)
+    first, counted = model(shallow), len(model._outcomes)
+    image = torch.zeros(1, 3, 16, 16)
+    assert first == network_cost(family.build(shallow), image)
+    present = {name for name, _ in family.build(shallow).named_modules()}
+    absent = [part for part in family.parts() if part.name not in present]
+    assert counted < len(family.parts()) - 9  # Else each of the three blocks was counted.
+    rng = np.random.default_rng(0)
+    widths = [(slot, (1, 2, family.full_width(slot))) for slot in family.width_slots]
+    for _ in range(4):
+        drawn = {slot: int(rng.choice(choices)) for slot, choices in widths}
+        depth = {f"{chain}.depth": str(rng.choice(family.depths[chain]))}
+        arch = shallow.replace({**drawn, **depth})
+        assert model(arch) == network_cost(family.build(arch), image)

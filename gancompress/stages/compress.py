@@ -37,7 +37,7 @@ from gancompress.stages.compressrecipe import (
     read_settings,
     widths_about,
 )
-from gancompress.stages.estimates import student_seconds
+from gancompress.stages.estimates import chosen_fraction, student_seconds
 from gancompress.stages.understood import understood
 from gancompress.stages.valuerange import with_its_range
 from gancompress.supernet.cost import network_cost
@@ -168,17 +168,23 @@ def _planned(settings: dict[str, Any], options: CompressOptions) -> Planned:
     if not has_second:
         settings["search"] = {**settings["search"], "more_reductions": []}
     # Steps are timed on a project that keeps a few answers.
-    step, answer = student_seconds(Project(read_settings(_with_steps(settings, 1, 1, 16), options)))
+    timed = Project(read_settings(_with_steps(settings, 1, 1, 16), options))
+    step, answer = student_seconds(timed)
+    of_chosen = step * chosen_fraction(timed)
     seconds = 60 * options.minutes
     answers = int(np.clip(ANSWERS * seconds / max(answer, 1e-4), LEAST_ANSWERS, MOST_ANSWERS))
     facts = family.taken.program.facts
     pixels = crop[0] * crop[1] * facts.enlargement**2
     answers = max(8, min(answers, ANSWERS_BYTES // (facts.out_channels * pixels)))
-    steps = [max(1, round(part * seconds / step)) for part in (SUPERNET, FINETUNE)]
+    steps = [
+        max(1, round(SUPERNET * seconds / step)),
+        max(1, round(FINETUNE * seconds / of_chosen)),
+    ]
     text = (
-        f"training   a step of {settings['supernet']['batch_size']} takes {duration(step)} here: "
-        f"{steps[0]} steps of all generators, {steps[1]} of the chosen one, {answers} answers of "
-        f"the teacher in {duration(answers * answer)}"
+        f"training   a step of {settings['supernet']['batch_size']} takes {duration(step)} here, "
+        f"one of the chosen generator {duration(of_chosen)}: {steps[0]} steps of all generators, "
+        f"{steps[1]} of the chosen one, {answers} answers of the teacher in "
+        f"{duration(answers * answer)}"
     )
     return Planned(_with_steps(settings, steps[0], steps[1], answers), step, text)
 

@@ -190,9 +190,8 @@ class TracedGenerator(Family):
     def skipped(self, arch: Arch) -> list[Branch]:
         """The residual branches that `arch` does without."""
         found = []
-        for name, chain in self.taken.chains.items():
-            gone = self.taken.order[name][: len(chain) - int(arch.op(f"{name}.depth"))]
-            found += [branch for branch in chain if branch.node in gone]
+        for name in self.taken.chains:
+            found += self.taken.left_out(name, int(arch.op(f"{name}.depth")))
         return found
 
     def _widths(self, arch: Arch) -> dict[str, int]:

@@ -8,7 +8,8 @@ from functools import partial
 
 from gancompress.archs.slots import Value as SlotValue
 from gancompress.nets.families.family import Part
-from gancompress.nets.traced.graph import Node, map_refs
+from gancompress.nets.traced.branches import without
+from gancompress.nets.traced.graph import Node, OperatorGraph, map_refs
 from gancompress.nets.traced.identities import Ids, Value
 from gancompress.nets.traced.network import path_of
 from gancompress.nets.traced.takenapart import TakenApart
@@ -21,7 +22,8 @@ def parts_of(taken: TakenApart, depths: Mapping[str, Sequence[str]]) -> tuple[Pa
 
     depths: the values of each depth slot, that which leaves nothing out first.
     """
-    graph, reading = taken.program.graph, _CostReading(taken)
+    graph = taken.program.graph
+    reading, kinds = _CostReading(taken, graph), _ReducedKinds(taken)
     paths = {n.name: path for n in graph.nodes if (path := path_of(n, taken.layers.get(n.name)))}
     if max(Counter(paths.values()).values(), default=1) > 1:
         return ()
@@ -40,28 +42,56 @@ def parts_of(taken: TakenApart, depths: Mapping[str, Sequence[str]]) -> tuple[Pa
             if any(value in nodes for value in values)
         ]
         full = {slot: depths[slot.removesuffix(".depth")][0] for slot in inside}
-        key = partial(_key, paths[node.name], sizes, ops, full)
+        key = partial(_key, node.name, paths[node.name], sizes, ops, full, kinds)
         kind = f"{reading.kind(node)} {ops}"
         found.append(Part(paths[node.name], (*widths, *ops, *inside), kind, key))
     return tuple(found)
 
 
 def _key(
+    name: str,
     path: str,
     sizes: Sequence[Sizes],
     ops: Sequence[str],
     full: Mapping[str, str],
+    kinds: _ReducedKinds,
     values: Mapping[str, SlotValue],
 ) -> tuple[SlotValue, ...]:
-    """What of an arch's values decides on the cost of the module at `path`: the sizes of its axes,
-    operators, and where branches of a chain are left out which ones, so that none is like another.
+    """What of an arch's values decides on the cost of the module of a node: the sizes of its axes,
+    operators, and where branches of a chain are left out what kind it has then. A module that is
+    left out itself is like no other.
 
     full: the depth slots that it depends on, with the values that leave nothing out.
     """
     found = [fixed + sum(n * int(values[s]) for s, n in units) for fixed, units in sizes]
-    depths = [values[slot] for slot in full]
-    own = () if depths == list(full.values()) else (path, *depths)
+    depths = tuple(str(values[slot]) for slot in full)
+    own: tuple[SlotValue, ...] = ()
+    if depths != tuple(full.values()):
+        kind = kinds.of(name, tuple(zip(full, depths, strict=True)))
+        own = (path, *depths) if kind is None else (kind,)
     return (*found, *(values[slot] for slot in ops), *own)
+
+
+class _ReducedKinds:
+    """The kinds of nodes in graphs that lack some residual branches, each graph read once."""
+
+    def __init__(self, taken: TakenApart) -> None:
+        self._taken = taken
+        self._found: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+
+    def of(self, name: str, depths: tuple[tuple[str, str], ...]) -> str | None:
+        """That of a node where these depth slots have these values; None where it is left out."""
+        if depths not in self._found:
+            taken = self._taken
+            skipped = [
+                branch
+                for slot, value in depths
+                for branch in taken.left_out(slot.removesuffix(".depth"), int(value))
+            ]
+            graph = without(taken.program.graph, skipped)
+            reading = _CostReading(taken, graph)
+            self._found[depths] = {node.name: reading.kind(node) for node in graph.nodes}
+        return self._found[depths].get(name)
 
 
 class _CostReading:
@@ -70,8 +100,8 @@ class _CostReading:
     depths: the slots that decide whether a value is there, or what stands in its place.
     """
 
-    def __init__(self, taken: TakenApart) -> None:
-        self._taken, nodes = taken, taken.program.graph.nodes
+    def __init__(self, taken: TakenApart, graph: OperatorGraph) -> None:
+        self._taken, nodes = taken, graph.nodes
         self._makers = {node.name: node.target for node in nodes}
         self._users: dict[str, list[Node]] = {}
         for node in nodes:

@@ -33,6 +33,12 @@ class TakenApart:
     chains: Mapping[str, tuple[Branch, ...]]
     order: Mapping[str, tuple[str, ...]]
 
+    def left_out(self, chain: str, kept: int) -> list[Branch]:
+        """The branches of a chain that a generator which keeps so many does without."""
+        branches = self.chains[chain]
+        gone = self.order[chain][: len(branches) - kept]
+        return [branch for branch in branches if branch.node in gone]
+
     def is_elastic(self, node: Node) -> bool:
         """Whether anything that a node takes, its weight as well, may be narrowed."""
         ids, elastic = self.found.identities, self.groups.roots
