@@ -35,6 +35,7 @@ from gancompress.storage.filehashes import FileHashes
 from gancompress.storage.runs import Run, StageDir
 from gancompress.supernet.channels import Channels
 from gancompress.supernet.cost import Cost, CostModel, network_cost
+from gancompress.supernet.costlaw import CostLaw, cost_law
 from gancompress.supernet.parts import find_parts
 from gancompress.supernet.proving import channels_of
 from gancompress.supernet.skeletons import without_values
@@ -196,6 +197,11 @@ class Project:
         """Costs of the archs of the space, from those of their parts."""
         family = self.family
         return CostModel(family.build, self.parts, self.input_shape, family.sketch)
+
+    @cached_property
+    def cost_law(self) -> CostLaw | None:
+        """Parameters and MACs as a function of widths, where they follow one; see `cost_law`."""
+        return cost_law(self.cost_model, self.space)
 
     def cost(self, arch: Arch) -> Cost:
         """The cost of one generator at the recipe's image size, in or out of the search space."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import RunError
@@ -79,11 +80,42 @@ def costs_of(project: Project, *, must_time: bool = True) -> Costs:
             raise
         table = None
 
+    law = project.cost_law
+
     def costs(arch: Arch) -> Mapping[str, float]:
-        found = named(model(arch), section.convention)
-        return found if table is None else {**found, "latency_ms": table.ms(arch)}
+        def all_of_them() -> dict[str, float]:
+            found = named(model(arch), section.convention)
+            return found if table is None else {**found, "latency_ms": table.ms(arch)}
+
+        if law is None:
+            return all_of_them()
+        quick = named(law(arch), section.convention)
+        del quick["activation_bytes"]  # of which the law knows nothing
+        return CostsOnDemand(quick, all_of_them)
 
     return costs
+
+
+class CostsOnDemand(Mapping[str, float]):
+    """An arch's costs by name: some are known, and all are asked for where one of the others is."""
+
+    def __init__(self, quick: Mapping[str, float], ask: Callable[[], Mapping[str, float]]) -> None:
+        self._quick, self._ask = quick, ask
+
+    @cached_property
+    def _all(self) -> Mapping[str, float]:
+        found = self._ask()
+        assert all(found[name] == value for name, value in self._quick.items()), "a proven law"
+        return found
+
+    def __getitem__(self, name: str) -> float:
+        return self._quick[name] if name in self._quick else self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
 
 
 def named(cost: Cost, convention: str) -> dict[str, float]:
