@@ -72,7 +72,7 @@ def table(shown: Mapping[str, Tensor], wanted: Tensor, metrics: list[OfTargets])
             values = torch.cat(
                 [metric.compared(a[None], b[None]) for a, b in zip(images, wanted, strict=True)]
             )
-            cells.append(f"{values.mean():.4g} ± {values.std():.2g}")
+            cells.append(f"{values.mean():#.4g} ± {values.std():.2g}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
