@@ -75,6 +75,6 @@ def test_residual_branches_without_norms_begin_small() -> None:
     assert normed.small_layers() == ()
     supernet, _, _ = untrained(tracednets.Enlarging())
     random = torch.Generator().manual_seed(0)
-    training._fill_random(supernet, one.family.build, training.INITS["kaiming"], random, small)
+    training.fill_random(supernet, one.family.build, training.INITS["kaiming"], random, small)
     kernels = {name: float(t.detach().std()) for name, t in supernet.shared.items() if t.dim() == 4}
     assert kernels["body.0.convs.0.weight"] < 0.05 < kernels["first.weight"]

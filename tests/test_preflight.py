@@ -34,6 +34,7 @@ from gancompress.stages.preflight import TRAINED
 from gancompress.storage.runs import Run
 from gancompress.tasks.base import Phase, Step
 from gancompress.training import steps
+from gancompress.training.optimisers import Optimiser
 
 pytest.importorskip("efficientnet_lite_pytorch")
 
@@ -261,8 +262,9 @@ def test_advice_after_values_that_are_not_finite_is_taken_in_every_stage(
 ) -> None:
     """Each stage diverges at its rate in its third step, saved before, and not at a lower one."""
 
-    def checked(optimiser: torch.optim.Optimizer, step: Step, phase: Phase) -> None:
-        if step.index == 2 and optimiser.param_groups[0]["lr"] > 1e-4:
+    def checked(optimiser: Optimiser, step: Step, phase: Phase) -> None:
+        rate = optimiser.parts["adam"].param_groups[0]["lr"]
+        if step.index == 2 and rate > 1e-4:
             raise DivergedError(f"step {step.index}, {phase.name}: a gradient is not finite")
 
     monkeypatch.setattr(steps, "_check_gradients", checked)

@@ -115,8 +115,10 @@ def test_a_finished_run_is_shown_without_a_gap(page: Page, done: Recipe) -> None
     missing = re.findall(r"[A-Z][a-z ]+: gancompress [a-z-]+", page.text)
     assert missing == ["No latency table yet: gancompress latency-table"]  # no stage
     assert page.wrong == [] and page.open == []
-    images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == 1 and str(images[0]).startswith("data:image/png;base64,")
+    images = [str(attributes["src"]) for tag, attributes in page.tags if tag == "img"]
+    trained = list((done.run_dir / "finetune").rglob("previews"))
+    assert len(images) == 2 + len(trained)  # the closing picture, and previews
+    assert all(image.startswith("data:image/png;base64,") for image in images)
 
 
 def test_the_page_holds_the_final_table_cell_by_cell(page: Page, done: Recipe) -> None:

@@ -279,7 +279,7 @@ class _Timer:
 def steps_of_finetuning(project: Project) -> int:
     """Those of all generators that are trained further, finalists that are given up included."""
     section = project.recipe.finetune
-    rows = min(section.archs, len(rows_of(project)))
+    rows = min(section.archs, 1 + len(project.recipe.search.more_reductions))
     of_rows = steps_in_all(section.finalists, section.steps) if section.steps else 0
     return rows * of_rows + (section.archs - rows) * section.steps
 
