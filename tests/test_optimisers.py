@@ -76,7 +76,11 @@ def test_adam_takes_what_is_no_matrix() -> None:
     }  # fmt: skip
     alone = Optimiser(list(net.parameters()), 0.1, (0.9, 0.99), has_muon=False)
     assert list(alone.parts) == ["adam"]
-    assert list(Optimiser(matrices()[:3], 0.1, (0.9, 0.99), has_muon=True).parts) == ["muon"]
+    assert list(
+        Optimiser(
+            [nn.Parameter(m.detach()) for m in matrices()[:3]], 0.1, (0.9, 0.99), has_muon=True
+        ).parts
+    ) == ["muon"]
 
 
 def test_a_stopped_training_ends_as_an_unstopped_one(tmp_path: Path) -> None:

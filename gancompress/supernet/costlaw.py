@@ -62,9 +62,12 @@ def cost_law(costs: Callable[[Arch], Cost], space: SearchSpace) -> CostLaw | Non
 
     base = counts()
     steps = {slot: widths[slot][1] - widths[slot][0] for slot in slots}
-    first = {s: _exact(counts(**{s: widths[s][1]}) - base, steps[s]) for s in slots}
-    if any(one is None for one in first.values()):
-        return None
+    first: dict[str, Whole] = {}
+    for slot in slots:
+        found = _exact(counts(**{slot: widths[slot][1]}) - base, steps[slot])
+        if found is None:
+            return None
+        first[slot] = found
     square, mixed = np.zeros((len(slots), 4), np.int64), np.zeros((4, len(slots), len(slots)), int)
     for i, slot in enumerate(slots):
         if len(widths[slot]) > 2:

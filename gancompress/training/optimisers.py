@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 MOMENTUM = 0.95
 # The quintic x -> a x + b x^3 + c x^5 takes singular values of a matrix of norm 1 towards 1, small
@@ -76,7 +76,12 @@ class Optimiser:
     """
 
     def __init__(
-        self, weights: Sequence[Tensor], lr: float, betas: tuple[float, float], *, has_muon: bool
+        self,
+        weights: Sequence[nn.Parameter],
+        lr: float,
+        betas: tuple[float, float],
+        *,
+        has_muon: bool,
     ) -> None:
         self.weights = list(weights)
         matrices = [w for w in weights if is_matrix(w)] if has_muon else []
