@@ -11,6 +11,7 @@ from images import save_pairs
 
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.nets.families import family_of
+from gancompress.nets.layers.features import Bands
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
 from gancompress.search.feasible import FeasibleSampler
@@ -69,6 +70,17 @@ def test_other_laws_and_other_choices_are_not_claimed() -> None:
         cost_law(lambda arch: Cost(1), family_of("resnet").space([4, 2], ["dense", "separable"]))
         is None
     )
+
+
+def test_widths_that_a_split_does_not_admit_are_left_alone() -> None:
+    family = family_of("resnet")
+    space = family.space((32, 24, 17, 16), ["dense"], [Bands(0.125, 0.0)])
+    slots = [slot for slot, values in space.choices if 17 in values]
+    assert any(17 not in space.fitting(slot, space.smallest.values) for slot in slots)
+    model = CostModel(family.build, family.parts(), (3, 32, 32), family.sketch)
+    law, random = cost_law(model, space), np.random.default_rng(1)
+    archs = [space.sample(random) for _ in range(12)]
+    assert law is None or all(counts(law(arch)) == counts(model(arch)) for arch in archs)
 
 
 def test_what_is_not_known_is_asked_for_once() -> None:

@@ -53,8 +53,13 @@ def cost_law(costs: Callable[[Arch], Cost], space: SearchSpace) -> CostLaw | Non
     if math.prod(len(values) for values in space.categories.values()) > 1:
         return None
     smallest = space.smallest
-    widths = {slot: sorted(int(v) for v in values) for slot, values in space.choices  # type: ignore[arg-type]
-              if slot not in space.categories and len(values) > 1}  # fmt: skip
+    # A split into bands admits some widths alone.
+    fitting = {
+        slot: sorted(int(v) for v in space.fitting(slot, smallest.values))  # type: ignore[arg-type]
+        for slot, _ in space.choices
+        if slot not in space.categories
+    }
+    widths = {slot: values for slot, values in fitting.items() if len(values) > 1}
     slots = tuple(widths)
 
     def counts(**changed: int) -> Whole:
