@@ -70,6 +70,7 @@ def test_steps_are_orthogonal_and_leave_alone_what_has_no_gradient() -> None:
 def test_adam_takes_what_is_no_matrix() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, groups=4), nn.InstanceNorm2d(4))
     assert [is_matrix(p) for p in net.parameters()] == [True, False, False, False]
+    assert not is_matrix(nn.LayerNorm((3, 8, 8)).weight)
     both = Optimiser(list(net.parameters()), 0.1, (0.9, 0.99), has_muon=True)
     assert {kind: len(part.param_groups[0]["params"]) for kind, part in both.parts.items()} == {
         "adam": 3, "muon": 1,

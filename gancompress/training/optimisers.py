@@ -19,7 +19,8 @@ _ITERATIONS = 5
 class Muon(torch.optim.Optimizer):
     """Momentum whose every step is made orthogonal (Jordan et al. 2024, "Muon").
 
-    A weight (O, ...) counts as the matrix (O, the rest). Steps are scaled as large as Adam's, by
+    A weight counts as the matrix of its first axis and the rest: outputs, but inputs of a
+    transposed convolution. Steps are scaled as large as Adam's, by
     0.2 sqrt(the larger side) (Liu et al. 2025, "Muon is Scalable for LLM Training", equation 4), so
     that both take one rate. The optimiser of that name in torch takes matrices alone, and computes
     in bf16, which processors without AVX-512 do slowly.
@@ -62,11 +63,12 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 def is_matrix(weight: Tensor) -> bool:
-    """Whether a weight maps several channels to several.
+    """Whether a weight is that of a linear layer or a convolution of several channels to several.
 
-    Depthwise convolutions do not: what their channels learn has nothing to do with each other.
+    Depthwise convolutions are not: what their channels learn has nothing to do with each other.
+    Nor are factors of a whole image, as layer norms have them: (C, H, W).
     """
-    return weight.dim() >= 2 and min(weight.shape[:2]) > 1
+    return weight.dim() in (2, 4) and min(weight.shape[:2]) > 1
 
 
 class Optimiser:
