@@ -3,64 +3,29 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gancompress.archs.arch import Arch
-from gancompress.distill.results import FINETUNING
 from gancompress.durations import duration
-from gancompress.errors import ArchError, ForeignCodeError, RecipeError, RunError
+from gancompress.errors import RunError
 from gancompress.export.results import CARD
-from gancompress.project import Project
-from gancompress.project.results import stored_arch
 from gancompress.recipe.reading import load_recipe
-from gancompress.recipe.recipe import Recipe
-from gancompress.recipe.yamlreading import parse
 from gancompress.report import sections
-from gancompress.report.archplot import arch_plot, channels_per_unit
+from gancompress.report.archplot import arch_plot
 from gancompress.report.frontplot import front_plot
-from gancompress.report.pictures import MOST_PREVIEW_BYTES, picture_uri
+from gancompress.report.pictures import picture_uri
+from gancompress.report.reportedrun import ReportedRun, source_of
+from gancompress.report.trainings import safe, training_part
 from gancompress.report.words import arch_text
 from gancompress.search.results import FRONT, TRIALS, Front, SearchTrials
 from gancompress.storage.checkpoint import remove_dead, write_text
-from gancompress.storage.metricslog import MetricsLog
-from gancompress.storage.runs import PREVIEWS, PREVIEWS_LOG, STAGES, Run, StageDir
+from gancompress.storage.runs import STAGES, Run, StageDir
 from gancompress.storage.stagetimes import times_of
-from gancompress.teachers.files import NONE
 from gancompress.training.precisions import AUTO, recorded_precision
-
-
-@dataclass(frozen=True)
-class ReportedRun:
-    """A run to report on: its recipe as plain values, and as a `Recipe` if this version reads it.
-
-    arch: the teacher's, None if there is none yet. units: channels of one unit of its width slots.
-    """
-
-    run: Run
-    raw: Mapping[str, Any]
-    text: str
-    recipe: Recipe | None
-    arch: Arch | None = None
-    units: Mapping[str, int] = field(default_factory=dict)
-
-    def command(self, name: str, *changes: str) -> str:
-        """The line that makes what is missing; the run holds the recipe that it needs."""
-        root = self.run.root
-        moved = () if self.raw.get("run") == str(root) else (f"run={root}",)
-        words = ("gancompress", name, str(root / "recipe.yaml"), *moved, *changes)
-        return " ".join(map(shlex.quote, words))
-
-    def part(self, section: str) -> Mapping[str, Any]:
-        found = self.raw.get(section)
-        return found if isinstance(found, dict) else {}
 
 
 def run_root(given: str, overrides: Sequence[str] = ()) -> Path:
@@ -111,28 +76,6 @@ def write_report(root: Path, out: Path | None = None) -> Path:
     return place
 
 
-def source_of(root: Path) -> ReportedRun:
-    """Raises: RecipeError, CheckpointError."""
-    run, path = Run(root), root / "recipe.yaml"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise RecipeError(f"{path}: cannot be read as text; give the recipe's run again") from None
-    raw = parse(text, str(path))
-    if not isinstance(raw, dict):
-        raise RecipeError(f"{path}: not a recipe; give the command that made the run again")
-    try:
-        recipe = load_recipe(path, of_run=True)
-    except RecipeError:  # another version's run is reported on as far as it can be read
-        recipe = None
-    arch = stored_arch(run) if run.stage("teacher").is_finished() else None
-    units: dict[str, int] = {}
-    if recipe is not None and arch is not None:
-        with suppress(ArchError, ForeignCodeError):  # bars are then in the family's own widths
-            units = channels_per_unit(Project(recipe, root).family.build, arch)
-    return ReportedRun(run, raw, text, recipe, arch, units)
-
-
 def render(source: ReportedRun) -> str:
     """The page's text."""
     environment = Environment(
@@ -146,7 +89,7 @@ def render(source: ReportedRun) -> str:
         **_head(source),
         **_results(source),
         **_search(source),
-        **_training(source),
+        **training_part(source),
         **_accounts(source),
     }
     return environment.get_template("page.html.j2").render(page)
@@ -234,66 +177,11 @@ def _search(source: ReportedRun) -> dict[str, Any]:
         "front_table": None if front is None else sections.front_table(front),
         "chosen": [] if front is None else sections.chosen(front, source.arch, source.units),
         "teacher_plot": source.arch and arch_plot(source.arch, None, source.units, "teacher"),
-        "progress": _safe(drawn),
+        "progress": safe(drawn),
         "first_look": None if look is None else Markup(look),
         "measured": sum(len(plan.full) for plan in searches),
         "search_command": source.command("search"),
     }
-
-
-def _training(source: ReportedRun) -> dict[str, Any]:
-    """Curves by stage, or the command that makes what they show."""
-    found, missing = [], []
-    trained = ("supernet",) if _is_absent(source) else ("teacher", "supernet")
-    for name in trained:
-        stage = source.run.stage(name)
-        drawn = sections.curves_of({name: stage.metrics.path}, name)
-        if drawn:
-            note = "" if stage.is_finished() else f"not finished: {source.command(STAGES[name])}"
-            found.append((name, _safe(drawn), note))
-        elif not stage.is_finished():
-            missing.append((f"No {name} yet", source.command(STAGES[name])))
-    tuned = source.run.stage("finetune")
-    paths = sorted(tuned.path.rglob("metrics.jsonl"))
-    logs = {path.parent.relative_to(tuned.path).as_posix(): path for path in paths}
-    drawn = sections.curves_of(logs, "finetune")
-    if drawn:
-        found.append(("fine-tuning", _safe(drawn), ""))
-    folders = {name: source.run.stage(name).path for name in trained}
-    folders |= {f"finetune {name}": log.parent for name, log in logs.items()}
-    health = {name: folder / "health.jsonl" for name, folder in folders.items()}
-    newest = {name: _preview(name, folder) for name, folder in folders.items()}
-    result = FINETUNING.read(tuned.artefact()) if tuned.is_finished() else None
-    steps = () if source.part("finetune").get("steps") else ("finetune.steps=500",)
-    return {
-        "curves": found,
-        "previews": [(name, *one) for name, one in newest.items() if one is not None],
-        "missing_training": missing,
-        "findings": sections.findings_table(health),
-        "tuned": None if result is None else sections.finetuning_table(result),
-        "contests": [sections.contest_table(one) for one in result.contests] if result else [],
-        "finetune_command": source.command("finetune", *steps),
-    }
-
-
-def _preview(name: str, folder: Path) -> tuple[Markup, sections.Table] | None:
-    """The newest preview of a training and the values of all; None where there is none."""
-    rows = MetricsLog(folder / PREVIEWS / PREVIEWS_LOG).rows()
-    picture = folder / PREVIEWS / f"{rows[-1]['step']:06}.png" if rows else None
-    if picture is None or not picture.is_file():
-        return None
-    uri = picture_uri(picture, STAGES[name.split(" ")[0]], MOST_PREVIEW_BYTES)
-    return Markup(uri), sections.preview_table(rows)
-
-
-def _is_absent(source: ReportedRun) -> bool:
-    """Whether the supernet learns without a teacher."""
-    return source.part("teacher").get("from") == NONE
-
-
-def _safe(drawings: Sequence[str]) -> list[Markup]:
-    """What matplotlib wrote, which has escaped all names in it."""
-    return [Markup(drawing) for drawing in drawings]
 
 
 def _accounts(source: ReportedRun) -> dict[str, Any]:

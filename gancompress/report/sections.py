@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gancompress.archs.arch import Arch
-from gancompress.distill.results import Contest, Finetuning
+from gancompress.distill.results import Finetuning, Halving
 from gancompress.export.filetable import FileRow, file_table
 from gancompress.export.latency import Latency
 from gancompress.export.report import Row, class_table, ratio, table
@@ -270,7 +270,7 @@ def preview_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(("step", *(f"{net}, {value}" for net, value in names)), tuple(lines), (note,))
 
 
-def contest_table(found: Contest) -> Table:
+def halving_table(found: Halving) -> Table:
     """How the finalists of a row ranked, in the supernet and after each rung."""
     title = score_title(found.metric)
     titles = [found.row]
