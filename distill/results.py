@@ -25,7 +25,7 @@ class TunedGenerator:
 
 
 @dataclass(frozen=True)
-class Contender:
+class RankedGenerator:
     """A generator in a rung, and its score."""
 
     arch: PlainArch
@@ -33,27 +33,27 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class ContestRung:
+class HalvingRung:
     """How generators rank after so many steps of training alone, best first; 0: in the supernet."""
 
     steps: int
-    ranked: tuple[Contender, ...]
+    ranked: tuple[RankedGenerator, ...]
 
 
 @dataclass(frozen=True)
-class Contest:
+class Halving:
     """How one row's finalists came to be one, scored by `metric`; see `halving`."""
 
     row: str
     metric: str
-    rungs: tuple[ContestRung, ...]
+    rungs: tuple[HalvingRung, ...]
 
 
 @dataclass(frozen=True)
 class Finetuning:
     """What training further changed, scored on `images` of `split`.
 
-    rank_agreement: of the objectives before and after. contests: of the rows that had finalists.
+    rank_agreement: of the objectives before and after. halvings: of the rows that had finalists.
     """
 
     steps: int
@@ -62,8 +62,8 @@ class Finetuning:
     split: str
     rank_agreement: RankAgreement
     generators: tuple[TunedGenerator, ...]
-    contests: tuple[Contest, ...] = ()
+    halvings: tuple[Halving, ...] = ()
 
 
-CONTEST = ResultFile[Contest](Contest, "finetune")
+HALVING = ResultFile[Halving](Halving, "finetune")
 FINETUNING = ResultFile[Finetuning](Finetuning, "finetune")

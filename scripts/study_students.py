@@ -24,28 +24,19 @@ import torch
 from torch import nn
 
 from gancompress.archs.arch import Arch
-from gancompress.distill.answers import Answers, ask
-from gancompress.distill.finetune import train_alone
-from gancompress.distill.supernet import fill_random, sorted_teacher, student_of
+from gancompress.distill.supernet import fill_random, student_of
 from gancompress.errors import GanCompressError
 from gancompress.nets.layers.blocks import INITS
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
-from gancompress.project.training import (
-    batches_of,
-    distilling_of,
-    drawn_once,
-    draws_of,
-    training_of,
-)
+from gancompress.project.training import distilling_of
 from gancompress.recipe.reading import load_recipe
 from gancompress.stages.budgets import rows_of
-from gancompress.stages.finetune import losses_of, with_rates
+from gancompress.stages.finetune import Begun, Trainer
 from gancompress.storage.runs import StageDir
-from gancompress.supernet.supernet import Supernet
 from gancompress.supernet.weights import tensors_of
 
-LEVELS = 24  # of width, from the widest generator to the narrowest
+LEVELS = 24  # So many widths are tried, from the widest generator to the narrowest.
 
 
 def narrowed(project: Project) -> Arch:
@@ -58,7 +49,7 @@ def narrowed(project: Project) -> Arch:
     )
 
 
-def begun(project: Project, seed: int) -> tuple[Supernet, Mapping[str, Mapping[str, torch.Tensor]]]:
+def begun(project: Project, seed: int) -> Begun:
     """A supernet of random weights, and the networks beside it as they begin."""
     task, family = project.task, project.family
     teacher = project.teacher
@@ -79,46 +70,17 @@ def begun(project: Project, seed: int) -> tuple[Supernet, Mapping[str, Mapping[s
     return supernet, others
 
 
-def answers_of(project: Project) -> Answers | None:
-    """The teacher's to all draws, if the recipe keeps them."""
-    draws = draws_of(project, drawn_once(project))
-    if draws is None:
-        return None
-    task, teacher = project.task, project.teacher
-    channels = project.channels(teacher.arch, is_proven=False)
-    taught = sorted_teacher(project.family.build, teacher, task.target, channels)
-    layers = project.distilled_layers
-    return ask(taught.to(project.device), task.inputs, layers, draws, project.device)
-
-
 def trained(
-    project: Project, arch: Arch, answers: Answers | None, seed: int, *, from_supernet: bool
+    project: Project, arch: Arch, seed: int, *, from_supernet: bool
 ) -> tuple[nn.Module, float]:
     """The network of the arch after the section finetune's steps, and processor seconds."""
-    section, supernets = project.recipe.finetune, project.recipe.supernet
-    supernet, others = (
-        (project.supernet, project.companions()) if from_supernet else begun(project, seed)
-    )
+    trainer = Trainer(project)
+    first = None if from_supernet else begun(project, seed)
+    trainer.answers  # noqa: B018  # They are asked for before the time counts.
     with tempfile.TemporaryDirectory() as folder:
-        how = training_of(project, with_rates(project), StageDir(Path(folder), "training"))
         started = time.process_time()
-        net = train_alone(
-            project.task,
-            supernet,
-            arch,
-            project.family.build,
-            project.teacher,
-            trained=others,
-            batches=batches_of(project, drawn_once(project), section),
-            how=dataclasses.replace(how, seed=seed),
-            losses={str(name): weight for name, weight in losses_of(project).items()},
-            reference=supernets.target,
-            layers=project.distilled_layers,
-            input_shape=project.input_shape,
-            answers=answers,
-            discriminator_every=section.discriminator_every or supernets.discriminator_every,
-            title=f"seed {seed}",
-        )
+        stage = StageDir(Path(folder), "training")
+        net = trainer(arch, stage, f"seed {seed}", begun=first, seed=seed)
         return net, time.process_time() - started
 
 
@@ -155,7 +117,7 @@ def study(options: argparse.Namespace) -> None:
     first = Project(load_recipe(recipe_file, common))
     if first.recipe.threads:
         torch.set_num_threads(first.recipe.threads)
-    arch, answers = narrowed(first), answers_of(first)
+    arch = narrowed(first)
     print(f"{arch.compact}: {first.cost(arch).macs_true:,} MACs", flush=True)
     evaluator = evaluator_of(first, "test", first.recipe.metrics.images, final=True)
     for variant in options.variants:
@@ -163,9 +125,7 @@ def study(options: argparse.Namespace) -> None:
         project = Project(load_recipe(recipe_file, [*common, *overrides]))
         scores = []
         for seed in options.seeds:
-            net, seconds = trained(
-                project, arch, answers, seed, from_supernet=options.from_supernet
-            )
+            net, seconds = trained(project, arch, seed, from_supernet=options.from_supernet)
             found = {name: value.value for name, value in evaluator.score(net).items()}
             scores.append({**found, "processor seconds": seconds})
         print(line(variant, scores), flush=True)

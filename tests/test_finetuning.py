@@ -432,7 +432,7 @@ def test_finalists_keep_the_limits_and_come_in_order_of_the_kernel_distance() ->
     )  # fmt: skip
     chosen = finalists.finalists_among(found, winner, "fd")
     assert [one.arch for one in chosen] == [archs[i] for i in (2, 0, 1, 4)]
-    assert finalists.told_apart_by("psnr") == "psnr"
+    assert finalists.ranking_metric("psnr") == "psnr"
 
 
 def test_who_is_left_of_the_finalists_is_trained_as_if_alone(
@@ -441,19 +441,19 @@ def test_who_is_left_of_the_finalists_is_trained_as_if_alone(
     """Its weights are those of a fine-tuning that stopped at no rung, to the last bit."""
     recipe = trained.copy(tmp_path / "run", "finetune.finalists=4", "finetune.steps=8")
     found = finetune(recipe)
-    (contest,) = found["contests"]
-    assert contest["metric"] == "kid"
-    assert [(one["steps"], len(one["ranked"])) for one in contest["rungs"]] == [
+    (halving,) = found["halvings"]
+    assert halving["metric"] == "kid"
+    assert [(one["steps"], len(one["ranked"])) for one in halving["rungs"]] == [
         (0, 4), (1, 4), (2, 2),
     ]  # fmt: skip
-    for before, after in itertools.pairwise(contest["rungs"]):
+    for before, after in itertools.pairwise(halving["rungs"]):
         goes_on = before["ranked"][: len(after["ranked"])]
         entered = [one["arch"] for one in after["ranked"]]
         assert sorted(map(str, entered)) == sorted(str(one["arch"]) for one in goes_on)
         scores = [one["score"] for one in after["ranked"]]
         assert scores == sorted(scores)
     (left,) = found["generators"]
-    assert left["arch"] == contest["rungs"][-1]["ranked"][0]["arch"]
+    assert left["arch"] == halving["rungs"][-1]["ranked"][0]["arch"]
     assert any(
         "of 4 finalists" in line and "is trained to the end" in line for line in found["said"]
     )
@@ -471,10 +471,10 @@ def test_who_is_left_of_the_finalists_is_trained_as_if_alone(
     assert card["archs"]["compressed, fine-tuned"] == left["arch"]
 
 
-def test_a_stopped_contest_ends_as_an_unstopped_one(
+def test_a_stopped_halving_ends_as_an_unstopped_one(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped while the second and then the last of six is evaluated; none is trained twice."""
+    """Stopped while the second and then the last of six is evaluated."""
     more = ("finetune.finalists=4", "finetune.steps=8")
     whole = finetune(trained.copy(tmp_path / "whole", *more))
     recipe, told = trained.copy(tmp_path / "cut", *more), list[str]()
@@ -492,7 +492,7 @@ def test_a_stopped_contest_ends_as_an_unstopped_one(
         assert len(list((tmp_path / "cut").rglob("state.pt"))) == left
     cut = finetune(recipe)
     assert len(told) == 8  # six were evaluated, two of them twice
-    assert cut["contests"] == whole["contests"] and cut["generators"] == whole["generators"]
+    assert cut["halvings"] == whole["halvings"] and cut["generators"] == whole["generators"]
     ours, theirs = files(tmp_path / "cut"), files(tmp_path / "whole")
     different = [name for name in theirs if ours.get(name) != theirs[name]]
     assert all(name.startswith(("study.db", "workers/")) for name in different)

@@ -139,11 +139,11 @@ def test_the_page_names_every_point_of_the_front(page: Page, done: Recipe) -> No
 
 
 def test_the_page_shows_how_finalists_ranked(page: Page, done: Recipe) -> None:
-    contests = FINETUNING.read(done.run_dir / "finetune" / "finetune.json").contests
-    assert contests
-    for contest in contests:
-        assert f"Finalists: {contest.row}" in page.text
-        for one in contest.rungs[1].ranked:
+    halvings = FINETUNING.read(done.run_dir / "finetune" / "finetune.json").halvings
+    assert halvings
+    for halving in halvings:
+        assert f"Finalists: {halving.row}" in page.text
+        for one in halving.rungs[1].ranked:
             assert f"{one.score:.4g}" in page.text and arch_text(one.arch) in page.text
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from gancompress.archs.arch import Arch
 from gancompress.distill.results import (
-    CONTEST,
     FINETUNING,
-    Contender,
-    Contest,
-    ContestRung,
+    HALVING,
     Finetuning,
+    Halving,
+    HalvingRung,
+    RankedGenerator,
     TunedGenerator,
 )
 from gancompress.errors import CheckpointError
@@ -113,12 +113,15 @@ PLAIN_FINETUNED = {
             "after": {"fd": 2.0},
         }
     ],
-    "contests": [],
+    "halvings": [],
 }
-HELD = Contest(
+HELD = Halving(
     row="compressed",
     metric="kid",
-    rungs=(ContestRung(0, (Contender(ARCH, 3.0),)), ContestRung(5, (Contender(ARCH, 2.0),))),
+    rungs=(
+        HalvingRung(0, (RankedGenerator(ARCH, 3.0),)),
+        HalvingRung(5, (RankedGenerator(ARCH, 2.0),)),
+    ),
 )
 PLAIN_HELD = {
     "row": "compressed",
@@ -132,7 +135,7 @@ KINDS: list[tuple[ResultFile[Any], Any, Any]] = [
     (FRONT, FRONT_FOUND, PLAIN_FRONT),
     (TRIALS, TRIALS_FOUND, PLAIN_TRIALS),
     (FINETUNING, FINETUNED, PLAIN_FINETUNED),
-    (CONTEST, HELD, PLAIN_HELD),
+    (HALVING, HELD, PLAIN_HELD),
 ]
 
 

@@ -1,7 +1,7 @@
 """Finalists: the best generators of a row are trained a little on equal time, the better half on.
 
 How an arch answers in the supernet says only roughly how good it gets alone. What is measured after
-each rung is kept in an Optuna study beside the weights, so that a stopped contest goes on.
+each rung is kept in an Optuna study beside the weights, so that what was stopped goes on.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import nn
 
 from gancompress.archs.arch import Arch
 from gancompress.distill.halving import Rung, rungs_of
-from gancompress.distill.results import Contender, Contest, ContestRung
-from gancompress.metrics import METRICS, metric_named
+from gancompress.distill.results import Halving, HalvingRung, RankedGenerator
+from gancompress.metrics import metric_named
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
 from gancompress.project.results import front_of
@@ -34,7 +34,7 @@ from gancompress.training import distributed
 TrainUntil = Callable[[int, Arch, int], nn.Module]
 
 
-def told_apart_by(objective: str) -> str:
+def ranking_metric(objective: str) -> str:
     """The metric that finalists are ranked by, where the search ranked by `objective`.
 
     At equally many images the bias of the Frechet distance differs between generators (Chong and
@@ -68,21 +68,22 @@ def finalists_among(
 
 def ranked(measured: Sequence[Measured], objective: str) -> list[Measured]:
     """Best first, by what tells finalists apart."""
-    metric = told_apart_by(objective)
-    better = metric_named(metric).better if metric in METRICS else "min"
+    metric = ranking_metric(objective)
+    better = metric_named(metric).better
     return sorted(measured, key=lambda one: (signed(one, metric, better), one.arch.key))
 
 
-class Contests:
-    """The contests of a run's rows, recorded in `study.db` in the folder of the stage finetune."""
+class SuccessiveHalving:
+    """That of the finalists of each row, recorded in `study.db` in the folder of the stage."""
 
     def __init__(self, project: Project, stage: StageDir) -> None:
         self._project, self._stage = project, stage
         self._objective = project.recipe.search.objective
+        self._metric = ranking_metric(self._objective)
 
-    def hold(
+    def run(
         self, row: str, finalists: Sequence[Measured], train: TrainUntil, steps: int
-    ) -> tuple[int, Contest]:
+    ) -> tuple[int, Halving]:
         """The number of the finalist that is left for the last rung, and how all others went.
 
         train: trains on from where the rung before has left a finalist. steps: of a whole training.
@@ -107,12 +108,12 @@ class Contests:
                     measured.append(Measured(one.arch, one.costs, done[one.arch.key]))
             order = ranked(measured, self._objective)
             told.append(self._told(rung.steps, order))
-        contest = Contest(row=row, metric=told_apart_by(self._objective), rungs=tuple(told))
-        return numbers[order[0].arch], contest
+        halving = Halving(row=row, metric=self._metric, rungs=tuple(told))
+        return numbers[order[0].arch], halving
 
-    def _told(self, steps: int, order: Sequence[Measured]) -> ContestRung:
-        metric = told_apart_by(self._objective)
-        return ContestRung(steps, tuple(Contender(one.arch, one.scores[metric]) for one in order))
+    def _told(self, steps: int, order: Sequence[Measured]) -> HalvingRung:
+        scores = ((one.arch, one.scores[self._metric]) for one in order)
+        return HalvingRung(steps, tuple(RankedGenerator(arch, score) for arch, score in scores))
 
     @contextmanager
     def _study(self, row: str, rung: Rung) -> Iterator[Study | None]:
@@ -125,10 +126,8 @@ class Contests:
             Storage(self._stage.path / "study.db") as storage,
             Worker(self._stage.path / "workers", silence) as worker,
         ):
-            metric = told_apart_by(self._objective)
-            better = metric_named(metric).better if metric in METRICS else "min"
             identity = StudyIdentity(
-                ((metric, better),),
+                ((self._metric, metric_named(self._metric).better),),
                 self._project.run.stage("supernet").hash(),
                 self._project.run.stage("search").hash(),
                 {"steps": rung.steps},
@@ -152,9 +151,9 @@ def _record(study: Study | None, one: Measured, scores: dict[str, float], rung: 
     study.record(claim, scores)
 
 
-def told(contest: Contest) -> str:
-    """How a contest went, for reading."""
-    first, *rungs = contest.rungs
+def told(halving: Halving) -> str:
+    """How finalists came to be one, for reading."""
+    first, *rungs = halving.rungs
     place = {one.arch: number for number, one in enumerate(first.ranked)}
     parts = []
     for rung in rungs:
@@ -165,6 +164,6 @@ def told(contest: Contest) -> str:
         parts.append(f"{scores} after {rung.steps} steps{alike}")
     last = place[rungs[-1].ranked[0].arch] + 1
     return (
-        f"{contest.metric} of {len(first.ranked)} finalists {'; '.join(parts)}; number {last} of "
+        f"{halving.metric} of {len(first.ranked)} finalists {'; '.join(parts)}; number {last} of "
         "the supernet's order is trained to the end"
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.bars import progress
@@ -20,10 +20,10 @@ from gancompress.distill.answers import Answers, ask
 from gancompress.distill.finetune import train_alone
 from gancompress.distill.options import FinetuneSection
 from gancompress.distill.results import (
-    CONTEST,
     FINETUNING,
-    Contest,
+    HALVING,
     Finetuning,
+    Halving,
     TunedGenerator,
 )
 from gancompress.distill.supernet import sorted_teacher
@@ -38,17 +38,21 @@ from gancompress.project.training import batches_of, drawn_once, draws_of, train
 from gancompress.ranks import rank_agreement
 from gancompress.search.results import Measured
 from gancompress.stages.archevaluation import values_of
-from gancompress.stages.finalists import Contests, finalists_of, told
+from gancompress.stages.finalists import SuccessiveHalving, finalists_of, told
 from gancompress.stages.previews import Previews
 from gancompress.storage.checkpoint import (
     file_hash,
-    load_tensors,
+    load_texts,
     remove_leftovers,
     save_tensors,
 )
 from gancompress.storage.runs import Run, StageDir
+from gancompress.supernet.supernet import Supernet
 from gancompress.supernet.weights import pack
 from gancompress.training import distributed
+
+# A supernet, and the tensors of the networks trained beside it, by network.
+Begun = tuple[Supernet, Mapping[str, Mapping[str, Tensor]]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Choice:
     finalists: tuple[Measured, ...] = ()
 
     @property
-    def has_contest(self) -> bool:
+    def has_finalists(self) -> bool:
         return len(self.finalists) > 1
 
     def folder(self, stage: StageDir, finalist: int = 0) -> StageDir:
@@ -73,15 +77,15 @@ class Choice:
 
     def folders(self, stage: StageDir) -> list[StageDir]:
         """Those of all that are trained."""
-        numbers = range(1, len(self.finalists) + 1) if self.has_contest else [0]
+        numbers = range(1, len(self.finalists) + 1) if self.has_finalists else [0]
         return [self.folder(stage, number) for number in numbers]
 
     def weights(self, stage: StageDir) -> Path:
         return stage.path / f"{self.folder(stage).name}.safetensors"
 
-    def contest(self, stage: StageDir) -> Path:
-        """The file that says how its finalists went."""
-        return self.folder(stage).path / "contest.json"
+    def halving(self, stage: StageDir) -> Path:
+        """The file that says how its finalists came to be one."""
+        return self.folder(stage).path / "halving.json"
 
 
 def check_finetune(project: Project) -> None:
@@ -97,7 +101,7 @@ def finetune_stage(project: Project, stage: StageDir, say: Callable[[str], None]
     """Trains what was chosen, one after the other; one process then evaluates."""
     section = project.recipe.finetune
     chosen = distributed.together(lambda: choices(project.run, section.archs, section.finalists))
-    trainer = _Trainer(project)
+    trainer = Trainer(project)
     for number, one in enumerate(chosen, 1):
         if not distributed.broadcast_from_main(partial(_is_trained, one, stage)):
             _train(project, trainer, one, stage, f"finetune {number} of {len(chosen)}")
@@ -138,7 +142,7 @@ def _is_trained(one: Choice, stage: StageDir) -> bool:
 def _arch_of(one: Choice, stage: StageDir) -> Arch:
     """The arch that was trained to the end. Raises: CheckpointError."""
     path = one.weights(stage)
-    return Arch.from_json(load_tensors(path)[1].get("arch", ""), str(path))
+    return Arch.from_json(load_texts(path).get("arch", ""), str(path))
 
 
 def _forget_states(one: Choice, stage: StageDir) -> None:
@@ -146,8 +150,8 @@ def _forget_states(one: Choice, stage: StageDir) -> None:
         folder.state.unlink(missing_ok=True)
 
 
-class _Trainer:
-    """What the trainings of all that was chosen have in common."""
+class Trainer:
+    """Trains generators of a project alone, by the recipe's section finetune."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -156,7 +160,7 @@ class _Trainer:
         self._dataset = drawn_once(project, again=0 if project.recipe.task.imitates else 1)
 
     @cached_property
-    def _answers(self) -> Answers | None:
+    def answers(self) -> Answers | None:
         """The teacher's to all draws, with its channels in the order that students have."""
         project = self._project
         draws = draws_of(project, self._dataset)
@@ -170,21 +174,27 @@ class _Trainer:
         return ask(taught.to(device), project.task.inputs, layers, draws, device)
 
     def __call__(
-        self, arch: Arch, folder: StageDir, title: str, until: int | None = None
+        self,
+        arch: Arch,
+        folder: StageDir,
+        title: str,
+        *,
+        until: int | None = None,
+        begun: Begun | None = None,
+        seed: int | None = None,
     ) -> nn.Module:
         """The network of `arch`, trained in `folder` from where it stands there.
 
-        until: after so many steps, more of which may follow.
+        until: after so many steps, more of which may follow. begun: the supernet that it begins
+        as, and the tensors of the networks beside it; those of the run by default. seed: of what
+        steps draw; the recipe's by default.
         """
         project = self._project
         section, task, supernets = project.recipe.finetune, project.task, project.recipe.supernet
-        supernet, teacher, companions = distributed.together(
-            lambda: (
-                project.supernet,
-                project.teacher,
-                project.companions(),
-            )
+        teacher, (supernet, companions) = distributed.together(
+            lambda: (project.teacher, begun or (project.supernet, project.companions()))
         )
+        how = training_of(project, with_rates(project), folder)
         return train_alone(
             task,
             supernet,
@@ -194,38 +204,39 @@ class _Trainer:
             trained=companions,
             batches=batches_of(project, self._dataset, section),
             how=replace(
-                training_of(project, with_rates(project), folder),
+                how,
                 until=until,
+                seed=how.seed if seed is None else seed,
                 preview=Previews(project, folder.path, title, section.steps),
             ),
             losses={str(name): weight for name, weight in losses_of(project).items()},
             reference=supernets.target,
             layers=project.distilled_layers,
             input_shape=project.input_shape,
-            answers=self._answers,
+            answers=self.answers,
             discriminator_every=section.discriminator_every or supernets.discriminator_every,
             title=title,
         )
 
 
-def _train(project: Project, trainer: _Trainer, one: Choice, stage: StageDir, title: str) -> None:
-    """Trains one to the end, after its finalists' contest if it has one."""
+def _train(project: Project, trainer: Trainer, one: Choice, stage: StageDir, title: str) -> None:
+    """Trains one to the end, found among its finalists first if it has any."""
     arch, finalist = one.arch, 0
-    contest: Contest | None = None
-    if one.has_contest:
+    halving: Halving | None = None
+    if one.has_finalists:
 
         def train(number: int, arch: Arch, until: int) -> nn.Module:
             named = f"{title}, finalist {number}"
-            return trainer(arch, one.folder(stage, number), named, until)
+            return trainer(arch, one.folder(stage, number), named, until=until)
 
-        finalist, contest = Contests(project, stage).hold(
+        finalist, halving = SuccessiveHalving(project, stage).run(
             one.name, one.finalists, train, project.recipe.finetune.steps
         )
         arch = one.finalists[finalist - 1].arch
     net = trainer(arch, one.folder(stage, finalist), title)
     if distributed.current().is_main_process:
-        if contest is not None:
-            CONTEST.write(one.contest(stage), contest)
+        if halving is not None:
+            HALVING.write(one.halving(stage), halving)
         save_tensors(one.weights(stage), pack({project.task.target: net}), {"arch": arch.to_json()})
         _forget_states(one, stage)
 
@@ -257,9 +268,9 @@ def _evaluate(
     subnets, objective = Subnets(project), project.recipe.search.objective
     evaluator = evaluator_of(project, "search", images=project.recipe.search.images)
     generators: list[TunedGenerator] = []
-    contests = [CONTEST.read(one.contest(stage)) for one in chosen if one.has_contest]
-    for contest in contests:
-        say(f"  {contest.row}: {told(contest)}")
+    halvings = [HALVING.read(one.halving(stage)) for one in chosen if one.has_finalists]
+    for halving in halvings:
+        say(f"  {halving.row}: {told(halving)}")
     for one in progress(chosen, "evaluating", unit="generator", leave=False):
         path, arch = one.weights(stage), _arch_of(one, stage)
         now = Finetuned(one.name, arch, path, file_hash(path))
@@ -277,7 +288,7 @@ def _evaluate(
         split="search",
         rank_agreement=rank_agreement(before_all, after_all),
         generators=tuple(generators),
-        contests=tuple(contests),
+        halvings=tuple(halvings),
     )
     FINETUNING.write(stage.path / "finetune.json", result)
     about = {"steps": result.steps, "objective": objective, "images": result.images}
