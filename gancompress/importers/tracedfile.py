@@ -182,7 +182,7 @@ def _compared(
         try:
             with torch.no_grad():
                 wanted = opened.net(_random(images, shape))
-        except Exception:  # What its code takes no such number of: there is nothing to compare.
+        except _FAULTS:  # Its code does not take so many images: there is nothing to compare.
             continue
         wanted = wanted[0] if isinstance(wanted, list | tuple) else wanted
         gap = max(gap, _gap(net, shape, wanted, where))
