@@ -41,7 +41,7 @@ from gancompress.training.steps import Training, optimiser_of, parts_of
 from gancompress.training.steptimes import batch_times
 
 STEPS, WARM = 12, 2  # Steps that are timed, after some that make kernels ready.
-SIDE, PRODUCTS = 1536, 6  # of the matrices whose product says what the machine can do
+SIDE, PRODUCTS = 1536, 6  # The sides of matrices whose product is timed, and how often it is.
 KEPT = 64  # Answers that are kept where the recipe keeps any: all batches are made of these.
 
 
@@ -83,8 +83,8 @@ def student(project: Project) -> tuple[Task, dict[str, nn.Module], Iterator[Batc
         found = found.answered_by(answers)
     for name, net in nets.items():
         net.to(project.device).train(name != "teacher")
-    endless = recipe.supernet.model_copy(update={"steps": 1 + WARM + 2 * STEPS})
-    return found, nets, iter(batches_of(project, dataset, endless)(0))
+    section = recipe.supernet.model_copy(update={"steps": 1 + WARM + 2 * STEPS})
+    return found, nets, iter(batches_of(project, dataset, section)(0))
 
 
 def step(
@@ -139,13 +139,12 @@ def measure(project: Project) -> list[str]:
         how = replace(how, precision=fastest(batch_times(task, nets, next(batches), how)))
     for index in range(WARM):
         step(task, nets, batches, index, how, Clock())
-    clock, operations = Clock(), 0
+    clock = Clock()
     for index in range(WARM, WARM + STEPS):
         step(task, nets, batches, index, how, clock)
     with FlopCounterMode(display=False) as counter:
         for index in range(WARM, WARM + STEPS):
             step(task, nets, batches, index, how, Clock())
-    operations = counter.get_total_flops()
     total = sum(sum(times) for times in clock.seconds.values())
     lines = [f"{'part':<28} {'ms a step':>9} {'share':>6}"]
     for name, times in clock.seconds.items():
@@ -153,7 +152,7 @@ def measure(project: Project) -> list[str]:
         lines.append(f"{name:<28} {1000 * statistics.median(times):9.1f} {100 * of_all:5.0f}%")
     images = recipe.supernet.batch_size * STEPS / total
     dtype = AUTOCAST[how.precision] or torch.float32
-    reached, most = operations / total, rate(dtype)
+    reached, most = counter.get_total_flops() / total, rate(dtype)
     lines += [
         f"{images:.1f} images a second, batch {recipe.supernet.batch_size}, {how.precision}, "
         f"{torch.get_num_threads()} threads",

@@ -90,7 +90,7 @@ def costs_of(project: Project, *, must_time: bool = True) -> Costs:
         if law is None:
             return all_of_them()
         quick = named(law(arch), section.convention)
-        del quick["activation_bytes"]  # of which the law knows nothing
+        del quick["activation_bytes"]  # The law knows nothing of it.
         return CostsOnDemand(quick, all_of_them)
 
     return costs

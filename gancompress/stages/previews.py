@@ -1,7 +1,8 @@
 """Previews of a training: what its largest and smallest generator make of a few images by now.
 
 Pictures in the stage's folder, `previews/STEP.png`, and values in `previews/previews.jsonl`: blur,
-or colours that are lost, are seen in the first minutes. Nothing of the training depends on them.
+or colours that are lost, are seen in the first minutes. Weights are those of the step, not the
+averaged ones that a training may end with. Nothing of the training depends on previews.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from gancompress.supernet.reestimation import batch_norms
 from gancompress.supernet.supernet import Supernet
 
 FIRST = 50  # The first preview is after so many steps, each further one after twice as many.
-IMAGES = 4  # of split search
+IMAGES = 4  # So many images of split search are shown.
 
 
 def is_due(done: int, steps: int) -> bool:
@@ -106,7 +107,9 @@ class Previews:
             name = "teacher" if project.recipe.task.imitates else "ground truth"
             return name, self._batch["target"]
         with torch.no_grad():
-            return "teacher", project.teacher_net(self._inputs).cpu()
+            taught = project.teacher_net(self._inputs).cpu()
+        project.drop("teacher_net")  # The training holds a teacher of its own.
+        return "teacher", taught
 
 
 def _shown(supernet: Supernet) -> dict[str, Callable[[Tensor], Tensor]]:
