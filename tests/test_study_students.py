@@ -6,13 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-import tracednets
-from images import save
-from test_compress import MODULE, TOY
-from torch import nn
+from broughtfiles import TOY, bring
 
 from gancompress.importers.generators import How
 from gancompress.stages import pipeline
@@ -26,13 +21,7 @@ SCRIPTS = Path(__file__).parent.parent / "scripts"
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with an imported teacher, and no supernet yet."""
     folder = tmp_path_factory.mktemp("students")
-    (folder / "net.py").write_text(MODULE)
-    names: dict[str, type[nn.Module]] = {}
-    exec(MODULE, names)
-    torch.save(tracednets.seeded(names["Generator"]()).state_dict(), folder / "net.pth")
-    rng = np.random.default_rng(0)
-    for i in range(20):
-        save(folder / "photos" / f"{i}.png", rng.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    bring(folder)
     options = CompressOptions(
         f"{folder}/net.py:Generator", folder / "photos", folder / "run",
         how=How(weights=folder / "net.pth"), size=(32, 32), minutes=0.1, value_range="-1,1",
