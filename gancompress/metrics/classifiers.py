@@ -61,7 +61,7 @@ def classifier_of(metrics: MetricsSection, device: torch.device | str = "cpu") -
     kind = metrics.features if options is None else options.kind
     if kind == "inception":
         return inception_classifier(metrics.inception_weights, device)
-    if kind == "effnet-lite0":
+    if kind in ("effnet-lite0", "effnet-lite0-depths"):
         return effnet_classifier(device)
     assert options is not None
     return file_classifier(options, device)

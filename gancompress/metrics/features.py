@@ -124,9 +124,13 @@ class EffNetLite0(nn.Module):
         self.net = _frozen(net)
         self.size = size
         self.identity = _identity(f"{self.label} {size}", state)
+        self._read(state)
+
+    def _read(self, state: Mapping[str, Tensor]) -> None:
+        """Takes what it needs beside the network from its weights."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, 1280), float32, of images (N, 1 or 3, H, W) in [-1, 1]."""
+        """Features (N, dim), float32, of images (N, 1 or 3, H, W) in [-1, 1]."""
         x = self._prepared(images)
         return _in_parts(self.net.extract_features, x).float().mean((2, 3))  # (N, 1280)
 
@@ -143,9 +147,44 @@ class EffNetLite0(nn.Module):
         return ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
 
 
+class EffNetLite0Depths(EffNetLite0):
+    """EfficientNet-Lite0 at five depths: of each channel its mean and its deviation over the image.
+
+    The last features alone hardly change with colours, brightness and blur, which people see at
+    once; those of the first layers do. They are taken where the resolution halves next, at strides
+    of 2, 4, 8, 16 and 32, and each channel is in units of its norm's scale, which is the deviation
+    that it had in training, so that all depths weigh alike. scripts/study_metrics.py compares them.
+    """
+
+    label = "FD-EffNetLite0-depths"
+    kid_label = "KD-EffNetLite0-depths"
+    dim = 1024
+    blocks = (0, 2, 4, 10, 15)  # The last of each stride.
+
+    def _read(self, state: Mapping[str, Tensor]) -> None:
+        scales = [state[f"_blocks.{i}._bn2.weight"].abs().clamp_min(1e-3) for i in self.blocks]
+        self.register_buffer("scales", torch.cat([s for scale in scales for s in (scale, scale)]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (N, 1024), float32, of images (N, 1 or 3, H, W) in [-1, 1]."""
+        return _in_parts(self._depths, self._prepared(images)) / self.get_buffer("scales")
+
+    def _depths(self, x: Tensor) -> Tensor:
+        net = self.net
+        x = net._swish(net._bn0(net._conv_stem(x)))
+        found = []
+        for i, block in enumerate(net._blocks):
+            x = block(x)
+            if i in self.blocks:
+                places = x.flatten(2).float()  # (N, C, H W)
+                found += [places.mean(2), places.std(2)]
+        return torch.cat(found, 1)
+
+
 FEATURES: dict[str, Callable[[str | None], FeatureNet]] = {
     "inception": Inception,
     "effnet-lite0": EffNetLite0,
+    "effnet-lite0-depths": EffNetLite0Depths,
 }
 
 

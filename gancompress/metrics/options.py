@@ -208,8 +208,10 @@ class MetricsSection(BaseModel):
 
     model_config = STRICT
 
-    features: Literal["inception", "effnet-lite0"] = Field(
-        "inception", description="feature network: FID's Inception, or EfficientNet-Lite0"
+    features: Literal["inception", "effnet-lite0", "effnet-lite0-depths"] = Field(
+        "inception",
+        description="feature network: FID's Inception, or EfficientNet-Lite0, by its last features "
+        "or by those of all depths",
     )
     inception_weights: FilePath | None = Field(
         None, description="file of the FID Inception's weights"
