@@ -5,8 +5,9 @@ One generator of the space of RUN, which holds a recipe and a finished teacher, 
 holds overrides of the recipe's section `finetune`, as in 'optimiser=muon lr=4e-3'; '' changes
 nothing. It begins with random weights, or, with `--from-supernet`, with those that it has in RUN's
 supernet. Printed are the metrics on split test, means with their standard deviation over the seeds,
-and processor seconds of the training. The generator is the largest within the first row's budget
-among those whose widths are all narrowed alike.
+and processor seconds of the training. The generator is that of `--arch` (largest, smallest, JSON, a
+JSON file), or the largest within the first row's budget among those whose widths are all narrowed
+alike.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from gancompress.distill.supernet import fill_random, student_of
 from gancompress.errors import GanCompressError
 from gancompress.nets.layers.blocks import INITS
 from gancompress.project import Project
+from gancompress.project.archnames import parse_arch
 from gancompress.project.evaluators import evaluator_of
 from gancompress.project.training import distilling_of
 from gancompress.recipe.reading import load_recipe
@@ -99,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="the folder of a run with a recipe and a teacher")
     parser.add_argument("variants", nargs="+", metavar="'KEY=VALUE …'")
+    parser.add_argument("--arch", help="the generator that is trained")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--from-supernet", action="store_true")
@@ -117,7 +120,7 @@ def study(options: argparse.Namespace) -> None:
     first = Project(load_recipe(recipe_file, common))
     if first.recipe.threads:
         torch.set_num_threads(first.recipe.threads)
-    arch = narrowed(first)
+    arch = parse_arch(first, options.arch) if options.arch else narrowed(first)
     print(f"{arch.compact}: {first.cost(arch).macs_true:,} MACs", flush=True)
     evaluator = evaluator_of(first, "test", first.recipe.metrics.images, final=True)
     for variant in options.variants:
