@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,6 +43,18 @@ def paired_latency(
                 run()
         rounds = list(in_turns(calls, repeats))
     return {name: _latency([times_ms[name] for times_ms in rounds]) for name in runs}
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """torch's threads, and those of the runtimes' sessions that are made meanwhile: these take as
+    many as torch has then, and keep them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _latency(ms: Sequence[float]) -> Latency:

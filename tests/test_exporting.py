@@ -9,11 +9,13 @@ import torch
 from images import noise, save
 from PIL import Image
 
+from gancompress.export.card import ExportSource
+from gancompress.export.extract import Exported, write_format
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
 from gancompress.recipe.recipe import Recipe
 from gancompress.stages import export as exporting
-from gancompress.stages import pipeline
+from gancompress.stages import exportfiles, pipeline
 
 pytest.importorskip("efficientnet_lite_pytorch")
 
@@ -88,3 +90,39 @@ def test_generators_of_one_arch_are_timed_once(monkeypatch: pytest.MonkeyPatch) 
     found = exporting.measure(project, nets, torch.zeros(1, 3, 32, 32))
     assert timed == [2] and list(found) == ["teacher", "after", "before"]
     assert found["before"] == found["after"] != found["teacher"]
+
+
+def test_files_are_timed_on_as_many_threads_as_the_table_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runtime's session keeps the number of threads that it was opened with."""
+    runtime = pytest.importorskip("onnxruntime")
+    project = Project(
+        load_recipe("maps", ["data.size=32", "family.blocks=1", "device=cpu", "run=unused"])
+    )
+    arch, example = project.family.uniform(2), torch.zeros(1, 3, 32, 32)
+    net = project.family.build(arch).eval()
+    source = ExportSource(net, arch, exportfiles.card_of(project, arch), example)
+    path = write_format(source, "onnx", tmp_path).path
+    opened: list[int] = []
+    real_session, real_times = runtime.InferenceSession, exportfiles.paired_latency
+
+    def session(model, options, **settings):
+        opened.append(options.intra_op_num_threads)
+        return real_session(model, options, **settings)
+
+    def timed(runs, repeats, *, is_warm):
+        assert opened[-1] == torch.get_num_threads() == project.recipe.export.latency_threads == 1
+        return real_times(runs, repeats, is_warm=is_warm)
+
+    monkeypatch.setattr(runtime, "InferenceSession", session)
+    monkeypatch.setattr(exportfiles, "paired_latency", timed)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        one = Exported("onnx", path, path.stat().st_size, 0.0)
+        (row,), _ = exportfiles.file_rows(project, [one], net, None, ())  # type: ignore[arg-type]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert row.latency is not None and row.latency.threads == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.bars import progress
-from gancompress.export.latency import Call, time_ms, wall_seconds
+from gancompress.export.latency import Call, threads, time_ms, wall_seconds
 from gancompress.latency.layers import Build, LayerConfig
 from gancompress.latency.runtimes import Runtime, TimedLayer
 from gancompress.turns import in_turns
@@ -85,7 +84,7 @@ def _timed(timing: TimingConfig, ready: Iterator[Ready], count: int, label: str)
     look = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
     # Half of the bar is for making things ready, half for timing them.
     bar = progress(total=2.0 * count, desc=label, bar_format=look, leave=False)
-    with bar, _threads(timing.threads):
+    with bar, threads(timing.threads):
         for group in _groups(ready, bar.update):
             for times in _turns(group, timing):
                 yield times
@@ -159,14 +158,3 @@ def _copied(given: Any) -> Any:
     if isinstance(given, dict):
         return {name: _copied(one) for name, one in given.items()}
     return given
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """torch's threads, and ONNX Runtime's in sessions that are made meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -21,7 +21,7 @@ from gancompress.export.card import ExportSource
 from gancompress.export.extract import Exported, write_format
 from gancompress.export.filetable import file_table
 from gancompress.export.formats import FORMATS, missing, require
-from gancompress.export.latency import Latency, paired_latency
+from gancompress.export.latency import Latency, paired_latency, threads
 from gancompress.export.modelcard import Page, licence_facts, model_card
 from gancompress.export.picture import grid
 from gancompress.export.report import ReportedValue, Row, table
@@ -248,26 +248,21 @@ def measure(
     for name in sorted(nets, key=lambda name: name not in written):
         once.setdefault(nets[name][1], name)
     timed_nets = {name: nets[name] for name in once.values()}
-    device, before = project.device, torch.get_num_threads()
-    image = example.to(device)
-    torch.set_num_threads(project.recipe.export.latency_threads)
-    try:
+    image = example.to(project.device)
+    with threads(project.recipe.export.latency_threads), TemporaryDirectory() as folder:
         runs: dict[tuple[str, str], Callable[[], object]] = {
             (name, "torch"): partial(net, image) for name, (net, _) in timed_nets.items()
         }
-        with TemporaryDirectory() as folder:
-            for name, (net, arch) in timed_nets.items() if written else ():
-                path = written.get(name)
-                if path is None:
-                    source = ExportSource(
-                        copy.deepcopy(net).cpu(), arch, card_of(project, arch), example
-                    )
-                    path = write_format(source, "onnx", Path(folder)).path
-                runs[name, "onnxruntime"] = partial(FORMATS["onnx"].load(path), example)
-            numbered = {str(i): run for i, run in enumerate(runs.values())}
-            timed = paired_latency(numbered, project.recipe.export.latency_repeats)
-    finally:
-        torch.set_num_threads(before)
+        for name, (net, arch) in timed_nets.items() if written else ():
+            path = written.get(name)
+            if path is None:
+                source = ExportSource(
+                    copy.deepcopy(net).cpu(), arch, card_of(project, arch), example
+                )
+                path = write_format(source, "onnx", Path(folder)).path
+            runs[name, "onnxruntime"] = partial(FORMATS["onnx"].load(path), example)
+        numbered = {str(i): run for i, run in enumerate(runs.values())}
+        timed = paired_latency(numbered, project.recipe.export.latency_repeats)
     found: dict[str, dict[str, Latency]] = {name: {} for name in timed_nets}
     for (name, runtime), latency in zip(runs, timed.values(), strict=True):
         found[name][runtime] = latency

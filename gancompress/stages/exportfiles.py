@@ -9,19 +9,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.data.dataset import Dataset, Split
 from gancompress.evenly import evenly
-from gancompress.export.card import Card, ExportSource, Model
+from gancompress.export.card import Card, ExportSource
 from gancompress.export.card import Run as Answer
 from gancompress.export.extract import Exported, load_exported, write_all
 from gancompress.export.facts import Facts
 from gancompress.export.filetable import FileRow
 from gancompress.export.formats import FORMATS
-from gancompress.export.latency import Latency, paired_latency
+from gancompress.export.latency import Latency, paired_latency, threads
 from gancompress.export.modelcard import UNSTATED, Licences
 from gancompress.export.report import ReportedValue
 from gancompress.metrics.evaluate import Evaluator
@@ -143,7 +142,7 @@ def file_rows(
     code = project.family.code_file
     models = {one.name: load_exported(one.name, one.path, code) for one in exported}
     example = _inputs(project.dataset, "test", 1)[0]
-    times = _times(project, models, teacher, example)
+    times = _times(project, exported, teacher, example)
     rows = []
     shared = tuple(ReportedValue(f.label, f.value, f.images) for f in own)
     for one in exported:
@@ -173,17 +172,15 @@ def file_rows(
 
 
 def _times(
-    project: Project, models: dict[str, Model], teacher: nn.Module, example: Tensor
+    project: Project, exported: Sequence[Exported], teacher: nn.Module, example: Tensor
 ) -> dict[str, Latency]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(project.recipe.export.latency_threads)
-    on_device = example.to(project.device)
-    try:
+    """Times of one image, taken in turn, each after a call that does not count."""
+    on_device, code = example.to(project.device), project.family.code_file
+    with threads(project.recipe.export.latency_threads):
         runs = {"teacher": partial(teacher, on_device)}
-        runs |= {name: partial(model, example) for name, model in models.items()}
+        for one in exported:  # Opened anew: sessions keep the number of threads of their opening.
+            runs[one.name] = partial(load_exported(one.name, one.path, code), example)
         return paired_latency(runs, project.recipe.export.latency_repeats, is_warm=True)
-    finally:
-        torch.set_num_threads(before)
 
 
 def card_of(project: Project, arch: Arch) -> Card:
