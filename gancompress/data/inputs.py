@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from gancompress.data.folderfiles import FolderFiles, group_of
 from gancompress.data.folders import single_files, split_pairs
 from gancompress.data.images import Pixels, resized, shown_part, to_tensor
 from gancompress.data.inputsoptions import InputsOptions
+from gancompress.data.varied import varied
 from gancompress.storage.digests import Digests
 
 
@@ -23,7 +25,7 @@ class InputFolder:
     `folder` holds train/, test/ and perhaps search/ (or val/), or files, which are then split by
     `split_seed`; see `folders.split_pairs`. Images are resized to `load_size` as `crops.crops_of`
     says. With a generator a crop of `crop_size` is drawn and mirrored half of the time, with
-    `flip`; without one it is the middle, `test_size` large.
+    `flip`, and varied by `vary`; without one it is the middle, `test_size` large.
 
     Raises: DataError for a folder that is missing or a split without images; for damaged images
     later, when they are read (`check` reads them all).
@@ -56,13 +58,26 @@ class InputFolder:
         crops = self._tested if rng is None else self._trained
         found = []
         for index in indices:
-            image = self._image(self._paths[split][int(index)], crops.before(rng))
-            found.append(crops.drawn(rng, image.shape[:2]).of(image))
+            pixels = self._cropped(split, int(index), crops, rng)
+            if rng is not None and self.options.vary:
+                pixels = varied(pixels, self.options.vary, rng, partial(self._any, split, rng))
+            found.append(pixels)
         return {"input": to_tensor(np.stack(found))}
+
+    def _cropped(
+        self, split: Split, index: int, crops: Crops, rng: np.random.Generator | None
+    ) -> Pixels:
+        image = self._image(self._paths[split][index], crops.before(rng))
+        return crops.drawn(rng, image.shape[:2]).of(image)
+
+    def _any(self, split: Split, rng: np.random.Generator) -> Pixels:
+        """A crop of any image of the split."""
+        return self._cropped(split, int(rng.integers(self.count(split))), self._trained, rng)
 
     def content_hash(self, split: Split) -> str:
         """Digest of the split's names, file bytes and settings."""
         settings = [self.channels[0], *self._trained.settings(), *self._tested.settings()]
+        settings += self.options.vary
         return self._files.digest(split, settings)
 
     def shown(self, inputs: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gancompress.data.inputs import InputFolder
 
 
+Variation = Literal["turn", "colour", "mix"]
 AnswerScale = Annotated[
     Integer, Field(ge=1, le=16, description="the answer's side over the input's")
 ]
@@ -48,6 +49,12 @@ class InputsOptions(FilesOptions):
         default=3, ge=1, le=64, description="channels of the generator's answer"
     )
     scale: AnswerScale = 1
+    vary: tuple[Variation, ...] = Field(
+        default=(),
+        description="what training inputs are varied by before they are answered, so that few "
+        "images teach more: turn (quarters), colour (contrast and brightness of each channel), mix "
+        "(another image blended in)",
+    )
 
     @property
     def channels(self) -> tuple[int, int]:

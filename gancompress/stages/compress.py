@@ -119,6 +119,7 @@ def recipe_of(found: ImportedGenerator, options: CompressOptions, file: Path) ->
             "input_channels": facts.in_channels,
             "target_channels": facts.out_channels,
             "scale": facts.enlargement,
+            "vary": ["turn", "colour", "mix"],
         },
         "family": {"name": "traced", "file": str(file)},
         "task": {"name": "imitation"},
