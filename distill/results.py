@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gancompress.archs.plainarch import PlainArch
 from gancompress.ranks import RankAgreement
@@ -13,7 +13,8 @@ from gancompress.storage.resultfiles import Numbers, ResultFile
 class TunedGenerator:
     """A generator's scores by name, as it was in the supernet and after training alone.
 
-    file: its weights, beside `finetune.json`.
+    file: its weights, beside `finetune.json`. learnt: its score after training on images that it
+    learnt from, where that tells something.
     """
 
     name: str
@@ -22,6 +23,7 @@ class TunedGenerator:
     sha256: str
     before: Numbers
     after: Numbers
+    learnt: Numbers = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ PLAIN_FINETUNED = {
             "sha256": "ab",
             "before": {"fd": 3.0},
             "after": {"fd": 2.0},
+            "learnt": {},
         }
     ],
     "halvings": [],

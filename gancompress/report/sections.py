@@ -244,12 +244,14 @@ def finetuning_table(found: Finetuning) -> Table:
     titles = ["generator"]
     for name in names:
         titles += [f"{score_title(name)} before", "after"]
+    learnt = list(dict.fromkeys(name for one in found.generators for name in one.learnt))
+    titles += [f"{score_title(name)} on images that it learnt from" for name in learnt]
     lines = []
     for one in found.generators:
-        cells = [one.name]
-        for name in names:
-            cells += [f"{s[name]:.4g}" if name in s else "-" for s in (one.before, one.after)]
-        lines.append(tuple(cells))
+        scores = [(s, name) for name in names for s in (one.before, one.after)]
+        scores += [(one.learnt, name) for name in learnt]
+        cells = (f"{s[name]:.4g}" if name in s else "-" for s, name in scores)
+        lines.append((one.name, *cells))
     tau = found.rank_agreement.kendall_tau
     rank = "" if tau is None else f"; the orders agree with Kendall's tau {tau:.2f}"
     note = f"{found.steps} steps each, evaluated on split search (n={found.images})" + (

@@ -39,6 +39,7 @@ from gancompress.ranks import rank_agreement
 from gancompress.search.results import Measured
 from gancompress.stages.archevaluation import values_of
 from gancompress.stages.finalists import SuccessiveHalving, finalists_of, told
+from gancompress.stages.learntimages import LearntImages
 from gancompress.stages.previews import Previews
 from gancompress.storage.checkpoint import (
     file_hash,
@@ -267,6 +268,7 @@ def _evaluate(
     """Evaluates all as in the supernet and as they are now, and finishes the stage."""
     subnets, objective = Subnets(project), project.recipe.search.objective
     evaluator = evaluator_of(project, "search", images=project.recipe.search.images)
+    learnt_images = LearntImages(project, evaluator.n)
     generators: list[TunedGenerator] = []
     halvings = [HALVING.read(one.halving(stage)) for one in chosen if one.has_finalists]
     for halving in halvings:
@@ -276,9 +278,11 @@ def _evaluate(
         now = Finetuned(one.name, arch, path, file_hash(path))
         nets = subnets.plain(arch), subnets.finetuned(now)
         scores = [values_of(evaluator.score(net)) for net in nets]
-        generators.append(TunedGenerator(one.name, arch, path.name, now.sha256, *scores))
+        learnt = learnt_images.score(nets[1])
+        generators.append(TunedGenerator(one.name, arch, path.name, now.sha256, *scores, learnt))
         before, after = (of[objective] for of in scores)
-        say(f"  {one.name}: {objective} {before:.4g} before, {after:.4g} after (n={evaluator.n})")
+        text = f"{objective} {before:.4g} before, {after:.4g} after (n={evaluator.n})"
+        say(f"  {one.name}: {text}{learnt_images.told(learnt, after)}")
     before_all = [one.before[objective] for one in generators]
     after_all = [one.after[objective] for one in generators]
     result = Finetuning(
