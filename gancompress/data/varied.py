@@ -39,7 +39,7 @@ def varied(
         share = np.float32(rng.uniform(0, 1))
         found = share * found + (1 - share) * other().astype(np.float32)
     if "colour" in names and rng.random() < OFTEN:
-        channels = found.shape[2]
+        channels = (found.shape[2],)
         gain = rng.uniform(1 - GAIN, 1 + GAIN, channels).astype(np.float32)
         offset = 255 * rng.uniform(-OFFSET, OFFSET, channels).astype(np.float32)
         mean = found.mean((0, 1))

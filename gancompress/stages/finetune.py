@@ -279,7 +279,9 @@ def _evaluate(
         nets = subnets.plain(arch), subnets.finetuned(now)
         scores = [values_of(evaluator.score(net)) for net in nets]
         learnt = learnt_images.score(nets[1])
-        generators.append(TunedGenerator(one.name, arch, path.name, now.sha256, *scores, learnt))
+        generators.append(
+            TunedGenerator(one.name, arch, path.name, now.sha256, scores[0], scores[1], learnt)
+        )
         before, after = (of[objective] for of in scores)
         text = f"{objective} {before:.4g} before, {after:.4g} after (n={evaluator.n})"
         say(f"  {one.name}: {text}{learnt_images.told(learnt, after)}")
