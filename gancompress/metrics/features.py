@@ -151,9 +151,9 @@ class EffNetLite0Depths(EffNetLite0):
     """EfficientNet-Lite0 at five depths: of each channel its mean and its deviation over the image.
 
     The last features alone hardly change with brightness and blur, and little with colours, which
-    people see at once; those of the first layers do. They are taken where the resolution halves next, at strides
-    of 2, 4, 8, 16 and 32, and each channel is in units of its norm's scale, which is the deviation
-    that it had in training, so that all depths weigh alike. scripts/study_metrics.py compares them.
+    people see at once; those of the first layers do. They are taken where the resolution halves
+    next, at strides of 2, 4, 8, 16 and 32, and each channel is in units of its norm's scale, so
+    that all depths weigh alike. scripts/study_metrics.py compares them.
     """
 
     label = "FD-EffNetLite0-depths"
