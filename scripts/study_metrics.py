@@ -5,8 +5,8 @@ generators. The pictures that this generator makes of the images of a split are 
 ways, each in three strengths (scripts/imagechanges.py), and evaluated against the targets as they
 are. For each number of images a table is printed: by how much a metric became worse, in half widths
 of the interval of 95 % of that difference. Above 1 the change is noticed; below -1 the metric takes
-it for an improvement. `--picture` keeps the first pictures under all
-changes, to judge strengths by eye.
+it for an improvement. `--picture` keeps the first pictures under all changes, to judge strengths by
+eye.
 
 Beside the metrics that compare image by image, Frechet (fd) and kernel distances (kd) are measured
 on the features of each network of `--features`, and on statistics of colours. LPIPS is among the
@@ -48,8 +48,8 @@ COLOURS = "colours"
 
 
 def colours_of(images: Tensor) -> Tensor:
-    """(n, 9): means and deviations of brightness and of two differences of colours, their products
-    of deviations, and mean saturation, of images (n, 3, H, W)."""
+    """(n, 9): means and deviations of brightness and of two differences of colours, how these two
+    go with brightness (covariances), and mean saturation, of images (n, 3, H, W)."""
     r, g, b = images.unbind(1)
     planes = torch.stack(((r + g + b) / 3, r - g, (r + g) / 2 - b), 1).flatten(2)
     centred = planes - planes.mean(2, keepdim=True)

@@ -48,8 +48,10 @@ class Strays(TorchDispatchMode):
         return made
 
 
-def take_steps(task: Task, nets: dict[str, nn.Module], batch: Batch, project: Project) -> None:
-    """One step of every phase, the optimiser's included."""
+def elsewhere(
+    task: Task, nets: dict[str, nn.Module], batch: Batch, project: Project
+) -> tuple[list[str], dict[str, Tensor]]:
+    """What one step of every phase, the optimiser's included, makes elsewhere, and the losses."""
     section = project.recipe.supernet
     how = replace(
         training_of(project, section, StageDir(project.run.root, "step")), device=ELSEWHERE,
@@ -59,13 +61,13 @@ def take_steps(task: Task, nets: dict[str, nn.Module], batch: Batch, project: Pr
         net.to(ELSEWHERE)
     parts = parts_of(batch, 0, how, 0)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
+    strays, losses = Strays(), dict[str, Tensor]()
     for phase in task.phases:
         optimiser = optimiser_of(task, phase, nets, how.optimisation)
-        with Strays() as strays:
-            means = backward(task, nets, parts, phase, scaler, how)
+        with strays:
+            losses |= backward(task, nets, parts, phase, scaler, how)
             optimiser.step(scaler)
-        assert not strays.found, strays.found[:5]
-        assert means and all(loss.device == ELSEWHERE for loss in means.values())
+    return strays.found, losses
 
 
 @pytest.fixture(params=RECIPES)
@@ -92,7 +94,9 @@ def test_a_teacher_s_step_is_on_its_device(project: Project) -> None:
     nets = {name: net.train() for name, net in task.teacher_nets(
         lambda: project.family.build(arch)
     ).items()}  # fmt: skip
-    take_steps(task, nets, project.dataset.batch("train", [0, 1], None), project)
+    strays, losses = elsewhere(task, nets, project.dataset.batch("train", [0, 1], None), project)
+    assert not strays, strays[:5]
+    assert losses and all(loss.device == ELSEWHERE for loss in losses.values())
 
 
 def test_a_supernet_s_step_is_on_its_device(project: Project) -> None:
@@ -110,4 +114,6 @@ def test_a_supernet_s_step_is_on_its_device(project: Project) -> None:
         seed=0,
     )
     batch = drawn_once(project).batch("train", [0, 1], None)
-    take_steps(student, dict(nets), batch, project)
+    strays, losses = elsewhere(student, dict(nets), batch, project)
+    assert not strays, strays[:5]
+    assert losses and all(loss.device == ELSEWHERE for loss in losses.values())

@@ -151,14 +151,11 @@ class EffNetLite0Depths(EffNetLite0):
     """EfficientNet-Lite0 at five depths: of each channel its mean and its deviation over the image.
 
     The last features alone hardly change with brightness and blur, and little with colours, which
-    people see at once; those of the first layers do. They are taken where the resolution halves
-    next, at strides of 2, 4, 8, 16 and 32, and each channel is in units of its norm's scale, so
-    that all depths weigh alike. scripts/study_metrics.py compares them.
+    people see at once; those of the first layers do. They are taken at strides of 2, 4, 8, 16 and
+    32, each channel in units of its norm's scale: all depths weigh alike. See study_metrics.py.
     """
 
-    label = "FD-EffNetLite0-depths"
-    kid_label = "KD-EffNetLite0-depths"
-    dim = 1024
+    label, kid_label, dim = "FD-EffNetLite0-depths", "KD-EffNetLite0-depths", 1024
     blocks = (0, 2, 4, 10, 15)  # The last of each stride.
 
     def _read(self, state: Mapping[str, Tensor]) -> None:
@@ -170,14 +167,12 @@ class EffNetLite0Depths(EffNetLite0):
         return _in_parts(self._depths, self._prepared(images)) / self.get_buffer("scales")
 
     def _depths(self, x: Tensor) -> Tensor:
-        net = self.net
+        net, found = self.net, list[Tensor]()
         x = net._swish(net._bn0(net._conv_stem(x)))
-        found = []
         for i, block in enumerate(net._blocks):
             x = block(x)
             if i in self.blocks:
-                places = x.flatten(2).float()  # (N, C, H W)
-                found += [places.mean(2), places.std(2)]
+                found += [x.float().mean((2, 3)), x.float().std((2, 3))]
         return torch.cat(found, 1)
 
 

@@ -252,11 +252,9 @@ def finetuning_table(found: Finetuning) -> Table:
         scores += [(one.learnt, name) for name in learnt]
         cells = (f"{s[name]:.4g}" if name in s else "-" for s, name in scores)
         lines.append((one.name, *cells))
-    tau = found.rank_agreement.kendall_tau
-    rank = "" if tau is None else f"; the orders agree with Kendall's tau {tau:.2f}"
-    note = f"{found.steps} steps each, evaluated on split search (n={found.images})" + (
-        f"{rank} (n={len(found.generators)})" if rank else ""
-    )
+    note = f"{found.steps} steps each, evaluated on split search (n={found.images})"
+    if (tau := found.rank_agreement.kendall_tau) is not None:
+        note += f"; the orders agree with Kendall's tau {tau:.2f} (n={len(found.generators)})"
     return Table(tuple(titles), tuple(lines), (note,))
 
 

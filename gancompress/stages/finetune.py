@@ -275,16 +275,14 @@ def _evaluate(
         say(f"  {halving.row}: {told(halving)}")
     for one in progress(chosen, "evaluating", unit="generator", leave=False):
         path, arch = one.weights(stage), _arch_of(one, stage)
-        now = Finetuned(one.name, arch, path, file_hash(path))
-        nets = subnets.plain(arch), subnets.finetuned(now)
-        scores = [values_of(evaluator.score(net)) for net in nets]
-        learnt = learnt_images.score(nets[1])
-        generators.append(
-            TunedGenerator(one.name, arch, path.name, now.sha256, scores[0], scores[1], learnt)
-        )
-        before, after = (of[objective] for of in scores)
-        text = f"{objective} {before:.4g} before, {after:.4g} after (n={evaluator.n})"
-        say(f"  {one.name}: {text}{learnt_images.told(learnt, after)}")
+        digest = file_hash(path)
+        nets = subnets.plain(arch), subnets.finetuned(Finetuned(one.name, arch, path, digest))
+        before, after = (values_of(evaluator.score(net)) for net in nets)
+        known = learnt_images.score(nets[1])
+        generators.append(TunedGenerator(one.name, arch, path.name, digest, before, after, known))
+        text = f"{before[objective]:.4g} before, {after[objective]:.4g} after (n={evaluator.n})"
+        more = learnt_images.told(known, after[objective])
+        say(f"  {one.name}: {objective} {text}{more}")
     before_all = [one.before[objective] for one in generators]
     after_all = [one.after[objective] for one in generators]
     result = Finetuning(
