@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.fields.types import Integer
-from gancompress.nets.families.family import Family, Part, check_arch
+from gancompress.nets.families.choices import check_arch
+from gancompress.nets.families.family import Family, Part
 from gancompress.nets.families.familyoptions import FamilyOptions
 from gancompress.nets.layers.blocks import OPERATORS, Conv, ResidualBlock, Stage
 

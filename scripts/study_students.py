@@ -35,7 +35,7 @@ from gancompress.project.training import distilling_of
 from gancompress.recipe.reading import load_recipe
 from gancompress.stages.budgets import rows_of
 from gancompress.stages.finetune import Begun, Trainer
-from gancompress.storage.runs import StageDir
+from gancompress.storage.stagedir import StageDir
 from gancompress.supernet.weights import tensors_of
 
 LEVELS = 24  # So many widths are tried, from the widest generator to the narrowest.

@@ -28,7 +28,8 @@ from gancompress.distill.hooks import hooked
 from gancompress.export import weights
 from gancompress.export.card import Card, ExportSource
 from gancompress.nets.families import FAMILIES, family_of
-from gancompress.nets.families.family import Family, Widths
+from gancompress.nets.families.choices import Widths
+from gancompress.nets.families.family import Family
 from gancompress.nets.layers.blocks import OPERATORS
 from gancompress.nets.layers.features import ONE, Bands
 from gancompress.nets.layers.views import TensorView, views_of

@@ -22,7 +22,7 @@ from gancompress.distill.supernet import Teacher, student_of
 from gancompress.project import Project
 from gancompress.project.training import distilling_of, drawn_once, training_of
 from gancompress.recipe.reading import load_recipe
-from gancompress.storage.runs import StageDir
+from gancompress.storage.stagedir import StageDir
 from gancompress.supernet.supernet import named_tensors
 from gancompress.tasks.base import Batch, Task
 from gancompress.training.steps import backward, optimiser_of, parts_of

@@ -16,7 +16,7 @@ from torch import Tensor
 from gancompress.recipe.stagesections import changeable
 from gancompress.storage.checkpoint import load_state, save_state
 from gancompress.storage.metricslog import MetricsLog
-from gancompress.storage.runs import STAGES
+from gancompress.storage.stagenames import STAGES
 from gancompress.tasks import TASKS
 from gancompress.tasks.base import Step
 from gancompress.tasks.losses import GAN_LOSSES

@@ -10,7 +10,7 @@ import conformance
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
 from gancompress.nets.families import family_of
-from gancompress.nets.families.family import BAND_CHANNELS, check_size
+from gancompress.nets.families.choices import BAND_CHANNELS, check_size
 from gancompress.nets.families.resnet import ResNet, ResNetGenerator
 from gancompress.nets.layers.bands import BandConv
 from gancompress.nets.layers.features import ONE, Bands

@@ -16,7 +16,9 @@ import pytest
 from gancompress.errors import CheckpointError, RunError
 from gancompress.recipe.stagesections import STAGE_SECTIONS
 from gancompress.storage.checkpoint import file_hash, save_state, write_text
-from gancompress.storage.runs import STAGES, Run, StageDir
+from gancompress.storage.runs import Run
+from gancompress.storage.stagedir import StageDir
+from gancompress.storage.stagenames import STAGES
 
 SECTIONS: dict[str, Any] = {"seed": 0, "teacher": {"lr": 1e-4, "steps": 5, "op": "dense"}}
 

@@ -25,7 +25,7 @@ from gancompress.project.subnets import Subnets, reference_net
 from gancompress.recipe.stagesections import stage_sections
 from gancompress.recipe.trust import opened_code
 from gancompress.stages.export import chosen_nets, evaluated_rows, measure, reference_rows
-from gancompress.storage.stagerecords import other_length
+from gancompress.storage.refusals import other_length
 from gancompress.supernet.cost import Cost, network_cost
 from gancompress.supernet.skeletons import without_values
 
@@ -48,7 +48,7 @@ def plan(project: Project, stages: Sequence[str]) -> str:
         done = stage.is_finished()
         begun = any(stage.path.rglob("state.pt")) or any(stage.path.glob("*.safetensors"))
         what = "is done already" if done else "would go on" if begun else "would run"
-        if done and other_length(name, stage.record(), stage_sections(recipe, name)):
+        if done and other_length(stage.record(), stage_sections(recipe, name)):
             what = "would be refused: it was trained for another number of steps,"
         of_teacher = recipe.teacher.steps if recipe.teacher.is_trained else 0
         steps = {"teacher": of_teacher, "supernet": recipe.supernet.steps}.get(name)

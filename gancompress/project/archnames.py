@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.nets.families.family import check_size
+from gancompress.nets.families.choices import check_size
 from gancompress.nets.layers.features import ONE, Bands
 from gancompress.project.project import Project
 

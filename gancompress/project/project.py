@@ -24,7 +24,8 @@ from gancompress.metrics.classifiers import Classifier, classifier_of
 from gancompress.metrics.features import FeatureNet, load_features
 from gancompress.metrics.perceptual import PerceptualNet
 from gancompress.metrics.segnets import SegmentationNet
-from gancompress.nets.families.family import Choices, Family, Part, check_size
+from gancompress.nets.families.choices import Choices, check_size
+from gancompress.nets.families.family import Family, Part
 from gancompress.nets.layers.features import Bands
 from gancompress.project import results
 from gancompress.project.devices import device_named
@@ -32,7 +33,8 @@ from gancompress.project.plannedteacher import planned_arch
 from gancompress.recipe.recipe import Recipe
 from gancompress.storage.checkpoint import load_tensors
 from gancompress.storage.filehashes import FileHashes
-from gancompress.storage.runs import Run, StageDir
+from gancompress.storage.runs import Run
+from gancompress.storage.stagedir import StageDir
 from gancompress.supernet.channels import Channels
 from gancompress.supernet.cost import Cost, CostModel, network_cost
 from gancompress.supernet.costlaw import CostLaw, cost_law

@@ -16,7 +16,8 @@ from gancompress.errors import BudgetError, RunError
 from gancompress.search.front import signed
 from gancompress.search.results import FRONT, Front
 from gancompress.storage.checkpoint import load_tensors, load_texts
-from gancompress.storage.runs import Run, StageDir
+from gancompress.storage.runs import Run
+from gancompress.storage.stagedir import StageDir
 from gancompress.supernet.supernet import Build, Supernet
 from gancompress.supernet.weights import check_fits, part, unpack
 from gancompress.tasks.base import ConditionalTask

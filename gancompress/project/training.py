@@ -17,7 +17,7 @@ from gancompress.distill.options import SupernetSection
 from gancompress.distill.supernet import Distilling
 from gancompress.errors import RecipeError
 from gancompress.project.project import Project
-from gancompress.storage.runs import StageDir
+from gancompress.storage.stagedir import StageDir
 from gancompress.tasks.base import Batch
 from gancompress.teachers.files import teacher_sha256
 from gancompress.training.board import open_log

@@ -23,7 +23,9 @@ from gancompress.report.trainings import safe, training_part
 from gancompress.report.words import arch_text
 from gancompress.search.results import FRONT, TRIALS, Front, SearchTrials
 from gancompress.storage.checkpoint import remove_dead, write_text
-from gancompress.storage.runs import STAGES, Run, StageDir
+from gancompress.storage.runs import Run
+from gancompress.storage.stagedir import StageDir
+from gancompress.storage.stagenames import STAGES
 from gancompress.storage.stagetimes import times_of
 from gancompress.training.precisions import AUTO, recorded_precision
 

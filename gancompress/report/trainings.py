@@ -13,7 +13,7 @@ from gancompress.report import sections
 from gancompress.report.pictures import MOST_PREVIEW_BYTES, picture_uri
 from gancompress.report.reportedrun import ReportedRun
 from gancompress.storage.metricslog import MetricsLog
-from gancompress.storage.runs import PREVIEWS, PREVIEWS_LOG, STAGES
+from gancompress.storage.stagenames import PREVIEWS, PREVIEWS_LOG, STAGES
 from gancompress.teachers.files import NONE
 
 

@@ -43,7 +43,8 @@ from gancompress.stages.exportfiles import (
     write_files,
 )
 from gancompress.storage.checkpoint import write_json, write_text
-from gancompress.storage.runs import Run, StageDir
+from gancompress.storage.runs import Run
+from gancompress.storage.stagedir import StageDir
 
 PAGES = ("README.md", "card.json", "table.md", "grid.png")  # They lie beside an export's models.
 NO_FILES: Mapping[str, Path] = MappingProxyType({})

@@ -27,7 +27,8 @@ from gancompress.search.storage import Storage
 from gancompress.search.study import Studies, Study
 from gancompress.search.workers import Worker
 from gancompress.stages.archevaluation import values_of
-from gancompress.storage.runs import Run, StageDir
+from gancompress.storage.runs import Run
+from gancompress.storage.stagedir import StageDir
 from gancompress.training import distributed
 
 # (finalist's number, arch, training steps) -> its network after so many.

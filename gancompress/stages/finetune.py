@@ -47,7 +47,8 @@ from gancompress.storage.checkpoint import (
     remove_leftovers,
     save_tensors,
 )
-from gancompress.storage.runs import Run, StageDir
+from gancompress.storage.runs import Run
+from gancompress.storage.stagedir import StageDir
 from gancompress.supernet.supernet import Supernet
 from gancompress.supernet.weights import pack
 from gancompress.training import distributed

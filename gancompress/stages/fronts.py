@@ -21,7 +21,7 @@ from gancompress.search.run import Evaluation
 from gancompress.search.rungs import Rungs, agreement
 from gancompress.stages.archevaluation import ArchEvaluator, values_of
 from gancompress.stages.budgets import named
-from gancompress.storage.runs import StageDir
+from gancompress.storage.stagedir import StageDir
 
 Say = Callable[[str], None]
 BASELINE = "random"  # The names of random searches end so.

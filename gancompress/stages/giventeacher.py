@@ -13,7 +13,7 @@ from torch import Tensor
 from gancompress.errors import CheckpointError, RecipeError, RunError
 from gancompress.project import Project
 from gancompress.storage.checkpoint import load_tensors, save_tensors
-from gancompress.storage.runs import StageDir
+from gancompress.storage.stagedir import StageDir
 from gancompress.supernet.weights import check_fits, part
 from gancompress.teachers.files import SCRATCH, teacher_path, teacher_sha256, teacher_texts
 from gancompress.training import distributed

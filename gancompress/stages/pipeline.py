@@ -37,7 +37,7 @@ from gancompress.stages.preflight import preflight
 from gancompress.stages.previews import Previews
 from gancompress.stages.search import search_stage
 from gancompress.storage.checkpoint import save_tensors
-from gancompress.storage.runs import StageDir
+from gancompress.storage.stagedir import StageDir
 from gancompress.supernet.proving import told
 from gancompress.supernet.weights import pack
 from gancompress.training import distributed

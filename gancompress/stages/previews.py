@@ -20,7 +20,7 @@ from gancompress.evenly import evenly
 from gancompress.export.picture import grid
 from gancompress.project import Project
 from gancompress.storage.metricslog import MetricsLog
-from gancompress.storage.runs import PREVIEWS, PREVIEWS_LOG
+from gancompress.storage.stagenames import PREVIEWS, PREVIEWS_LOG
 from gancompress.supernet.reestimation import batch_norms
 from gancompress.supernet.supernet import Supernet
 

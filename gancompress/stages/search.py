@@ -25,7 +25,7 @@ from gancompress.stages.archevaluation import ArchEvaluator
 from gancompress.stages.budgets import costs_of, rows_of
 from gancompress.stages.fronts import BASELINE, Say, inside, write_front
 from gancompress.storage.filelock import alone
-from gancompress.storage.runs import StageDir
+from gancompress.storage.stagedir import StageDir
 
 WIDEN = "widened"  # The name of searches that widen the best arch so far.
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, PlainSerializer, TypeAdapter, ValidationErr
 from gancompress.errors import ArchError, CheckpointError
 from gancompress.storage.checkpoint import read_json, write_json
 from gancompress.storage.readings import Readings
-from gancompress.storage.runs import STAGES
+from gancompress.storage.stagenames import STAGES
 
 T = TypeVar("T")
 

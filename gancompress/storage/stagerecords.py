@@ -57,24 +57,6 @@ def record_of(plain: object, kind: str) -> StageRecord | None:
     return record if record.kind == kind and is_complete else None
 
 
-def other_length(stage: str, record: StageRecord, sections: dict[str, Any]) -> str:
-    """The refusal of a number of steps, if nothing else differs; empty otherwise.
-
-    The learning rate falls to 0 over all steps: the first steps of a longer training are others
-    than those of a shorter one.
-    """
-    key, told = f"{stage}.steps", changed(record.sections, sections)
-    if set(told) != {key}:
-        return ""
-    what = "trained to its end" if record.finished else "in training"
-    return (
-        f"{what} with {told[key]}; its learning rate falls to 0 over all its steps, so another "
-        f"number of them is another training, from the first step on: "
-        f"{key}={record.sections[stage]['steps']} goes on with this one; for the other give "
-        "another run=DIR, or --redo, which keeps this one beside it"
-    )
-
-
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     """The keys in which two plain values differ, `dotted.key (was …, now …)`; empty if in none."""
     told = list(changed(old, new).values())

@@ -6,7 +6,8 @@ import importlib
 from typing import Any
 
 from gancompress.errors import RunError
-from gancompress.storage.runs import MetricsLog, StageDir
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.storage.stagedir import StageDir
 
 
 class BoardLog(MetricsLog):

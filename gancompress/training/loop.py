@@ -17,7 +17,8 @@ from tqdm import tqdm
 from gancompress.bars import progress, say_above
 from gancompress.errors import DivergedError
 from gancompress.interrupts import Terminated, is_asked_to_stop
-from gancompress.storage.runs import STAGES, MetricsLog
+from gancompress.storage.metricslog import MetricsLog
+from gancompress.storage.stagenames import STAGES
 from gancompress.tasks.base import Batch, Step, Task
 from gancompress.training import distributed
 from gancompress.training.health import HealthMonitor, is_look_due, values_of, variety

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.errors import DivergedError
-from gancompress.storage.runs import MetricsLog
+from gancompress.storage.metricslog import MetricsLog
 from gancompress.tasks.base import Batch, Phase, Step, Task
 from gancompress.training import distributed
 from gancompress.training.optimisers import Optimiser

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gancompress.storage.runs import STAGES
+from gancompress.storage.stagenames import STAGES
 from gancompress.tasks.outputs import DiscriminatorOutput
 
 Numbers = Mapping[str, float]

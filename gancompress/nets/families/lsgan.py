@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.nets.families.family import Family, Part, check_arch
+from gancompress.nets.families.choices import check_arch
+from gancompress.nets.families.family import Family, Part
 from gancompress.nets.layers.blocks import OPERATORS, Conv, Stage, entered
 from gancompress.nets.layers.features import ONE, Bands, converted
 from gancompress.nets.layers.norms import NORMS

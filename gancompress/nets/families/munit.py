@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.nets.families.family import Family, Part, check_arch
+from gancompress.nets.families.choices import check_arch
+from gancompress.nets.families.family import Family, Part
 from gancompress.nets.layers.adain import AdaptiveBlock, Enlarging
 from gancompress.nets.layers.blocks import OPERATORS, Conv, ResidualBlock, Stage
 from gancompress.nets.layers.plain import PaddingMode

@@ -19,7 +19,8 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 
 from gancompress.archs.arch import Arch, Value
 from gancompress.errors import ArchError
-from gancompress.nets.families.family import Family, Part, check_arch
+from gancompress.nets.families.choices import check_arch
+from gancompress.nets.families.family import Family, Part
 from gancompress.nets.families.ownfile import importable, load_file, reason, uncompiled
 
 PROBED_WIDTH = 16  # The width of every slot while `build` is asked which slots it reads.

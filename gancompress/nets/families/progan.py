@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.nets.families.family import Family, Part, check_arch
+from gancompress.nets.families.choices import check_arch
+from gancompress.nets.families.family import Family, Part
 from gancompress.nets.layers.blocks import OPERATORS, Conv, entered
 from gancompress.nets.layers.equalised import GAIN, equalise
 from gancompress.nets.layers.features import ONE, Bands, Features, converted, per_band

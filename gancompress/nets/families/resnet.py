@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch
-from gancompress.nets.families.family import Family, Part, check_arch
+from gancompress.nets.families.choices import check_arch
+from gancompress.nets.families.family import Family, Part
 from gancompress.nets.layers.blocks import OPERATORS, Conv, ResidualBlock, Stage, entered
 from gancompress.nets.layers.features import ONE, Bands, Features, converted
 from gancompress.nets.layers.plain import PaddingMode

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.nets.families.family import Family, Part, check_arch
+from gancompress.nets.families.choices import check_arch
+from gancompress.nets.families.family import Family, Part
 from gancompress.nets.layers.batchnorm import BatchNorm
 from gancompress.nets.layers.blocks import OPERATORS, Conv
 from gancompress.nets.layers.plain import PlainConv

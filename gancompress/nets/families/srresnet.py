@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.archs.arch import Arch
-from gancompress.nets.families.family import Family, Part, check_arch
+from gancompress.nets.families.choices import check_arch
+from gancompress.nets.families.family import Family, Part
 from gancompress.nets.families.resnet import group_of
 from gancompress.nets.layers.bands import band_norm
 from gancompress.nets.layers.blocks import OPERATORS, Conv, ResidualBlock, entered

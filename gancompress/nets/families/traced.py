@@ -11,7 +11,8 @@ from torch import nn
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import ArchError
-from gancompress.nets.families.family import Axis, ChannelRun, Family, Part, check_arch
+from gancompress.nets.families.choices import check_arch
+from gancompress.nets.families.family import Axis, ChannelRun, Family, Part
 from gancompress.nets.layers.blocks import Conv, separable
 from gancompress.nets.traced.branches import Branch, residual_nodes, without
 from gancompress.nets.traced.costparts import parts_of
