@@ -31,10 +31,12 @@ from gancompress.stages.compressrecipe import (
     LOADED,
     LOADED_MOST,
     begin,
+    finetuned,
     fraction_within,
     judged,
     name_of,
     read_settings,
+    whole_trainings,
     widths_about,
 )
 from gancompress.stages.estimates import chosen_fraction, student_seconds
@@ -177,14 +179,15 @@ def _planned(settings: dict[str, Any], options: CompressOptions) -> Planned:
     facts = family.taken.program.facts
     pixels = crop[0] * crop[1] * facts.enlargement**2
     answers = max(8, min(answers, ANSWERS_BYTES // (facts.out_channels * pixels)))
+    trainings = whole_trainings(timed.recipe)
     steps = [
         max(1, round(SUPERNET * seconds / step)),
-        max(1, round(FINETUNE * seconds / of_chosen)),
+        max(1, round(FINETUNE * seconds / (of_chosen * trainings))),
     ]
     text = (
         f"training   a step of {settings['supernet']['batch_size']} takes {duration(step)} here, "
         f"one of the chosen generator {duration(of_chosen)}: {steps[0]} steps of all generators, "
-        f"{steps[1]} of the chosen one, {answers} answers of the teacher in "
+        f"{steps[1]} of {finetuned(timed.recipe)}, {answers} answers of the teacher in "
         f"{duration(answers * answer)}"
     )
     return Planned(_with_steps(settings, steps[0], steps[1], answers), step, text)

@@ -23,10 +23,12 @@ from gancompress.stages.compressrecipe import (
     CROP,
     LOADED,
     begin,
+    finetuned,
     fraction_within,
     judged,
     name_of,
     read_settings,
+    whole_trainings,
     widths_about,
 )
 from gancompress.stages.estimates import student_seconds
@@ -86,12 +88,13 @@ def project_of_pairs(
     settings = _with_widths(_recipe_of(options), options)
     timed = Project(read_settings(settings, options))
     step, _ = student_seconds(timed)
-    steps = [max(1, round(part * 60 * options.minutes / step)) for part in (SUPERNET, FINETUNE)]
+    parts = (SUPERNET, FINETUNE / whole_trainings(timed.recipe))
+    steps = [max(1, round(part * 60 * options.minutes / step)) for part in parts]
     settings["supernet"]["steps"], settings["finetune"]["steps"] = steps
     say(_understood(timed, options))
     say(
         f"training   a step of {settings['supernet']['batch_size']} takes {duration(step)} here: "
-        f"{steps[0]} steps of all generators, {steps[1]} of the chosen one"
+        f"{steps[0]} steps of all generators, {steps[1]} of {finetuned(timed.recipe)}"
     )
     return None if is_dry else begin(settings, options, step)
 
