@@ -38,6 +38,8 @@ class RowWinner:
     """What the search chose for one row of the final table, inside its limits (by cost).
 
     by_search, by_chance: the best that the search and that random draws found; None for nothing.
+    lead: by how much the search's is better on these images, an interval of 95 %; None where it is
+    not known.
     """
 
     row: str
@@ -48,6 +50,16 @@ class RowWinner:
     scores: SortedNumbers
     by_search: Measured | None = None
     by_chance: Measured | None = None
+    lead: tuple[float, float] | None = None
+
+    @property
+    def lead_text(self) -> str:
+        """By how much random archs are worse, and whether that says anything; "" if not known."""
+        if self.lead is None:
+            return ""
+        low, high = self.lead
+        verdict = "" if low > 0 else ": chance explains the difference"
+        return f", {low:.3g} to {high:.3g} worse (95 %){verdict}"
 
     @property
     def measured(self) -> Measured:

@@ -119,11 +119,30 @@ def test_intervals_hold_the_mean_figure_of_as_many_images(together: bool) -> Non
         assert 0.85 <= width / (2 * 1.96 * float(spread)) <= 1.4, name  # not by being endless
 
 
-def test_evaluator_gives_intervals_to_the_metrics_on_features_alone() -> None:
+def test_the_interval_of_a_mean_over_images_is_that_of_its_standard_error() -> None:
+    toy = Toy(60)
+    judge = evaluator(toy)
+    spread, other = (judge.score(net, 2000)["l1"].spread for net in (darken, torch.neg))
+    assert spread is not None and other is not None
+    ours, theirs = (
+        (net(toy.input) - toy.target).abs().mean((1, 2, 3)) for net in (darken, torch.neg)
+    )
+    assert spread.deviation == pytest.approx(float(ours.std()) / 60**0.5, rel=0.06)
+    apart = float((ours - theirs).std()) / 60**0.5  # of the same images
+    assert spread.minus(other).deviation == pytest.approx(apart, rel=0.06)
+
+
+def test_a_mean_of_equal_values_has_no_interval() -> None:
+    toy = Toy()
+    toy.target = toy.input
+    assert evaluator(toy).score(lambda x: x, 50)["l1"].interval is None
+
+
+def test_evaluator_gives_intervals_to_all_metrics() -> None:
     judge = evaluator(Toy())
     found = judge.score(darken, 50, 1)
-    assert {name for name, f in found.items() if f.interval is not None} == {"fd", "kid"}
-    for name in ("fd", "kid"):
+    assert list(found) == ["l1", "fd", "kid"]
+    for name in found:
         interval = found[name].interval
         assert interval is not None
         assert interval[0] < found[name].value < interval[1]
@@ -196,7 +215,7 @@ def test_final_table_has_the_intervals_and_differences_to_its_first_row(resample
     assert all(f.above_teacher is None for f in rows[0].figures)
     expected = [figure.above(first[name]) for name, figure in second.items()]
     assert [f.above_teacher for f in rows[1].figures] == expected
-    assert [gap is not None for gap in expected] == [False, resamples > 0, resamples > 0]
+    assert [gap is not None for gap in expected] == [resamples > 0] * 3
 
 
 def test_few_images_have_no_interval() -> None:

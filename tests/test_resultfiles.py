@@ -78,6 +78,7 @@ PLAIN_FRONT = {
             **PLAIN_BEST,
             "by_search": PLAIN_BEST,
             "by_chance": None,
+            "lead": None,
         }
     ],
     "points": [PLAIN_BEST],

@@ -14,6 +14,7 @@ from images import save_pairs
 
 from gancompress.archs.arch import Arch
 from gancompress.errors import BudgetError, RunError
+from gancompress.metrics import evaluate, intervals
 from gancompress.project import Project
 from gancompress.project.results import exported_of
 from gancompress.recipe.reading import load_recipe
@@ -111,6 +112,22 @@ def test_winners_are_the_best_of_all_that_was_measured_in_full(
         assert winner["scores"]["fd"] == min(both)
     assert front["points"][-1]["scores"]["fd"] == min(one["scores"]["fd"] for one in full)
     assert {"macs", "macs_true", "params", "activation_bytes"} < set(front["teacher"]["costs"])
+
+
+def test_a_row_tells_by_how_much_its_search_leads_over_chance(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (intervals, evaluate):  # The toy's split has six images.
+        monkeypatch.setattr(module, "FEWEST", 4)
+    leads = []
+    for winner in searched(trained, tmp_path / "run")["winners"]:
+        ours, theirs, lead = winner["by_search"], winner["by_chance"], winner["lead"]
+        assert (lead is None) == (ours["arch"] == theirs["arch"])
+        if lead is not None:
+            assert lead[0] < lead[1]
+            by = theirs["scores"]["fd"] - ours["scores"]["fd"]
+            leads.append(sum(lead) / 2 == pytest.approx(by, abs=1e-4))
+    assert leads and all(leads)
 
 
 def test_all_are_looked_at_and_few_are_measured_in_full(trained: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from gancompress.metrics.intervals import (
 from gancompress.metrics.kid import SparseRows
 from gancompress.metrics.metric import Metric
 from gancompress.metrics.perceptual import PerceptualNet
+from gancompress.metrics.pixel import OfTargets
 from gancompress.metrics.realcache import cached_real_stats
 from gancompress.metrics.realstats import RealStats
 from gancompress.metrics.value import MetricValue
@@ -173,8 +174,9 @@ class Evaluator:
         Args:
             generate: inputs (N, C, H, W) in [-1, 1] on the evaluator's device → images of the
                 targets' shape; called without gradients, batch by batch, always in one order.
-            resamples: how many random halvings of the images the intervals of the metrics on
-                features are made of; 0 makes none, and so do fewer images than FEWEST.
+            resamples: how many random halvings of the images the intervals of distances of
+                features and of metrics of single images are made of; 0 makes none, and so do
+                fewer images than FEWEST.
             seed: of the halvings. The images, and style codes with them, are always the same.
 
         Raises: MetricError if an image is not finite or not of its target's shape.
@@ -193,6 +195,8 @@ class Evaluator:
                 for other in others:
                     other.update(scored)
         moves = {} if kept is None else self._spreads(kept.result(), resamples, seed)
+        if resamples:
+            moves |= _spreads_of_means(metrics, resamples, seed)
         values = [_with(self._value(metric), moves.get(metric.name)) for metric in metrics]
         values += [value for other in others for value in other.values()]
         return {value.metric: value for value in values}
@@ -260,6 +264,19 @@ class Evaluator:
         suffix = "" if self._feature_precision == "float32" else f" ({self._feature_precision})"
         features = self._features.label + suffix
         return MetricValue(metric.name, metric.label + suffix, result, n, features, details)
+
+
+def _spreads_of_means(metrics: Sequence[Metric], resamples: int, seed: int) -> dict[str, Spread]:
+    """Of the metrics that are means over images, where these differ."""
+    found = {}
+    for metric in metrics:
+        if isinstance(metric, OfTargets) and metric.n >= FEWEST:
+            random = torch.Generator().manual_seed(seed)
+            halves = Halvings.drawn(metric.n, resamples, random, together=True).fake
+            spread = Spread.of(metric.values[halves].mean(-1), metric.n)
+            if spread.deviation > 0:
+                found[metric.name] = spread
+    return found
 
 
 def _with(value: MetricValue, spread: Spread | None) -> MetricValue:

@@ -32,6 +32,7 @@ class OfTargets(ABC):
 
     def __init__(self, real: object = None) -> None:
         self._sum = 0.0
+        self._values: list[Tensor] = []
         self.n = 0
 
     @abstractmethod
@@ -40,9 +41,15 @@ class OfTargets(ABC):
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Takes the next images; see `Metric.update`."""
-        values = self.compared(batch["output"], batch["target"])
-        self._sum += float(values.cpu().double().sum())
+        values = self.compared(batch["output"], batch["target"]).cpu().double()
+        self._sum += float(values.sum())
+        self._values.append(values)
         self.n += len(values)
+
+    @property
+    def values(self) -> Tensor:
+        """Those of all images so far (n,), float64."""
+        return torch.cat(self._values)
 
     def result(self) -> float:
         """Raises: MetricError if there was no image."""

@@ -164,7 +164,7 @@ def _facts(front: Front, winner: RowWinner) -> list[tuple[str, str]]:
     if winner.by_search is not None:
         found.append(("best of the search", f"{title} {score(winner.by_search)}"))
     if winner.by_chance is not None:
-        found.append(("best at random", f"{title} {score(winner.by_chance)}"))
+        found.append(("best at random", f"{title} {score(winner.by_chance)}{winner.lead_text}"))
     return [*found, ("arch", arch_text(winner.arch))]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from gancompress.archs.arch import Arch
 from gancompress.metrics import METRICS, metric_named
+from gancompress.metrics.intervals import Interval
 from gancompress.metrics.lowfidelity import LowFidelityEvaluator
 from gancompress.metrics.value import MetricValue
 from gancompress.project import Project
@@ -39,6 +40,15 @@ class ArchEvaluator:
     def scores(self, arch: Arch) -> dict[str, float]:
         """All values of the supernet's generator of `arch`, by name."""
         return values_of(self.images.score(self.subnets.plain(arch)))
+
+    def lead(self, first: Arch, second: Arch, resamples: int) -> Interval | None:
+        """By how much the first is better by the objective: an interval of 95 % over images.
+
+        None where they are too few, and for metrics that have no intervals.
+        """
+        found = [self.images.score(self.subnets.plain(a), resamples) for a in (first, second)]
+        one, other = (scored[self.full.objective] for scored in found)
+        return other.above(one) if self.full.better == "min" else one.above(other)
 
     def _evaluation(
         self, score: Callable[[Arch], Mapping[str, float]], objective: str, images: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from gancompress.metrics.lowfidelity import ScorePredictor
 from gancompress.project import Project
@@ -25,6 +26,7 @@ from gancompress.storage.stagedir import StageDir
 
 Say = Callable[[str], None]
 BASELINE = "random"  # The names of random searches end so.
+FAR = 0.75  # Of a budget: whoever asked for it did not ask for a generator of so little.
 
 
 def write_front(
@@ -37,6 +39,7 @@ def write_front(
 ) -> None:
     """Writes the front and everything measured, and says who won."""
     section, how = project.recipe.search, evaluator.full
+    resamples = project.recipe.metrics.resamples
     everything = [one for rungs in found.values() for one in rungs.full.trials]
     looks = [one for rungs in found.values() if rungs.first for one in rungs.first.trials]
     alike = agreement(looks, everything, (evaluator.first, how)) if evaluator.first else None
@@ -53,7 +56,10 @@ def write_front(
         algorithm=section.algorithm,
         first_look=alike,
         teacher=_teacher(project, evaluator),
-        winners=tuple(_winner(row, limits, found, how) for row, limits in rows.items()),
+        winners=tuple(
+            _with_lead(_winner(row, limits, found, how), evaluator, resamples)
+            for row, limits in rows.items()
+        ),
         points=tuple(front(everything, how.objective, how.better, section.cost)),
     )
     TRIALS.write(stage.path / "trials.json", trials)
@@ -96,6 +102,14 @@ def _winner(
     )
 
 
+def _with_lead(winner: RowWinner, evaluator: ArchEvaluator, resamples: int) -> RowWinner:
+    """With the lead of what was searched over what was drawn, where both are there and differ."""
+    ours, drawn = winner.by_search, winner.by_chance
+    if ours is None or drawn is None or ours.arch == drawn.arch or not resamples:
+        return winner
+    return replace(winner, lead=evaluator.lead(ours.arch, drawn.arch, resamples))
+
+
 def inside(found: Mapping[str, Rungs], limits: Sequence[Constraint]) -> list[Measured]:
     """What was measured in full and keeps the limits."""
     return [o for rungs in found.values() for o in rungs.full.trials if admitted(o.costs, limits)]
@@ -108,17 +122,30 @@ def _is_baseline(name: str) -> bool:
 def told(result: Front) -> Iterator[str]:
     """Who won, and how far scores on few images can be trusted."""
     for winner in result.winners:
-        score, chance = winner.scores[result.objective], winner.by_chance
-        beside = f"; at random {chance.scores[result.objective]:.4g}" if chance else ""
-        if chance and chance.arch == winner.arch:
-            beside = "; the best of as many at random: the search brought nothing here"
-        found = f"{winner.arch.compact}, {result.objective} {score:.4g} on split search"
-        yield f"  {winner.row}: {found}{beside}"
+        found = f"{winner.arch.compact}, {result.objective} {winner.scores[result.objective]:.4g}"
+        yield f"  {winner.row}: {found} on split search{''.join(_remarks(result, winner))}"
     if result.first_look is not None:
         yield (
             f"  the score on {result.first_images} images ranks as the full score does with "
             f"Kendall's tau {result.first_look.kendall_tau:.2f} (n={result.first_look.n})"
         )
+
+
+def _remarks(result: Front, winner: RowWinner) -> Iterator[str]:
+    """What of a winner a user must not miss: what chance found, and a budget that is not used."""
+    if chance := winner.by_chance:
+        if chance.arch == winner.arch:
+            yield "; the best of as many at random: the search brought nothing here"
+        else:
+            score = chance.scores[result.objective]
+            yield f"; the best of as many at random {score:.4g}{winner.lead_text}"
+    for cost, most in winner.limits.items():
+        used = winner.costs[cost] / most
+        if used < FAR:
+            yield (
+                f"; it has {used:.0%} of the {cost} that the row allows: look whether its pictures "
+                "are as good as those of larger ones on the front"
+            )
 
 
 def _forecast(
