@@ -1,20 +1,26 @@
-"""scripts/study_students.py and scripts/bench_training.py, on a toy generator."""
+"""scripts/study_students.py, study_mirrored.py and bench_training.py, on a toy generator."""
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from broughtfiles import TOY, bring
 
 from gancompress.importers.generators import How
+from gancompress.project import Project
+from gancompress.recipe.reading import load_recipe
 from gancompress.stages import pipeline
 from gancompress.stages.asked import CompressOptions
 from gancompress.stages.compress import compressed_project
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
+sys.path.append(str(SCRIPTS))
+study_mirrored = importlib.import_module("study_mirrored")
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +75,16 @@ def test_the_parts_of_a_step_add_up(run: Path) -> None:
     ]  # fmt: skip
     assert "images a second, batch 8, float32, 1 threads" in lines[-2]
     assert "of a product of matrices in float32" in lines[-1]
+
+
+def test_answers_to_turned_images_are_turned_back(run: Path) -> None:
+    images = torch.randn(2, 3, 6, 6)
+    for mirrored in (False, True):
+        for quarters in range(4):
+            there, back = study_mirrored.turned(quarters, mirrored=mirrored)
+            assert torch.equal(back(there(images)), images)
+            assert torch.equal(there(images), images) != (mirrored or quarters > 0)
+    project = Project(load_recipe(f"{run}/recipe.yaml", [f"run={run}"], of_run=True), run)
+    title, _, *lines = study_mirrored.study(project, "test")
+    assert title.split("|")[2:5] == [" L1 ", " PSNR ", " SSIM "] and len(lines) == 7
+    assert all(float(line.split("|")[2]) > 0 for line in lines)  # Its kernels have no symmetry.
