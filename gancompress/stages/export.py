@@ -42,6 +42,7 @@ from gancompress.stages.exportfiles import (
     licences_of,
     write_files,
 )
+from gancompress.stages.remarks import worse_than_enlarging
 from gancompress.storage.checkpoint import write_json, write_text
 from gancompress.storage.runs import Run
 from gancompress.storage.stagedir import StageDir
@@ -79,7 +80,11 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
     ]
     files, teacher_ms = file_rows(project, exported, reference, evaluator, rows[1].figures)
     picture = _picture(project, nets, batch, stage.path / "grid.png")
-    texts = table(rows), file_table(files, teacher_ms, project.reference_name)
+    remarks = worse_than_enlarging(rows, references_of(project), project.recipe.search.objective)
+    texts = (
+        "\n\n".join([table(rows), *remarks]),
+        file_table(files, teacher_ms, project.reference_name),
+    )
     write_text(stage.path / "table.md", "\n\n".join(texts) + "\n")
     card = ExportCard(
         archs={name: arch for name, (_, arch) in plain.items()},
