@@ -46,8 +46,9 @@ class ArchEvaluator:
 
         None where they are too few, and for metrics that have no intervals.
         """
-        found = [self.images.score(self.subnets.plain(a), resamples) for a in (first, second)]
-        one, other = (scored[self.full.objective] for scored in found)
+        objective, plain = self.full.objective, self.subnets.plain
+        one = self.images.score(plain(first), resamples)[objective]
+        other = self.images.score(plain(second), resamples)[objective]
         return other.above(one) if self.full.better == "min" else one.above(other)
 
     def _evaluation(

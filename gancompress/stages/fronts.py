@@ -39,11 +39,14 @@ def write_front(
 ) -> None:
     """Writes the front and everything measured, and says who won."""
     section, how = project.recipe.search, evaluator.full
-    resamples = project.recipe.metrics.resamples
     everything = [one for rungs in found.values() for one in rungs.full.trials]
     looks = [one for rungs in found.values() if rungs.first for one in rungs.first.trials]
     alike = agreement(looks, everything, (evaluator.first, how)) if evaluator.first else None
     forecast = _forecast(looks, everything, how.objective)
+    winners = []
+    for row, limits in rows.items():
+        winner = _winner(row, limits, found, how)
+        winners.append(_with_lead(winner, evaluator, project.recipe.metrics.resamples))
     trials = tuple(_trials(name, rungs, forecast) for name, rungs in found.items())
     result = Front(
         objective=how.objective,
@@ -56,10 +59,7 @@ def write_front(
         algorithm=section.algorithm,
         first_look=alike,
         teacher=_teacher(project, evaluator),
-        winners=tuple(
-            _with_lead(_winner(row, limits, found, how), evaluator, resamples)
-            for row, limits in rows.items()
-        ),
+        winners=tuple(winners),
         points=tuple(front(everything, how.objective, how.better, section.cost)),
     )
     TRIALS.write(stage.path / "trials.json", trials)
