@@ -76,6 +76,7 @@ def test_the_metric_is_the_mean_over_pairs(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = net(data.input, data.target).mean()
     assert found.n == 5 and found.label == "LPIPS (AlexNet)" and LPIPS.better == "min"
+    assert evaluator.label_of("lpips") == found.label
     assert found.value == pytest.approx(float(expected), rel=1e-4)
 
 

@@ -137,6 +137,11 @@ class Evaluator:
         """Names of the metrics that can evaluate these images."""
         return [metric.name for metric in self._metrics]
 
+    def label_of(self, name: str) -> str:
+        """What one of `metrics` is called in tables, without the feature network's precision."""
+        make = next(metric for metric in self._metrics if metric.name == name)
+        return make(self._real_side(make)).label
+
     def real_images(self) -> Iterator[Tensor]:
         """The targets (N, C, H, W) in [-1, 1], batch by batch, in that order."""
         return (batch["target"] for batch in self._batches)

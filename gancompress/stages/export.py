@@ -80,7 +80,8 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
     ]
     files, teacher_ms = file_rows(project, exported, reference, evaluator, rows[1].figures)
     picture = _picture(project, nets, batch, stage.path / "grid.png")
-    remarks = worse_than_enlarging(rows, references_of(project), project.recipe.search.objective)
+    objective = project.recipe.search.objective
+    remarks = worse_than_enlarging(rows, references_of(project), objective, evaluator)
     texts = (
         "\n\n".join([table(rows), *remarks]),
         file_table(files, teacher_ms, project.reference_name),
