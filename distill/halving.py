@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_MANY = 2**20
+
 
 @dataclass(frozen=True)
 class Rung:
@@ -38,3 +40,8 @@ def steps_in_all(finalists: int, steps: int) -> int:
     return sum(
         rung.entering * (rung.steps - made) for rung, made in zip(rungs, before, strict=False)
     )
+
+
+def trainings_in_all(finalists: int) -> float:
+    """The same, in whole trainings of so many steps that no rung's are rounded."""
+    return steps_in_all(finalists, _MANY) / _MANY

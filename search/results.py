@@ -38,8 +38,8 @@ class RowWinner:
     """What the search chose for one row of the final table, inside its limits (by cost).
 
     by_search, by_chance: the best that the search and that random draws found; None for nothing.
-    lead: by how much the search's is better on these images, an interval of 95 %; None where it is
-    not known.
+    lead: by how much the search's is better, an interval of 95 % over images like those that both
+    were chosen on; None where it is not known.
     """
 
     row: str
@@ -54,12 +54,14 @@ class RowWinner:
 
     @property
     def lead_text(self) -> str:
-        """By how much random archs are worse, and whether that says anything; "" if not known."""
+        """How random draws compare with the search, where that is known: `, … worse (95 %)`."""
         if self.lead is None:
             return ""
         low, high = self.lead
-        verdict = "" if low > 0 else ": chance explains the difference"
-        return f", {low:.3g} to {high:.3g} worse (95 %){verdict}"
+        if high < 0:
+            return f", {-high:.3g} to {-low:.3g} better (95 %)"
+        beyond = "" if low > 0 else ": the choice of images explains it"
+        return f", {low:.3g} to {high:.3g} worse (95 %){beyond}"
 
     @property
     def measured(self) -> Measured:

@@ -19,10 +19,8 @@ from gancompress.cli.commands import app
 from gancompress.errors import RunError
 from gancompress.export import load
 from gancompress.importers.generators import How
-from gancompress.recipe.reading import load_recipe
 from gancompress.stages.asked import CompressOptions
 from gancompress.stages.compress import budget_widths, compressed_project, depths_of
-from gancompress.stages.compressrecipe import whole_trainings
 from gancompress.supernet.cost import network_cost
 
 
@@ -179,18 +177,3 @@ def test_widths_lie_about_the_budget_at_the_depth_that_is_kept(reduction: float)
     full = macs(family.traced_arch)
     assert macs(at(0)) >= full / reduction >= macs(at(-1))
     assert has_second == (macs(at(-1)) <= full / reduction / 2)
-
-
-@pytest.mark.parametrize(
-    ("overrides", "trainings"),
-    [
-        ((), 1.0),
-        (("finetune.archs=2",), 1.5),
-        (("finetune.archs=3",), 2.5),
-        (("finetune.finalists=4",), 1.5),  # 4 of an eighth, 2 of another: half a training more
-        (("finetune.archs=2", "search.more_reductions=[]"), 2.0),
-    ],
-)
-def test_all_that_is_finetuned_is_counted(overrides: tuple[str, ...], trainings: float) -> None:
-    recipe = load_recipe("realesrgan", ["search.more_reductions=[20]", *overrides])
-    assert whole_trainings(recipe) == trainings

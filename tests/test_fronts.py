@@ -41,7 +41,8 @@ def test_what_chance_found_is_said_beside_what_the_search_found() -> None:
     ("lead", "said"),
     [
         ((0.4, 1.6), "0.4 to 1.6 worse (95 %)"),
-        ((-0.4, 2.4), "-0.4 to 2.4 worse (95 %): chance explains the difference"),
+        ((-0.4, 2.4), "-0.4 to 2.4 worse (95 %): the choice of images explains it"),
+        ((-1.5, -0.5), "0.5 to 1.5 better (95 %)"),
     ],
 )
 def test_a_lead_is_said_with_its_interval(lead: tuple[float, float], said: str) -> None:

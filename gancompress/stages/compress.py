@@ -36,10 +36,10 @@ from gancompress.stages.compressrecipe import (
     judged,
     name_of,
     read_settings,
-    whole_trainings,
     widths_about,
 )
-from gancompress.stages.estimates import chosen_fraction, student_seconds
+from gancompress.stages.estimates import student_seconds
+from gancompress.stages.finetuningcost import row_fractions, supernet_steps_of_finetuning
 from gancompress.stages.understood import understood
 from gancompress.stages.valuerange import with_its_range
 from gancompress.supernet.cost import network_cost
@@ -173,16 +173,16 @@ def _planned(settings: dict[str, Any], options: CompressOptions) -> Planned:
     # Steps are timed on a project that keeps a few answers.
     timed = Project(read_settings(_with_steps(settings, 1, 1, 16), options))
     step, answer = student_seconds(timed)
-    of_chosen = step * chosen_fraction(timed)
+    of_chosen = step * row_fractions(timed)[0]
     seconds = 60 * options.minutes
     answers = int(np.clip(ANSWERS * seconds / max(answer, 1e-4), LEAST_ANSWERS, MOST_ANSWERS))
     facts = family.taken.program.facts
     pixels = crop[0] * crop[1] * facts.enlargement**2
     answers = max(8, min(answers, ANSWERS_BYTES // (facts.out_channels * pixels)))
-    trainings = whole_trainings(timed.recipe)
+    each = step * supernet_steps_of_finetuning(timed)
     steps = [
         max(1, round(SUPERNET * seconds / step)),
-        max(1, round(FINETUNE * seconds / (of_chosen * trainings))),
+        max(1, round(FINETUNE * seconds / each)),
     ]
     text = (
         f"training   a step of {settings['supernet']['batch_size']} takes {duration(step)} here, "

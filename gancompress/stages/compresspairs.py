@@ -28,10 +28,10 @@ from gancompress.stages.compressrecipe import (
     judged,
     name_of,
     read_settings,
-    whole_trainings,
     widths_about,
 )
 from gancompress.stages.estimates import student_seconds
+from gancompress.stages.finetuningcost import supernet_steps_of_finetuning
 
 WIDTH = 64  # The usual width of these families (Isola et al. 2017; Zhu et al. 2017).
 SUPERNET, FINETUNE = 0.35, 0.55  # What parts of the minutes the trainings get.
@@ -88,7 +88,7 @@ def project_of_pairs(
     settings = _with_widths(_recipe_of(options), options)
     timed = Project(read_settings(settings, options))
     step, _ = student_seconds(timed)
-    parts = (SUPERNET, FINETUNE / whole_trainings(timed.recipe))
+    parts = (SUPERNET, FINETUNE / supernet_steps_of_finetuning(timed))
     steps = [max(1, round(part * 60 * options.minutes / step)) for part in parts]
     settings["supernet"]["steps"], settings["finetune"]["steps"] = steps
     say(_understood(timed, options))

@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from gancompress.distill.halving import steps_in_all
 from gancompress.durations import duration
 from gancompress.project import Project
 from gancompress.recipe.reading import load_recipe
@@ -27,7 +26,6 @@ LOADED, LOADED_MOST = 1.25, 3.0
 WIDTHS = (1.6, 1.25, 1.0, 0.8, 0.6)  # Choices of widths, over those that keep the budget alike.
 # From so many channels on, widths go in such steps: vector units take 8 or 16 at once.
 STEPS = ((10, 8), (6, 4), (3, 2))
-MANY_STEPS = 4096  # Of a training in which no rung of finalists is rounded.
 
 
 def name_of(options: CompressOptions) -> str:
@@ -87,17 +85,6 @@ def finetuned(recipe: Recipe) -> str:
     """What is fine-tuned, for reading."""
     count = recipe.finetune.archs
     return "the chosen one" if count == 1 else f"each of {count} chosen ones"
-
-
-def whole_trainings(recipe: Recipe) -> float:
-    """What fine-tuning costs, in trainings of the first row's generator from first step to last.
-
-    Each row has half of the MACs of the row before; what else lies on the front may have all.
-    """
-    section, rows = recipe.finetune, 1 + len(recipe.search.more_reductions)
-    each = [0.5**row if row < rows else 1.0 for row in range(section.archs)]
-    halving = steps_in_all(section.finalists, MANY_STEPS) / MANY_STEPS
-    return sum(one * (halving if row < rows else 1.0) for row, one in enumerate(each))
 
 
 def fraction_within(macs: Callable[[float], float], budget: float) -> float:

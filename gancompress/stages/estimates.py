@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from gancompress.data.dataset import Split
 from gancompress.data.fixeddraws import DRAW
 from gancompress.distill.answers import Answers, Draws, ask
-from gancompress.distill.halving import steps_in_all
 from gancompress.distill.supernet import Teacher, student_of
 from gancompress.durations import duration
 from gancompress.project import Project
@@ -32,7 +30,11 @@ from gancompress.project.training import (
 )
 from gancompress.search.rungs import PROBES
 from gancompress.search.samplers import WIDENED
-from gancompress.stages.budgets import budgets_of, rows_of
+from gancompress.stages.budgets import rows_of
+from gancompress.stages.finetuningcost import (
+    steps_of_finetuning,
+    supernet_steps_of_finetuning,
+)
 from gancompress.storage.metricslog import MetricsLog
 from gancompress.supernet.supernet import Supernet, named_tensors
 from gancompress.tasks.base import Task
@@ -41,7 +43,6 @@ from gancompress.training.precisions import AUTO, candidates, fastest
 from gancompress.training.steps import Training
 from gancompress.training.steptimes import batch_times, precision_times
 
-SAMPLED = 64  # archs whose mean cost is that of the space
 FEW = 50  # Stages of fewer training steps, or candidates, are not worth an estimate.
 WHOLE_SECONDS = 1.0  # A whole batch is timed where it takes at most about as long.
 FORMAT_SECONDS = 6.0  # Writing and proving one file takes 1 to 10 s for generators of some 100 ms.
@@ -80,22 +81,6 @@ def student_seconds(project: Project) -> tuple[float, float]:
     timer = _Timer(project)
     step, _ = timer._student_step
     return step, timer._seconds_of_an_answer
-
-
-def chosen_fraction(project: Project) -> float:
-    """The MACs of a generator that has the first row's budget, over the mean of the space's.
-
-    About so much less than a step of the supernet does one of fine-tuning take, at most 1; where a
-    step has a discriminator's or the teacher's passes too it is 1.
-    """
-    recipe = project.recipe
-    if recipe.supernet.losses.get("gan") or not recipe.supernet.kept_answers:
-        return 1.0
-    rng, section = np.random.default_rng(0), project.recipe.search
-    archs = [project.space.sample(rng) for _ in range(SAMPLED)]
-    mean = sum(project.cost_model(arch).macs(section.convention) for arch in archs) / SAMPLED
-    budget = next(iter(budgets_of(project, project.planned_arch).values()))
-    return min(1.0, budget / mean)
 
 
 def estimate_text(found: Sequence[Estimate], threads: int) -> str:
@@ -147,8 +132,9 @@ class _Timer:
 
     def _finetune_stage(self) -> Estimate:
         step, precision = self._student_step
-        step *= chosen_fraction(self._project)
-        found = _trained("finetune", steps_of_finetuning(self._project), step, precision)
+        steps = steps_of_finetuning(self._project)
+        whole = self._recipe.finetune.steps * supernet_steps_of_finetuning(self._project)
+        found = _trained("finetune", steps, step * whole / max(1, steps), precision)
         asking = self._recipe.supernet.kept_answers * self._seconds_of_an_answer
         if self._recipe.task.imitates:  # The answers are kept since the supernet's training.
             return found
@@ -164,6 +150,7 @@ class _Timer:
         archs = searches * (section.candidates + WIDENED * rows)
         again = section.survivors * archs + probes + 2 * rows
         images = archs * first + (again * full if first < full else 0)
+        images += 2 * rows * full if section.baseline else 0  # Each row's lead over random archs.
         text = f"{archs} generators, {round(images)} images"
         return Estimate("search", images * self._seconds_of_an_image("search"), text)
 
@@ -274,14 +261,6 @@ class _Timer:
         started = time.monotonic()
         evaluate()
         return (time.monotonic() - started) / (len(nets) * size)
-
-
-def steps_of_finetuning(project: Project) -> int:
-    """Those of all generators that are trained further, finalists that are given up included."""
-    section = project.recipe.finetune
-    rows = min(section.archs, 1 + len(project.recipe.search.more_reductions))
-    of_rows = steps_in_all(section.finalists, section.steps) if section.steps else 0
-    return rows * of_rows + (section.archs - rows) * section.steps
 
 
 def _trained(stage: str, steps: int, seconds: float, precision: str) -> Estimate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from gancompress.bars import progress
 from gancompress.metrics.lowfidelity import ScorePredictor
 from gancompress.project import Project
 from gancompress.search.front import best_of, front
@@ -44,7 +45,7 @@ def write_front(
     alike = agreement(looks, everything, (evaluator.first, how)) if evaluator.first else None
     forecast = _forecast(looks, everything, how.objective)
     winners = []
-    for row, limits in rows.items():
+    for row, limits in progress(rows.items(), "against random", unit="row", leave=False):
         winner = _winner(row, limits, found, how)
         winners.append(_with_lead(winner, evaluator, project.recipe.metrics.resamples))
     trials = tuple(_trials(name, rungs, forecast) for name, rungs in found.items())
@@ -134,11 +135,10 @@ def told(result: Front) -> Iterator[str]:
 def _remarks(result: Front, winner: RowWinner) -> Iterator[str]:
     """What of a winner a user must not miss: what chance found, and a budget that is not used."""
     if chance := winner.by_chance:
+        best = f"; the best of as many at random {chance.scores[result.objective]:.4g}"
         if chance.arch == winner.arch:
-            yield "; the best of as many at random: the search brought nothing here"
-        else:
-            score = chance.scores[result.objective]
-            yield f"; the best of as many at random {score:.4g}{winner.lead_text}"
+            best = "; the best of as many at random: the search brought nothing here"
+        yield f"{best}{winner.lead_text}"
     for cost, most in winner.limits.items():
         used = winner.costs[cost] / most
         if used < FAR:
