@@ -50,16 +50,18 @@ class Row:
 Column = tuple[str, Callable[[Row], str]]
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Row], remarks: Sequence[str] = ()) -> str:
     """A markdown table, padded so that it reads well as plain text; ends without a newline.
 
     The first row is the teacher: ratios are to it. Latency is of one image, thread count stated;
-    every figure says of how many images it is. Differences to the teacher stand below.
+    every figure says of how many images it is. Differences to the teacher, and `remarks`, stand
+    below.
     """
     columns = [*_sizes(rows), *_times(rows), *_figures(rows)]
     titles = [title for title, _ in columns]
     cells = [[cell(row) for _, cell in columns] for row in rows]
-    return "\n".join([*aligned(titles, cells), *_notes(rows)])
+    notes = [*_notes(rows), *remarks]
+    return "\n".join([*aligned(titles, cells), *([""] if notes else []), *notes])
 
 
 def class_table(rows: Sequence[Row]) -> str:
@@ -194,7 +196,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
             text = f"{(low + high) / 2:+.{_decimals(low, high)}f} {_interval(low, high)}"
             gaps.setdefault(figure.label, []).append(f"{row.name} {text}")
     notes += [f"{n} minus that of {rows[0].name}: {', '.join(g)}" for n, g in gaps.items()]
-    return ["", *notes] if notes else []
+    return notes
 
 
 def _threads(count: int | None) -> str:

@@ -19,7 +19,7 @@ class ExportCard:
 
     archs: of the rows behind the teacher's, by name. finetune: its own record, None for none.
     teacher_latency: in torch, timed in turn with the files. rows: the teacher's first, then that of
-    what was exported. sha256: of the model files, by name.
+    what was exported. sha256: of the model files, by name. remarks: sentences below the table.
     """
 
     archs: Mapping[str, PlainArch] = field(default_factory=dict)
@@ -29,6 +29,7 @@ class ExportCard:
     files: tuple[FileRow, ...]
     sha256: Mapping[str, str] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 CARD = ResultFile[ExportCard](ExportCard, "export")

@@ -128,7 +128,7 @@ def test_the_interval_of_a_mean_over_images_is_that_of_its_standard_error() -> N
         (net(toy.input) - toy.target).abs().mean((1, 2, 3)) for net in (darken, torch.neg)
     )
     assert spread.deviation == pytest.approx(float(ours.std()) / 60**0.5, rel=0.06)
-    apart = float((ours - theirs).std()) / 60**0.5  # of the same images
+    apart = float((ours - theirs).std()) / 60**0.5  # Both are of the same images.
     assert spread.minus(other).deviation == pytest.approx(apart, rel=0.06)
 
 

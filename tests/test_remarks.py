@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import pytest
 from toymetrics import Toy, evaluator
 
-from gancompress.export.report import ReportedValue, Row
+from gancompress.export.report import ReportedValue, Row, table
+from gancompress.export.results import ExportCard
+from gancompress.report.sections import final_tables
 from gancompress.stages.remarks import worse_than_enlarging
 
 
@@ -42,3 +44,10 @@ def test_who_is_worse_than_plain_enlarging_is_named() -> None:
 def test_nothing_is_said_of_others(references: list[str], objective: str) -> None:
     # By l1 none is worse; kid is of features; ssim was not measured.
     assert said(references, objective) == []
+
+
+def test_remarks_stand_below_the_table_and_on_the_page() -> None:
+    card = ExportCard(rows=tuple(ROWS), files=(), remarks=("a sentence",))
+    assert table(ROWS, card.remarks) == f"{table(ROWS)}\n\na sentence"
+    (shown,) = final_tables(card)
+    assert shown.notes == ("a sentence",) and len(shown.lines) == len(ROWS)

@@ -161,6 +161,7 @@ def test_a_card_is_read_back_with_what_is_not_finite_left_out(tmp_path: Path) ->
         teacher_latency=latency,
         rows=(Row("teacher", 5, 20, 20, 99, {"torch": latency}, figures),),
         files=(FileRow("onnx", "model.onnx", 9, "float32", 0.0, latency, (), {"FD": 0.1}),),
+        remarks=("a sentence",),
     )
     plain = json.loads(json.dumps({"recipe": "toy", **CARD.plain(card)}))
     assert plain["archs"] == {"compressed": PLAIN}
@@ -169,7 +170,11 @@ def test_a_card_is_read_back_with_what_is_not_finite_left_out(tmp_path: Path) ->
     (tmp_path / "card.json").write_text(json.dumps(plain))
     found = CARD.read(tmp_path / "card.json")
     assert found.rows[0].figures[0].details == {"sea": {"IoU": 0.5}}
-    assert found.files == card.files and found.teacher_latency == latency
+    assert (
+        found.files == card.files
+        and found.remarks == card.remarks
+        and found.teacher_latency == latency
+    )
 
 
 Change = Callable[[dict[str, Any]], object]

@@ -273,15 +273,14 @@ class Evaluator:
 
 def _spreads_of_means(metrics: Sequence[Metric], resamples: int, seed: int) -> dict[str, Spread]:
     """Of the metrics that are means over images, where these differ."""
-    found = {}
-    for metric in metrics:
-        if isinstance(metric, OfTargets) and metric.n >= FEWEST:
-            random = torch.Generator().manual_seed(seed)
-            halves = Halvings.drawn(metric.n, resamples, random, together=True).fake
-            spread = Spread.of(metric.values[halves].mean(-1), metric.n)
-            if spread.deviation > 0:
-                found[metric.name] = spread
-    return found
+    means = {metric.name: metric.values for metric in metrics if isinstance(metric, OfTargets)}
+    n = max(map(len, means.values()), default=0)  # All are of the same images.
+    if n < FEWEST:
+        return {}
+    random = torch.Generator().manual_seed(seed)
+    halved = Halvings.drawn(n, resamples, random, together=True).fake
+    found = {name: Spread.of(values[halved].mean(-1), n) for name, values in means.items()}
+    return {name: spread for name, spread in found.items() if spread.deviation > 0}
 
 
 def _with(value: MetricValue, spread: Spread | None) -> MetricValue:

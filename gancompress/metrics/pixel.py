@@ -31,9 +31,7 @@ class OfTargets(ABC):
         """Nothing: each image is compared with its own target."""
 
     def __init__(self, real: object = None) -> None:
-        self._sum = 0.0
         self._values: list[Tensor] = []
-        self.n = 0
 
     @abstractmethod
     def compared(self, images: Tensor, targets: Tensor) -> Tensor:
@@ -41,10 +39,11 @@ class OfTargets(ABC):
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Takes the next images; see `Metric.update`."""
-        values = self.compared(batch["output"], batch["target"]).cpu().double()
-        self._sum += float(values.sum())
-        self._values.append(values)
-        self.n += len(values)
+        self._values.append(self.compared(batch["output"], batch["target"]).cpu().double())
+
+    @property
+    def n(self) -> int:
+        return sum(map(len, self._values))
 
     @property
     def values(self) -> Tensor:
@@ -55,7 +54,7 @@ class OfTargets(ABC):
         """Raises: MetricError if there was no image."""
         if not self.n:
             raise MetricError("metric: a mean of no images; at least one is needed")
-        return self._sum / self.n
+        return float(self.values.mean())
 
 
 class L1(OfTargets):

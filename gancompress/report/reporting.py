@@ -149,8 +149,7 @@ def _results(source: ReportedRun) -> dict[str, Any]:
 
 
 def _final_tables(stage: StageDir) -> list[sections.Table]:
-    card = CARD.read(stage.artefact())
-    return sections.final_tables(card.rows, card.files, card.teacher_latency)
+    return sections.final_tables(CARD.read(stage.artefact()))
 
 
 def _variants(run: Run, name: str) -> list[StageDir]:

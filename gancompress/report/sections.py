@@ -11,9 +11,9 @@ from typing import Any
 
 from gancompress.archs.arch import Arch
 from gancompress.distill.results import Finetuning, Halving
-from gancompress.export.filetable import FileRow, file_table
-from gancompress.export.latency import Latency
+from gancompress.export.filetable import file_table
 from gancompress.export.report import Row, class_table, ratio, table
+from gancompress.export.results import ExportCard
 from gancompress.latency.table import LatencyTable
 from gancompress.report.archplot import ArchPlot, arch_plot
 from gancompress.report.plots import Curve, best_so_far, progress_curves, scatter, training_curves
@@ -42,14 +42,13 @@ class Chosen:
     facts: tuple[tuple[str, str], ...]
 
 
-def final_tables(
-    rows: Sequence[Row], files: Sequence[FileRow] = (), teacher: Latency | None = None
-) -> list[Table]:
+def final_tables(card: ExportCard) -> list[Table]:
     """What export prints, cell by cell: the same numbers in the same words."""
+    rows, files = card.rows, card.files
     texts = [
-        table(rows),
+        table(rows, card.remarks),
         class_table(rows),
-        file_table(files, teacher, rows[0].name) if files else "",
+        file_table(files, card.teacher_latency, rows[0].name) if files else "",
     ]
     return [_cells(text) for text in texts if text]
 

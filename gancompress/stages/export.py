@@ -42,7 +42,7 @@ from gancompress.stages.exportfiles import (
     licences_of,
     write_files,
 )
-from gancompress.stages.remarks import worse_than_enlarging
+from gancompress.stages.remarks import BEFORE, worse_than_enlarging
 from gancompress.storage.checkpoint import write_json, write_text
 from gancompress.storage.runs import Run
 from gancompress.storage.stagedir import StageDir
@@ -81,11 +81,8 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
     files, teacher_ms = file_rows(project, exported, reference, evaluator, rows[1].figures)
     picture = _picture(project, nets, batch, stage.path / "grid.png")
     objective = project.recipe.search.objective
-    remarks = worse_than_enlarging(rows, references_of(project), objective, evaluator)
-    texts = (
-        "\n\n".join([table(rows), *remarks]),
-        file_table(files, teacher_ms, project.reference_name),
-    )
+    remarks = tuple(worse_than_enlarging(rows, references_of(project), objective, evaluator))
+    texts = table(rows, remarks), file_table(files, teacher_ms, project.reference_name)
     write_text(stage.path / "table.md", "\n\n".join(texts) + "\n")
     card = ExportCard(
         archs={name: arch for name, (_, arch) in plain.items()},
@@ -95,6 +92,7 @@ def export_stage(project: Project, stage: StageDir, say: Callable[[str], None]) 
         files=tuple(files),
         sha256=sums_of(stage.path / MODEL),
         licences=licence_facts(licences_of(project)),
+        remarks=remarks,
     )
     write_card(project, arch, stage.path, card, texts)
     stage.finish("card.json", files=write_sums(stage.path, PAGES))
@@ -179,7 +177,7 @@ def chosen_nets(
             nets[row] = (subnets.plain(arch), arch)
             continue
         nets[f"{row}, fine-tuned"] = (subnets.finetuned(one), one.arch)
-        nets[f"{row} before fine-tuning"] = (subnets.plain(one.arch), one.arch)
+        nets[f"{row}{BEFORE}"] = (subnets.plain(one.arch), one.arch)
     return nets
 
 
