@@ -55,8 +55,7 @@ def train_alone(
 
     trained: tensors of the discriminators and of "adapters" by network, as the supernet's training
     left them; this one goes on from them, with new optimisers. losses, reference and
-    discriminator_every: as the supernet's.
-    answers: the teacher's, see `Distillation`.
+    discriminator_every: as the supernet's. answers: the teacher's, see `Distillation`.
     See `gancompress.training.loop.fit` for resuming and for what is raised.
     """
     alone = supernet_of_one(supernet, build, arch)

@@ -40,7 +40,7 @@ def whole_files() -> dict[str, bytes]:
             buffer = io.BytesIO()
             try:
                 _picture(pixels, mode).save(buffer, name, exif=exif)
-            except Exception:  # writers raise what they like of a mode that they do not have
+            except (OSError, ValueError):  # Writers raise these of a mode that they do not have.
                 continue
             found[f"{mode} {suffix}"] = buffer.getvalue()
     for channels in (1, 3, 4):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial
 
 from gancompress.archs.arch import Arch, SearchSpace
-from gancompress.errors import ArchError
+from gancompress.errors import ArchError, MetricError
 from gancompress.search.results import Measured
 from gancompress.storage.checkpoint import record_digest
 
@@ -53,6 +55,16 @@ class StudyIdentity:
     supernet: str
     images: str
     settings: Mapping[str, Setting]
+
+    def plain(self, space: SearchSpace) -> dict[str, Setting]:
+        """As a study keeps it, by name."""
+        return {
+            **self.settings,
+            "objectives": json.dumps(self.objectives),
+            "supernet": self.supernet,
+            "judging": self.images,
+            "space": json.dumps([space.family, space.choices]),
+        }
 
 
 def measured_of(trial: FrozenTrial, label: str) -> Measured:
@@ -116,3 +128,18 @@ def claimed_arch(trial: FrozenTrial, label: str, space: SearchSpace) -> Arch | N
         slots = {slot: trial.params[slot] for slot, _ in space.choices}
         found.append(Arch.of(space.family, slots))
     return next((arch for arch in found if arch_digest(arch) == told), None)
+
+
+def checked_scores(arch: Arch, scores: Mapping[str, float], objective: str) -> dict[str, float]:
+    """The scores of an arch by name. Raises: MetricError if one is not finite, or without the
+    objective."""
+    values = {name: float(value) for name, value in sorted(scores.items())}
+    if objective not in values:
+        raise MetricError(f"search: the score has no {objective!r}; it has {', '.join(values)}")
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise MetricError(
+                f"search: {name} of {arch.key} is {value}; check the supernet's training log "
+                "for values that grew without bound"
+            )
+    return values

@@ -6,8 +6,6 @@ and values are user attributes.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -18,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from gancompress.archs.arch import Arch, SearchSpace
-from gancompress.errors import MetricError, RunError
+from gancompress.errors import RunError
 from gancompress.search.record import (
     CLAIM_DIGEST,
     COST_PREFIX,
@@ -30,6 +28,7 @@ from gancompress.search.record import (
     Setting,
     StudyIdentity,
     arch_digest,
+    checked_scores,
     claimed_arch,
     digest_of,
     is_whole,
@@ -75,7 +74,7 @@ class Studies:
         """
         with file_errors(self._storage.label):
             number = self._create(self._prefix + name, [DIRECTIONS[b] for _, b in kept.objectives])
-            self._check(number, name, _plain(space, kept))
+            self._check(number, name, kept.plain(space))
         return Study(self._storage, self._worker, number, space, kept, self._say)
 
     def known(self, supernet: str, images: str) -> dict[str, Mapping[str, float]]:
@@ -235,7 +234,9 @@ class Study:
         None if this process was so silent that others took it for dead, and the arch over.
         Raises: MetricError for a missing or non-finite figure.
         """
-        measured = Measured(claim.arch, claim.costs, self._checked(claim.arch, scores))
+        measured = Measured(
+            claim.arch, claim.costs, checked_scores(claim.arch, scores, self._objectives[0])
+        )
         values = {**measured.costs, **measured.scores}
         self._worker.rest()
         with file_errors(self._label):
@@ -286,30 +287,6 @@ class Study:
             return True  # a storage that is busy or away now may answer next time
         return True
 
-    def _checked(self, arch: Arch, scores: Mapping[str, float]) -> dict[str, float]:
-        values = {name: float(value) for name, value in sorted(scores.items())}
-        if self._objectives[0] not in values:
-            raise MetricError(
-                f"search: the score has no {self._objectives[0]!r}; it has {', '.join(values)}"
-            )
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise MetricError(
-                    f"search: {name} of {arch.key} is {value}; check the supernet's training log "
-                    "for values that grew without bound"
-                )
-        return values
-
 
 def _finished(storage: BaseStorage, number: int) -> list[FrozenTrial]:
     return storage.get_all_trials(number, deepcopy=False, states=(TrialState.COMPLETE,))
-
-
-def _plain(space: SearchSpace, kept: StudyIdentity) -> dict[str, Setting]:
-    return {
-        **kept.settings,
-        "objectives": json.dumps(kept.objectives),
-        "supernet": kept.supernet,
-        "judging": kept.images,
-        "space": json.dumps([space.family, space.choices]),
-    }

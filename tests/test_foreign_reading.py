@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -129,8 +130,8 @@ def test_a_plain_pickle_is_refused_and_not_run(protocol: int, tmp_path: Path) ->
     with pytest.raises(CheckpointError, match="never loaded"):
         read_tensors(path)
     assert not made.exists()
-    pickle.loads(path.read_bytes())
-    assert made.exists(), "the file would have run code"
+    steps = {step.name: value for step, value, _ in pickletools.genops(path.read_bytes())}
+    assert "REDUCE" in steps, "the file would have called a function"
 
 
 def test_a_whole_network_is_refused_by_its_class(tmp_path: Path) -> None:

@@ -111,8 +111,7 @@ def page(demo: Demo) -> Any:
                 button = gr.Button("Run", variant="primary")
             with gr.Column():
                 with gr.Row():
-                    count = 2 if demo.teacher else 1
-                    outputs = [_picture(gr) for _ in range(count)]
+                    outputs = [_picture(gr) for _ in range(2 if demo.teacher else 1)]
                 text = gr.Markdown(elem_id="figures")
         _offer_examples(gr, demo, editor)
 

@@ -95,11 +95,8 @@ class Evaluator:
             "classes": classifier is not None,
             "perceptual": perceptual is not None,
         }
-        self._metrics = [
-            metric
-            for metric in map(metric_named, metrics)
-            if all(given[need] for need in metric.needs)
-        ]
+        named = map(metric_named, metrics)
+        self._metrics = [one for one in named if all(given[need] for need in one.needs)]
         self._real_sides: dict[str, Any] = {}  # by metric, each at first use
         self._others = tuple(others)
         if not (self._metrics or self._others):
@@ -110,8 +107,7 @@ class Evaluator:
         if features is not None:
             features.to(self._device)
         needed = 1 if features is None else 2
-        count = dataset.count(split)
-        available = min(count, images) if images else count
+        available = min(dataset.count(split), images or dataset.count(split))
         if available < needed:
             raise MetricError(
                 f"evaluate: {available} image(s) of split {split!r}; at least {needed} are needed"

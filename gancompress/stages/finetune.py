@@ -19,13 +19,7 @@ from gancompress.bars import progress
 from gancompress.distill.answers import Answers, ask
 from gancompress.distill.finetune import train_alone
 from gancompress.distill.options import FinetuneSection
-from gancompress.distill.results import (
-    FINETUNING,
-    HALVING,
-    Finetuning,
-    Halving,
-    TunedGenerator,
-)
+from gancompress.distill.results import FINETUNING, HALVING, Finetuning, Halving, TunedGenerator
 from gancompress.distill.supernet import sorted_teacher
 from gancompress.errors import RecipeError
 from gancompress.evenly import evenly

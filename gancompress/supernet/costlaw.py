@@ -52,14 +52,7 @@ def cost_law(costs: Callable[[Arch], Cost], space: SearchSpace) -> CostLaw | Non
     """That of a space, or None where it has other choices than widths, or costs follow no law."""
     if math.prod(len(values) for values in space.categories.values()) > 1:
         return None
-    smallest = space.smallest
-    # A split into bands admits some widths alone.
-    fitting = {
-        slot: sorted(int(v) for v in space.fitting(slot, smallest.values))  # type: ignore[arg-type]
-        for slot, _ in space.choices
-        if slot not in space.categories
-    }
-    widths = {slot: values for slot, values in fitting.items() if len(values) > 1}
+    smallest, widths = space.smallest, _widths(space)
     slots = tuple(widths)
 
     def counts(**changed: int) -> Whole:
@@ -102,6 +95,18 @@ def cost_law(costs: Callable[[Arch], Cost], space: SearchSpace) -> CostLaw | Non
     proofs = [space.largest, *(space.sample(random) for _ in range(PROOFS))]
     is_proven = all(np.array_equal(_counts(law(arch)), _counts(costs(arch))) for arch in proofs)
     return law if is_proven else None
+
+
+def _widths(space: SearchSpace) -> dict[str, list[int]]:
+    """The widths of each slot that has several, narrow first."""
+    values = space.smallest.values
+    # A split into bands admits some widths alone.
+    fitting = {
+        slot: sorted(int(v) for v in space.fitting(slot, values))  # type: ignore[arg-type]
+        for slot, _ in space.choices
+        if slot not in space.categories
+    }
+    return {slot: found for slot, found in fitting.items() if len(found) > 1}
 
 
 def _counts(cost: Cost) -> Whole:

@@ -90,8 +90,7 @@ class OwnGenerator(Family):
     def _probe(self) -> _Probe:
         probe = _Probe()
         self._checked(probe)
-        wrong = [slot for slot in probe.ops if not slot.endswith(".op")]
-        if wrong:
+        if wrong := [slot for slot in probe.ops if not slot.endswith(".op")]:
             raise ArchError(f"{self.file}: operator slot {wrong[0]!r}; its name must end in .op")
         if not probe.widths:
             raise ArchError(
