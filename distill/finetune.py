@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gancompress.archs.arch import Arch, SearchSpace
 from gancompress.distill.answers import Answers
+from gancompress.distill.draws import draw_named
 from gancompress.distill.hooks import adapters, feature_channels
 from gancompress.distill.supernet import Teacher, taught_net
 from gancompress.distill.task import Distillation
@@ -76,7 +77,7 @@ def train_alone(
         task,
         layers=layers,
         losses=losses,
-        archs="uniform",
+        draw=draw_named("uniform"),  # of the only one
         reference=reference,
         answers=answers,
         discriminator_every=discriminator_every,

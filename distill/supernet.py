@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gancompress.archs.arch import Arch
 from gancompress.distill.answers import Draws, ask
 from gancompress.distill.calibrate import IMAGES, calibrate
+from gancompress.distill.draws import ArchDraw
 from gancompress.distill.hooks import adapters, feature_channels
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.task import Distillation
@@ -49,7 +50,7 @@ class Distilling:
     """The recipe's choices of how a supernet learns; see the recipe's section `supernet`."""
 
     init: str
-    archs: str
+    draw: ArchDraw
     reference: str
     losses: Mapping[str, float]
     discriminator_every: int = 1
@@ -135,7 +136,7 @@ def student_of(
         task,
         layers=layers,
         losses=distilling.losses,
-        archs=distilling.archs,
+        draw=distilling.draw,
         reference=distilling.reference,
         discriminator_every=distilling.discriminator_every,
     )

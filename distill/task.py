@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancompress.distill.answers import Answers, Taught, pooled
-from gancompress.distill.draws import ARCH_DRAWS
+from gancompress.distill.draws import ArchDraw
 from gancompress.distill.hooks import hooked
 from gancompress.distill.losses import DISTILL_LOSSES, Comparison
 from gancompress.supernet.reestimation import batch_norms
@@ -24,9 +24,10 @@ class Distillation(Task):
     Networks: the wrapped task's, with a `Supernet` as its target, and "teacher" (never trained) and
     "adapters" (one per distilled layer). Without a "teacher" the images of a batch take the place
     of its answers, and there are no distilled layers. `losses` are weights by name; `reference` is
-    what the student's image is compared with: "ground-truth", "teacher" or "both". `answers` are
-    the teacher's to all that batches will hold; without them it is asked anew at every step. The
-    discriminators learn at every `discriminator_every`-th step.
+    what the student's image is compared with: "ground-truth", "teacher" or "both". `draw` says
+    which subnets a step trains, see `gancompress.distill.draws`. `answers` are the teacher's to all
+    that batches will hold; without them it is asked anew at every step. The discriminators learn at
+    every `discriminator_every`-th step.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Distillation(Task):
         *,
         layers: Sequence[str],
         losses: Mapping[str, float],
-        archs: str,
+        draw: ArchDraw,
         reference: str,
         answers: Answers | None = None,
         discriminator_every: int = 1,
@@ -43,7 +44,7 @@ class Distillation(Task):
         self._task = task
         self._layers = tuple(layers)
         self._losses = {name: weight for name, weight in losses.items() if weight > 0}
-        self._draw = ARCH_DRAWS[archs]
+        self._draw = draw
         self._reference = reference
         self._answers = answers
         self._discriminator_every = discriminator_every

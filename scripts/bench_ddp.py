@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gancompress.distill.draws import draw_named
 from gancompress.distill.supernet import Distilling, Teacher, train_supernet
 from gancompress.distill.teacher import train_teacher
 from gancompress.process import configure_runtime
@@ -90,7 +91,7 @@ def train(stage: str, recipe: Recipe, feed: Clocked, how: Training) -> None:
         Teacher(arch, {name: net.state_dict() for name, net in nets.items()}),
         feed,
         how,
-        distilling=Distilling("teacher", section.archs, section.target, losses),
+        distilling=Distilling("teacher", draw_named(section.archs), section.target, losses),
         layers=family.distilled_layers(),
         input_shape=Project(recipe).input_shape,
     )

@@ -28,12 +28,12 @@ from gancompress.errors import GanCompressError
 from gancompress.project import Project
 from gancompress.project.training import (
     batches_of,
-    distilling_of,
     drawn_once,
     draws_of,
     training_of,
 )
 from gancompress.recipe.reading import load_recipe
+from gancompress.stages.distilling import distilling_of
 from gancompress.supernet.supernet import named_tensors
 from gancompress.tasks.base import Batch, Task
 from gancompress.training.precisions import AUTO, AUTOCAST, fastest
@@ -70,7 +70,7 @@ def student(project: Project) -> tuple[Task, dict[str, nn.Module], Iterator[Batc
         project.untrained_supernet(arch),
         family.build,
         Teacher(arch, {} if recipe.teacher.is_absent else tensors),
-        distilling=replace(distilling_of(recipe.supernet), init="random"),
+        distilling=replace(distilling_of(project, arch), init="random"),
         layers=project.distilled_layers,
         input_shape=project.input_shape,
         seed=recipe.seed,

@@ -31,9 +31,9 @@ from gancompress.nets.layers.blocks import INITS
 from gancompress.project import Project
 from gancompress.project.archnames import parse_arch
 from gancompress.project.evaluators import evaluator_of
-from gancompress.project.training import distilling_of
 from gancompress.recipe.reading import load_recipe
 from gancompress.stages.budgets import rows_of
+from gancompress.stages.distilling import distilling_of
 from gancompress.stages.finetune import Begun, Trainer
 from gancompress.storage.stagedir import StageDir
 from gancompress.supernet.weights import tensors_of
@@ -61,7 +61,7 @@ def begun(project: Project, seed: int) -> Begun:
         supernet,
         family.build,
         teacher,
-        distilling=dataclasses.replace(distilling_of(project.recipe.supernet), init="random"),
+        distilling=dataclasses.replace(distilling_of(project), init="random"),
         layers=project.distilled_layers,
         input_shape=project.input_shape,
         seed=seed,

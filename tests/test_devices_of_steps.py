@@ -20,8 +20,9 @@ from toyrecipes import TOY, save_toy_pairs, toy_data
 
 from gancompress.distill.supernet import Teacher, student_of
 from gancompress.project import Project
-from gancompress.project.training import distilling_of, drawn_once, training_of
+from gancompress.project.training import drawn_once, training_of
 from gancompress.recipe.reading import load_recipe
+from gancompress.stages.distilling import distilling_of
 from gancompress.storage.stagedir import StageDir
 from gancompress.supernet.supernet import named_tensors
 from gancompress.tasks.base import Batch, Task
@@ -100,7 +101,7 @@ def test_a_teacher_s_step_is_on_its_device(project: Project) -> None:
 
 
 def test_a_supernet_s_step_is_on_its_device(project: Project) -> None:
-    recipe, family, task = project.recipe, project.family, project.task
+    family, task = project.family, project.task
     arch = project.planned_arch
     tensors = {name: t.detach() for name, t in named_tensors(family.build(arch))}
     student, nets = student_of(
@@ -108,7 +109,7 @@ def test_a_supernet_s_step_is_on_its_device(project: Project) -> None:
         project.untrained_supernet(arch),
         family.build,
         Teacher(arch, {task.target: tensors}),
-        distilling=replace(distilling_of(recipe.supernet), init="random"),
+        distilling=replace(distilling_of(project, arch), init="random"),
         layers=project.distilled_layers,
         input_shape=project.input_shape,
         seed=0,

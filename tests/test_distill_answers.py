@@ -12,6 +12,7 @@ import toytraining as toy
 
 from gancompress.data.fixeddraws import DRAW
 from gancompress.distill.answers import Answers, Codes, Draws, ask
+from gancompress.distill.draws import draw_named
 from gancompress.distill.hooks import hooked
 from gancompress.distill.task import Distillation
 from gancompress.errors import CheckpointError
@@ -41,7 +42,7 @@ def student(answers: Answers | None) -> Distillation:
         toy.TASK,
         layers=LAYERS,
         losses={"l1": 1.0, "features": 1.0},
-        archs="uniform",
+        draw=draw_named("uniform"),
         reference="teacher",
         answers=answers,
     )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.archs.arch import Arch
-from gancompress.distill.draws import ARCH_DRAWS
+from gancompress.distill.draws import draw_named
 from gancompress.distill.initialise import fill_from_teacher, sort_channels
 from gancompress.distill.task import Distillation
 from gancompress.nets.families import family_of
@@ -87,7 +87,7 @@ def test_terms_equal_hand_computed_ones(archs: str, reference: str) -> None:
         nn.init.normal_(matrix)
     step = Step(STEP, step_rng(0, STEP))
     found = task.losses(nets, BATCH, "generator", step)
-    drawn = ARCH_DRAWS[archs](supernet_of(nets).space, step_rng(0, STEP))
+    drawn = draw_named(archs)(supernet_of(nets).space, step_rng(0, STEP))
     terms, fake = expected_terms(nets, drawn, reference)
     assert found.keys() == losses.keys()
     for name, term in terms.items():
@@ -122,7 +122,7 @@ def test_gradients_of_one_arch_stay_in_its_window() -> None:
     nets = toy.distillation_nets()
     found = gradients(toy.distillation(), nets)["generator"]
     supernet = supernet_of(nets)
-    (arch,) = ARCH_DRAWS["uniform"](supernet.space, step_rng(0, STEP))
+    (arch,) = draw_named("uniform")(supernet.space, step_rng(0, STEP))
     width = arch.width("stem.width")
     assert width < max(toy.SPACE_WIDTHS)
     grad = found["_shared.stem/conv/weight"]
@@ -139,7 +139,7 @@ def test_narrow_archs_of_a_sandwich_also_learn_from_the_largest() -> None:
     found = task.losses(nets, BATCH, "generator", Step(STEP, step_rng(0, STEP)))["l1"]
     images = {
         arch: supernet_of(nets).extract(arch)(BATCH["input"])
-        for arch in ARCH_DRAWS["sandwich"](space, step_rng(0, STEP))
+        for arch in draw_named("sandwich")(space, step_rng(0, STEP))
     }
     assert len(images) == 3
     large = images.pop(space.largest)
@@ -157,7 +157,7 @@ def test_the_largest_of_a_sandwich_does_not_learn_from_the_narrow_ones() -> None
     net = supernet_of(nets).extract(space.largest)
     (F.l1_loss(net(BATCH["input"]), BATCH["target"]) / 3).backward()
     own = net.get_parameter("stem.conv.weight").grad
-    drawn = ARCH_DRAWS["sandwich"](space, step_rng(0, STEP))[2].width("stem.width")
+    drawn = draw_named("sandwich")(space, step_rng(0, STEP))[2].width("stem.width")
     assert wide is not None and own is not None and drawn < 4
     torch.testing.assert_close(wide[drawn:], own[drawn:], rtol=1e-4, atol=1e-6)
 
@@ -177,7 +177,7 @@ def test_student_and_discriminators_take_a_turn_at_every_step_whatever_the_task_
             StarGAN(StarGANOptions(discriminator_steps=3), TaskContext(8, size=(64, 64))),
             layers=(),
             losses=losses,
-            archs="uniform",
+            draw=draw_named("uniform"),
             reference="ground-truth",
             **options,
         )
@@ -214,12 +214,12 @@ def test_without_truth_the_student_learns_from_the_teacher_s_image_alone(referen
         StarGAN(StarGANOptions()),
         layers=(),
         losses={"l1": 1.0},
-        archs="uniform",
+        draw=draw_named("uniform"),
         reference=reference,
     )
     nets["adapters"] = nn.ModuleList()
     found = unpaired.losses(nets, BATCH, "generator", Step(STEP, step_rng(0, STEP)))["l1"]
-    (arch,) = ARCH_DRAWS["uniform"](supernet_of(nets).space, step_rng(0, STEP))
+    (arch,) = draw_named("uniform")(supernet_of(nets).space, step_rng(0, STEP))
     fake = supernet_of(nets).extract(arch)(BATCH["input"])
     expected = F.l1_loss(fake, nets["teacher"](BATCH["input"]))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
@@ -271,7 +271,7 @@ def test_without_a_teacher_the_images_of_the_batch_are_learnt() -> None:
     alone = {name: net for name, net in nets.items() if name != "teacher"}
     losses = {"l1": 10.0, "gan": 1.0}
     student = Distillation(
-        toy.TASK, layers=(), losses=losses, archs="uniform", reference="ground-truth"
+        toy.TASK, layers=(), losses=losses, draw=draw_named("uniform"), reference="ground-truth"
     )
     for phase in ("generator", "discriminator"):
         steps = [Step(STEP, step_rng(0, STEP)) for _ in range(2)]

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from gancompress.distill.draws import draw_named
 from gancompress.distill.supernet import Distilling, Teacher, train_supernet
 from gancompress.distill.teacher import fold, train_teacher
 from gancompress.errors import CheckpointError, RecipeError
@@ -209,7 +210,7 @@ def test_trained_teacher_is_a_plain_network_and_a_supernet_learns_from_it(tmp_pa
         batches,
         training(tmp_path / "supernet"),
         distilling=Distilling(
-            "fitted", "uniform", "both", {"l1": 1.0, "features": 1.0, "gan": 1.0}
+            "fitted", draw_named("uniform"), "both", {"l1": 1.0, "features": 1.0, "gan": 1.0}
         ),
         layers=FAMILY.distilled_layers(),
         input_shape=(2, 64, 64),

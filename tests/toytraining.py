@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gancompress.distill.draws import ARCH_DRAWS
+from gancompress.distill.draws import ARCH_DRAWS, draw_named
 from gancompress.distill.hooks import adapters, feature_channels
 from gancompress.distill.losses import DISTILL_LOSSES
 from gancompress.distill.task import Distillation
@@ -68,7 +68,7 @@ def distillation(
         TASK,
         layers=layers,
         losses=losses or LOSSES,
-        archs=archs,
+        draw=draw_named(archs),
         reference=reference,
         discriminator_every=discriminator_every,
     )

@@ -13,8 +13,6 @@ from gancompress.data.batches import step_loader
 from gancompress.data.dataset import Dataset
 from gancompress.data.fixeddraws import FixedDraws
 from gancompress.distill.answers import ANSWERS, Draws
-from gancompress.distill.options import SupernetSection
-from gancompress.distill.supernet import Distilling
 from gancompress.errors import RecipeError
 from gancompress.project.project import Project
 from gancompress.storage.stagedir import StageDir
@@ -135,12 +133,4 @@ def training_of(project: Project, section: TrainingSection, stage: StageDir) -> 
         save_seconds=recipe.save_seconds,
         accumulate=section.accumulate,
         stops_unhealthy=recipe.on_unhealthy == "stop",
-    )
-
-
-def distilling_of(section: SupernetSection) -> Distilling:
-    """How a supernet learns."""
-    losses = {str(name): weight for name, weight in section.losses.items()}
-    return Distilling(
-        section.init, section.archs, section.target, losses, section.discriminator_every
     )

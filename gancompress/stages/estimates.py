@@ -23,7 +23,6 @@ from gancompress.durations import duration
 from gancompress.project import Project
 from gancompress.project.training import (
     batches_of,
-    distilling_of,
     drawn_once,
     draws_of,
     optimisation_of,
@@ -31,6 +30,7 @@ from gancompress.project.training import (
 from gancompress.search.rungs import PROBES
 from gancompress.search.samplers import WIDENED
 from gancompress.stages.budgets import rows_of
+from gancompress.stages.distilling import distilling_of, of_mean_cost
 from gancompress.stages.finetuningcost import (
     steps_of_finetuning,
     supernet_steps_of_finetuning,
@@ -221,12 +221,13 @@ class _Timer:
 
     @cached_property
     def _student_step(self) -> tuple[float, str]:
+        how = distilling_of(self._project, self._project.planned_arch)
         student, nets = student_of(
             self._task,
             self._supernet,
             self._family.build,
             self._untrained_teacher,
-            distilling=replace(distilling_of(self._recipe.supernet), init="random"),
+            distilling=replace(of_mean_cost(self._project, how), init="random"),
             layers=self._project.distilled_layers,
             input_shape=self._project.input_shape,
             seed=self._recipe.seed,

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from gancompress.distill.halving import steps_in_all, trainings_in_all
 from gancompress.project import Project
 from gancompress.stages.budgets import budgets_of
-
-SAMPLED = 64  # archs whose mean cost is that of the space
+from gancompress.stages.distilling import mean_macs
 
 
 def row_fractions(project: Project) -> tuple[float, ...]:
     """A step of a generator that has a row's whole budget, in steps of the supernet, row by row.
 
-    Its MACs over the mean of the space's, at most 1; 1 where a step has a discriminator's or the
-    teacher's passes too.
+    Its MACs over the mean of those that a step of the supernet trains, at most 1; 1 where a step
+    has a discriminator's or the teacher's passes too.
     """
     recipe = project.recipe
     budgets = tuple(budgets_of(project, project.planned_arch).values())
     if recipe.supernet.losses.get("gan") or not recipe.supernet.kept_answers:
         return (1.0,) * len(budgets)
-    rng, section = np.random.default_rng(0), recipe.search
-    archs = [project.space.sample(rng) for _ in range(SAMPLED)]
-    mean = sum(project.cost_model(arch).macs(section.convention) for arch in archs) / SAMPLED
+    mean = mean_macs(project, project.planned_arch)
     return tuple(min(1.0, budget / mean) for budget in budgets)
 
 

@@ -21,7 +21,6 @@ from gancompress.project import Project
 from gancompress.project.files import files_of
 from gancompress.project.training import (
     batches_of,
-    distilling_of,
     drawn_once,
     draws_of,
     training_of,
@@ -29,6 +28,7 @@ from gancompress.project.training import (
 from gancompress.recipe.reading import resolved_yaml
 from gancompress.recipe.stagesections import changeable, stage_sections
 from gancompress.recipe.trust import remember
+from gancompress.stages.distilling import distilling_of
 from gancompress.stages.estimates import estimate_text, estimates
 from gancompress.stages.export import export_stage
 from gancompress.stages.finetune import finetune_stage
@@ -211,7 +211,7 @@ def supernet_stage(project: Project, stage: StageDir, say: Say) -> None:
             training_of(project, section, stage),
             preview=Previews(project, stage.path, "supernet", section.steps),
         ),
-        distilling=distilling_of(section),
+        distilling=distilling_of(project),
         layers=project.distilled_layers,
         input_shape=project.input_shape,
         draws=draws_of(project, dataset),

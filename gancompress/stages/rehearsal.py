@@ -29,7 +29,7 @@ from gancompress.export.formats import FORMATS, missing
 from gancompress.nets.layers.blocks import INITS
 from gancompress.project import Project
 from gancompress.project.evaluators import evaluator_of
-from gancompress.project.training import distilling_of
+from gancompress.stages.distilling import distilling_of
 from gancompress.stages.exportfiles import card_of
 from gancompress.supernet.proving import refused_by_name, told
 from gancompress.supernet.supernet import Supernet, named_tensors
@@ -66,7 +66,7 @@ def rehearse(project: Project, todo: Sequence[str]) -> list[str]:
         supernet,
         project.family.build,
         teacher,
-        distilling=distilling_of(recipe.supernet),
+        distilling=distilling_of(project, arch),
         layers=project.distilled_layers,
         input_shape=project.input_shape,
         seed=recipe.seed,
