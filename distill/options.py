@@ -18,10 +18,10 @@ class SupernetSection(TrainingSection):
         description="first weights: the teacher's; those, fitted so that narrow ones follow it too "
         "(in residual networks without norms: random ones, small in the branches)",
     )
-    archs: Literal["uniform", "sandwich", "weighted", "rows"] = Field(
-        "uniform",
-        description="which archs a step trains: any, the ends too, or mostly those that use up the "
-        "budget of a row",
+    archs: Literal["rows", "uniform", "sandwich", "weighted"] = Field(
+        "rows",
+        description="which archs a step trains: mostly those that use up the budget of a row; any; "
+        "the largest and the smallest too, or more often",
     )
     target: Literal["ground-truth", "teacher", "both"] = Field(
         "both", description="the image that the student's is compared with"

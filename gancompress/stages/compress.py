@@ -129,7 +129,7 @@ def recipe_of(found: ImportedGenerator, options: CompressOptions, file: Path) ->
         "space": {"widths": {}, "ops": ["dense"]},
         "supernet": {
             "steps": 1, "batch_size": 8, **LEARNS, "lr": 1.5e-3, "warmup": 0.1,
-            "archs": "rows", "target": "teacher", "losses": {"l1": 100.0},
+            "target": "teacher", "losses": {"l1": 100.0},
         },
         "finetune": {"steps": 1, "batch_size": 8, **LEARNS, "lr": 4e-3, "warmup": 0.05},
         **judged(options),

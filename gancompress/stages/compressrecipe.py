@@ -41,7 +41,7 @@ def judged(options: CompressOptions) -> dict[str, Any]:
     has_efficientnet = find_spec("efficientnet_lite_pytorch")
     return {
         "metrics": {
-            "features": "effnet-lite0" if has_efficientnet else "inception",
+            "features": "effnet-lite0-depths" if has_efficientnet else "inception",
             "batch_size": 8,
             "also": ["psnr", "ssim"],
         },

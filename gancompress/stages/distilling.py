@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -15,12 +14,13 @@ from gancompress.search.feasible import FeasibleSampler
 from gancompress.stages.budgets import costs_of, rows_of
 
 SAMPLED = 64  # draws of archs that stand for all
+ROW_ARCHS = 1024  # archs of each row that are trained, at most
 
 
 def distilling_of(project: Project, arch: Arch | None = None) -> Distilling:
     """How a supernet learns. arch: the teacher's; None for that of the run.
 
-    Raises: BudgetError, RunError as `check_budgets`.
+    Raises: BudgetError if no generator of the space keeps a row's limits.
     """
     section = project.recipe.supernet
     return Distilling(
@@ -33,12 +33,17 @@ def distilling_of(project: Project, arch: Arch | None = None) -> Distilling:
 
 
 def row_draws(project: Project, arch: Arch | None = None) -> tuple[RowDraw, ...]:
-    """What draws archs of each row of the final table: they use up its budget."""
-    costs = costs_of(project)
+    """What draws archs of each row of the final table: they use up its budget.
+
+    Milliseconds count where they were measured before.
+    """
+    space, costs = project.space, costs_of(project, must_time=False)
+    known = costs(space.smallest)
     samplers = [
-        FeasibleSampler(project.space, costs, limits) for limits in rows_of(project, arch).values()
+        FeasibleSampler(space, costs, [limit for limit in limits if limit.cost in known])
+        for limits in rows_of(project, arch).values()
     ]
-    return tuple(partial(_draw, sampler) for sampler in samplers)
+    return tuple(map(_OfRow, samplers))
 
 
 def mean_macs(project: Project, arch: Arch | None = None) -> float:
@@ -64,5 +69,19 @@ def _sampled(project: Project, how: Distilling) -> list[tuple[list[Arch], float]
     ]
 
 
-def _draw(sampler: FeasibleSampler, rng: np.random.Generator) -> Arch:
-    return sampler.widened(sampler.draw(rng), rng)
+class _OfRow:
+    """Archs of one row, drawn from ROW_ARCHS that are each made once.
+
+    To make one takes up to a second where costs are not known yet, and some milliseconds then.
+    """
+
+    def __init__(self, sampler: FeasibleSampler) -> None:
+        self._sampler = sampler
+        self._made: dict[int, Arch] = {}
+
+    def __call__(self, rng: np.random.Generator) -> Arch:
+        number = int(rng.integers(ROW_ARCHS))
+        if number not in self._made:
+            own = np.random.default_rng(number)
+            self._made[number] = self._sampler.widened(self._sampler.draw(own), own)
+        return self._made[number]
