@@ -18,8 +18,8 @@ from noiseimages import NoiseImages
 
 from gancompress.metrics import METRICS, metric_named
 from gancompress.metrics.classifiers import effnet_classifier
+from gancompress.metrics.efficientnet import EffNetLite0
 from gancompress.metrics.evaluate import Evaluator
-from gancompress.metrics.features import EffNetLite0
 
 
 def main() -> None:

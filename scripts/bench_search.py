@@ -39,8 +39,9 @@ from tqdm import tqdm
 from gancompress.archs.arch import Arch
 from gancompress.errors import GanCompressError
 from gancompress.evenly import evenly
+from gancompress.metrics.efficientnet import EffNetLite0
 from gancompress.metrics.evaluate import Evaluator
-from gancompress.metrics.features import EffNetLite0, Inception
+from gancompress.metrics.features import Inception
 from gancompress.metrics.lowfidelity import LowFidelityEvaluator, ScorePredictor
 from gancompress.nets.layers.blocks import init_normal
 from gancompress.project import Project

@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancompress.errors import MetricError
-from gancompress.metrics.features import bytes_rgb
 from gancompress.metrics.fixed import FixedBatches
+from gancompress.metrics.levels import bytes_rgb
 from gancompress.metrics.weights import inception_file, read_state
 
 Features = Callable[[Tensor], Tensor]  # 8-bit values (N, 3, H, W) in float32 -> (N, dim)

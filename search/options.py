@@ -37,7 +37,7 @@ class SearchSection(BaseModel):
     convention: Annotated[
         Literal["true", "published"], BeforeValidator(lambda v: "true" if v is True else v)
     ] = Field("true", description="how MACs are counted")  # unquoted, YAML reads true as a boolean
-    objective: Literal["fd", "kid", "l1", "psnr", "ssim", "lpips"] = Field(
+    objective: Literal["fd", "kid", "depths", "l1", "psnr", "ssim", "lpips"] = Field(
         "fd",
         description="the score: Frechet or kernel distance; of pixels where answers are known",
     )

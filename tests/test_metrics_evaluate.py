@@ -54,7 +54,7 @@ def test_scoring_again_gives_the_same_figures_and_leaves_the_real_side_alone() -
 
 
 ALONE = ("ms-ssim", "is")  # they never look at the targets
-OWN_TESTS = ("lpips",)  # it needs a network's file
+OWN_TESTS = ("lpips", "depths")  # they need networks of their own
 
 
 @pytest.mark.parametrize("name", [n for n in METRICS if n not in (*ALONE, *OWN_TESTS)])
@@ -74,13 +74,14 @@ def test_every_metric_prefers_the_target_to_noise(name: str) -> None:
 
 
 def test_registry_holds_the_metrics_that_recipes_can_name() -> None:
-    of_targets = ["l1", "psnr", "ssim", "lpips", "ms-ssim-target"]
+    of_targets = ["l1", "psnr", "ssim", "lpips", "depths", "ms-ssim-target"]
     of_sets = ["fd", "kid", "swd", "ms-ssim", "is", "precision", "recall"]
     assert list(METRICS) == of_targets + of_sets == list(get_args(MetricName))
     assert DEFAULT_METRICS == ("l1", "fd", "kid")
     needs = {name: set(metric_named(name).needs) for name in METRICS}
     assert needs["lpips"] == {"pairs", "perceptual"}
-    assert {n for n in METRICS if needs[n] == {"pairs"}} == set(of_targets) - {"lpips"}
+    assert needs["depths"] == {"pairs", "depths"}
+    assert {n for n in METRICS if needs[n] == {"pairs"}} == set(of_targets) - {"lpips", "depths"}
     assert {name for name in METRICS if needs[name] == {"classes"}} == {"is"}
     assert {name for name in METRICS if not needs[name]} == {"swd", "ms-ssim"}
     assert {n for n in METRICS if needs[n] == {"features"}} == {"fd", "kid", "precision", "recall"}
@@ -269,7 +270,7 @@ def test_too_few_images_are_refused() -> None:
 
 def test_unknown_metrics_and_precisions_are_refused() -> None:
     with pytest.raises(
-        MetricError, match="no metric 'lips'; one of l1, psnr, ssim, lpips, ms-ssim-target, fd"
+        MetricError, match="no metric 'lips'; one of l1, psnr, ssim, lpips, depths, ms-ssim-ta"
     ):
         evaluator(Toy(), metrics=["lips"])
     with pytest.raises(MetricError, match='no metric .recal.; one of .*; did you mean "recall"'):

@@ -13,13 +13,8 @@ from torch import Tensor, nn
 from toymetrics import random_inception_file
 
 from gancompress.errors import MetricError
-from gancompress.metrics.features import (
-    FEATURES,
-    EffNetLite0,
-    EffNetLite0Depths,
-    Inception,
-    load_features,
-)
+from gancompress.metrics.efficientnet import EffNetLite0, EffNetLite0Depths
+from gancompress.metrics.features import FEATURES, Inception, load_features
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
 
 

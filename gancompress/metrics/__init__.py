@@ -19,6 +19,7 @@ METRICS: dict[str, str] = {
     "psnr": "pixel.PSNR",
     "ssim": "pixel.SSIM",
     "lpips": "lpips.LPIPS",
+    "depths": "depths.Depths",
     "ms-ssim-target": "pixel.MultiscaleSSIM",
     "fd": "distances.FrechetDistance",
     "kid": "distances.KernelDistance",

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from gancompress.errors import MetricError
-from gancompress.metrics.features import EffNetLite0, Inception
+from gancompress.metrics.efficientnet import EffNetLite0
+from gancompress.metrics.features import Inception
 from gancompress.metrics.filenets import FileNet
 from gancompress.metrics.options import ClassifierOptions, MetricsSection
 

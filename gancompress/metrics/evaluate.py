@@ -16,6 +16,7 @@ from gancompress.data.dataset import Dataset, Split
 from gancompress.errors import MetricError
 from gancompress.metrics import metric_named
 from gancompress.metrics.classifiers import Classifier
+from gancompress.metrics.efficientnet import EffNetLite0Depths
 from gancompress.metrics.features import FeatureNet
 from gancompress.metrics.fixed import FixedBatches, is_finite
 from gancompress.metrics.intervals import (
@@ -80,6 +81,7 @@ class Evaluator:
         metrics: Sequence[str] = DEFAULT_METRICS,
         classifier: Classifier | None = None,
         perceptual: PerceptualNet | None = None,
+        depths: EffNetLite0Depths | None = None,
         others: Sequence[Callable[[], OtherMetric]] = (),
         precision: str = "float32",
         feature_precision: str = "float32",
@@ -88,12 +90,13 @@ class Evaluator:
         self._device = torch.device(device)
         self._precision, self._feature_precision = _known(precision), _known(feature_precision)
         self._features = features
-        self.classifier, self.perceptual = classifier, perceptual
+        self.classifier, self.perceptual, self.depths = classifier, perceptual, depths
         given = {
             "features": features is not None,
             "pairs": dataset.paired,
             "classes": classifier is not None,
             "perceptual": perceptual is not None,
+            "depths": depths is not None,
         }
         named = map(metric_named, metrics)
         self._metrics = [one for one in named if all(given[need] for need in one.needs)]

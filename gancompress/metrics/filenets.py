@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancompress.errors import ExportError, MetricError
-from gancompress.metrics.features import bytes_rgb
+from gancompress.metrics.levels import bytes_rgb
 from gancompress.metrics.options import FileNetOptions
 from gancompress.metrics.weights import read_state
 from gancompress.storage.programs import checked, stripped

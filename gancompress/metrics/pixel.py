@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gancompress.errors import MetricError
-from gancompress.metrics.features import levels_of
+from gancompress.metrics.levels import levels_of
 from gancompress.metrics.msssim import similarities
 from gancompress.metrics.realside import NO_DETAILS, Details, Needs, RealImages
 from gancompress.metrics.ssim import WINDOW, ssim

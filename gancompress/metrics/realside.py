@@ -11,14 +11,15 @@ from torch import Tensor
 
 from gancompress.errors import MetricError
 from gancompress.metrics.classifiers import Classifier
-from gancompress.metrics.features import levels_of
+from gancompress.metrics.efficientnet import EffNetLite0Depths
 from gancompress.metrics.kid import SparseRows
+from gancompress.metrics.levels import levels_of
 from gancompress.metrics.perceptual import PerceptualNet
 from gancompress.metrics.realstats import RealStats
 
 # What a metric needs beside images: features of a network, true pairs, a classifier's classes, a
-# network that compares two images.
-Needs = frozenset[Literal["features", "pairs", "classes", "perceptual"]]
+# network that compares two images, one that sees depths.
+Needs = frozenset[Literal["features", "pairs", "classes", "perceptual", "depths"]]
 Details = Mapping[str, Mapping[str, float]]  # values by their names, by what they are of
 NO_DETAILS: Details = MappingProxyType({})
 # Images that metrics on sets of images keep, at most: as bytes 100 MB of 64 pixels, 1.6 GB of 256.
@@ -30,7 +31,7 @@ class RealImages(Protocol):
     """The real images that generators are scored on; an Evaluator answers.
 
     `n` counts them; `real` is what is known of their features, None without a feature network;
-    `classifier` and `perceptual` are None where no metric asked for one.
+    `classifier`, `perceptual` and `depths` are None where no metric asked for one.
     """
 
     @property
@@ -44,6 +45,9 @@ class RealImages(Protocol):
 
     @property
     def perceptual(self) -> PerceptualNet | None: ...
+
+    @property
+    def depths(self) -> EffNetLite0Depths | None: ...
 
     def real_images(self) -> Iterator[Tensor]:
         """Batches (N, C, H, W) in [-1, 1], in the order of the generated ones."""

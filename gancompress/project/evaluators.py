@@ -48,6 +48,7 @@ def evaluator_of(
         metrics=names,
         classifier=project.classifier if "classes" in needs else None,
         perceptual=project.perceptual if "perceptual" in needs else None,
+        depths=project.depths if "depths" in needs else None,
         others=_others_of(project) if final else (),
     )
     _check_paired(project, () if metrics is None else names, evaluator)

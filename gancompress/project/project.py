@@ -21,6 +21,7 @@ from gancompress.data.styled import Styled
 from gancompress.distill.supernet import Teacher
 from gancompress.importers.publishedfile import take_published
 from gancompress.metrics.classifiers import Classifier, classifier_of
+from gancompress.metrics.efficientnet import EffNetLite0Depths
 from gancompress.metrics.features import FeatureNet, load_features
 from gancompress.metrics.perceptual import PerceptualNet
 from gancompress.metrics.segnets import SegmentationNet
@@ -254,6 +255,14 @@ class Project:
         CheckpointError."""
         path = self.recipe.metrics.lpips
         return None if path is None else PerceptualNet(path).to(self.device)
+
+    @cached_property
+    def depths(self) -> EffNetLite0Depths:
+        """The network that the metric depths asks. Raises: MetricError."""
+        if self.recipe.metrics.features == "effnet-lite0-depths":
+            assert isinstance(self.features, EffNetLite0Depths)
+            return self.features  # One pass serves both.
+        return EffNetLite0Depths().to(self.device)
 
     def channels(self, arch: Arch, *, is_proven: bool = True) -> Channels:
         """How the axes lie of a teacher of `arch` and of its subnets, see `proving.channels_of`."""

@@ -15,7 +15,10 @@ COSTS = {  # cost and the unit behind its numbers
     "activation_bytes": ("activation memory", "B"),
     "latency_ms": ("latency", "ms"),
 }
-SCORES = {"fd": "FD", "kid": "KID", "l1": "L1", "psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS"}
+SCORES = {
+    "fd": "FD", "kid": "KID", "depths": "depths", "l1": "L1", "psnr": "PSNR", "ssim": "SSIM",
+    "lpips": "LPIPS",
+}  # fmt: skip
 
 
 def shown_costs(costs: Mapping[str, float]) -> dict[str, float]:

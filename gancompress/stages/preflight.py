@@ -108,6 +108,8 @@ def check(
         check_search(project)
     if {"search", "finetune", "export"} & {*todo}:
         project.open("features", "perceptual")
+        if "depths" in (recipe.search.objective, *recipe.metrics.also):
+            project.open("depths")
     if "export" in todo:
         _check_table(project, say)
     return todo
