@@ -28,6 +28,7 @@ from torchvision.utils import make_grid, save_image
 from tqdm import tqdm
 
 from gancompress.errors import GanCompressError
+from gancompress.metrics.depths import Depths, TargetCells
 from gancompress.metrics.features import FEATURES, load_features
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
 from gancompress.metrics.intervals import QUANTILE, Halvings, Spread, spreads
@@ -78,6 +79,8 @@ class Eye:
             self._metrics.append(LPIPS(project.perceptual))
         weights = {"inception": project.recipe.metrics.inception_weights}
         self._nets = {name: load_features(name, weights) for name in features}
+        if is_paired:
+            self._metrics.append(Depths(TargetCells(project.depths)))
 
     @torch.no_grad()
     def __call__(self, images: Tensor, targets: Tensor) -> Seen:

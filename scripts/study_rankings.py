@@ -23,6 +23,7 @@ from tqdm import tqdm
 from gancompress.archs.arch import Arch
 from gancompress.data.dataset import Split
 from gancompress.errors import GanCompressError
+from gancompress.metrics.depths import Depths, TargetCells
 from gancompress.metrics.evaluate import Evaluator
 from gancompress.metrics.features import FEATURES, FeatureNet, load_features
 from gancompress.metrics.frechet import Gaussian, Moments, frechet_distance
@@ -83,10 +84,11 @@ def scored(
     project: Project,
     arch: Arch,
     networks: Mapping[str, FeatureNet],
+    seen: TargetCells,
 ) -> Scores:
     """What the supernet's generator of `arch` answers to all images."""
     net, perceptual = Subnets(project).plain(arch), project.perceptual
-    metrics: list[OfTargets] = [L1(), PSNR(), SSIM()]
+    metrics: list[OfTargets] = [L1(), PSNR(), SSIM(), Depths(seen)]
     if perceptual is not None:
         metrics.append(LPIPS(perceptual))
     columns: dict[str, list[Tensor]] = {metric.name: [] for metric in metrics}
@@ -183,8 +185,10 @@ def main() -> None:
         name: load_features(name, weights).to(project.device)
         for name in given.features or [project.recipe.metrics.features]
     }
+    seen = TargetCells(project.depths)
     scores = [
-        scored(evaluators, project, arch, networks) for arch in tqdm(archs, "scoring", unit="arch")
+        scored(evaluators, project, arch, networks, seen)
+        for arch in tqdm(archs, "scoring", unit="arch")
     ]
     targets = of_targets(evaluators, networks, project.device)
     judges = ["lpips", "psnr"] if project.perceptual is not None else ["psnr"]

@@ -43,7 +43,7 @@ def judged(options: CompressOptions) -> dict[str, Any]:
         "metrics": {
             "features": "effnet-lite0-depths" if has_efficientnet else "inception",
             "batch_size": 8,
-            "also": ["psnr", "ssim"],
+            "also": ["psnr", "ssim", *(["depths"] if has_efficientnet else [])],
         },
         "search": {
             "reduction": options.reduction, "more_reductions": [2 * options.reduction],
