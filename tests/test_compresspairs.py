@@ -198,7 +198,7 @@ def test_a_packaged_recipe_goes_without_its_teacher() -> None:
         "maps",
         [
             "teacher={from: none}", "supernet.init=random", "supernet.target=ground-truth",
-            "supernet.losses={l1: 100, gan: 1}",
+            "supernet.losses={l1: 100, gan: 1}", "supernet.kept_answers=0",
         ],
     )  # fmt: skip
     project = Project(recipe)

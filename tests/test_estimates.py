@@ -19,6 +19,7 @@ pytest.importorskip("efficientnet_lite_pytorch")
 
 SMALL = (
     "data.size=32", "family.blocks=1", "teacher.width=4", "space={widths: [4, 2]}",
+    "supernet.kept_answers=0",
     "task.discriminator_width=4", "task.discriminator_layers=1", "search.more_reductions=[]",
     "search.reduction=2", "device=cpu", "precision=float32", "export.formats=[safetensors]",
 )  # fmt: skip

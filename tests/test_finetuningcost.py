@@ -19,7 +19,8 @@ def project(*overrides: str) -> Project:
         load_recipe("maps", [
             "family.blocks=1", "teacher={width: 8, steps: 1}", "space={widths: [8, 4]}",
             "search={reduction: 4, more_reductions: [16]}", "supernet.kept_answers=8",
-            "supernet.losses={l1: 1}", "supernet.target=teacher", "finetune.steps=64", *overrides,
+            "supernet.losses={l1: 1}", "supernet.target=teacher", "supernet.archs=uniform",
+            "finetune.steps=64", *overrides,
         ])
     )  # fmt: skip
 

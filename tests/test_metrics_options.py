@@ -104,10 +104,11 @@ def test_further_figures_and_their_classifier_decide_the_export_alone(tmp_path: 
     for stage in STAGE_SECTIONS:  # results from before these keys stay up to date
         assert not {"also", "classifier"} & {*stage_sections(plain, stage).get("metrics", {})}
     project = Project(more, tmp_path)
-    assert evaluator_of(project, "search").metrics == ["l1", "fd", "kid"]
-    assert evaluator_of(Project(plain, tmp_path), "test", final=True).metrics == ["l1", "fd", "kid"]
+    assert evaluator_of(project, "search").metrics == ["l1", "fd", "kid", "depths"]
+    plainly = evaluator_of(Project(plain, tmp_path), "test", final=True)
+    assert plainly.metrics == ["l1", "fd", "kid", "depths"]
     final = evaluator_of(project, "test", final=True)
-    assert final.metrics == ["l1", "fd", "kid", "swd", "is"]
+    assert final.metrics == ["l1", "fd", "kid", "depths", "swd", "is"]
     assert final.classifier is not None and final.classifier.label == "IS-EffNetLite0"
 
 
